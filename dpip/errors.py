@@ -1,0 +1,143 @@
+"""What can go wrong, in words for people: one class per kind, each with a code that never changes.
+
+The API turns ``code`` into the problem's type and status (``dpip.api.problems``); a worker records ``code`` and
+``detail`` as the reason why one image failed. Nothing here knows about HTTP or Perspective Broker.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class DpipError(Exception):
+    """A failure that its reader can understand and act on.
+
+    ``detail`` says what happened, to which image or option, and what to do. ``members`` are further facts for
+    programs, for example the list of known filters.
+    """
+
+    code: ClassVar[str] = "error"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+
+
+# What a request can do wrong.
+
+
+class Malformed(DpipError):
+    code = "malformed-request"
+    title = "The request could not be understood"
+
+
+class Unauthenticated(DpipError):
+    code = "not-logged-in"
+    title = "A valid token is needed"
+
+
+class BadCredentials(DpipError):
+    code = "bad-credentials"
+    title = "User name or password is wrong"
+
+
+class Forbidden(DpipError):
+    code = "forbidden"
+    title = "Not allowed for this role"
+
+
+class NotFound(DpipError):
+    """There is no such thing, or it is not yours: the two look the same on purpose."""
+
+    code = "not-found"
+    title = "No such thing"
+
+
+class Conflict(DpipError):
+    code = "conflict"
+    title = "Not possible in the present state"
+
+
+class StaleLease(Conflict):
+    """A worker's result for a job that is no longer leased to it: the result changes nothing."""
+
+    code = "stale-lease"
+    title = "The job is not leased to this worker any more"
+
+
+class KeyReused(DpipError):
+    code = "idempotency-key-reused"
+    title = "The idempotency key belongs to another request"
+
+
+class BadParameter(DpipError):
+    code = "bad-parameter"
+    title = "A parameter is missing or not acceptable"
+
+
+class UnknownFilter(DpipError):
+    code = "unknown-filter"
+    title = "No such filter"
+
+
+class TooLarge(DpipError):
+    code = "too-large"
+    title = "Larger than this server takes"
+
+
+class QuotaExceeded(TooLarge):
+    code = "quota-exceeded"
+    title = "The user's storage quota is used up"
+
+
+class NotAnImage(DpipError):
+    code = "not-an-image"
+    title = "Not an image that DPIP takes"
+
+
+class RetryLater(DpipError):
+    """The same request may succeed after ``retry_after`` seconds."""
+
+    code = "busy"
+    title = "Too busy at the moment"
+
+    def __init__(self, detail: str, retry_after: int = 1, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.retry_after = retry_after
+
+
+class TooManyRequests(RetryLater):
+    code = "too-many-requests"
+    title = "Too many requests"
+
+
+class DiskFull(DpipError):
+    code = "disk-full"
+    title = "The disk is full"
+
+
+# Why one image could not be filtered: recorded with the image, never raised to its uploader.
+
+
+class PictureError(DpipError):
+    """The picture itself, or this filter on this picture: trying again would give the same result."""
+
+    code = "bad-picture"
+    title = "This picture cannot be filtered"
+
+
+class CorruptPicture(PictureError):
+    code = "corrupt-picture"
+    title = "The picture is damaged or cut short"
+
+
+class UnsupportedPicture(PictureError):
+    code = "unsupported-picture"
+    title = "A kind of picture that DPIP does not filter"
+
+
+class PictureTooLarge(PictureError):
+    code = "picture-too-large"
+    title = "The picture has too many pixels"
