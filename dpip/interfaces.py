@@ -1,0 +1,382 @@
+"""What the parts ask of each other. Every method that touches disk, database or network returns a Deferred.
+
+Failures arrive as :class:`dpip.errors.DpipError`; anything else is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from dpip.model import (
+    AcceptedOriginal,
+    Activity,
+    Failure,
+    IdempotencyKey,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Load,
+    Outcome,
+    Principal,
+    Role,
+    Sample,
+    StoredFile,
+    Token,
+    User,
+    WaitingJob,
+    WorkerInfo,
+    WorkerRecord,
+    Workload,
+    WorkloadSpec,
+)
+
+
+class IController(Interface):
+    """What the API asks of the controller: in the same process now, over Perspective Broker one day.
+
+    A ``Principal`` has been authenticated; whether it may do what it asks is decided here.
+    """
+
+    max_pixels = Attribute("Pictures with more pixels than this are refused (int).")
+
+    # Accounts
+    def login(name: str, password: str, address: str) -> Deferred[Token]:
+        """Raises BadCredentials, TooManyRequests."""
+
+    def authenticate(secret: str) -> Deferred[Principal]:
+        """The user or worker that holds this token; raises Unauthenticated."""
+
+    def logout(secret: str) -> Deferred[None]:
+        """The token is dead when this fires."""
+
+    def users(by: Principal) -> Deferred[Sequence[User]]:
+        """All users, by name. For admins."""
+
+    def add_user(by: Principal, name: str, password: str, role: Role, quota: int | None) -> Deferred[User]:
+        """Raises BadParameter, Conflict. For admins."""
+
+    def remove_user(by: Principal, name: str) -> Deferred[None]:
+        """The user, its tokens and all its workloads go. Raises NotFound, Conflict for the last admin."""
+
+    def set_password(by: Principal, name: str, password: str) -> Deferred[None]:
+        """For admins, and for everyone's own; all tokens of the user die."""
+
+    # Workloads
+    def create_workload(by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None) -> Deferred[Workload]:
+        """Durable when this fires. The same key again answers with the same workload."""
+
+    def workload(by: Principal, workload_id: str) -> Deferred[Workload]:
+        """Raises NotFound for what is not there or not the caller's."""
+
+    def workloads(
+        by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
+    ) -> Deferred[Sequence[Workload]]:
+        """The caller's own (an admin's: all), newest first; ``after`` is the last id of the page before."""
+
+    def running_jobs(workload_id: str) -> int:
+        """Jobs of this workload that workers hold right now."""
+
+    def results(
+        by: Principal, workload_id: str
+    ) -> Deferred[tuple[Sequence[tuple[int, str]], Sequence[Failure]]]:
+        """``(seq, image id)`` of every result and every failure, both in upload order."""
+
+    def delete_workload(by: Principal, workload_id: str) -> Deferred[None]:
+        """Gone at once for every reader, while jobs run too; files follow."""
+
+    # Images
+    def admit_upload(by: Principal, length: int | None) -> IAdmission:
+        """Called at the headers, before any byte of the body. ``length`` is None for a chunked body.
+
+        Raises TooLarge, QuotaExceeded, DiskFull, RetryLater at once (synchronously).
+        """
+
+    def check_upload(by: Principal, workload_id: str, sizes: Sequence[int]) -> Deferred[Workload]:
+        """May this user add originals of these sizes to this workload? Raises NotFound, QuotaExceeded."""
+
+    def commit_originals(
+        by: Principal, workload_id: str, files: Sequence[StoredFile], key: IdempotencyKey | None
+    ) -> Deferred[Sequence[Image]]:
+        """Rows and jobs for files that are durable already: all of them or none, in this order.
+
+        When it answers with images committed earlier under the same key, ``files`` are surplus and are
+        removed from the store.
+        """
+
+    def check_lease(by: Principal, lease: Lease) -> Deferred[LeasedJob]:
+        """The job a worker holds this lease for; raises StaleLease."""
+
+    def commit_result(by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
+        """The durable result *is* the completion. The same content again answers the same; a stale lease
+        raises StaleLease, and the file is removed."""
+
+    def image(
+        by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Deferred[Image]:
+        """By id, or by ``seq`` within ``workload_id``. Raises NotFound, Malformed for a bare number."""
+
+    def images(
+        by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int
+    ) -> Deferred[Sequence[Image]]:
+        """A page in ``seq`` order, beginning after ``seq`` ``after``."""
+
+    # The system
+    def workers(by: Principal) -> Deferred[Sequence[tuple[WorkerRecord, Load | None]]]:
+        """Every worker known, with its newest load. For admins."""
+
+    def worker_history(by: Principal, name: str, since: float) -> Deferred[Sequence[Sample]]:
+        """For admins."""
+
+    def activity(by: Principal, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
+        """Newest first; ``before`` is the last number of the page before. For admins."""
+
+    def warnings() -> Sequence[str]:
+        """Conditions the operator should know, for example a disk that runs low."""
+
+
+class IAdmission(Interface):
+    """Room reserved for one upload on its way in."""
+
+    limit = Attribute("The body may not grow past this many bytes (int).")
+
+    def release() -> None:
+        """The upload has ended, well or badly; idempotent."""
+
+
+class IDatastore(Interface):
+    """Everything that must survive, but the pixels. Each method is one transaction, durable when it fires.
+
+    Writes run in one thread, grouped into shared commits in the order they were asked for.
+    """
+
+    # Users and tokens
+    def add_user(name: str, password_hash: str, role: Role, quota: int | None, now: float) -> Deferred[User]:
+        """Raises Conflict when the name is taken."""
+
+    def user(name: str) -> Deferred[tuple[User, str] | None]:
+        """The user and its password hash."""
+
+    def users() -> Deferred[Sequence[User]]:
+        """By name."""
+
+    def remove_user(name: str, now: float) -> Deferred[Sequence[Workload]]:
+        """Its tokens go; its workloads are deleted and returned. NotFound; Conflict for the last admin."""
+
+    def set_password(name: str, password_hash: str) -> Deferred[None]:
+        """All the user's tokens go with it. Raises NotFound."""
+
+    def add_token(digest: bytes, user: str, now: float, expires_at: float) -> Deferred[None]:
+        """``digest`` is the SHA-256 of the secret."""
+
+    def token(digest: bytes) -> Deferred[tuple[Principal, float] | None]:
+        """Whose it is and when it expires."""
+
+    def remove_token(digest: bytes) -> Deferred[None]:
+        """No error when it is gone already."""
+
+    # Workloads
+    def add_workload(workload: Workload, key: IdempotencyKey | None) -> Deferred[Workload]:
+        """The one given, or the one made earlier under this key. Raises KeyReused."""
+
+    def workload(workload_id: str) -> Deferred[Workload | None]:
+        """None also when deleted."""
+
+    def workloads(
+        owner: str | None, unfinished_only: bool, after: str | None, limit: int
+    ) -> Deferred[Sequence[Workload]]:
+        """Newest first."""
+
+    def results(workload_id: str) -> Deferred[tuple[Sequence[tuple[int, str]], Sequence[Failure]]]:
+        """In ``seq`` order."""
+
+    def delete_workload(workload_id: str, now: float) -> Deferred[Workload | None]:
+        """A tombstone remains; its images, jobs and attempts go. The owner's ``used`` shrinks."""
+
+    def workloads_finished_before(when: float, limit: int) -> Deferred[Sequence[Workload]]:
+        """Oldest first, for retention."""
+
+    # Images and jobs
+    def add_originals(
+        workload_id: str,
+        files: Sequence[tuple[str, str, StoredFile]],
+        key: IdempotencyKey | None,
+        now: float,
+    ) -> Deferred[tuple[Sequence[AcceptedOriginal], bool]]:
+        """``files`` are ``(image id, result id to reserve, file)``; all or none, with consecutive ``seq``.
+
+        The second value is False when the key was known: then these are the earlier originals and the
+        files given are surplus. Raises NotFound (no workload), QuotaExceeded, KeyReused.
+        """
+
+    def image(image_id: str) -> Deferred[Image | None]:
+        """Original or result."""
+
+    def image_at(workload_id: str, type: ImageType, seq: int) -> Deferred[Image | None]:
+        """By place."""
+
+    def images(workload_id: str, type: ImageType, after: int | None, limit: int) -> Deferred[Sequence[Image]]:
+        """In ``seq`` order."""
+
+    def lease(leases: Sequence[tuple[int, str, str]], now: float) -> Deferred[Sequence[LeasedJob | None]]:
+        """``(job, worker, nonce)`` each: waiting → leased, with the next attempt number.
+
+        None for a job that is not waiting any more (deleted or ended meanwhile).
+        """
+
+    def finish(
+        lease: Lease, worker: str, file: StoredFile, seconds: float, now: float
+    ) -> Deferred[tuple[Image, bool]]:
+        """Leased → done, and the result's row under its reserved id.
+
+        A job that is done already with equal content answers with its image; the second value is False then,
+        and ``file`` is surplus. Raises StaleLease.
+        """
+
+    def fail(lease: Lease, code: str, detail: str, now: float) -> Deferred[bool]:
+        """Leased → failed. False when the lease is stale: nothing changed."""
+
+    def release(leases: Sequence[tuple[Lease, Outcome]], now: float) -> Deferred[None]:
+        """Leased → waiting; ``CRASHED`` and ``LOST`` add to the job's counters. Stale ones are skipped."""
+
+    def recover(now: float) -> Deferred[None]:
+        """At start: every lease goes back to waiting, uncharged; every worker counts as gone."""
+
+    def unfinished(after: int, limit: int) -> Deferred[Sequence[tuple[str, WaitingJob]]]:
+        """``(workload id, job)`` of jobs with number > ``after``, by number: to fill the scheduler."""
+
+    def paths(directory: str) -> Deferred[frozenset[str]]:
+        """Paths of all images in one directory that have a row: the sweep removes the others."""
+
+    def directories() -> Deferred[frozenset[str]]:
+        """Directories of all workloads that are not deleted."""
+
+    # Workers
+    def worker_joined(info: WorkerInfo, address: str, now: float) -> Deferred[None]:
+        """Insert or update by name."""
+
+    def worker_left(name: str, now: float) -> Deferred[None]:
+        """Remembered as gone."""
+
+    def workers() -> Deferred[Sequence[WorkerRecord]]:
+        """By name."""
+
+    # Record
+    def record(activity: Activity) -> Deferred[None]:
+        """Append to the activity record."""
+
+    def activity(before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
+        """Newest first."""
+
+    def expire(now: float) -> Deferred[None]:
+        """Forget dead tokens, old idempotency keys, old activity beyond their bounds."""
+
+
+class ITelemetry(Interface):
+    """Workers' utilisation over time: a database file of its own, bounded, never fsynced per sample."""
+
+    def sample(worker: str, at: float, load: Load) -> None:
+        """Remembered soon; lost at a crash at worst."""
+
+    def latest(worker: str) -> Load | None:
+        """The newest sample of this run."""
+
+    def history(worker: str, since: float) -> Deferred[Sequence[Sample]]:
+        """Oldest first."""
+
+
+class IScheduler(Interface):
+    """The controller's door to the scheduler: facts go in; it decides, leases and dispatches by itself."""
+
+    def workload_opened(workload: Workload) -> None:
+        """Known before its first job; idempotent."""
+
+    def workload_deleted(workload_id: str) -> None:
+        """Its waiting jobs go; workers are told to drop the running ones."""
+
+    def jobs_waiting(workload_id: str, jobs: Sequence[WaitingJob]) -> None:
+        """Committed jobs that nobody holds."""
+
+    def worker_joined(session: str, info: WorkerInfo, link: IWorkerLink) -> None:
+        """``session`` is unique for each joining."""
+
+    def worker_reported(session: str, load: Load) -> None:
+        """The newest word on its load."""
+
+    def worker_leaving(session: str) -> None:
+        """No more jobs for it; what it still holds it finishes or returns."""
+
+    def worker_lost(session: str) -> None:
+        """Its leases are void at once."""
+
+    def job_ended(
+        session: str, lease: Lease, outcome: Outcome, code: str, detail: str, seconds: float
+    ) -> None:
+        """A worker's word on one attempt. ``DONE`` is a hint only: :meth:`result_committed` is the fact."""
+
+    def result_committed(lease: Lease) -> None:
+        """The job is done: its slot is free."""
+
+    def leased(session: str, lease: Lease) -> LeasedJob | None:
+        """The job, if this very session holds it by this very lease."""
+
+    def holds(session: str, image_id: str) -> LeasedJob | None:
+        """The job held by this session whose original is this image: workers read nothing else."""
+
+    def running(workload_id: str) -> int:
+        """Jobs of the workload that workers hold."""
+
+
+class IWorkerLink(Interface):
+    """The way to one joined worker."""
+
+    def run(jobs: Sequence[LeasedJob]) -> Deferred[None]:
+        """Fires when the worker has taken them; fails (with anything) when it has not."""
+
+    def cancel(leases: Sequence[Lease]) -> None:
+        """Best effort: the worker stops or drops these."""
+
+    def drop(reason: str) -> None:
+        """Close the connection."""
+
+
+class IImageStore(Interface):
+    """Files of pictures: atomic, durable, one directory per workload. For controller and API processes."""
+
+    def incoming() -> IIncomingFile:
+        """A new temporary file on the same filesystem, to be written as bytes arrive. Raises DiskFull."""
+
+    def keep(
+        incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int
+    ) -> Deferred[StoredFile]:
+        """Read the header, fsync, rename into the workload's directory, fsync that.
+
+        The name is new each time, so nothing that exists is ever replaced. Raises NotAnImage, TooLarge
+        (too many pixels), DiskFull; the temporary file is gone then.
+        """
+
+    def discard(path: str) -> Deferred[None]:
+        """Remove one file; no error when it is gone."""
+
+    def discard_directory(directory: str) -> Deferred[None]:
+        """Remove a workload's directory with everything in it; no error when it is gone."""
+
+    def absolute(path: str) -> str:
+        """Where the file is on this machine."""
+
+
+class IIncomingFile(Interface):
+    """One upload's temporary file. Writes are synchronous and small; hashing happens on the way."""
+
+    size = Attribute("Bytes written so far (int).")
+    sha256 = Attribute("Hex digest of the bytes written so far (str).")
+    name = Attribute("The client's own file name, or None.")
+
+    def write(data: bytes) -> None:
+        """Raises DiskFull."""
+
+    def abandon() -> None:
+        """Close and remove; idempotent, and harmless after :meth:`IImageStore.keep`."""

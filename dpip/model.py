@@ -1,0 +1,286 @@
+"""The nouns of DPIP as frozen values; every other module speaks in these.
+
+Times are seconds since the epoch (UTC) as floats unless a name ends in ``_seconds``, which is a duration.
+Sizes are bytes. Paths of images are relative to the image store, with forward slashes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from attrs import field, frozen
+
+Params = dict[str, Any]
+Step = tuple[str, Params]
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+    WORKER = "worker"
+
+
+class ImageType(StrEnum):
+    ORIGINAL = "original"
+    FILTERED = "filtered"
+
+
+class Numbering(StrEnum):
+    """How ``filtered_images`` names its entries: by global id, or by place in the workload (``"0"``…)."""
+
+    IDS = "ids"
+    FRAMES = "frames"
+
+
+class WorkloadStatus(StrEnum):
+    SCHEDULING = "scheduling"
+    RUNNING = "running"
+    COMPLETED = "completed"
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """How one attempt at a job ended, as its worker (or its loss) tells it."""
+
+    DONE = "done"
+    FAILED = "failed"  # this picture cannot be filtered, however often one tries
+    CRASHED = "crashed"  # the compute child died or ran past its deadline: charged to the job, tried again
+    RETURNED = "returned"  # handed back untouched (leaving, disk full, transfer failed): not charged
+    LOST = "lost"  # the worker went away
+
+
+@frozen
+class Principal:
+    """Who makes a request. ``session`` tells a worker's present connection from its earlier ones."""
+
+    name: str
+    role: Role
+    session: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+
+@frozen
+class User:
+    name: str
+    role: Role
+    created_at: float
+    quota: int | None  # bytes of originals and results; None is without limit
+    used: int  # bytes
+
+
+@frozen
+class Token:
+    """A session of a user; ``secret`` is shown once and kept only as a hash."""
+
+    secret: str = field(repr=False)
+    user: str
+    expires_at: float
+
+
+@frozen
+class WorkloadSpec:
+    """What a user asks for, validated: one filter (or a chain of steps) for every image to come."""
+
+    name: str
+    steps: tuple[Step, ...]
+    tags: tuple[str, ...] = ()
+    output: Params = field(factory=dict)
+    numbering: Numbering = Numbering.IDS
+
+
+@frozen
+class Workload:
+    """A workload with its counters as of one committed moment; ``version`` grows with every change."""
+
+    id: str
+    owner: str
+    spec: WorkloadSpec
+    directory: str  # under the image store
+    created_at: float
+    accepted: int = 0
+    filtered: int = 0
+    failed: int = 0
+    size: int = 0  # bytes of originals and results
+    finished_at: float | None = None
+    version: int = 0
+
+    @property
+    def status(self) -> WorkloadStatus:
+        if self.accepted == 0:
+            return WorkloadStatus.SCHEDULING
+        if self.filtered + self.failed < self.accepted:
+            return WorkloadStatus.RUNNING
+        return WorkloadStatus.COMPLETED
+
+
+@frozen
+class Picture:
+    """What a file's header says: enough to refuse it, name it, and estimate what filtering it needs."""
+
+    format: str
+    content_type: str
+    width: int
+    height: int
+    decoded_bytes: int
+
+
+@frozen
+class StoredFile:
+    """A file that is durable in the image store, and not yet (or already) known to the datastore."""
+
+    path: str
+    size: int
+    sha256: str
+    picture: Picture
+    name: str | None = None  # the client's own file name: data, never a path
+
+
+@frozen
+class Image:
+    """``seq`` is the 0-based place in the workload; an original and its result share it."""
+
+    id: str
+    workload_id: str
+    type: ImageType
+    seq: int
+    file: StoredFile
+    created_at: float
+
+
+@frozen
+class Failure:
+    """Why the image at ``seq`` has no result."""
+
+    seq: int
+    image_id: str
+    name: str | None
+    code: str
+    detail: str
+
+
+@frozen
+class WaitingJob:
+    """What the scheduler needs to know about a job; the rest stays in the datastore until it is leased."""
+
+    job: int
+    pixels: int  # stands for the job's cost
+    decoded_bytes: int  # × the filter's memory factor: the job's need
+    crashes: int = 0
+    losses: int = 0
+
+
+@frozen
+class AcceptedOriginal:
+    """An original that has been committed, with the job that was made for it in the same transaction."""
+
+    image: Image
+    job: WaitingJob
+
+
+@frozen
+class Lease:
+    """The right to give job ``job`` its result: all three fields must match, or the result is stale."""
+
+    job: int
+    attempt: int
+    nonce: str
+
+
+@frozen
+class LeasedJob:
+    """Everything a worker must know to do one job."""
+
+    lease: Lease
+    workload_id: str
+    original: Image
+    result_id: str
+    steps: tuple[Step, ...]
+    output: Params
+
+
+@frozen
+class GpuLoad:
+    name: str
+    load_percent: float
+    memory_total: int
+    memory_used: int
+
+
+@frozen
+class Load:
+    """What a worker says of itself and its machine, every few seconds."""
+
+    cpu_percent: float  # of the machine, 0–100 over all cores
+    memory_total: int
+    memory_available: int
+    own_cpu_percent: float = 0.0  # of the worker and its compute children, 100 is one core
+    own_memory: int = 0  # resident, worker and compute children
+    gpus: tuple[GpuLoad, ...] = ()
+    running: tuple[int, ...] = ()  # jobs being computed now
+    disk_free: int = 0
+
+
+@frozen
+class WorkerInfo:
+    """What a worker says when it joins, checked: how much it can hold and what it can do."""
+
+    name: str
+    version: str
+    machine: str  # the same for all workers of one machine: they share its memory
+    slots: int  # jobs computed at once
+    capacity: int  # jobs held at once, those in transfer included
+    tags: frozenset[str]
+    filters: dict[str, str]  # name -> version of every filter it has
+    has_gpu: bool
+    fingerprint: str  # of its engine: equal fingerprints give equal bytes
+
+
+@frozen
+class WorkerRecord:
+    """A worker as the datastore remembers it, joined or gone."""
+
+    info: WorkerInfo
+    address: str
+    first_seen: float
+    last_seen: float
+    joined: bool
+    done: int
+    failed: int
+
+
+@frozen
+class Sample:
+    """One point of a worker's utilisation history."""
+
+    at: float
+    load: Load
+
+
+@frozen
+class Activity:
+    """Who did what, when: ``subject`` is the thing's id or name, ``detail`` further facts."""
+
+    at: float
+    actor: str
+    action: str
+    subject: str
+    detail: Params = field(factory=dict)
+
+
+@frozen
+class IdempotencyKey:
+    """A client's name for one request; ``fingerprint`` is the hash of what the request asked for."""
+
+    owner: str
+    key: str
+    fingerprint: str
