@@ -31,9 +31,14 @@ T = TypeVar("T")
 
 _word: Any = and_(instance_of(str), max_len(64), matches_re(r"[\w.@+-]+"))
 _text: Any = and_(instance_of(str), max_len(1024))
+_code: Any = and_(instance_of(str), max_len(64))
 _sentence: Any = and_(instance_of(str), max_len(4096))
 _tags: Any = deep_iterable(_word, and_(instance_of(tuple), max_len(64)))
 _filters: Any = and_(max_len(1024), deep_mapping(_word, _text, instance_of(dict)))
+
+
+def _within(kind: type, low: float, high: float) -> Any:
+    return and_(instance_of(kind), ge(low), le(high))
 
 
 @frozen
@@ -43,8 +48,8 @@ class Hello:
     name: str = field(validator=_word)
     version: str = field(validator=_text)
     machine: str = field(validator=_text)
-    slots: int = field(validator=and_(instance_of(int), ge(1), le(1024)))
-    capacity: int = field(validator=and_(instance_of(int), ge(1), le(8192)))
+    slots: int = field(validator=_within(int, 1, 1024))
+    capacity: int = field(validator=_within(int, 1, 8192))
     tags: tuple[str, ...] = field(validator=_tags)
     filters: dict[str, str] = field(validator=_filters)
     has_gpu: bool = field(validator=instance_of(bool))
@@ -59,10 +64,10 @@ class Welcome:
     image_store_endpoint: str = field(validator=_text)
     image_store_token: str = field(repr=False, validator=_text)
     image_store_authority: str | None  # PEM of the authority that signed the API's certificate, if ours
-    report_seconds: float = field(validator=and_(ge(0.01), le(3600)))
-    ping_seconds: float = field(validator=and_(ge(0.01), le(3600)))
-    job_seconds: float = field(validator=and_(ge(0.01), le(86400)))  # deadline of one job's computing
-    max_pixels: int = field(validator=and_(instance_of(int), ge(1)))
+    report_seconds: float = field(validator=_within(float, 0.01, 3600))
+    ping_seconds: float = field(validator=_within(float, 0.01, 3600))
+    job_seconds: float = field(validator=_within(float, 0.01, 86400))  # deadline of one job's computing
+    max_pixels: int = field(validator=_within(int, 1, 2**48))
 
 
 @frozen
@@ -90,8 +95,8 @@ class Ending:
 
     lease: Lease
     outcome: Outcome
-    seconds: float = field(validator=and_(ge(0), le(1e7)))
-    code: str = field(default="", validator=and_(instance_of(str), max_len(64)))
+    seconds: float = field(validator=_within(float, 0, 1e7))
+    code: str = field(default="", validator=_code)
     detail: str = field(default="", validator=_sentence)
 
 
