@@ -1,0 +1,122 @@
+"""Users, their passwords and their tokens."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
+
+from attrs import define, field
+
+from dpip.controller.attempts import FailureLimit
+from dpip.controller.passwords import Passwords
+from dpip.errors import BadCredentials, BadParameter, Unauthenticated
+from dpip.interfaces import IDatastore
+from dpip.model import Principal, Role, Token, User
+
+TOKEN_SECONDS = 7 * 24 * 3600.0
+MAX_NAME = 64
+MIN_PASSWORD, MAX_PASSWORD = 8, 1024
+_CACHED_TOKENS = 10_000
+
+
+def check_name(name: str) -> str:
+    """A user's name: printable, without spaces at its ends, and without ``:``, which Basic auth cannot carry."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip() or ":" in name:
+        raise BadParameter(
+            f"A user name has 1 to {MAX_NAME} printable characters, no colon, and no space at its ends."
+        )
+    return name
+
+
+def check_password(password: str) -> str:
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise BadParameter(f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
+    return password
+
+
+@define
+class Accounts:
+    """``clock`` gives seconds since the epoch, ``monotonic`` seconds that never go back."""
+
+    datastore: IDatastore
+    passwords: Passwords
+    clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    entropy: Callable[[int], bytes]
+    by_account: FailureLimit = field(factory=lambda: FailureLimit(limit=10, window=60))
+    by_address: FailureLimit = field(factory=lambda: FailureLimit(limit=50, window=60))
+    _tokens: OrderedDict[bytes, tuple[Principal, float]] = field(factory=OrderedDict, init=False)
+    _epoch: int = field(default=0, init=False)  # grows whenever tokens die: a lookup under way must not cache
+
+    async def login(self, name: str, password: str, address: str) -> Token:
+        """Raises BadCredentials, TooManyRequests, RetryLater."""
+        self.by_address.check(address, self.monotonic())
+        self.by_account.check(name, self.monotonic())
+        found = await self.datastore.user(name) if len(name) <= MAX_NAME else None
+        matches = await self.passwords.verify(password[: MAX_PASSWORD + 1], found[1] if found else None)
+        if found is None or not matches:
+            self.by_address.failed(address, self.monotonic())
+            self.by_account.failed(name[: MAX_NAME + 1], self.monotonic())
+            raise BadCredentials("The user name or the password is wrong.")
+        self.by_account.succeeded(name)
+        return await self._new_token(name)
+
+    async def _new_token(self, name: str) -> Token:
+        secret = urlsafe_b64encode(self.entropy(32)).rstrip(b"=").decode()
+        now = self.clock()
+        token = Token(secret, name, now + TOKEN_SECONDS)
+        await self.datastore.add_token(_digest(secret), name, now, token.expires_at)
+        return token
+
+    async def authenticate(self, secret: str) -> Principal:
+        """Raises Unauthenticated. A token seen lately costs a dictionary look-up."""
+        digest = _digest(secret)
+        known = self._tokens.get(digest)
+        if known is None:
+            epoch = self._epoch
+            known = await self.datastore.token(digest)
+            if known is not None and epoch == self._epoch:
+                self._remember(digest, known)
+        if known is None or known[1] <= self.clock():
+            raise Unauthenticated("The token is not valid, or not any more. Log in again with POST /login.")
+        return known[0]
+
+    async def logout(self, secret: str) -> None:
+        self._forget_tokens(_digest(secret))
+        await self.datastore.remove_token(_digest(secret))
+        self._forget_tokens(_digest(secret))
+
+    async def add(self, name: str, password: str, role: Role, quota: int | None) -> User:
+        """Raises BadParameter, Conflict, RetryLater."""
+        check_name(name)
+        if role is Role.WORKER:
+            raise BadParameter("A user is a 'user' or an 'admin'; workers join with the join token.")
+        if quota is not None and quota < 0:
+            raise BadParameter("quota is a number of bytes, 0 or more; leave it out for no limit.")
+        hashed = await self.passwords.hash(check_password(password))
+        return await self.datastore.add_user(name, hashed, role, quota, self.clock())
+
+    async def set_password(self, name: str, password: str) -> None:
+        """All tokens of the user die. Raises BadParameter, NotFound."""
+        hashed = await self.passwords.hash(check_password(password))
+        await self.datastore.set_password(name, hashed)
+        self.forget_tokens_of(name)
+
+    def forget_tokens_of(self, name: str) -> None:
+        self._forget_tokens(*[d for d, (principal, _) in self._tokens.items() if principal.name == name])
+
+    def _remember(self, digest: bytes, known: tuple[Principal, float]) -> None:
+        self._tokens[digest] = known
+        if len(self._tokens) > _CACHED_TOKENS:
+            self._tokens.popitem(last=False)
+
+    def _forget_tokens(self, *digests: bytes) -> None:
+        self._epoch += 1
+        for digest in digests:
+            self._tokens.pop(digest, None)
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,61 @@
+"""Password hashing with argon2id, off the reactor and bounded.
+
+One hash costs about 40 ms and 64 MiB with argon2-cffi's defaults (RFC 9106, low-memory profile), so a flood
+of guesses must find a short queue and a fixed number of threads, never the reactor or unbounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from attrs import define, field
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from dpip.errors import RetryLater
+
+T = TypeVar("T")
+
+
+@define
+class Passwords:
+    """``pool`` runs the hashing; at most ``limit`` hashes are under way or waiting."""
+
+    reactor: IReactorFromThreads
+    pool: ThreadPool
+    hasher: PasswordHasher = field(factory=PasswordHasher)
+    limit: int = 16
+    _waiting: int = field(default=0, init=False)
+    _nobody: str | None = field(default=None, init=False)
+
+    async def hash(self, password: str) -> str:
+        """The hash to keep. Raises RetryLater when too many are waiting."""
+        return await self._in_pool(self.hasher.hash, password)
+
+    async def verify(self, password: str, known: str | None) -> bool:
+        """Whether ``password`` belongs to ``known``; for an unknown user (None) the same work is done."""
+        if known is None:
+            if self._nobody is None:
+                self._nobody = await self._in_pool(self.hasher.hash, "nobody")
+            await self._in_pool(self._matches, self._nobody, password)
+            return False
+        return await self._in_pool(self._matches, known, password)
+
+    def _matches(self, known: str, password: str) -> bool:
+        try:
+            return self.hasher.verify(known, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _in_pool(self, work: Callable[..., T], *args: Any) -> T:
+        if self._waiting >= self.limit:
+            raise RetryLater("Many logins are being checked at the moment. Try again in a second.")
+        self._waiting += 1
+        try:
+            return await deferToThreadPool(self.reactor, self.pool, work, *args)
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,29 @@
+"""Ids sort by creation and are never made twice."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import TestCase
+
+from dpip.ids import IdSource
+
+
+class IdTests(TestCase):
+    @given(st.lists(st.floats(min_value=1e9, max_value=4e9), min_size=1, max_size=50))
+    def test_ids_sort_in_the_order_they_were_made_whatever_the_clock_does(self, times: list[float]) -> None:
+        clock = iter(times)
+        new_id = IdSource(clock=lambda: next(clock))
+        made = [new_id() for _ in times]
+        self.assertEqual(made, sorted(made))
+        self.assertEqual(len(set(made)), len(made))
+
+    def test_an_id_has_26_characters_of_one_case(self) -> None:
+        self.assertRegex(IdSource()(), r"\A[0-9a-hjkmnp-tv-z]{26}\Z")
+
+    def test_a_later_millisecond_sorts_after_an_earlier_one_of_another_source(self) -> None:
+        early, late = IdSource(clock=lambda: 1e9), IdSource(clock=lambda: 1e9 + 0.001)
+        self.assertLess(early(), late())
+
+    def test_ids_of_one_millisecond_do_not_give_each_other_away(self) -> None:
+        new_id = IdSource(clock=lambda: 1e9)
+        first, second = new_id(), new_id()
+        self.assertNotEqual(first[:-2], second[:-2])
