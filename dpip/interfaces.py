@@ -99,12 +99,15 @@ class IController(Interface):
         """May this user add originals of these sizes to this workload? Raises NotFound, QuotaExceeded."""
 
     def commit_originals(
-        by: Principal, workload_id: str, files: Sequence[StoredFile], key: IdempotencyKey | None
+        by: Principal,
+        workload_id: str,
+        files: Sequence[tuple[str, StoredFile]],
+        key: IdempotencyKey | None,
     ) -> Deferred[Sequence[Image]]:
-        """Rows and jobs for files that are durable already: all of them or none, in this order.
+        """Rows and jobs for ``(image id, file)``, durable already: all of them or none, in this order.
 
         When it answers with images committed earlier under the same key, ``files`` are surplus and are
-        removed from the store.
+        removed from the store; so they are when it refuses.
         """
 
     def check_lease(by: Principal, lease: Lease) -> Deferred[LeasedJob]:
@@ -227,9 +230,7 @@ class IDatastore(Interface):
         None for a job that is not waiting any more (deleted or ended meanwhile).
         """
 
-    def finish(
-        lease: Lease, worker: str, file: StoredFile, seconds: float, now: float
-    ) -> Deferred[tuple[Image, bool]]:
+    def finish(lease: Lease, worker: str, file: StoredFile, now: float) -> Deferred[tuple[Image, bool]]:
         """Leased → done, and the result's row under its reserved id.
 
         A job that is done already with equal content answers with its image; the second value is False then,

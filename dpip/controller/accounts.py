@@ -22,7 +22,7 @@ _CACHED_TOKENS = 10_000
 
 
 def check_name(name: str) -> str:
-    """A user's name: printable, without spaces at its ends, and without ``:``, which Basic auth cannot carry."""
+    """A user's name: printable, no spaces at its ends, and no ``:``, which Basic auth cannot carry."""
     if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip() or ":" in name:
         raise BadParameter(
             f"A user name has 1 to {MAX_NAME} printable characters, no colon, and no space at its ends."

@@ -1,0 +1,367 @@
+"""The controller as the API sees it: who may do what, in which order things become true.
+
+Commit, then tell: a workload, an original or a result is durable in the datastore before the scheduler hears
+of it and before anybody is answered. Files are durable in the image store before their rows are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dpip.asynchronous import deferred
+from dpip.controller.accounts import Accounts
+from dpip.controller.admission import AdmissionDesk
+from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease, TooLarge
+from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
+from dpip.model import (
+    Activity,
+    Failure,
+    IdempotencyKey,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Load,
+    Params,
+    Principal,
+    Role,
+    Sample,
+    StoredFile,
+    Token,
+    User,
+    WorkerRecord,
+    Workload,
+    WorkloadSpec,
+)
+
+_REMEMBERED_WORKLOADS = 10_000
+_REMEMBERED_RESULTS = 1_000
+_MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a place and not an id
+
+
+@implementer(IController)
+@define(slots=False)
+class Controller:
+    """``authenticate_worker`` knows the tokens of joined workers; ``warnings`` what the operator should know."""
+
+    log = Logger()
+
+    datastore: IDatastore
+    image_store: IImageStore
+    scheduler: IScheduler
+    telemetry: ITelemetry
+    accounts: Accounts
+    admission: AdmissionDesk
+    authenticate_worker: Callable[[str], Principal | None]
+    operator_warnings: Callable[[], Sequence[str]]
+    directory_for: Callable[[str, str], str]
+    new_id: Callable[[], str]
+    clock: Callable[[], float]
+    max_pixels: int
+    _workloads: OrderedDict[str, Workload] = field(factory=OrderedDict, init=False)
+    _recent_results: OrderedDict[tuple[str, Lease], LeasedJob] = field(factory=OrderedDict, init=False)
+
+    # Accounts
+
+    @deferred
+    async def login(self, name: str, password: str, address: str) -> Token:
+        token = await self.accounts.login(name, password, address)
+        self._note(name, "login", name, address=address)
+        return token
+
+    @deferred
+    async def authenticate(self, secret: str) -> Principal:
+        return self.authenticate_worker(secret) or await self.accounts.authenticate(secret)
+
+    @deferred
+    async def logout(self, secret: str) -> None:
+        principal = await self.accounts.authenticate(secret)
+        await self.accounts.logout(secret)
+        self._note(principal.name, "logout", principal.name)
+
+    @deferred
+    async def users(self, by: Principal) -> Sequence[User]:
+        _admins_only(by)
+        return await self.datastore.users()
+
+    @deferred
+    async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
+        _admins_only(by)
+        user = await self.accounts.add(name, password, role, quota)
+        self._note(by.name, "add-user", name, role=role.value)
+        return user
+
+    @deferred
+    async def remove_user(self, by: Principal, name: str) -> None:
+        _admins_only(by)
+        if name == by.name:
+            raise Conflict("An admin cannot remove itself: let another admin do it.")
+        workloads = await self.datastore.remove_user(name, self.clock())
+        self.accounts.forget_tokens_of(name)
+        self._note(by.name, "remove-user", name)
+        for workload in workloads:
+            self._forget_workload(workload)
+
+    @deferred
+    async def set_password(self, by: Principal, name: str, password: str) -> None:
+        if by.name != name or by.role is Role.WORKER:
+            _admins_only(by)
+        await self.accounts.set_password(name, password)
+        self._note(by.name, "set-password", name)
+
+    # Workloads
+
+    @deferred
+    async def create_workload(
+        self, by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None
+    ) -> Workload:
+        _users_only(by)
+        workload_id = self.new_id()
+        new = Workload(
+            id=workload_id,
+            owner=by.name,
+            spec=spec,
+            directory=self.directory_for(spec.name, workload_id),
+            created_at=self.clock(),
+        )
+        workload = await self.datastore.add_workload(new, key)
+        if workload.id == workload_id:
+            self._remember_workload(workload)
+            self.scheduler.workload_opened(workload)
+            self._note(by.name, "create-workload", workload_id, name=spec.name)
+        return workload
+
+    @deferred
+    async def workload(self, by: Principal, workload_id: str) -> Workload:
+        return _owned(by, await self.datastore.workload(workload_id), workload_id)
+
+    @deferred
+    async def workloads(
+        self, by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
+    ) -> Sequence[Workload]:
+        _users_only(by)
+        owner = None if by.is_admin else by.name
+        return await self.datastore.workloads(owner, unfinished_only, after, limit)
+
+    def running_jobs(self, workload_id: str) -> int:
+        return self.scheduler.running(workload_id)
+
+    @deferred
+    async def results(
+        self, by: Principal, workload_id: str
+    ) -> tuple[Sequence[tuple[int, str]], Sequence[Failure]]:
+        await self._known_workload(by, workload_id)
+        return await self.datastore.results(workload_id)
+
+    @deferred
+    async def delete_workload(self, by: Principal, workload_id: str) -> None:
+        await self._known_workload(by, workload_id)
+        workload = await self.datastore.delete_workload(workload_id, self.clock())
+        if workload is None:
+            raise _no_workload(workload_id)
+        self._note(by.name, "delete-workload", workload_id, name=workload.spec.name)
+        self._forget_workload(workload)
+
+    # Images
+
+    def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
+        return self.admission.admit(by, length)
+
+    @deferred
+    async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
+        _users_only(by)
+        return await self._known_workload(by, workload_id)
+
+    @deferred
+    async def commit_originals(
+        self,
+        by: Principal,
+        workload_id: str,
+        files: Sequence[tuple[str, StoredFile]],
+        key: IdempotencyKey | None,
+    ) -> Sequence[Image]:
+        _users_only(by)
+        workload = await self._known_workload(by, workload_id)
+        rows = [(image_id, self.new_id(), file) for image_id, file in files]
+        try:
+            accepted, fresh = await self.datastore.add_originals(workload_id, rows, key, self.clock())
+        except _REFUSED:
+            self._discard([file for _, file in files])
+            raise
+        if fresh:
+            self.scheduler.workload_opened(workload)
+            self.scheduler.jobs_waiting(workload_id, [original.job for original in accepted])
+        else:
+            self._discard([file for _, file in files])
+        return [original.image for original in accepted]
+
+    @deferred
+    async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
+        job = self.scheduler.leased(by.session, lease) or self._recent_results.get((by.session, lease))
+        if by.role is not Role.WORKER or job is None:
+            raise StaleLease("This job is not leased to this worker, or not any more.")
+        return job
+
+    @deferred
+    async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:
+        job = await self.check_lease(by, lease)
+        try:
+            image, fresh = await self.datastore.finish(lease, by.name, file, self.clock())
+        except _REFUSED:
+            self._discard([file])
+            raise
+        if not fresh:
+            self._discard([file])
+        self._recent_results[by.session, lease] = job
+        if len(self._recent_results) > _REMEMBERED_RESULTS:
+            self._recent_results.popitem(last=False)
+        self.scheduler.result_committed(lease)
+        return image
+
+    @deferred
+    async def image(
+        self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Image:
+        if by.role is Role.WORKER:
+            return self._leased_original(by, reference)
+        if reference.isascii() and reference.isdigit() and len(reference) <= _MAX_SEQ_DIGITS:
+            return await self._image_at(by, int(reference), workload_id, type or ImageType.FILTERED)
+        image = await self.datastore.image(reference)
+        if image is None or (workload_id or image.workload_id) != image.workload_id:
+            raise _no_image(reference)
+        if type is not None and type is not image.type:
+            raise NotFound(f"Image {reference} is {_a(image.type)} image, not {_a(type)} one.")
+        try:
+            await self._known_workload(by, image.workload_id)
+        except NotFound:
+            raise _no_image(reference) from None
+        return image
+
+    def _leased_original(self, by: Principal, reference: str) -> Image:
+        job = self.scheduler.holds(by.session, reference)
+        if job is None:
+            raise _no_image(reference)
+        return job.original
+
+    async def _image_at(self, by: Principal, seq: int, workload_id: str | None, type: ImageType) -> Image:
+        if workload_id is None:
+            raise Malformed(
+                f"{seq} is a place within a workload: send workload_id with it, or ask by the image's global id."
+            )
+        await self._known_workload(by, workload_id)
+        image = await self.datastore.image_at(workload_id, type, seq)
+        if image is None:
+            raise NotFound(f"Workload {workload_id} has no {type.value} image number {seq} (yet).")
+        return image
+
+    @deferred
+    async def images(
+        self, by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int
+    ) -> Sequence[Image]:
+        _users_only(by)
+        await self._known_workload(by, workload_id)
+        return await self.datastore.images(workload_id, type, after, limit)
+
+    # The system
+
+    @deferred
+    async def workers(self, by: Principal) -> Sequence[tuple[WorkerRecord, Load | None]]:
+        _admins_only(by)
+        records = await self.datastore.workers()
+        return [(record, self.telemetry.latest(record.info.name)) for record in records]
+
+    @deferred
+    async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
+        _admins_only(by)
+        return await self.telemetry.history(name, since)
+
+    @deferred
+    async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
+        _admins_only(by)
+        return await self.datastore.activity(before, limit)
+
+    def warnings(self) -> Sequence[str]:
+        return self.operator_warnings()
+
+    # What the controller does of its own accord
+
+    @deferred
+    async def retire_workload(self, workload: Workload) -> None:
+        """Delete a workload whose time to be kept is over."""
+        if await self.datastore.delete_workload(workload.id, self.clock()) is not None:
+            self._note("dpip", "retire-workload", workload.id, name=workload.spec.name, owner=workload.owner)
+            self._forget_workload(workload)
+
+    async def _known_workload(self, by: Principal, workload_id: str) -> Workload:
+        """The workload as it was when last read: for owner, spec and directory, never for its counters."""
+        known = self._workloads.get(workload_id)
+        if known is None:
+            known = await self.datastore.workload(workload_id)
+            if known is not None:
+                self._remember_workload(known)
+        return _owned(by, known, workload_id)
+
+    def _remember_workload(self, workload: Workload) -> None:
+        self._workloads[workload.id] = workload
+        if len(self._workloads) > _REMEMBERED_WORKLOADS:
+            self._workloads.popitem(last=False)
+
+    def _forget_workload(self, workload: Workload) -> None:
+        self._workloads.pop(workload.id, None)
+        self.scheduler.workload_deleted(workload.id)
+        self._watch(self.image_store.discard_directory(workload.directory), "files of a deleted workload")
+
+    def _discard(self, files: Sequence[StoredFile]) -> None:
+        for file in files:
+            self._watch(self.image_store.discard(file.path), "a surplus file")
+
+    def _note(self, actor: str, action: str, subject: str, **detail: object) -> None:
+        facts: Params = dict(detail)
+        self._watch(
+            self.datastore.record(Activity(self.clock(), actor, action, subject, facts)),
+            "the activity record",
+        )
+
+    def _watch(self, work: Deferred[None], what: str) -> None:
+        """For work that nobody waits for and whose failure loses nothing: the sweep makes up for it."""
+        work.addErrback(lambda failure: self.log.failure("Could not take care of {what}", failure, what=what))
+
+
+# After these the datastore has certainly kept nothing of a file. After a failed commit it may have, so the file
+# stays until the sweep has looked for its row.
+_REFUSED = (NotFound, Conflict, TooLarge, KeyReused)
+
+
+def _admins_only(by: Principal) -> None:
+    if not by.is_admin:
+        raise Forbidden("Only an admin may do this.")
+
+
+def _users_only(by: Principal) -> None:
+    if by.role is Role.WORKER:
+        raise Forbidden("A worker's token reaches only the jobs leased to it.")
+
+
+def _owned(by: Principal, workload: Workload | None, workload_id: str) -> Workload:
+    _users_only(by)
+    if workload is None or not (by.is_admin or workload.owner == by.name):
+        raise _no_workload(workload_id)
+    return workload
+
+
+def _no_workload(workload_id: str) -> DpipError:
+    return NotFound(f"There is no workload {workload_id[:64]!r}.")
+
+
+def _no_image(reference: str) -> DpipError:
+    return NotFound(f"There is no image {reference[:64]!r}.")
+
+
+def _a(type: ImageType) -> str:
+    return "an original" if type is ImageType.ORIGINAL else "a filtered"
