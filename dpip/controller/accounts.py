@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from dpip.controller.attempts import FailureLimit
 from dpip.controller.passwords import Passwords
@@ -19,6 +19,8 @@ TOKEN_SECONDS = 7 * 24 * 3600.0
 MAX_NAME = 64
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
 _CACHED_TOKENS = 10_000
+_TRUSTED_SECONDS = 30.0
+"""How long a token is believed without asking the datastore: another process may change a password there."""
 
 
 def check_name(name: str) -> str:
@@ -36,6 +38,15 @@ def check_password(password: str) -> str:
     return password
 
 
+@frozen
+class _Known:
+    """A token as the datastore had it at ``asked`` (monotonic)."""
+
+    principal: Principal
+    expires_at: float
+    asked: float
+
+
 @define
 class Accounts:
     """``clock`` gives seconds since the epoch, ``monotonic`` seconds that never go back."""
@@ -47,7 +58,7 @@ class Accounts:
     entropy: Callable[[int], bytes]
     by_account: FailureLimit = field(factory=lambda: FailureLimit(limit=10, window=60))
     by_address: FailureLimit = field(factory=lambda: FailureLimit(limit=50, window=60))
-    _tokens: OrderedDict[bytes, tuple[Principal, float]] = field(factory=OrderedDict, init=False)
+    _tokens: OrderedDict[bytes, _Known] = field(factory=OrderedDict, init=False)
     _epoch: int = field(default=0, init=False)  # grows whenever tokens die: a lookup under way must not cache
 
     async def login(self, name: str, password: str, address: str) -> Token:
@@ -74,14 +85,21 @@ class Accounts:
         """Raises Unauthenticated. A token seen lately costs a dictionary look-up."""
         digest = _digest(secret)
         known = self._tokens.get(digest)
-        if known is None:
-            epoch = self._epoch
-            known = await self.datastore.token(digest)
-            if known is not None and epoch == self._epoch:
-                self._remember(digest, known)
-        if known is None or known[1] <= self.clock():
+        if known is None or known.asked + _TRUSTED_SECONDS <= self.monotonic():
+            known = await self._look_up(digest)
+        if known is None or known.expires_at <= self.clock():
             raise Unauthenticated("The token is not valid, or not any more. Log in again with POST /login.")
-        return known[0]
+        return known.principal
+
+    async def _look_up(self, digest: bytes) -> _Known | None:
+        epoch, asked = self._epoch, self.monotonic()
+        found = await self.datastore.token(digest)
+        known = _Known(*found, asked) if found else None
+        if known is None:
+            self._tokens.pop(digest, None)
+        elif epoch == self._epoch:  # else tokens have died meanwhile, perhaps this one
+            self._remember(digest, known)
+        return known
 
     async def logout(self, secret: str) -> None:
         self._forget_tokens(_digest(secret))
@@ -105,10 +123,11 @@ class Accounts:
         self.forget_tokens_of(name)
 
     def forget_tokens_of(self, name: str) -> None:
-        self._forget_tokens(*[d for d, (principal, _) in self._tokens.items() if principal.name == name])
+        self._forget_tokens(*[d for d, known in self._tokens.items() if known.principal.name == name])
 
-    def _remember(self, digest: bytes, known: tuple[Principal, float]) -> None:
+    def _remember(self, digest: bytes, known: _Known) -> None:
         self._tokens[digest] = known
+        self._tokens.move_to_end(digest)
         if len(self._tokens) > _CACHED_TOKENS:
             self._tokens.popitem(last=False)
 
