@@ -1,0 +1,65 @@
+"""Uploads are refused at their headers when they are too large, too many, or the disk is full."""
+
+from attrs import define
+from twisted.trial.unittest import TestCase
+
+from dpip.controller.admission import AdmissionDesk
+from dpip.errors import DiskFull, RetryLater, TooLarge
+from dpip.model import Principal, Role
+
+ANN = Principal("ann", Role.USER)
+WORKER = Principal("w1", Role.WORKER, "s1")
+
+
+@define
+class Space:
+    """A disk with ``free`` bytes."""
+
+    free: int
+
+    def reserve(self, length: int) -> "Reserved":
+        if length > self.free:
+            raise DiskFull("no room")
+        self.free -= length
+        return Reserved(self, length)
+
+
+@define
+class Reserved:
+    space: Space
+    length: int
+
+    def release(self) -> None:
+        self.space.free += self.length
+
+
+class AdmissionTests(TestCase):
+    def setUp(self) -> None:
+        self.space = Space(free=10_000)
+        self.desk = AdmissionDesk(self.space, max_upload=1_000, max_in_flight=2_000)
+
+    def test_an_upload_larger_than_the_limit_is_refused_with_both_numbers(self) -> None:
+        refused = self.assertRaises(TooLarge, self.desk.admit, ANN, 1_001)
+        self.assertIn("1001", refused.detail)
+        self.assertEqual(refused.members["limit"], 1_000)
+
+    def test_room_is_given_back_once_however_often_it_is_released(self) -> None:
+        admission = self.desk.admit(ANN, 600)
+        self.assertEqual((self.space.free, self.desk.in_flight, admission.limit), (9_400, 600, 600))
+        admission.release()
+        admission.release()
+        self.assertEqual((self.space.free, self.desk.in_flight), (10_000, 0))
+
+    def test_bytes_in_flight_are_bounded_for_users_but_never_for_results(self) -> None:
+        self.desk.admit(ANN, 1_000)
+        self.desk.admit(ANN, 1_000)
+        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
+        self.desk.admit(WORKER, 1_000)
+
+    def test_a_body_of_unknown_length_may_grow_to_the_limit(self) -> None:
+        self.assertEqual(self.desk.admit(ANN, None).limit, 1_000)
+
+    def test_a_full_disk_refuses_and_keeps_nothing_reserved(self) -> None:
+        self.space.free = 10
+        self.assertRaises(DiskFull, self.desk.admit, ANN, 11)
+        self.assertEqual(self.desk.in_flight, 0)
