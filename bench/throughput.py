@@ -1,7 +1,7 @@
 """How close does the whole system come to a bare loop? Images/s from the first upload to the last result.
 
-Real processes (controller, worker with 2 compute slots, this client), real sockets, fsync on, everything on this
-machine. Beside it in the same run, from memory, with no network and nothing durable:
+Real processes (controller, worker with 2 compute slots, this client), real sockets, fsync on, everything on
+this machine. Beside it in the same run, from memory, with no network and nothing durable:
 
 * "engine pool": a ``multiprocessing`` pool of 2 running our own ``dpip.filters.process``;
 * "Pillow pool": the same pool with Pillow alone, the ten lines a user would write.
@@ -104,6 +104,7 @@ class System:
         return len(frames) / seconds
 
 
+COLUMNS = ("dpip", "engine pool", "Pillow pool", "÷ engine", "÷ Pillow", "controller ms")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -126,9 +127,7 @@ def main() -> None:
         controller = cluster.start_controller()
         cluster.start_worker("bench", "--slots", "2").wait_for_log("Joined")
         system = System(cluster)
-        print(
-            f"{'':18} {'dpip':>8} {'engine pool':>12} {'Pillow pool':>12} {'÷engine':>8} {'÷Pillow':>8} {'ctl ms':>7}"
-        )
+        print(f"{'':18}" + "".join(f"{title:>13}" for title in COLUMNS))
         for format, filter in itertools.product(options.formats.split(","), options.filters.split(",")):
             kinds = [encoded(number, format=format) for number in range(min(DISTINCT, options.images))]
             frames = list(itertools.islice(itertools.cycle(kinds), options.images))
@@ -151,10 +150,8 @@ def measure(
         engine.append(pool_rate(pool, with_engine, frames, filter))
         pillow.append(pool_rate(pool, with_pillow, few, filter))
     a, b, c = map(statistics.median, (ours, engine, pillow))
-    print(
-        f"{title:18} {a:8.1f} {b:12.1f} {c:12.1f} {a / b:8.2f} {a / c:8.2f} {statistics.median(cost):7.2f}",
-        flush=True,
-    )
+    figures = (a, b, c, a / b, a / c, statistics.median(cost))
+    print(f"{title:18}" + "".join(f"{figure:13.2f}" for figure in figures), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class PackagingTests(TestCase):
         self.elsewhere.mkdir()
 
     def _environment(self) -> Path:
-        """A fresh environment that borrows the dependencies, but not dpip, from the one that runs the tests."""
+        """A fresh environment that borrows the dependencies, but not dpip, from the running one."""
         environment = self.directory / "environment"
         run(sys.executable, "-m", "venv", environment)
         site = next(environment.glob("lib/python*/site-packages"))
