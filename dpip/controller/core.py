@@ -48,7 +48,7 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @implementer(IController)
 @define(slots=False)
 class Controller:
-    """``authenticate_worker`` knows joined workers' tokens, ``operator_warnings`` what the operator should."""
+    """``authenticate_worker`` knows the tokens of joined workers; ``operator_warnings`` what to warn of."""
 
     log = Logger()
 
@@ -252,7 +252,7 @@ class Controller:
     async def _image_at(self, by: Principal, seq: int, workload_id: str | None, type: ImageType) -> Image:
         if workload_id is None:
             raise Malformed(
-                f"{seq} is a place within a workload: send workload_id along, or ask by the image's global id."
+                f"{seq} is a place within a workload: send workload_id along, or the image's global id."
             )
         await self._known_workload(by, workload_id)
         image = await self.datastore.image_at(workload_id, type, seq)
@@ -333,8 +333,8 @@ class Controller:
         work.addErrback(lambda failure: self.log.failure("Could not take care of {what}", failure, what=what))
 
 
-# After these the datastore has certainly kept nothing of a file. After a failed commit it may have, so the file
-# stays until the sweep has looked for its row.
+# After these the datastore has certainly kept nothing of a file. After a failed commit it may have: then the
+# file stays until the sweep has looked for its row.
 _REFUSED = (NotFound, Conflict, TooLarge, KeyReused)
 
 

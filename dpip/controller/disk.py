@@ -12,7 +12,7 @@ _GIB = 1024**3
 
 @define
 class DiskWatch:
-    """``usage`` gives (total, free) bytes of the images' disk; below ``floor`` free bytes uploads are refused."""
+    """``usage`` gives (total, free) bytes of the images' disk; uploads are refused below ``floor``."""
 
     log = Logger()
 
