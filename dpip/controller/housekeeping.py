@@ -1,0 +1,79 @@
+"""What must be done now and then so that nothing piles up for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from dpip.interfaces import IDatastore
+from dpip.model import Workload
+
+_DAY = 24 * 3600.0
+_PAGE = 100
+
+
+@define(eq=False, slots=False)
+class Housekeeping(Service):
+    """``keep_days`` is how long a finished workload stays (None: for ever); ``sweep`` removes strays of the
+    image store; ``look_at_disk`` watches its room."""
+
+    log = Logger()
+
+    reactor: IReactorTime
+    wall_clock: Callable[[], float]
+    datastore: IDatastore
+    retire: Callable[[Workload], Awaitable[None]]
+    sweep: Callable[[], Awaitable[None]]
+    look_at_disk: Callable[[], None]
+    keep_days: float | None
+    _loops: list[LoopingCall] = field(factory=list, init=False)
+
+    def startService(self) -> None:
+        super().startService()
+        self._every(10.0, self._watch_disk)
+        self._every(60.0, self._expire)
+        self._every(600.0, self._retire_workloads)
+        self._every(3600.0, self._sweep)
+
+    def stopService(self) -> None:
+        for loop in self._loops:
+            loop.stop()
+        self._loops.clear()
+        super().stopService()
+
+    def _every(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+        """A chore that fails is told and tried again at its next turn; the loop never ends by itself."""
+
+        async def once() -> None:
+            try:
+                await chore()
+            except Exception:  # noqa: BLE001 - whatever it was, it is logged, and the next turn comes
+                self.log.failure("Housekeeping failed and will be tried again: {chore}", chore=chore.__name__)
+
+        loop = LoopingCall(lambda: Deferred.fromCoroutine(once()))
+        loop.clock = self.reactor
+        self._loops.append(loop)
+        loop.start(seconds)
+
+    async def _watch_disk(self) -> None:
+        self.look_at_disk()
+
+    async def _expire(self) -> None:
+        await self.datastore.expire(self.wall_clock())
+
+    async def _retire_workloads(self) -> None:
+        if self.keep_days is None:
+            return
+        before = self.wall_clock() - self.keep_days * _DAY
+        while workloads := await self.datastore.workloads_finished_before(before, _PAGE):
+            for workload in workloads:
+                await self.retire(workload)
+
+    async def _sweep(self) -> None:
+        await self.sweep()
