@@ -19,6 +19,7 @@ RUNTIME = [
     "argon2-cffi >= 23.1",
     "cryptography >= 42",
     "python-multipart >= 0.0.20",
+    "platformdirs >= 4",
     "click >= 8.1",
     "rich >= 13.7",
     "simplejpeg >= 1.7",

@@ -1,0 +1,79 @@
+"""What the operator may say on the command line of ``dpip-controller`` (and of ``dpip``, which adds a worker)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.python import usage
+
+from dpip import addresses, settings
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def size(text: str) -> int:
+    """``500M`` as a number of bytes; units are K, M, G, T, powers of 1024."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 500M or 2G")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def address(text: str) -> addresses.Address:
+    return addresses.parse(text)
+
+
+def days(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 36500:
+        raise ValueError(f"{text!r} is not a number of days above 0")
+    return value
+
+
+def megapixels(text: str) -> int:
+    """As pixels."""
+    value = int(float(text) * 1_000_000)
+    if not 1 <= value <= 2**40:
+        raise ValueError(f"{text!r} is not a number of megapixels")
+    return value
+
+
+class ControllerOptions(usage.Options):
+    """Every option has a default with which the system is safe and works on one machine."""
+
+    process_name: ClassVar[str] = "dpip-controller"
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["http", None, "127.0.0.1:8080", "Where the REST API listens: host:port or an endpoint string.", address],
+        ["pb", None, "127.0.0.1:8787", "Where workers join, always over TLS: host:port or endpoint.", address],
+        ["state-dir", None, None, "Database, images, keys [default: DPIP_STATE_DIR or the user's state directory]."],
+        ["api-url", None, None, "What workers use for images [default: the host they reached the controller at]."],
+        ["keep-days", None, None, "Delete workloads so many days after they finished [default: never].", days],
+        ["max-upload", None, size("1G"), "Largest body of one upload.", size],
+        ["max-megapixels", None, megapixels("100"), "Largest picture, summed over its frames.", megapixels],
+        ["quota", None, None, "Bytes each new user may keep, e.g. 50G [default: no limit].", size],
+        ["disk-floor", None, size("1G"), "Uploads are refused when less than this is free.", size],
+        ["job-seconds", None, 120.0, "Deadline for filtering one image.", float],
+    ]  # fmt: skip
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["http-tls", None, "Serve the API with TLS, by a certificate of the controller's own authority."],
+        [
+            "behind-proxy",
+            None,
+            "The API listens beyond loopback without TLS: a proxy in front of it adds that.",
+        ],
+    ]
+
+    def postOptions(self) -> None:
+        http = self["http"]
+        if not (http.loopback or http.tls or self["http-tls"] or self["behind-proxy"]):
+            raise usage.UsageError(
+                "The API would be open to the network without TLS, passwords in the clear: add --http-tls, "
+                "or --behind-proxy when a proxy in front of it speaks TLS."
+            )
+        if http.tls and self["http-tls"]:
+            raise usage.UsageError("--http is an ssl: endpoint already; leave out --http-tls.")
+        self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
+        settings.name_process_files(self, self.process_name)
