@@ -1,4 +1,4 @@
-"""Settings that every process of DPIP shares: where state lives, and how its files in the directory are named."""
+"""What every process of DPIP shares: where state lives, and what its pid file and log are called."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def default_state_dir() -> Path:
 def name_process_files(options: usage.Options, name: str) -> None:
     """Name twistd's pid file and log after the process, unless its user has named them.
 
-    twistd writes ``twistd.pid`` into the current directory even with ``-n``, so that a second process started
-    there is refused. In the foreground nobody needs the file; a daemon gets ``<name>.pid`` and ``<name>.log``.
+    twistd writes ``twistd.pid`` into the current directory even with ``-n``, so that a second process
+    started there is refused. In the foreground nobody needs the file; a daemon gets ``<name>.pid`` and
+    ``<name>.log``.
     """
     twistd = options.parent
     if twistd is None:

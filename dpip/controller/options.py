@@ -1,4 +1,4 @@
-"""What the operator may say on the command line of ``dpip-controller`` (and of ``dpip``, which adds a worker)."""
+"""What the operator may say on the command line of ``dpip-controller``, and of ``dpip``."""
 
 from __future__ import annotations
 
@@ -46,17 +46,35 @@ class ControllerOptions(usage.Options):
     process_name: ClassVar[str] = "dpip-controller"
 
     optParameters: ClassVar[list[list[Any]]] = [
-        ["http", None, "127.0.0.1:8080", "Where the REST API listens: host:port or an endpoint string.", address],
-        ["pb", None, "127.0.0.1:8787", "Where workers join, always over TLS: host:port or endpoint.", address],
-        ["state-dir", None, None, "Database, images, keys [default: DPIP_STATE_DIR or the user's state directory]."],
-        ["api-url", None, None, "What workers use for images [default: the host they reached the controller at]."],
-        ["keep-days", None, None, "Delete workloads so many days after they finished [default: never].", days],
+        [
+            "http",
+            None,
+            "127.0.0.1:8080",
+            "Where the REST API listens: host:port or an endpoint string.",
+            address,
+        ],
+        [
+            "pb",
+            None,
+            "127.0.0.1:8787",
+            "Where workers join, always over TLS: host:port or endpoint.",
+            address,
+        ],
+        ["state-dir", None, None, "Database, images, keys [default: DPIP_STATE_DIR, or the user's]."],
+        ["api-url", None, None, "The API as workers reach it [default: the host they joined at]."],
+        [
+            "keep-days",
+            None,
+            None,
+            "Delete workloads so many days after they finished [default: never].",
+            days,
+        ],
         ["max-upload", None, size("1G"), "Largest body of one upload.", size],
         ["max-megapixels", None, megapixels("100"), "Largest picture, summed over its frames.", megapixels],
         ["quota", None, None, "Bytes each new user may keep, e.g. 50G [default: no limit].", size],
         ["disk-floor", None, size("1G"), "Uploads are refused when less than this is free.", size],
         ["job-seconds", None, 120.0, "Deadline for filtering one image.", float],
-    ]  # fmt: skip
+    ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["http-tls", None, "Serve the API with TLS, by a certificate of the controller's own authority."],
         [
