@@ -7,13 +7,18 @@ ranges. ``PROTOCOL`` changes whenever an old peer could misunderstand a new one.
 The calls themselves::
 
     controller root    join(secret: bytes, hello: Hello, agent) -> (Welcome, session) | (Refusal, None)
-    agent (worker)     run(Jobs)   cancel(Leases)   ping() -> b"pong"
-    session (control)  report(Load)   ended(Endings)   leaving()   ping() -> b"pong"
+    agent (worker)     run(Jobs)   cancel(Leases)   ping()
+    session (control)  report(Report)   ended(Endings)   leaving()
+
+``report`` is also the heartbeat, both ways: the controller drops a worker it has not heard for a few
+intervals, the worker a controller that has not answered for as many. A worker is sent jobs from its first
+report on, so that no job can overtake the welcome. ``cancel`` and ``ended`` are not answered.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import cattrs
@@ -21,11 +26,13 @@ from attrs import field, frozen
 from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instance_of, le, matches_re, max_len
 
 from dpip.errors import Malformed
-from dpip.model import Lease, LeasedJob, Outcome
+from dpip.model import Lease, LeasedJob, Load, Outcome
 
 PROTOCOL = 1
 MAX_MESSAGE = 512 * 1024
 """Bytes of one message at most: PB itself stops at 640 KiB for one string."""
+MAX_HELLO = 12 * 1024
+"""Bytes of a :class:`Hello`: before joining a peer may send little (``dpip.broker``). 250 filters fit."""
 
 T = TypeVar("T")
 
@@ -65,9 +72,31 @@ class Welcome:
     image_store_token: str = field(repr=False, validator=_text)
     image_store_authority: str | None  # PEM of the authority that signed the API's certificate, if ours
     report_seconds: float = field(validator=_within(float, 0.01, 3600))
-    ping_seconds: float = field(validator=_within(float, 0.01, 3600))
     job_seconds: float = field(validator=_within(float, 0.01, 86400))  # deadline of one job's computing
     max_pixels: int = field(validator=_within(int, 1, 2**48))
+
+
+def _is_credible(instance: object, attribute: object, load: Load) -> None:
+    """Far beyond any machine of today; a peer that says more is lying or broken."""
+    cpus, sizes = (load.cpu_percent, load.own_cpu_percent), (load.memory_total, load.memory_available)
+    gpus = load.gpus
+    if not all(0 <= percent <= 1e6 for percent in (*cpus, *(gpu.load_percent for gpu in gpus))):
+        raise ValueError("a load in percent is out of range")
+    own = (load.own_memory, load.disk_free)
+    shown = [size for gpu in gpus for size in (gpu.memory_total, gpu.memory_used)]
+    if not all(0 <= size <= 2**60 for size in (*sizes, *own, *shown)):
+        raise ValueError("a size in bytes is out of range")
+    if len(gpus) > 64 or len(load.running) > 8192 or any(len(gpu.name) > 256 for gpu in gpus):
+        raise ValueError("too many GPUs or jobs")
+    if not all(0 <= job < 2**63 for job in load.running):
+        raise ValueError("a job's number is out of range")
+
+
+@frozen
+class Report:
+    """The newest load of a worker, and its heartbeat."""
+
+    load: Load = field(validator=_is_credible)
 
 
 @frozen
@@ -106,11 +135,12 @@ class Endings:
 
 
 _converter = cattrs.Converter(forbid_extra_keys=False)
-_converter.register_structure_hook(int, lambda value, _: _exactly(value, int))
-_converter.register_structure_hook(bool, lambda value, _: _exactly(value, bool))
-_converter.register_structure_hook(str, lambda value, _: _exactly(value, str))
-_converter.register_structure_hook(float, lambda value, _: _number(value))
 _converter.register_unstructure_hook(frozenset, sorted)
+
+
+def _structure(kind: type[T], structure: Callable[[Any], T]) -> None:
+    """For ``kind`` alone: a plain hook would take its subclasses too, and an enum would stay a str."""
+    _converter.register_structure_hook_func(lambda asked: asked is kind, lambda value, _: structure(value))
 
 
 def _exactly(value: Any, kind: type[T]) -> T:
@@ -126,6 +156,12 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+_structure(int, lambda value: _exactly(value, int))
+_structure(bool, lambda value: _exactly(value, bool))
+_structure(str, lambda value: _exactly(value, str))
+_structure(float, _number)
+
+
 def encode(message: Any) -> bytes:
     """The bytes of a message.
 
@@ -133,10 +169,9 @@ def encode(message: Any) -> bytes:
         Malformed: it would be larger than ``MAX_MESSAGE``.
     """
     data = json.dumps(_converter.unstructure(message), separators=(",", ":")).encode()
-    if len(data) > MAX_MESSAGE:
-        raise Malformed(
-            f"{type(message).__name__} of {len(data)} bytes: at most {MAX_MESSAGE} go in a message."
-        )
+    most = MAX_HELLO if isinstance(message, Hello) else MAX_MESSAGE
+    if len(data) > most:
+        raise Malformed(f"{type(message).__name__} of {len(data)} bytes: at most {most} go in a message.")
     return data
 
 
@@ -152,6 +187,17 @@ def decode(data: object, kind: type[T]) -> T:
         return _converter.structure(json.loads(data), kind)
     except (ValueError, TypeError, KeyError, RecursionError, cattrs.BaseValidationError) as error:
         raise Malformed(f"Not a valid {kind.__name__}: {_first_reason(error)}") from None
+
+
+def protocol_of(data: object) -> int | None:
+    """The protocol that a :class:`Hello` of whatever version speaks; None when these bytes are none."""
+    if not isinstance(data, bytes) or len(data) > MAX_HELLO:
+        return None
+    try:
+        protocol = json.loads(data)["protocol"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return protocol if type(protocol) is int else None
 
 
 def _first_reason(error: BaseException) -> str:

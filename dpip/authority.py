@@ -1,0 +1,308 @@
+"""Who the controller is, and who may join it: a certificate authority of its own, and the join token.
+
+The join token is ``<SHA-256 of the authority's certificate, hex>.<secret>``. A worker connects with TLS and
+lets OpenSSL verify the certificates it is shown as usual: signatures, dates, purpose. The one thing that is
+ours is which authority it trusts: the one whose hash is in the token and no other. Only then does the
+handshake succeed, and only then is anything sent; so nobody but the controller ever sees the secret.
+
+Files in the state directory, all 0600: ``authority.pem`` and ``server.pem`` (key and certificate each),
+``join-token``. Removing ``join-token`` and restarting makes a new secret; removing ``authority.pem`` a new
+authority, and with it a new token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import socket
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+TOKEN_FILE: Final = "join-token"  # noqa: S105 - a file's name
+_AUTHORITY_YEARS: Final = 30
+_SERVER_YEARS: Final = 3
+_RENEW_YEARS: Final = 1
+"""A server certificate with less than this left is renewed at the next start."""
+_YEAR: Final = timedelta(days=365)
+_SKEW: Final = timedelta(days=1)
+"""Certificates begin in the past, for workers whose clock is behind."""
+_SECRET_BYTES: Final = 24
+
+
+class BadToken(ValueError):
+    """Not a join token; says what is wrong with it, not what it is."""
+
+
+class WrongController(Exception):
+    """Who answered is not the controller that the join token is for, in a sentence."""
+
+
+@frozen
+class JoinToken:
+    """What a worker needs to know: the authority's hash, and the secret."""
+
+    pin: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> JoinToken:
+        """Raises BadToken."""
+        match = re.fullmatch(r"([0-9a-f]{64})\.([\w-]{16,200})", text.strip(), re.ASCII)
+        if match is None:
+            raise BadToken("This is not a join token: <64 hex digits>.<secret> is expected.")
+        return cls(match[1], match[2])
+
+    def __str__(self) -> str:
+        return f"{self.pin}.{self.secret}"
+
+
+@frozen
+class _Identity:
+    """A certificate and its key, kept together in one file so that neither can be there without the other."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> _Identity | None:
+        try:
+            pem = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        key = load_pem_private_key(pem, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError(f"{path} does not hold a key of ours; move it away and a new one is made.")
+        return cls(x509.load_pem_x509_certificate(pem), key)
+
+    def write(self, path: Path) -> None:
+        key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_secret(path, key + self.certificate.public_bytes(Encoding.PEM))
+
+
+@frozen
+class Authority:
+    """The controller's identity. See the module for the files it lives in."""
+
+    token: JoinToken
+    _root: _Identity
+    _server: _Identity
+
+    @classmethod
+    def load_or_create(cls, directory: Path, now: float) -> Authority:
+        """What is in ``directory``, with whatever is missing or about to expire made anew. Blocks briefly."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        moment = datetime.fromtimestamp(now, UTC)
+        root = _Identity.read(directory / "authority.pem")
+        if root is None:
+            root = _new_root(moment)
+            root.write(directory / "authority.pem")
+        server = _Identity.read(directory / "server.pem")
+        if server is None or not _still_good(server, root, moment):
+            server = new_server(root, moment)
+            server.write(directory / "server.pem")
+        return cls(_token(directory / TOKEN_FILE, fingerprint(root.certificate)), root, server)
+
+    @property
+    def pem(self) -> str:
+        """The authority's certificate: no secret."""
+        return self._root.certificate.public_bytes(Encoding.PEM).decode()
+
+    def join_token(self) -> str:
+        """As an operator hands it to a worker."""
+        return str(self.token)
+
+    def admits(self, secret: bytes) -> bool:
+        """Is this the join token's secret? In constant time."""
+        return hmac.compare_digest(secret, self.token.secret.encode())
+
+    def server_options(self) -> CertificateOptions:
+        """For a TLS server that shows this identity: the workers' port, and an API without one of its own."""
+        return CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(self._server.key),
+            certificate=crypto.X509.from_cryptography(self._server.certificate),
+            extraCertChain=[crypto.X509.from_cryptography(self._root.certificate)],
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+        )
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of the certificate's DER, in hex."""
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+def fingerprint_of_pem(pem: str) -> str:
+    """Raises ValueError."""
+    return fingerprint(x509.load_pem_x509_certificate(pem.encode()))
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Durably, all or nothing, for the owner's eyes only."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Pinned:
+    """TLS clients that trust one authority, known by its fingerprint, and talk to nobody else."""
+
+    def __init__(self, pin: str) -> None:
+        self._pin = pin
+        self._context = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """A connection whose handshake fails unless the chain ends in the pinned authority."""
+        connection = SSL.Connection(self._context, None)
+
+        def verify(_: SSL.Connection, certificate: crypto.X509, code: int, depth: int, good: int) -> bool:
+            if good or (code == _OF_UNKNOWN_ROOT and self._is_pinned(certificate)):
+                return True
+            shown = fingerprint(certificate.to_cryptography())
+            tlsProtocol.failVerification(Failure(WrongController(_why(code, shown, self._pin))))
+            return False
+
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        return connection
+
+    def _is_pinned(self, certificate: crypto.X509) -> bool:
+        return hmac.compare_digest(fingerprint(certificate.to_cryptography()), self._pin)
+
+
+# OpenSSL's X509_V_ERR_…: the first is how it says that a chain is whole and ends in a root it does not know.
+_OF_UNKNOWN_ROOT: Final = 19
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+_BAD_SIGNATURE: Final = 7
+
+
+def _why(code: int, shown: str, pin: str) -> str:
+    if code == _EXPIRED:
+        return "The controller's certificate has expired: restart the controller, or check this machine's clock."
+    if code == _NOT_YET_VALID:
+        return "The controller's certificate is not valid yet: check the clocks of both machines."
+    if code == _OF_UNKNOWN_ROOT:
+        return (
+            f"Not the controller that the join token is for: its authority is {shown[:16]}…, "
+            f"the token's is {pin[:16]}…. Was the token copied from another controller, or is it an old one?"
+        )
+    if code == _BAD_SIGNATURE:
+        return "The certificate shown is not signed by the authority it names: this is not the controller."
+    return f"The certificate shown does not come from the join token's authority (OpenSSL error {code})."
+
+
+def _new_root(now: datetime) -> _Identity:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"DPIP authority {secrets.token_hex(4)}")])
+    builder = _certificate(name, name, key, key, now, _AUTHORITY_YEARS)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
+    return _Identity(builder.sign(key, hashes.SHA256()), key)
+
+
+def new_server(root: _Identity, now: datetime) -> _Identity:
+    """A server's certificate, signed by ``root``, for this machine under the names it may be reached by."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DPIP controller")])
+    builder = _certificate(name, root.certificate.subject, key, root.key, now, _SERVER_YEARS)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(_own_names()), critical=False)
+    return _Identity(builder.sign(root.key, hashes.SHA256()), key)
+
+
+def _certificate(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    years: int,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + years * _YEAR)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+    )
+
+
+def _usage(signs_certificates: bool) -> x509.KeyUsage:
+    rest: dict[str, Any] = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+    )
+    rest |= dict.fromkeys(("crl_sign", "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=not signs_certificates, key_cert_sign=signs_certificates, **rest)
+
+
+def _own_names() -> list[x509.GeneralName]:
+    hosts = dict.fromkeys(("localhost", socket.gethostname(), socket.getfqdn()))
+    names: list[x509.GeneralName] = [
+        x509.DNSName(host) for host in hosts if re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host)
+    ]
+    return names + [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
+
+
+def _still_good(server: _Identity, root: _Identity, now: datetime) -> bool:
+    """Signed by this root, and with time left."""
+    certificate = server.certificate
+    try:
+        certificate.verify_directly_issued_by(root.certificate)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, a new one is the answer
+        return False
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_YEARS * _YEAR
+
+
+def _token(path: Path, pin: str) -> JoinToken:
+    """The token in ``path`` if it is this authority's; else a new secret, written there."""
+    try:
+        token = JoinToken.parse(path.read_text(encoding="ascii"))
+    except (FileNotFoundError, BadToken, UnicodeDecodeError):
+        token = JoinToken("", "")
+    if token.pin != pin:
+        token = JoinToken(pin, secrets.token_urlsafe(_SECRET_BYTES))
+        write_secret(path, f"{token}\n".encode())
+    return token

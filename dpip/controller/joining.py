@@ -1,0 +1,88 @@
+"""Whether someone who wants to join as a worker may: token, protocol, filters, each refusal in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from dpip import wire
+from dpip.errors import Malformed
+from dpip.model import WorkerInfo
+
+
+@frozen
+class Terms:
+    """What workers are told, and what is asked of them."""
+
+    version: str  # ours
+    filters: Mapping[str, str]  # name -> version of every filter we have
+    max_pixels: int
+    api_url: Callable[[str], str]  # of the API, for workers that reached us at this host
+    api_authority: str | None = None  # PEM of the authority that signed the API's certificate, if ours
+    report_seconds: float = 4.0
+    job_seconds: float = 120.0
+
+
+class NotAdmitted(Exception):
+    """The newcomer may not join."""
+
+    def __init__(self, code: str, reason: str, retry: bool = False) -> None:
+        super().__init__(reason)
+        self.message = wire.Refusal(code, reason, retry)
+
+
+def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms: Terms) -> WorkerInfo:
+    """What the newcomer says of itself, checked.
+
+    Raises:
+        NotAdmitted: says what to do about it.
+    """
+    if not admits(secret):
+        raise NotAdmitted(
+            "bad-token", "The join token is not valid (any more): take it from the controller again."
+        )
+    _check_protocol(wire.protocol_of(data), terms.version)
+    try:
+        hello = wire.decode(data, wire.Hello)
+    except Malformed as error:
+        raise NotAdmitted(
+            "version", f"The introduction makes no sense to this controller: {error.detail}"
+        ) from None
+    _check_filters(hello, terms)
+    return WorkerInfo(
+        name=hello.name,
+        version=hello.version,
+        machine=hello.machine,
+        slots=hello.slots,
+        capacity=max(hello.capacity, hello.slots),
+        tags=frozenset(hello.tags),
+        filters=dict(hello.filters),
+        has_gpu=hello.has_gpu,
+        fingerprint=hello.fingerprint,
+    )
+
+
+def _check_protocol(spoken: int | None, version: str) -> None:
+    if spoken == wire.PROTOCOL:
+        return
+    if spoken is None:
+        raise NotAdmitted("version", "This does not introduce itself as a worker of any version.")
+    behind, ahead = ("worker", "controller") if spoken < wire.PROTOCOL else ("controller", "worker")
+    raise NotAdmitted(
+        "version",
+        f"Worker and controller do not understand each other (protocol {spoken} and {wire.PROTOCOL}; the "
+        f"controller is DPIP {version}): upgrade the {behind} to the {ahead}'s version.",
+    )
+
+
+def _check_filters(hello: wire.Hello, terms: Terms) -> None:
+    """Filters of one name and two versions would give two different results for one image."""
+    for name, version in hello.filters.items():
+        ours = terms.filters.get(name, version)
+        if ours != version:
+            raise NotAdmitted(
+                "version",
+                f"The worker (DPIP {hello.version}) has filter {name} in version {version}, the controller "
+                f"(DPIP {terms.version}) in version {ours}: install the same DPIP and filters on both.",
+            )

@@ -1,0 +1,157 @@
+"""One joined worker, as the controller sees it: what it tells us, and the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.spread.pb import RemoteReference
+from zope.interface import implementer
+
+from dpip import wire
+from dpip.asynchronous import deferred
+from dpip.broker import Broker, LinkLost, Refused, Target, call, tell
+from dpip.errors import DpipError, Malformed
+from dpip.interfaces import IWorkerLink
+from dpip.model import Lease, LeasedJob, Load, Outcome, WorkerInfo
+
+RUN_SECONDS: Final = 10.0
+"""A worker that has not said within this time that it took its jobs is as good as gone."""
+PING_SECONDS: Final = 3.0
+MAX_SILENCE: Final = 3
+"""Intervals of reporting without a word: with 4 s between reports a dead link is dropped after 8 to 12 s."""
+MAX_OFFENCES: Final = 3
+BATCH: Final = 512
+"""Jobs in one message at most: 570 bytes each without parameters."""
+
+T = TypeVar("T")
+
+
+class Listener(Protocol):
+    """Who hears what a worker says."""
+
+    def reported(self, link: Link, load: Load) -> None: ...
+
+    def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None: ...
+
+    def leaving(self, link: Link) -> None: ...
+
+
+@implementer(IWorkerLink)
+class Link(Target):
+    """``session`` names this joining; the worker may call the ``remote_`` methods."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        session: str,
+        info: WorkerInfo,
+        broker: Broker,
+        agent: RemoteReference,
+        listener: Listener,
+        clock: IReactorTime,
+    ) -> None:
+        self.session = session
+        self.info = info
+        self.known = False  # to the scheduler: from the first report on
+        self._broker = broker
+        self._agent = agent
+        self._listener = listener
+        self._clock = clock
+        self._silence = 0
+        self._offences = 0
+
+    # What the worker says
+
+    def remote_report(self, data: object) -> None:
+        report = self._read(data, wire.Report)
+        self._silence = 0
+        self._listener.reported(self, report.load)
+
+    def remote_ended(self, data: object) -> None:
+        endings = self._read(data, wire.Endings).endings
+        if any(ending.outcome is Outcome.LOST for ending in endings):
+            raise self._offence("a worker cannot say of itself that it is lost")
+        self._listener.ended(self, endings)
+
+    def remote_leaving(self) -> None:
+        self._listener.leaving(self)
+
+    def _read(self, data: object, kind: type[T]) -> T:
+        try:
+            return wire.decode(data, kind)
+        except Malformed as error:
+            raise self._offence(error.detail) from None
+
+    def _offence(self, what: str) -> Malformed:
+        self._offences += 1
+        if self._offences > MAX_OFFENCES:
+            self.drop(f"it keeps sending what makes no sense: {what}")
+        else:
+            self.log.warn("Worker {name} sent what makes no sense: {what}", name=self.info.name, what=what)
+        return Malformed(what)
+
+    # What we tell the worker
+
+    def run(self, jobs: Sequence[LeasedJob]) -> Deferred[None]:
+        taken = [self._run(message) for message in _messages(jobs, lambda some: wire.Jobs(tuple(some)))]
+        return gatherResults(taken, consumeErrors=True).addCallbacks(lambda _: None, _first_failure)
+
+    @deferred
+    async def _run(self, message: bytes) -> None:
+        try:
+            await call(self._agent, "run", message, clock=self._clock, timeout=RUN_SECONDS)
+        except (Refused, LinkLost):
+            raise
+        except TimeoutError:
+            self.drop(f"it did not take its jobs within {RUN_SECONDS:.0f} s")
+            raise LinkLost("The worker did not answer.") from None
+
+    def cancel(self, leases: Sequence[Lease]) -> None:
+        for message in _messages(leases, lambda some: wire.Leases(tuple(some))):
+            tell(self._agent, "cancel", message)
+
+    def drop(self, reason: str) -> None:
+        self._broker.drop(f"worker {self.info.name}: {reason}")
+
+    @deferred
+    async def is_alive(self) -> bool:
+        """Does it answer, now?"""
+        try:
+            await call(self._agent, "ping", clock=self._clock, timeout=PING_SECONDS)
+        except (DpipError, TimeoutError):
+            return False
+        return True
+
+    def interval_passed(self) -> None:
+        """Time for a report has gone by; without one for too long the worker is dropped."""
+        self._silence += 1
+        if self._silence >= MAX_SILENCE:
+            self.drop("nothing heard from it for too long")
+
+
+def _messages(things: Sequence[Any], message: Callable[[Sequence[Any]], object]) -> Iterable[bytes]:
+    """As few messages as hold them all.
+
+    Raises:
+        Malformed: one of them alone is too large.
+    """
+    if len(things) <= BATCH:
+        try:
+            return [wire.encode(message(things))] if things else []
+        except Malformed:
+            if len(things) == 1:
+                raise
+    half = (len(things) + 1) // 2 if len(things) <= BATCH else BATCH
+    return [*_messages(things[:half], message), *_messages(things[half:], message)]
+
+
+def _first_failure(failure: Failure) -> Failure:
+    """gatherResults wraps the first failure; whoever waits wants what it was."""
+    first: Failure = failure.value.subFailure  # type: ignore[attr-defined]
+    return first

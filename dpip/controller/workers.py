@@ -1,0 +1,242 @@
+"""The workers' port: who may join, who has joined, and what they tell the rest of the controller.
+
+A worker counts from its first report on: only then does the scheduler hear of it. So the welcome is always
+there before the first job, and the scheduler knows a load of every worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from twisted.spread.pb import RemoteReference
+
+from dpip import wire
+from dpip.asynchronous import deferred
+from dpip.broker import Broker, Door, LinkLost, Target
+from dpip.controller.joining import NotAdmitted, Terms, examined
+from dpip.controller.link import Link
+from dpip.errors import DpipError, Malformed
+from dpip.interfaces import IDatastore, IScheduler, ITelemetry
+from dpip.model import Load, Principal, Role, WorkerInfo
+
+
+class _Root(Target):
+    """What someone who has not joined may call, once."""
+
+    def __init__(self, workers: Workers, broker: Broker) -> None:
+        self._workers, self._broker = workers, broker
+        self._asked = False
+
+    def remote_join(
+        self, secret: object, hello: object, agent: object
+    ) -> Deferred[tuple[bytes, Link | None]]:
+        if self._asked or not isinstance(secret, bytes) or not isinstance(agent, RemoteReference):
+            raise Malformed("Join once, with a secret, a hello and an agent.")
+        self._asked = True
+        return self._workers.join(self._broker, secret, hello, agent)
+
+
+class Workers:
+    """The joined workers. ``admits`` knows the join token's secret; ``new_id`` names sessions, ``new_token``
+    makes the secrets by which workers are known to the API."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        admits: Callable[[bytes], bool],
+        scheduler: IScheduler,
+        datastore: IDatastore,
+        telemetry: ITelemetry,
+        clock: IReactorTime,
+        new_id: Callable[[], str],
+        new_token: Callable[[], str],
+        terms: Terms,
+    ) -> None:
+        self.door = Door(lambda broker: _Root(self, broker), clock)
+        self._admits = admits
+        self._scheduler = scheduler
+        self._datastore = datastore
+        self._telemetry = telemetry
+        self._clock = clock
+        self._new_id = new_id
+        self._new_token = new_token
+        self._terms = terms
+        self._links: dict[str, Link] = {}  # by the worker's name
+        self._principals: dict[bytes, Principal] = {}  # by the digest of its token
+        self._being_decided: set[str] = set()
+        self._heartbeat = LoopingCall(self._interval_passed)
+        self._heartbeat.clock = clock
+
+    def start(self) -> None:
+        """Begin to watch over the links."""
+        self._heartbeat.start(self._terms.report_seconds, now=False)
+
+    def stop(self) -> None:
+        """Drop every link. The scheduler does not hear of it: nothing went wrong, we are closing."""
+        self._heartbeat.stop()
+        self._links.clear()
+        self._principals.clear()
+        self.door.close("the controller is shutting down")
+
+    def authenticate_worker(self, token: str) -> Principal | None:
+        """The joined worker that was given this token."""
+        return self._principals.get(_digest(token))
+
+    # Joining
+
+    @deferred
+    async def join(
+        self, broker: Broker, secret: bytes, hello: object, agent: RemoteReference
+    ) -> tuple[bytes, Link | None]:
+        """Answer with a welcome and the link, or with a refusal."""
+        try:
+            info = examined(secret, hello, self._admits, self._terms)
+            if info.name in self._being_decided:
+                raise NotAdmitted(
+                    "name-taken", f"Another worker named {info.name} is just joining.", retry=True
+                )
+            self._being_decided.add(info.name)
+            try:
+                return await self._welcomed(broker, info, agent)
+            finally:
+                self._being_decided.discard(info.name)
+        except NotAdmitted as refusal:
+            self.door.say(f"Worker at {broker.peer} may not join: {refusal}")
+            self._clock.callLater(0, broker.transport.loseConnection)  # after the answer
+            return wire.encode(refusal.message), None
+
+    async def _welcomed(self, broker: Broker, info: WorkerInfo, agent: RemoteReference) -> tuple[bytes, Link]:
+        await self._make_room_for(info.name)
+        try:
+            await self._datastore.worker_joined(info, broker.peer, self._clock.seconds())
+        except DpipError as error:
+            raise NotAdmitted("overloaded", error.detail, retry=True) from None
+        if broker.disconnected:
+            self._remember_as_gone(info.name)
+            raise LinkLost("It left while it was joining.")
+        link = Link(self._new_id(), info, broker, agent, self, self._clock)
+        token = self._new_token()
+        self._links[info.name] = link
+        self._principals[_digest(token)] = Principal(info.name, Role.WORKER, link.session)
+        broker.notifyOnDisconnect(lambda: self._lost(link, token))
+        broker.trust()
+        self.log.info("Worker {name} has joined from {peer}", name=info.name, peer=broker.peer)
+        return wire.encode(self._welcome(token, broker.transport.getHost())), link
+
+    def _welcome(self, token: str, reached_at: object) -> wire.Welcome:
+        host = getattr(reached_at, "host", "127.0.0.1")
+        return wire.Welcome(
+            image_store_endpoint=self._terms.api_url(f"[{host}]" if ":" in host else host),
+            image_store_token=token,
+            image_store_authority=self._terms.api_authority,
+            report_seconds=self._terms.report_seconds,
+            job_seconds=self._terms.job_seconds,
+            max_pixels=self._terms.max_pixels,
+        )
+
+    async def _make_room_for(self, name: str) -> None:
+        """Of two workers of one name the one that is alive stays."""
+        old = self._links.get(name)
+        if old is None:
+            return
+        if await old.is_alive():
+            raise NotAdmitted(
+                "name-taken",
+                f"A worker named {name} has joined and is alive: use another --worker-name.",
+                True,
+            )
+        if self._links.get(name) is old:
+            old.drop("it does not answer, and another worker of its name wants to join")
+            self._forget(old)
+
+    # What workers tell (dpip.controller.link.Listener)
+
+    def reported(self, link: Link, load: Load) -> None:
+        if self._links.get(link.info.name) is not link:
+            return
+        if not link.known:
+            link.known = True
+            self._scheduler.worker_joined(link.session, link.info, link)
+        self._scheduler.worker_reported(link.session, load)
+        self._telemetry.sample(link.info.name, self._clock.seconds(), load)
+
+    def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None:
+        for end in endings if link.known else ():
+            self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
+
+    def leaving(self, link: Link) -> None:
+        self.log.info("Worker {name} is leaving", name=link.info.name)
+        if link.known:
+            self._scheduler.worker_leaving(link.session)
+
+    # The end of a link
+
+    def _interval_passed(self) -> None:
+        for link in list(self._links.values()):
+            link.interval_passed()
+
+    def _lost(self, link: Link, token: str) -> None:
+        self._principals.pop(_digest(token), None)
+        if self._links.get(link.info.name) is link:
+            self.log.info("Worker {name} is gone", name=link.info.name)
+            self._forget(link)
+
+    def _forget(self, link: Link) -> None:
+        del self._links[link.info.name]
+        if link.known:
+            link.known = False
+            self._scheduler.worker_lost(link.session)
+        self._remember_as_gone(link.info.name)
+
+    def _remember_as_gone(self, name: str) -> None:
+        def not_remembered(failure: Failure) -> None:
+            self.log.failure("That worker {name} is gone could not be stored", failure, name=name)
+
+        self._datastore.worker_left(name, self._clock.seconds()).addErrback(not_remembered)
+
+
+class WorkersPort(Service):
+    """Listens for workers with TLS, and lets no link outlive it.
+
+    ``listening`` fires with the port once it listens, and fails when it cannot.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        endpoint: IStreamServerEndpoint,
+        options: CertificateOptions,
+        clock: IReactorTime,
+    ) -> None:
+        self._workers = workers
+        self._endpoint = endpoint
+        self._factory = TLSMemoryBIOFactory(options, False, workers.door, clock)
+        self.listening: Deferred[IListeningPort] = Deferred()
+
+    def startService(self) -> None:
+        super().startService()
+        self._workers.start()
+        self._endpoint.listen(self._factory).chainDeferred(self.listening)
+
+    @deferred
+    async def stopService(self) -> None:
+        await maybeDeferred(super().stopService)
+        self._workers.stop()
+        port = await self.listening
+        await maybeDeferred(port.stopListening)
+
+
+def _digest(token: str) -> bytes:
+    """Looked up instead of the token itself, so that the time of the look-up says nothing about tokens."""
+    return hashlib.sha256(token.encode()).digest()
