@@ -20,6 +20,7 @@ RUNTIME = [
     "cryptography >= 42",
     "python-multipart >= 0.0.20",
     "platformdirs >= 4",
+    "filelock >= 3.12",
     "click >= 8.1",
     "rich >= 13.7",
     "simplejpeg >= 1.7",
@@ -56,9 +57,5 @@ setup(
     },
     entry_points={
         "console_scripts": ["dpip = dpip.command:main"],
-        "dpip.filters": [
-            "grayscale = dpip.filters.grayscale:FILTER",
-            "blur = dpip.filters.blur:FILTER",
-        ],
     },
 )

@@ -1,0 +1,28 @@
+"""Blur: a true Gaussian, edges clamped, colours weighted by their alpha."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def blur(array: Pixels, *, sigma: float, threads: int = 1) -> Pixels:
+    """Same shape and dtype. ``sigma`` in pixels.
+
+    With alpha the colours are blurred as they show, premultiplied, so that what hides under transparent
+    pixels does not bleed; where the result is fully transparent its colour is 0.
+    """
+    from dpip.filters import gaussian
+
+    return gaussian.gaussian(array, sigma, threads)
+
+
+SIGMA = Parameter("sigma", "float", 5.0, "Standard deviation of the Gaussian, in pixels.", 0.3, 100)
+
+FILTER = Filter(
+    name="blur",
+    summary="Gaussian blur.",
+    function=blur,
+    parameters=(SIGMA,),
+    memory_factor=6.0,
+    takes_threads=True,
+)

@@ -1,0 +1,62 @@
+"""Bytes to arrays and back: formats, colour modes, orientation, profiles, limits.
+
+``probe`` and ``PictureInfo`` need only the standard library; the decoders are imported at first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from dpip.errors import CorruptPicture, NotAnImage, PictureTooLarge, UnsupportedPicture
+from dpip.filters.codec.headers import PictureInfo, probe
+
+if TYPE_CHECKING:
+    from dpip.filters.codec.picture import Frame, Picture
+
+__all__ = ["PictureInfo", "decode", "encode", "probe"]
+
+
+def decode(data: bytes, *, max_pixels: int, luma: bool = False) -> Picture:
+    """The picture in a file of any known format; its frames are decoded as they are iterated over.
+
+    With ``luma`` a codec may hand over gray where it has the luma at hand.
+
+    :raises PictureTooLarge: before anything is decoded, for more than ``max_pixels`` over all frames.
+    :raises CorruptPicture, UnsupportedPicture: see :mod:`dpip.errors`.
+    """
+    info = _probe(data)
+    if info.pixels > max_pixels:
+        frames = f" in {info.frames} frames" if info.frames > 1 else ""
+        raise PictureTooLarge(
+            f"The picture has {info.pixels:,} pixels{frames}; the limit is {max_pixels:,}.",
+            pixels=info.pixels,
+        )
+    from dpip.filters.codec import jpeg, pillow, png
+
+    with pillow.damage_as_corrupt():
+        if info.format == "JPEG":
+            return jpeg.decode(data, luma=luma)
+        if info.format == "PNG":
+            return png.decode(data)
+        return pillow.decode(data, info.format)
+
+
+def _probe(data: bytes) -> PictureInfo:
+    try:
+        return probe(data)
+    except NotAnImage as problem:
+        kind = CorruptPicture if problem.members.get("damaged") else UnsupportedPicture
+        raise kind(problem.detail) from problem
+
+
+def encode(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
+    """The frames as one file, with the picture's metadata, and the name of its format.
+
+    ``output`` is as :func:`dpip.filters.output.validate_output` gives it.
+
+    :raises UnsupportedPicture: for a result that the wanted format cannot hold.
+    """
+    from dpip.filters.codec import writing
+
+    return writing.write(picture, frames, output)

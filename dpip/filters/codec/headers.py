@@ -1,0 +1,288 @@
+"""What a file's header says: format, size, frames. No pixel is decoded, no decoder is loaded.
+
+This runs for every upload on the controller, so it is plain ``struct`` on a few dozen bytes (about 20 µs for
+PNG and JPEG); only GIF, animated WebP and TIFF are walked further, to count frames. Sources: PNG 3rd ed.
+(W3C), ITU-T T.81, GIF89a, the WebP container specification, TIFF 6.0, BITMAPINFOHEADER.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import attrs
+
+from dpip.errors import NotAnImage
+from dpip.filters.output import CONTENT_TYPES, FORMATS
+
+#: Enough for any honest file; bounds the time that a hostile one can take.
+_MAX_PARTS = 10_000
+
+
+@attrs.frozen
+class PictureInfo:
+    """``pixels`` is summed over all frames; ``channels`` and ``bits`` are those of the decoded array."""
+
+    format: str
+    width: int
+    height: int
+    channels: int
+    bits: int = 8
+    frames: int = 1
+    pixels: int = attrs.field()
+
+    @pixels.default
+    def _every_frame_alike(self) -> int:
+        return self.width * self.height * self.frames
+
+    @property
+    def content_type(self) -> str:
+        return CONTENT_TYPES[self.format]
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of all frames as arrays."""
+        return self.pixels * self.channels * (2 if self.bits > 8 else 1)
+
+
+def probe(source: bytes | str | os.PathLike[str]) -> PictureInfo:
+    """Read the header of a file, given as its bytes or its path.
+
+    :raises NotAnImage: for anything but a JPEG, PNG, WebP, BMP, GIF or TIFF header, in words for people.
+    :raises OSError: where the path cannot be read.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _probe(io.BytesIO(source))
+    with open(source, "rb") as file:
+        return _probe(file)
+
+
+def _probe(file: BinaryIO) -> PictureInfo:
+    start = file.read(16)
+    parse = _parser(start)
+    if parse is None:
+        raise NotAnImage(f"{_looks_like(start)} DPIP takes {', '.join(FORMATS[:-1])} and {FORMATS[-1]}.")
+    try:
+        info = parse(file, start)
+    except (struct.error, EOFError, IndexError, KeyError, ValueError, OverflowError) as problem:
+        raise NotAnImage("The file's header is damaged or cut short.", damaged=True) from problem
+    if not info.width > 0 or not info.height > 0:
+        raise NotAnImage(f"The {info.format} header says {info.width} x {info.height} pixels.", damaged=True)
+    return info
+
+
+def _parser(start: bytes) -> Callable[[BinaryIO, bytes], PictureInfo] | None:
+    for magic, parse in _PARSERS.items():
+        if start.startswith(magic) and (magic != b"RIFF" or start[8:12] == b"WEBP"):
+            return parse
+    return None
+
+
+def _looks_like(start: bytes) -> str:
+    if not start:
+        return "The file is empty."
+    for magic, name in _FOREIGN.items():
+        if start.lstrip().startswith(magic) or start[4:].startswith(magic):
+            return f"The file looks like {name}."
+    return "The file is not an image of a known kind."
+
+
+_FOREIGN = {
+    b"%PDF": "a PDF",
+    b"<svg": "an SVG",
+    b"<?xml": "XML, perhaps an SVG",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+    b"8BPS": "a Photoshop document",
+    b"ftypheic": "a HEIC picture",
+    b"ftypmif1": "a HEIF picture",
+    b"ftypavif": "an AVIF picture",
+    b"ftyp": "a film",
+    b"PK\x03\x04": "a zip archive",
+    b"\x00\x00\x01\x00": "an icon",
+}
+
+
+def _read(file: BinaryIO, layout: str) -> tuple[Any, ...]:
+    size = struct.calcsize(layout)
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return struct.unpack(layout, data)
+
+
+def _png(file: BinaryIO, start: bytes) -> PictureInfo:
+    if start[12:16] != b"IHDR":
+        raise ValueError
+    width, height, bits, colour = _read(file, ">IIBB")
+    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
+    if channels is None:
+        raise ValueError
+    frames, transparent = 1, False
+    file.seek(33)
+    for _ in range(_MAX_PARTS):
+        length, kind = _read(file, ">I4s")
+        if kind == b"IDAT":
+            break
+        if kind == b"acTL" and length == 8:
+            frames = max(1, _read(file, ">I")[0])
+            length -= 4
+        transparent |= kind == b"tRNS"
+        file.seek(length + 4, 1)
+    return PictureInfo("PNG", width, height, channels + (transparent and channels in (1, 3)), bits, frames)
+
+
+def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
+    file.seek(2)
+    for _ in range(_MAX_PARTS):
+        marker = file.read(1)
+        if marker != b"\xff":
+            raise ValueError
+        while marker == b"\xff":
+            marker = file.read(1)
+        kind = marker[0]
+        if kind == 0x01 or 0xD0 <= kind <= 0xD7:
+            continue
+        (length,) = _read(file, ">H")
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            bits, height, width, channels = _read(file, ">BHHB")
+            return PictureInfo("JPEG", width, height, channels, bits)
+        file.seek(length - 2, 1)
+    raise ValueError
+
+
+def _gif(file: BinaryIO, start: bytes) -> PictureInfo:
+    width, height = struct.unpack("<HH", start[6:10])
+    frames = _gif_frames(file, start[10])
+    if not frames:
+        raise ValueError
+    return PictureInfo("GIF", width, height, 4, frames=frames)
+
+
+def _gif_frames(file: BinaryIO, flags: int) -> int:
+    """Images in the file, as far as it is whole."""
+    file.seek(13)
+    data = file.read()
+    position = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+    frames = 0
+    while position < len(data) and data[position] in (0x21, 0x2C):
+        if data[position] == 0x2C:
+            frames += 1
+            local = data[position + 9] if position + 9 < len(data) else 0
+            position += 11 + (3 << ((local & 7) + 1) if local & 0x80 else 0)
+        else:
+            position += 2
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
+    return frames
+
+
+def _webp(file: BinaryIO, start: bytes) -> PictureInfo:
+    kind = start[12:16]
+    file.seek(20)
+    if kind == b"VP8 ":
+        code, width, height = _read(file, "<3x3sHH")
+        if code != b"\x9d\x01\x2a":
+            raise ValueError
+        return PictureInfo("WEBP", width & 0x3FFF, height & 0x3FFF, 3)
+    if kind == b"VP8L":
+        mark, sizes = _read(file, "<BI")
+        if mark != 0x2F:
+            raise ValueError
+        alpha = sizes >> 28 & 1
+        return PictureInfo("WEBP", (sizes & 0x3FFF) + 1, (sizes >> 14 & 0x3FFF) + 1, 3 + alpha)
+    if kind != b"VP8X":
+        raise ValueError
+    flags, *sizes3 = _read(file, "<B3x6B")
+    width = 1 + int.from_bytes(bytes(sizes3[:3]), "little")
+    height = 1 + int.from_bytes(bytes(sizes3[3:]), "little")
+    frames = sum(kind == b"ANMF" for kind in _riff_chunks(file)) if flags & 0x02 else 1
+    return PictureInfo("WEBP", width, height, 4 if flags & 0x12 else 3, frames=max(1, frames))
+
+
+def _riff_chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Kinds of the chunks after the first, as far as the file is whole."""
+    file.seek(30)
+    for _ in range(_MAX_PARTS):
+        header = file.read(8)
+        if len(header) < 8:
+            return
+        length = int.from_bytes(header[4:], "little")
+        file.seek(length + (length & 1), 1)
+        yield header[:4]
+
+
+def _bmp(file: BinaryIO, start: bytes) -> PictureInfo:
+    file.seek(14)
+    (size,) = _read(file, "<I")
+    if size == 12:
+        width, height, _, bits = _read(file, "<HHHH")
+    elif size in (40, 52, 56, 64, 108, 124):
+        width, height, _, bits = _read(file, "<iiHH")
+    else:
+        raise ValueError
+    return PictureInfo("BMP", width, abs(height), 4 if bits == 32 else 3)
+
+
+def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
+    order = "<" if start[:2] == b"II" else ">"
+    big = start[2:4] in (b"+\0", b"\0+")
+    # An entry is tag, type, count, value; the wide form is BigTIFF's.
+    word, count, entry = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
+    (offset,) = struct.unpack_from(order + word, start, 8 if big else 4)
+    pages: list[dict[int, int]] = []
+    seen = set()
+    while offset:
+        if offset in seen or len(seen) == _MAX_PARTS:
+            raise ValueError
+        seen.add(offset)
+        file.seek(offset)
+        entries = _read(file, order + count)[0]
+        if entries > 4096:
+            raise ValueError
+        tags: dict[int, int] = {}
+        for _ in range(entries):
+            tag, kind, number, value = _read(file, order + entry)
+            if tag in _TIFF_TAGS:
+                tags[tag] = _tiff_value(file, order, kind, number, value)
+        pages.append(tags)
+        offset = _read(file, order + word)[0]
+    first = pages[0]
+    bits, photometric, samples = first.get(258, 1), first.get(262, 1), first.get(277, 1)
+    channels = 3 if photometric == 3 else min(samples, 4)
+    pixels = sum(page.get(256, 0) * page.get(257, 0) for page in pages)
+    return PictureInfo("TIFF", first.get(256, 0), first.get(257, 0), channels, bits, len(pages), pixels)
+
+
+# width, height, bits, photometric interpretation, samples per pixel
+_TIFF_TAGS = (256, 257, 258, 262, 277)
+
+
+def _tiff_value(file: BinaryIO, order: str, kind: int, number: int, value: bytes) -> int:
+    """The first number (BYTE, SHORT, LONG or LONG8) of an entry; what does not fit it lies elsewhere."""
+    code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}[kind]
+    if size * number <= len(value):
+        return int(struct.unpack_from(order + code, value)[0])
+    back = file.tell()
+    file.seek(struct.unpack(order + ("Q" if len(value) == 8 else "I"), value)[0])
+    first = int(_read(file, order + code)[0])
+    file.seek(back)
+    return first
+
+
+_PARSERS: dict[bytes, Callable[[BinaryIO, bytes], PictureInfo]] = {
+    b"\x89PNG\r\n\x1a\n": _png,
+    b"\xff\xd8\xff": _jpeg,
+    b"GIF87a": _gif,
+    b"GIF89a": _gif,
+    b"RIFF": _webp,
+    b"BM": _bmp,
+    b"II*\0": _tiff,
+    b"MM\0*": _tiff,
+    b"II+\0": _tiff,
+    b"MM\0+": _tiff,
+}

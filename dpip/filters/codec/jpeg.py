@@ -1,0 +1,243 @@
+"""JPEG through libjpeg-turbo (simplejpeg), which runs on threads where Pillow's codec does not.
+
+Metadata never goes through a library: its segments are read from the original and put into the result as they
+are. Source of the format and of the quality scale: ITU-T T.81, and the Independent JPEG Group's jcparam.c.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from dpip.filters.codec import pillow
+from dpip.filters.codec.metadata import orientation, reset_orientation, upright
+from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+
+_EXIF = b"Exif\x00\x00"
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+_ICC = b"ICC_PROFILE\x00"
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APP0, _APP1, _APP2, _APP13, _DQT, _SOS, _COM = 0xE0, 0xE1, 0xE2, 0xED, 0xDB, 0xDA, 0xFE
+_LONGEST = 65533
+DEFAULT_QUALITY = 90
+
+_SUBSAMPLINGS = {"444": "444", "422": "422", "420": "420", "440": "440", "411": "411"}
+
+
+def decode(data: bytes, *, luma: bool = False) -> Picture:
+    """The picture; with ``luma`` the Y of a YCbCr file is handed over as gray, straight from the file.
+
+    CMYK, and what libjpeg-turbo finds fault with, goes to Pillow: it decides what is damaged.
+    """
+    parts = list(segments(data))
+    metadata = _metadata(parts)
+    try:
+        _, _, colours, subsampling = simplejpeg.decode_jpeg_header(data)
+        if colours not in ("YCbCr", "Gray", "RGB"):
+            return _by_pillow(data, metadata, parts)
+        gray = colours == "Gray" or (luma and colours == "YCbCr")
+        pixels = simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB")
+    except ValueError:
+        return _by_pillow(data, metadata, parts)
+    pixels = upright(pixels[..., 0] if gray else pixels, orientation(metadata.exif))
+    return _picture(pixels, metadata, _style(parts) | {"subsampling": _SUBSAMPLINGS.get(subsampling, "420")})
+
+
+def _by_pillow(data: bytes, metadata: Metadata, parts: list[tuple[int, bytes]]) -> Picture:
+    picture = pillow.decode(data, "JPEG")
+    (frame,) = picture.frames
+    icc = picture.metadata.icc  # gone where the pixels were converted by it
+    kept = Metadata(metadata.exif, icc, metadata.xmp, metadata.dpi, metadata.extra)
+    return _picture(frame.pixels, kept, _style(parts) | {"subsampling": "420"})
+
+
+def _picture(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> Picture:
+    kept = Metadata(
+        reset_orientation(metadata.exif), metadata.icc, metadata.xmp, metadata.dpi, metadata.extra
+    )
+    return Picture("JPEG", (Frame(pixels),), metadata=kept, style=style)
+
+
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(marker, payload) of every segment up to the start of scan, as far as the file is whole."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker == _SOS:
+            return
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        yield marker, data[position + 4 : position + 2 + length]
+        position += 2 + max(length, 2)
+
+
+def _metadata(parts: list[tuple[int, bytes]]) -> Metadata:
+    exif = xmp = dpi = None
+    icc: dict[int, bytes] = {}
+    extra = []
+    for marker, payload in parts:
+        if marker == _APP1 and payload.startswith(_EXIF):
+            exif = exif or payload[len(_EXIF) :]
+        elif marker == _APP1 and payload.startswith(_XMP):
+            xmp = payload[len(_XMP) :]
+        elif marker == _APP2 and payload.startswith(_ICC) and len(payload) > 14:
+            icc[payload[12]] = payload[14:]
+        elif marker == _APP0 and payload.startswith(b"JFIF\x00") and len(payload) >= 12:
+            dpi = _density(*struct.unpack_from(">BHH", payload, 7))
+        elif marker in (_COM, _APP13):
+            extra.append((marker, payload))
+    profile = b"".join(icc[number] for number in sorted(icc))
+    return Metadata(exif, profile or None, xmp, dpi, tuple(extra))
+
+
+def _density(unit: int, across: int, down: int) -> tuple[float, float] | None:
+    scale = {1: 1.0, 2: 2.54}.get(unit)
+    return (across * scale, down * scale) if scale and across and down else None
+
+
+def _style(parts: list[tuple[int, bytes]]) -> dict[str, Any]:
+    tables = b"".join(payload for marker, payload in parts if marker == _DQT)
+    progressive = any(marker in (0xC2, 0xC6, 0xCA, 0xCE) for marker, _ in parts if marker in _SOF)
+    return {"quality": estimate_quality(tables), "progressive": progressive}
+
+
+def estimate_quality(tables: bytes) -> int:
+    """The quality, 1 to 100, whose luminance table is nearest to that of the file's DQT payloads."""
+    position = 0
+    while position < len(tables):
+        wide, number = tables[position] >> 4, tables[position] & 15
+        kind = ">u2" if wide else "u1"
+        size = 128 if wide else 64
+        if number == 0 and position + 1 + size <= len(tables):
+            table = np.frombuffer(tables, kind, 64, position + 1).astype(np.int64)
+            distance = np.abs(_scaled_tables() - table).sum(axis=1)
+            return int(np.flatnonzero(distance == distance.min())[-1]) + 1
+        position += 1 + size
+    return DEFAULT_QUALITY
+
+
+# Annex K.1, in the zigzag order of the file.
+_LUMINANCE = (
+    *(
+        16,
+        11,
+        12,
+        14,
+        12,
+        10,
+        16,
+        14,
+        13,
+        14,
+        18,
+        17,
+        16,
+        19,
+        24,
+        40,
+        26,
+        24,
+        22,
+        22,
+        24,
+        49,
+        35,
+        37,
+        29,
+        40,
+        58,
+        51,
+    ),
+    *(
+        61,
+        60,
+        57,
+        51,
+        56,
+        55,
+        64,
+        72,
+        92,
+        78,
+        64,
+        68,
+        87,
+        69,
+        55,
+        56,
+        80,
+        109,
+        81,
+        87,
+        95,
+        98,
+        103,
+        104,
+        103,
+        62,
+    ),
+    *(77, 113, 121, 112, 100, 120, 92, 101, 103, 99),
+)
+
+
+@functools.cache
+def _scaled_tables() -> npt.NDArray[np.int64]:
+    quality = np.arange(1, 101)[:, None]
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    tables: npt.NDArray[np.int64] = np.clip((np.array(_LUMINANCE) * scale + 50) // 100, 1, 255)
+    return tables
+
+
+def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:
+    """An 8-bit gray or RGB array as a JPEG; ``style`` may hold quality, subsampling and progressive."""
+    quality = style.get("quality", DEFAULT_QUALITY)
+    subsampling = style.get("subsampling", "420")
+    if style.get("progressive"):
+        out = io.BytesIO()
+        # Pillow knows the three common samplings; the rarer ones keep less colour than 4:2:2 and become
+        # 4:2:0.
+        sampling = {"444": 0, "422": 1}.get(subsampling, 2)
+        pillow.to_image(pixels).save(out, "JPEG", quality=quality, subsampling=sampling, progressive=True)
+        bare = out.getvalue()
+    elif pixels.ndim == 2:
+        bare = simplejpeg.encode_jpeg(pixels[..., None], quality, "GRAY", "Gray")
+    else:
+        bare = simplejpeg.encode_jpeg(pixels, quality, "RGB", subsampling)
+    return _with_metadata(bare, metadata)
+
+
+def _with_metadata(bare: bytes, metadata: Metadata) -> bytes:
+    across, down = (min(65535, max(1, round(x))) for x in metadata.dpi or (1, 1))
+    unit = 1 if metadata.dpi else 0
+    head = [(_APP0, b"JFIF\x00\x01\x01" + struct.pack(">BHHBB", unit, across, down, 0, 0))]
+    if metadata.exif:
+        head.append((_APP1, _EXIF + metadata.exif))
+    if metadata.xmp:
+        head.append((_APP1, _XMP + metadata.xmp))
+    head += _icc_segments(metadata.icc or b"")
+    head += metadata.extra
+    # A segment holds 64 KiB: longer metadata, which only another format can have, has no place in a JPEG.
+    kept = [_segment(marker, payload) for marker, payload in head if len(payload) <= _LONGEST]
+    start = 2
+    if bare[2:4] == b"\xff\xe0":
+        start = 4 + int.from_bytes(bare[4:6])
+    return b"".join((b"\xff\xd8", *kept, bare[start:]))
+
+
+def _icc_segments(profile: bytes) -> list[tuple[int, bytes]]:
+    size = _LONGEST - 14
+    pieces = [profile[at : at + size] for at in range(0, len(profile), size)]
+    return [(_APP2, _ICC + bytes((n, len(pieces))) + piece) for n, piece in enumerate(pieces, 1)]
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload

@@ -1,0 +1,235 @@
+"""Pillow as the codec for everything without a faster way, and the judge of what is damaged."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
+from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
+from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+from dpip.filters.output import FORMATS
+
+# The limit on pixels is ours, checked before Pillow sees the file; Pillow's own is lower than our default and
+# warns.
+Image.MAX_IMAGE_PIXELS = None
+
+#: How Pillow's modes become arrays that the filters know; the others are refused.
+_AS_SHOWN = {
+    "1": "L",
+    "L": "L",
+    "LA": "LA",
+    "La": "LA",
+    "RGB": "RGB",
+    "RGBX": "RGB",
+    "RGBA": "RGBA",
+    "RGBa": "RGBA",
+    "PA": "RGBA",
+    "YCbCr": "RGB",
+    "LAB": "RGB",
+    "CMYK": "RGB",
+}
+
+
+@contextmanager
+def damage_as_corrupt() -> Iterator[None]:
+    """Whatever broken bytes make a decoder raise becomes CorruptPicture; running out of memory does not."""
+    try:
+        yield
+    except (PictureError, MemoryError):
+        raise
+    except Exception as problem:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, KeyError, ...
+        raise CorruptPicture(f"The picture is damaged or cut short ({problem}).") from problem
+
+
+def decode(data: bytes, format: str) -> Picture:
+    """The picture in ``data``, a file of that format.
+
+    :raises CorruptPicture: (also while its frames are read) where it is damaged or cut short.
+    :raises UnsupportedPicture: for pixels that are neither 8 nor 16 bit whole numbers.
+    """
+    with damage_as_corrupt():
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if image.mode in ("I", "F"):
+            kind = "32-bit whole numbers" if image.mode == "I" else "floating point numbers"
+            raise UnsupportedPicture(f"The picture holds {kind}; DPIP filters 8 and 16 bits per channel.")
+        metadata = _metadata(image)
+        count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "TIFF") else 1
+        return Picture(
+            format=format,
+            frames=_frames(image, count, orientation(metadata.exif)),
+            frame_count=count,
+            metadata=_upright_metadata(metadata, image),
+            loop=image.info.get("loop"),
+            style=_style(image),
+        )
+
+
+def _frames(image: Image.Image, count: int, turn: int) -> Iterator[Frame]:
+    with damage_as_corrupt():
+        for number in range(count):
+            image.seek(number)
+            image.load()
+            yield Frame(
+                upright(_pixels(image), turn),
+                duration=image.info.get("duration", 0),
+                disposal=_disposal(image),
+                blend=int(image.info.get("blend", 0)),
+            )
+
+
+def _disposal(image: Image.Image) -> int:
+    return int(getattr(image, "disposal_method", image.info.get("disposal", 0)))
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    """The frame as it is shown: palettes looked up, colour keys turned into alpha, CMYK into RGB."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        wide = np.asarray(image)
+        return np.ascontiguousarray(wide, dtype=np.uint16)
+    transparent = "transparency" in image.info
+    if mode == "P":
+        target = "RGBA" if transparent else "RGB"
+    elif transparent and mode in ("1", "L", "RGB"):
+        target = "RGBA" if mode == "RGB" else "LA"
+    elif mode in _AS_SHOWN:
+        target = _AS_SHOWN[mode]
+    else:
+        raise UnsupportedPicture(f"Pictures of the kind {mode} are not filtered.")
+    if mode in ("CMYK", "LAB") and image.info.get("icc_profile"):
+        image = _to_srgb(image)
+    if image.mode in ("La", "1") and target == "LA":
+        image = image.convert("L") if image.mode == "1" else image.convert("LA")
+    if image.mode != target:
+        image = image.convert(target)
+    return np.asarray(image)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """By the embedded profile; without one that works, by Pillow's plain formula."""
+    try:
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    return image if converted is None else converted
+
+
+def _metadata(image: Image.Image) -> Metadata:
+    info = image.info
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+    dpi = info.get("dpi")
+    return Metadata(
+        exif=bare_exif(_tiff_exif(image) if image.format == "TIFF" else info.get("exif")),
+        icc=info.get("icc_profile") or None,
+        xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+    )
+
+
+# What says how a TIFF is stored or what its pixels are; the rest describes the picture and is kept.
+_TIFF_STRUCTURE = frozenset(
+    {
+        254,
+        255,
+        256,
+        257,
+        258,
+        259,
+        262,
+        263,
+        264,
+        265,
+        266,
+        273,
+        274,
+        277,
+        278,
+        279,
+        280,
+        281,
+        282,
+        283,
+        284,
+        288,
+        289,
+    }
+    | {
+        290,
+        291,
+        292,
+        293,
+        296,
+        301,
+        317,
+        318,
+        319,
+        320,
+        321,
+        322,
+        323,
+        324,
+        325,
+        330,
+        332,
+        333,
+        334,
+        336,
+        338,
+        339,
+    }
+    | {340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 700, 34675}
+)
+
+
+def _tiff_exif(image: Image.Image) -> bytes | None:
+    exif = image.getexif()
+    kept = Image.Exif()
+    kept.update({tag: value for tag, value in exif.items() if tag not in _TIFF_STRUCTURE})
+    return kept.tobytes() if kept else None
+
+
+def _upright_metadata(metadata: Metadata, image: Image.Image) -> Metadata:
+    icc = metadata.icc if image.mode not in ("CMYK", "LAB") else None
+    return Metadata(reset_orientation(metadata.exif), icc, metadata.xmp, metadata.dpi, metadata.extra)
+
+
+def _style(image: Image.Image) -> dict[str, Any]:
+    if image.format == "TIFF":
+        return {"compression": image.info.get("compression", "raw")}
+    return {}
+
+
+def encode(pixels: Pixels, format: str, metadata: Metadata, **options: Any) -> bytes:
+    """One still picture as a file of that format (not PNG), with Pillow's own save options."""
+    out = io.BytesIO()
+    to_image(pixels).save(out, format, **keep(metadata, format), **options)
+    return out.getvalue()
+
+
+def keep(metadata: Metadata, format: str) -> dict[str, Any]:
+    """Pillow's save options that carry the metadata over."""
+    options: dict[str, Any] = {}
+    if metadata.dpi:
+        options["dpi"] = metadata.dpi
+    if metadata.icc:
+        options["icc_profile"] = metadata.icc
+    if metadata.exif:
+        options["exif"] = metadata.exif if format == "TIFF" else b"Exif\x00\x00" + metadata.exif
+    if metadata.xmp and format == "TIFF":
+        options["tiffinfo"] = {700: metadata.xmp}
+    elif metadata.xmp:
+        options["xmp"] = metadata.xmp
+    return options
+
+
+def to_image(pixels: Pixels) -> Image.Image:
+    """An 8-bit array, or a gray 16-bit one, as Pillow's image."""
+    return Image.fromarray(pixels)

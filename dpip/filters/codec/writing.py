@@ -1,0 +1,90 @@
+"""The result as a file: in the original's format and kind, or as the output options want it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import numpy as np
+
+from dpip.errors import UnsupportedPicture
+from dpip.filters.codec import jpeg, pillow, png
+from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+
+_LONGEST_SIDE = {"JPEG": 65535, "WEBP": 16383, "GIF": 65535}
+_MANY_FRAMES = ("GIF", "PNG", "WEBP", "TIFF")
+_WEBP_QUALITY = 80
+
+
+def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
+    """See :func:`dpip.filters.codec.encode`."""
+    format = output["format"] or picture.format
+    style = dict(picture.style) if format == picture.format else {}
+    if output["quality"]:
+        style["quality"] = output["quality"]
+    if picture.frame_count > 1 and format not in _MANY_FRAMES:
+        raise UnsupportedPicture(
+            f"The original has {picture.frame_count} frames and {format} holds one picture."
+        )
+    fitted = (attrs.evolve(frame, pixels=_fit(frame.pixels, format)) for frame in frames)
+    if format == "TIFF":
+        return _tiff(list(fitted), picture, output, style), format
+    frame = next(iter(fitted))
+    metadata = _metadata(picture, format, output, frame.pixels)
+    return _still(frame.pixels, format, metadata, style), format
+
+
+def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any]) -> bytes:
+    if format == "JPEG":
+        return jpeg.encode(pixels, metadata, style)
+    if format == "PNG":
+        return png.encode(pixels, metadata)
+    if format == "WEBP":
+        options = {"lossless": style.get("lossless", False), "quality": style.get("quality", _WEBP_QUALITY)}
+        return pillow.encode(pixels, format, metadata, **options)
+    return pillow.encode(pixels, format, metadata)
+
+
+def _tiff(frames: list[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:
+    first, *rest = (pillow.to_image(frame.pixels) for frame in frames)
+    out = io.BytesIO()
+    keep = pillow.keep(_metadata(picture, "TIFF", output, frames[0].pixels), "TIFF")
+    compression = style.get("compression", "raw")
+    first.save(out, "TIFF", save_all=True, append_images=rest, compression=compression, **keep)
+    return out.getvalue()
+
+
+def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pixels) -> Metadata:
+    """What of the original's metadata goes along."""
+    metadata = picture.metadata
+    if output["metadata"] == "strip":
+        return Metadata(icc=metadata.icc)
+    return metadata if format == picture.format else attrs.evolve(metadata, extra=())
+
+
+def _fit(pixels: Pixels, format: str) -> Pixels:
+    """The pixels as the format can hold them."""
+    height, width = pixels.shape[:2]
+    longest = _LONGEST_SIDE.get(format)
+    if longest is not None and max(height, width) > longest:
+        raise UnsupportedPicture(
+            f"The result has {width} x {height} pixels; {format} holds {longest} at most."
+        )
+    if pixels.dtype == np.uint16 and format not in ("PNG", "TIFF"):
+        pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if channels in (2, 4) and format == "JPEG":
+        return _on_white(pixels)
+    if channels == 2 and format in ("WEBP", "BMP", "GIF"):
+        return np.ascontiguousarray(pixels[..., (0, 0, 0, 1)])
+    return pixels
+
+
+def _on_white(pixels: Pixels) -> Pixels:
+    """Without alpha, what was transparent shows the white of the page."""
+    colour = pixels[..., :-1].astype(np.uint32)
+    alpha = pixels[..., -1:].astype(np.uint32)
+    flat = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return flat[..., 0] if flat.shape[2] == 1 else flat

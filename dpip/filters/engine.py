@@ -1,0 +1,111 @@
+"""The engine: a filter on an array, or a chain of filters on a file with one decode and one encode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from dpip.errors import UnsupportedPicture
+from dpip.filters import codec, registry
+from dpip.filters.fingerprint import fingerprint
+from dpip.filters.output import CONTENT_TYPES
+from dpip.filters.schema import Filter, Pixels
+from dpip.filters.warmup import warm_up
+
+__all__ = ["Processed", "apply", "fingerprint", "process", "process_steps", "warm_up"]
+
+MAX_PIXELS = 100_000_000
+
+
+@attrs.frozen
+class Processed:
+    """A filtered file; ``format`` is Pillow's name, width and height are in pixels."""
+
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    format: str
+    width: int
+    height: int
+
+    @property
+    def content_type(self) -> str:
+        return CONTENT_TYPES[self.format]
+
+
+def apply(name: str, array: Pixels, *, threads: int = 1, **params: Any) -> Pixels:
+    """One filter on one array: uint8 or uint16, H x W, or H x W x C with C = 1, 2 (with alpha), 3 or 4.
+
+    The result is a new array of the same dtype. A filter that leaves the number of channels alone keeps the
+    shape.
+
+    :raises UnknownFilter, BadParameter: see :mod:`dpip.filters.registry`.
+    :raises UnsupportedPicture: for another dtype or shape, or an empty array.
+    """
+    found = registry.find(name)
+    return _run(found, _checked(array), found.validate(params), threads)
+
+
+def _checked(array: Pixels) -> Pixels:
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UnsupportedPicture(f"Arrays of uint8 or uint16 are filtered, not of {array.dtype}.")
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
+        raise UnsupportedPicture(
+            f"H x W or H x W x C with 1 to 4 channels is filtered, not the shape {array.shape}."
+        )
+    return np.ascontiguousarray(array)
+
+
+def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
+    """The filter on a valid array; H x W x 1 goes through as H x W."""
+    single = array.ndim == 3 and array.shape[2] == 1
+    more = {"threads": threads} if found.takes_threads else {}
+    result = found.function(array[..., 0] if single else array, **params, **more)
+    return result[..., None] if single and result.ndim == 2 else result
+
+
+def process(
+    data: bytes,
+    name: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    output: Mapping[str, Any] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    threads: int = 1,
+) -> Processed:
+    """One filter on a file's bytes; see :func:`process_steps`."""
+    return process_steps(data, [(name, params or {})], output=output, max_pixels=max_pixels, threads=threads)
+
+
+def process_steps(
+    data: bytes,
+    steps: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    output: Mapping[str, Any] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    threads: int = 1,
+) -> Processed:
+    """Filters one after the other on every frame of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
+
+    The result has the original's format and metadata unless ``output`` wants others.
+
+    :raises UnknownFilter, BadParameter: see :mod:`dpip.filters.registry`.
+    :raises PictureTooLarge: for more than ``max_pixels`` pixels over all frames, before decoding.
+    :raises CorruptPicture, UnsupportedPicture: for pictures that cannot be filtered.
+    """
+    chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
+    wanted = registry.validate_output(output)
+    picture = codec.decode(data, max_pixels=max_pixels, luma=chain[0][0].luma_only)
+    sizes: list[tuple[int, int]] = []
+
+    def filtered(frame: Any) -> Any:
+        pixels = _checked(frame.pixels)
+        for found, params in chain:
+            pixels = np.ascontiguousarray(_run(found, pixels, params, threads))
+        sizes.append((pixels.shape[1], pixels.shape[0]))
+        return attrs.evolve(frame, pixels=pixels)
+
+    written, format = codec.encode(picture, map(filtered, picture.frames), wanted)
+    width, height = sizes[0]
+    return Processed(written, format, width, height)

@@ -1,0 +1,32 @@
+"""Grayscale: ITU-R BT.601 luma, bit-identical to Pillow's ``convert("L")``."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Pixels
+
+
+def grayscale(array: Pixels, *, threads: int = 1) -> Pixels:
+    """RGB to H x W, RGBA to H x W x 2 (luma, and alpha as it was); gray stays as it is. uint8 or uint16."""
+    import numpy as np
+
+    from dpip.filters.bands import over_rows
+    from dpip.filters.kernels import luma
+
+    if array.ndim == 2 or array.shape[2] == 2:
+        return array.copy()
+    height, width, channels = array.shape
+    gray = np.empty((height, width) if channels == 3 else (height, width, 2), array.dtype)
+    kernels = (luma.luma8_alpha, luma.luma16_alpha) if channels == 4 else (luma.luma8, luma.luma16)
+    convert = kernels[array.dtype == np.uint16]
+    over_rows(height, threads, lambda a, b: convert(array[a:b].reshape(-1), gray[a:b].reshape(-1)))
+    return gray
+
+
+FILTER = Filter(
+    name="grayscale",
+    summary="Gray from colour: the luma of ITU-R BT.601.",
+    function=grayscale,
+    memory_factor=2.5,
+    takes_threads=True,
+    luma_only=True,
+)

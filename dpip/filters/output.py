@@ -1,0 +1,61 @@
+"""What comes back: the ``output`` options of a workload, checked in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dpip.errors import BadParameter
+from dpip.filters.schema import Parameter, shown
+
+#: Format names are Pillow's; "jpg" and "tif" are understood.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+CONTENT_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "TIFF": "image/tiff",
+}
+_SPELLINGS = {"JPG": "JPEG", "TIF": "TIFF", "APNG": "PNG"}
+
+OPTIONS = (
+    Parameter(
+        "format", "choice", None, "File format of the result; by default the original's.", choices=FORMATS
+    ),
+    Parameter(
+        "quality",
+        "integer",
+        None,
+        "Quality of JPEG and WebP; by default the original's.",
+        minimum=1,
+        maximum=100,
+    ),
+    Parameter(
+        "metadata", "choice", "keep", "Keep or strip EXIF, XMP and comments.", choices=("keep", "strip")
+    ),
+)
+
+
+def validate_output(output: Mapping[str, Any] | None) -> dict[str, Any]:
+    """``format``, ``quality`` and ``metadata``, with None where the original decides.
+
+    :raises BadParameter: for an unknown option or value.
+    """
+    if output is None:
+        output = {}
+    if not isinstance(output, Mapping):
+        raise BadParameter(f"output must be an object; {shown(output)} was given.", parameter="output")
+    known = {option.name for option in OPTIONS}
+    for name in output:
+        if name not in known:
+            raise BadParameter(
+                f"output has format, quality and metadata; {shown(name)} was given.",
+                parameter=f"output.{name}",
+            )
+    given = dict(output)
+    if isinstance(given.get("format"), str):
+        word = given["format"].upper()
+        given["format"] = _SPELLINGS.get(word, word)
+    return {option.name: option.parse(given.get(option.name, option.default)) for option in OPTIONS}

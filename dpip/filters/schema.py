@@ -1,0 +1,175 @@
+"""What a filter is and what may be asked of it: values and their checks, no pixels.
+
+A third-party filter is one :class:`Filter`, published under the entry point group ``dpip.filters``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import attrs
+
+from dpip.errors import BadParameter
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+#: uint8 or uint16, H x W (gray), or H x W x C with C = 2 (gray, alpha), 3 (RGB) or 4 (RGBA).
+Pixels: TypeAlias = "npt.NDArray[Any]"
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+
+def shown(value: object) -> str:
+    """What was given, short enough for an error message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@attrs.frozen
+class Parameter:
+    """One parameter of a filter.
+
+    ``choices`` are the words of a ``choice``; beside a number they are words taken in its place
+    (``threshold`` takes 0 to 255, or ``otsu``). A ``default`` of None makes the parameter optional.
+    """
+
+    name: str
+    type: Literal["float", "integer", "boolean", "choice"]
+    default: float | bool | str | None
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def parse(self, value: object) -> Any:
+        """The value as the filter takes it; text such as ``"5"``, as a form sends it, is understood.
+
+        :raises BadParameter: saying what is allowed and what was given.
+        """
+        if value is None and self.default is None:
+            return None
+        if isinstance(value, str) and value in self.choices:
+            return value
+        parsed = _PARSERS[self.type](value)
+        if parsed is None or not self._in_range(parsed):
+            raise BadParameter(
+                f"Parameter {self.name} must be {self.allowed()}; {shown(value)} was given.",
+                parameter=self.name,
+            )
+        return parsed
+
+    def _in_range(self, value: float) -> bool:
+        return (self.minimum is None or value >= self.minimum) and (
+            self.maximum is None or value <= self.maximum
+        )
+
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        words = " or ".join(self.choices) if len(self.choices) < 3 else "one of " + ", ".join(self.choices)
+        if self.type == "choice":
+            return words
+        if self.type == "boolean":
+            return "true or false"
+        kind = "a number" if self.type == "float" else "a whole number"
+        if self.minimum is not None and self.maximum is not None:
+            kind += f" from {self.minimum:g} to {self.maximum:g}"
+        return f"{kind}, or {words}" if words else kind
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able; what does not apply is left out."""
+        facts = attrs.asdict(self)
+        facts["choices"] = list(self.choices)
+        return {
+            key: value
+            for key, value in facts.items()
+            if key in ("name", "type", "default", "description") or (value is not None and value != [])
+        }
+
+
+def _float(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, Real | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    number = _float(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _boolean(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else str(value)
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _choice(value: object) -> None:
+    return None  # the known words were looked up before
+
+
+_PARSERS: dict[str, Callable[[object], Any]] = {
+    "float": _float,
+    "integer": _integer,
+    "boolean": _boolean,
+    "choice": _choice,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Filter:
+    """A filter as the registry knows it.
+
+    ``function(array, **parameters)`` takes any Pixels, C-contiguous and not to be written to, and returns a
+    new array of the same dtype, of any of these shapes.
+    """
+
+    name: str
+    summary: str
+    function: Callable[..., Pixels]
+    parameters: tuple[Parameter, ...] = ()
+    #: Bytes needed while running, decoding and result included, for each byte of the decoded picture.
+    memory_factor: float = 5.0
+    uses_gpu: bool = False
+    version: str = "1"
+    #: The function takes ``threads=`` and spreads one large picture over that many cores.
+    takes_threads: bool = False
+    #: Only the luma of the picture matters: the codec may hand over gray instead of RGB.
+    luma_only: bool = False
+    #: Raises BadParameter where single values are right but do not go together.
+    check: Callable[[Mapping[str, Any]], None] | None = None
+
+    def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as the function takes them, defaults filled in.
+
+        :raises BadParameter: for an unknown name, or a value out of its range.
+        """
+        known = {parameter.name for parameter in self.parameters}
+        for name in params:
+            if name not in known:
+                has = "has " + ", ".join(p.name for p in self.parameters) if known else "has no parameters"
+                raise BadParameter(f"The filter {self.name} {has}; {shown(name)} was given.", parameter=name)
+        values = {p.name: p.parse(params[p.name]) if p.name in params else p.default for p in self.parameters}
+        if self.check is not None:
+            self.check(values)
+        return values
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able, for ``GET /filters``."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "parameters": [parameter.describe() for parameter in self.parameters],
+            "uses_gpu": self.uses_gpu,
+        }

@@ -1,0 +1,1 @@
+"""The filters, against references that share no code with them."""
