@@ -213,7 +213,9 @@ _BAD_SIGNATURE: Final = 7
 
 def _why(code: int, shown: str, pin: str) -> str:
     if code == _EXPIRED:
-        return "The controller's certificate has expired: restart the controller, or check this machine's clock."
+        return (
+            "The controller's certificate has expired: restart the controller, or set this machine's clock."
+        )
     if code == _NOT_YET_VALID:
         return "The controller's certificate is not valid yet: check the clocks of both machines."
     if code == _OF_UNKNOWN_ROOT:

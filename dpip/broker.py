@@ -126,6 +126,10 @@ class Broker(pb.Broker):
             self._say(f"Connection with {self.peer} dropped: {reason}.")
             self.transport.abortConnection()
 
+    def on_lost(self, then: Callable[[], object]) -> None:
+        """Have ``then`` called when the connection has ended."""
+        self.notifyOnDisconnect(then)
+
     @property
     def peer(self) -> str:
         """Who is at the other end, for people."""

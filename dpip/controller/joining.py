@@ -39,16 +39,12 @@ def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms
         NotAdmitted: says what to do about it.
     """
     if not admits(secret):
-        raise NotAdmitted(
-            "bad-token", "The join token is not valid (any more): take it from the controller again."
-        )
+        raise NotAdmitted("bad-token", "The join token is not valid (any more): copy the controller's again.")
     _check_protocol(wire.protocol_of(data), terms.version)
     try:
         hello = wire.decode(data, wire.Hello)
     except Malformed as error:
-        raise NotAdmitted(
-            "version", f"The introduction makes no sense to this controller: {error.detail}"
-        ) from None
+        raise NotAdmitted("version", f"The introduction makes no sense here: {error.detail}") from None
     _check_filters(hello, terms)
     return WorkerInfo(
         name=hello.name,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 from zope.interface import implementer
 
@@ -98,9 +97,13 @@ class Link(Target):
 
     # What we tell the worker
 
-    def run(self, jobs: Sequence[LeasedJob]) -> Deferred[None]:
+    @deferred
+    async def run(self, jobs: Sequence[LeasedJob]) -> None:
         taken = [self._run(message) for message in _messages(jobs, lambda some: wire.Jobs(tuple(some)))]
-        return gatherResults(taken, consumeErrors=True).addCallbacks(lambda _: None, _first_failure)
+        try:
+            await gatherResults(taken, consumeErrors=True)
+        except FirstError as first:
+            first.subFailure.raiseException()
 
     @deferred
     async def _run(self, message: bytes) -> None:
@@ -149,9 +152,3 @@ def _messages(things: Sequence[Any], message: Callable[[Sequence[Any]], object])
                 raise
     half = (len(things) + 1) // 2 if len(things) <= BATCH else BATCH
     return [*_messages(things[:half], message), *_messages(things[half:], message)]
-
-
-def _first_failure(failure: Failure) -> Failure:
-    """gatherResults wraps the first failure; whoever waits wants what it was."""
-    first: Failure = failure.value.subFailure  # type: ignore[attr-defined]
-    return first

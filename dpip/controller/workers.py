@@ -129,7 +129,7 @@ class Workers:
         token = self._new_token()
         self._links[info.name] = link
         self._principals[_digest(token)] = Principal(info.name, Role.WORKER, link.session)
-        broker.notifyOnDisconnect(lambda: self._lost(link, token))
+        broker.on_lost(lambda: self._lost(link, token))
         broker.trust()
         self.log.info("Worker {name} has joined from {peer}", name=info.name, peer=broker.peer)
         return wire.encode(self._welcome(token, broker.transport.getHost())), link
@@ -153,7 +153,7 @@ class Workers:
         if await old.is_alive():
             raise NotAdmitted(
                 "name-taken",
-                f"A worker named {name} has joined and is alive: use another --worker-name.",
+                f"A worker named {name} has joined and alive: choose another --worker-name.",
                 True,
             )
         if self._links.get(name) is old:
@@ -225,7 +225,7 @@ class WorkersPort(Service):
         self.listening: Deferred[IListeningPort] = Deferred()
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._workers.start()
         self._endpoint.listen(self._factory).chainDeferred(self.listening)
 
