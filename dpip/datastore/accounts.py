@@ -1,0 +1,85 @@
+"""Users and their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from dpip.datastore.bulk import text
+from dpip.datastore.rows import USER, micros, seconds, user_of
+from dpip.datastore.schema import tokens, users, workloads
+from dpip.datastore.workloads import bury
+from dpip.errors import Conflict, NotFound
+from dpip.model import Principal, Role, User, Workload
+
+
+def add_user(
+    connection: Connection, name: str, password_hash: str, role: Role, quota: int | None, now: float
+) -> User:
+    if connection.scalar(select(users.c.id).where(users.c.name == name)) is not None:
+        raise Conflict(f"There is a user named {name!r} already.")
+    connection.execute(
+        insert(users).values(
+            name=name, password_hash=password_hash, role=role.value, quota=quota, created=micros(now)
+        )
+    )
+    return User(name, role, seconds(micros(now)), quota, used=0)
+
+
+def user(connection: Connection, name: str) -> tuple[User, str] | None:
+    row = connection.execute(
+        select(*USER, users.c.password_hash).where(users.c.name == text(name))
+    ).one_or_none()
+    return None if row is None else (user_of(row[:-1]), row[-1])
+
+
+def all_users(connection: Connection) -> Sequence[User]:
+    return [user_of(row) for row in connection.execute(select(*USER).order_by(users.c.name))]
+
+
+def remove_user(connection: Connection, name: str, now: float) -> Sequence[Workload]:
+    user_id, role = _found(connection, name)
+    if role == Role.ADMIN and _admins(connection) == 1:
+        raise Conflict(f"{name!r} is the last admin: without one nobody could manage users.")
+    buried = bury(connection, workloads.c.owner_id == user_id, now)
+    connection.execute(delete(users).where(users.c.id == user_id))
+    return buried
+
+
+def set_password(connection: Connection, name: str, password_hash: str) -> None:
+    user_id, _ = _found(connection, name)
+    connection.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
+    connection.execute(delete(tokens).where(tokens.c.user_id == user_id))
+
+
+def add_token(connection: Connection, digest: bytes, name: str, now: float, expires_at: float) -> None:
+    user_id, _ = _found(connection, name)
+    connection.execute(
+        insert(tokens).values(digest=digest, user_id=user_id, created=micros(now), expires=micros(expires_at))
+    )
+
+
+def token(connection: Connection, digest: bytes) -> tuple[Principal, float] | None:
+    row = connection.execute(
+        select(users.c.name, users.c.role, tokens.c.expires)
+        .join_from(tokens, users, users.c.id == tokens.c.user_id)
+        .where(tokens.c.digest == digest)
+    ).one_or_none()
+    return None if row is None else (Principal(row.name, Role(row.role)), seconds(row.expires))
+
+
+def remove_token(connection: Connection, digest: bytes) -> None:
+    connection.execute(delete(tokens).where(tokens.c.digest == digest))
+
+
+def _found(connection: Connection, name: str) -> tuple[int, str]:
+    row = connection.execute(select(users.c.id, users.c.role).where(users.c.name == text(name))).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no user named {name!r}.")
+    return row.id, row.role
+
+
+def _admins(connection: Connection) -> int:
+    counted = connection.scalar(select(func.count()).where(users.c.role == Role.ADMIN.value))
+    return counted or 0

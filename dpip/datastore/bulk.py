@@ -1,0 +1,52 @@
+"""Many rows in one step: they go in as one JSON parameter and come out as one JSON value.
+
+The database thread gives up the interpreter at every row that SQLite steps over, and waits up to 5 ms to get
+it back from a busy reactor. One ``execute`` for each of 64 rows took 302 ms in such a process, one statement
+over ``json_each`` 23 ms. PostgreSQL has the same two functions under other names (``jsonb_array_elements``,
+``jsonb_agg``): this is the file to change then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Executable, Select, Subquery, bindparam, func, literal_column, select
+
+Row = Sequence[Any]
+
+
+def given(*columns: str) -> Subquery:
+    """A table ``given`` of the rows passed to :func:`execute` or :func:`fetch`, with these columns."""
+    each = func.json_each(bindparam("rows")).table_valued("value", name="each")
+    places = [
+        func.json_extract(each.c.value, literal_column(f"'$[{place}]'")).label(column)
+        for place, column in enumerate(columns)
+    ]
+    return select(*places).subquery("given")
+
+
+def as_json(statement: Select[Any]) -> Select[Any]:
+    """The statement's rows as one JSON array of arrays. A statement that orders its rows must limit them."""
+    rows = statement.subquery("answer")
+    return select(func.json_group_array(func.json_array(*rows.c)))
+
+
+def execute(connection: Connection, statement: Executable, rows: Iterable[Row]) -> int:
+    """Run a statement over ``given`` rows; the number of rows it changed."""
+    return connection.execute(statement, {"rows": json.dumps(list(rows))}).rowcount
+
+
+def fetch(
+    connection: Connection, statement: Executable, rows: Iterable[Row] = (), **parameters: Any
+) -> list[list[Any]]:
+    """The rows of a statement made by :func:`as_json`."""
+    found = connection.execute(statement, {"rows": json.dumps(list(rows)), **parameters}).scalar_one()
+    answer: list[list[Any]] = json.loads(found)
+    return answer
+
+
+def text(value: str) -> str:
+    """Without what SQLite cannot keep as text: half surrogate pairs, and NUL, which would cut it short."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "")

@@ -1,0 +1,257 @@
+"""The datastore as one service: each method of ``IDatastore`` is one operation of the writer or one read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dpip.asynchronous import deferred
+from dpip.datastore import (
+    accounts,
+    images,
+    jobs,
+    migrate,
+    purge,
+    record,
+    results,
+    uploads,
+    workers,
+    workloads,
+)
+from dpip.datastore.storage import Storage
+from dpip.datastore.threads import FromThreads, MakeThreads, thread_pool
+from dpip.datastore.writer import Kind
+from dpip.errors import DpipError, RetryLater
+from dpip.interfaces import IDatastore
+from dpip.model import (
+    AcceptedOriginal,
+    Activity,
+    Failure,
+    IdempotencyKey,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Outcome,
+    Principal,
+    Role,
+    StoredFile,
+    User,
+    WaitingJob,
+    WorkerInfo,
+    WorkerRecord,
+    Workload,
+)
+
+A = TypeVar("A")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@implementer(IDatastore)
+class Datastore(Service):
+    """SQLite in WAL mode in the file at ``path``, which is made when it is not there.
+
+    ``startService`` creates or migrates the file and may raise ``migrate.UnknownDatabase``; ``stopService``
+    takes nothing more and fires when all that was asked for is durable.
+    """
+
+    log = Logger()
+
+    def __init__(self, path: Path, reactor: FromThreads, make_threads: MakeThreads = thread_pool) -> None:
+        self._path = path
+        self._reactor = reactor
+        self._make_threads = make_threads
+        self._storage: Storage | None = None
+        self._purge_wanted = False
+        self._purging = False
+
+    def startService(self) -> None:
+        migrate.prepare(self._path)
+        self._storage = Storage.open(self._path, self._reactor, self._make_threads)
+        super().startService()  # type: ignore[no-untyped-call]
+
+    @deferred
+    async def stopService(self) -> None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._storage is not None:
+            await self._storage.close()
+            self._storage = None
+
+    def _read(
+        self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[R]:
+        if self._storage is None:
+            return fail(RetryLater("The database is closed."))
+        return self._storage.reader.read(function, *args, **kwargs)
+
+    def _call(
+        self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[R]:
+        if self._storage is None:
+            return fail(RetryLater("The database is closed."))
+        return self._storage.writer.call(function, *args, **kwargs)
+
+    def _submit(self, kind: Kind[A, R], argument: A) -> Deferred[R]:
+        if self._storage is None:
+            return fail(RetryLater("The database is closed."))
+        return self._storage.writer.submit(kind, argument)
+
+    # Users and tokens
+
+    def add_user(
+        self, name: str, password_hash: str, role: Role, quota: int | None, now: float
+    ) -> Deferred[User]:
+        return self._call(accounts.add_user, name, password_hash, role, quota, now)
+
+    def user(self, name: str) -> Deferred[tuple[User, str] | None]:
+        return self._read(accounts.user, name)
+
+    def users(self) -> Deferred[Sequence[User]]:
+        return self._read(accounts.all_users)
+
+    @deferred
+    async def remove_user(self, name: str, now: float) -> Sequence[Workload]:
+        removed = await self._call(accounts.remove_user, name, now)
+        self._purge()
+        return removed
+
+    def set_password(self, name: str, password_hash: str) -> Deferred[None]:
+        return self._call(accounts.set_password, name, password_hash)
+
+    def add_token(self, digest: bytes, user: str, now: float, expires_at: float) -> Deferred[None]:
+        return self._call(accounts.add_token, digest, user, now, expires_at)
+
+    def token(self, digest: bytes) -> Deferred[tuple[Principal, float] | None]:
+        return self._read(accounts.token, digest)
+
+    def remove_token(self, digest: bytes) -> Deferred[None]:
+        return self._call(accounts.remove_token, digest)
+
+    # Workloads
+
+    def add_workload(self, workload: Workload, key: IdempotencyKey | None) -> Deferred[Workload]:
+        return self._call(workloads.add, workload, key)
+
+    def workload(self, workload_id: str) -> Deferred[Workload | None]:
+        return self._read(workloads.get, workload_id)
+
+    def workloads(
+        self, owner: str | None, unfinished_only: bool, after: str | None, limit: int
+    ) -> Deferred[Sequence[Workload]]:
+        return self._read(workloads.page, owner, unfinished_only, after, limit)
+
+    def results(self, workload_id: str) -> Deferred[tuple[Sequence[tuple[int, str]], Sequence[Failure]]]:
+        return self._read(images.results, workload_id)
+
+    @deferred
+    async def delete_workload(self, workload_id: str, now: float) -> Workload | None:
+        deleted = await self._call(workloads.delete, workload_id, now)
+        self._purge()
+        return deleted
+
+    def workloads_finished_before(self, when: float, limit: int) -> Deferred[Sequence[Workload]]:
+        return self._read(workloads.finished_before, when, limit)
+
+    # Images and jobs
+
+    def add_originals(
+        self,
+        workload_id: str,
+        files: Sequence[tuple[str, str, StoredFile]],
+        key: IdempotencyKey | None,
+        now: float,
+    ) -> Deferred[tuple[Sequence[AcceptedOriginal], bool]]:
+        return self._submit(uploads.ADD, uploads.Upload(workload_id, files, key, now))
+
+    def image(self, image_id: str) -> Deferred[Image | None]:
+        return self._read(images.get, image_id)
+
+    def image_at(self, workload_id: str, type: ImageType, seq: int) -> Deferred[Image | None]:
+        return self._read(images.at, workload_id, type, seq)
+
+    def images(
+        self, workload_id: str, type: ImageType, after: int | None, limit: int
+    ) -> Deferred[Sequence[Image]]:
+        return self._read(images.page, workload_id, type, after, limit)
+
+    def lease(
+        self, leases: Sequence[tuple[int, str, str]], now: float
+    ) -> Deferred[Sequence[LeasedJob | None]]:
+        return self._submit(jobs.LEASE, jobs.Leasing(leases, now))
+
+    def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> Deferred[tuple[Image, bool]]:
+        return self._submit(results.FINISH, results.Finish(lease, worker, file, now))
+
+    def fail(self, lease: Lease, code: str, detail: str, now: float) -> Deferred[bool]:
+        return self._submit(results.FAIL, results.Fail(lease, code, detail, now))
+
+    def release(self, leases: Sequence[tuple[Lease, Outcome]], now: float) -> Deferred[None]:
+        return self._submit(jobs.RELEASE, jobs.Release(leases, now))
+
+    @deferred
+    async def recover(self, now: float) -> None:
+        await self._call(jobs.recover, now)
+        self._purge()
+
+    def unfinished(self, after: int, limit: int) -> Deferred[Sequence[tuple[str, WaitingJob]]]:
+        """Those that wait: after :meth:`recover` these are all."""
+        return self._read(jobs.unfinished, after, limit)
+
+    def paths(self, directory: str) -> Deferred[frozenset[str]]:
+        return self._read(images.paths, directory)
+
+    def directories(self) -> Deferred[frozenset[str]]:
+        return self._read(workloads.directories)
+
+    # Workers
+
+    def worker_joined(self, info: WorkerInfo, address: str, now: float) -> Deferred[None]:
+        return self._call(workers.joined, info, address, now)
+
+    def worker_left(self, name: str, now: float) -> Deferred[None]:
+        return self._call(workers.left, name, now)
+
+    def workers(self) -> Deferred[Sequence[WorkerRecord]]:
+        return self._read(workers.all_workers)
+
+    # Record
+
+    def record(self, activity: Activity) -> Deferred[None]:
+        return self._submit(record.APPEND, activity)
+
+    def activity(self, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
+        return self._read(record.page, before, limit)
+
+    @deferred
+    async def expire(self, now: float) -> None:
+        while await self._call(purge.expired, now):
+            pass
+        self._purge()
+
+    # Rows of deleted workloads
+
+    def _purge(self) -> None:
+        """Begin to remove them, unless that is under way; it goes on after the caller has its answer."""
+        self._purge_wanted = True
+        if not self._purging:
+            self._purging = True
+            Deferred.fromCoroutine(self._purge_slices())
+
+    async def _purge_slices(self) -> None:
+        try:
+            while self._purge_wanted:
+                self._purge_wanted = False
+                while await self._call(purge.deleted_rows):
+                    pass
+        except DpipError as error:  # closing, or the disk is full: the next ``expire`` or start goes on
+            self.log.info("Rows of deleted workloads stay for now: {error}", error=error)
+        finally:
+            self._purging = False

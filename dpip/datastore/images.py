@@ -1,0 +1,106 @@
+"""Images: rows added by uploads and results, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, insert, select
+
+from dpip.datastore.bulk import as_json, execute, fetch, given, text
+from dpip.datastore.engine import snapshot
+from dpip.datastore.rows import FILE, file_row, image_of, micros, select_images
+from dpip.datastore.schema import images, jobs, workloads
+from dpip.model import Failure, Image, ImageType
+
+_SLICE = 5_000
+"""Rows decoded at once: some 3 ms in which the interpreter is not given up, and the reactor stands."""
+
+_COLUMNS = ["public", "workload_id", "type", "seq", "created", *(column.name for column in FILE)]
+_INSERT = insert(images).from_select(_COLUMNS, select(given(*_COLUMNS)))
+
+
+def add(connection: Connection, new: Iterable[tuple[int, Image]]) -> None:
+    """Insert ``(number of the workload's row, image)``."""
+    rows = [
+        [image.id, row, image.type, image.seq, micros(image.created_at), *file_row(image.file)]
+        for row, image in new
+    ]
+    execute(connection, _INSERT, rows)
+
+
+_SELECT = select_images()
+
+
+def get(connection: Connection, image_id: str) -> Image | None:
+    row = connection.execute(_SELECT.where(images.c.public == text(image_id))).one_or_none()
+    return None if row is None else image_of(row)
+
+
+def at(connection: Connection, workload_id: str, type: ImageType, seq: int) -> Image | None:
+    found = page(connection, workload_id, type, seq - 1, 1)
+    return found[0] if found and found[0].seq == seq else None
+
+
+_of_type = (images.c.type == bindparam("type")) & (images.c.seq > bindparam("after"))
+_of_workload = workloads.c.public == bindparam("workload")
+
+
+def _in_order(statement: Select[Any]) -> Select[Any]:
+    return as_json(statement.order_by(images.c.seq).limit(bindparam("limit")))
+
+
+_PAGE = _in_order(_SELECT.where(_of_workload, _of_type))
+
+
+def page(
+    connection: Connection, workload_id: str, type: ImageType, after: int | None, limit: int
+) -> Sequence[Image]:
+    last = -1 if after is None else after
+    found = fetch(connection, _PAGE, workload=text(workload_id), type=type, after=last, limit=limit)
+    return [image_of(row) for row in found]
+
+
+# Whole workloads, slice by slice
+
+_present = select(images.c.seq).join(workloads, workloads.c.id == images.c.workload_id)
+_present = _present.where(workloads.c.deleted.is_(None), _of_type)
+_RESULTS = _in_order(_present.add_columns(images.c.public).where(_of_workload))
+_PATHS = _in_order(_present.add_columns(images.c.path).where(workloads.c.directory == bindparam("directory")))
+_FAILURES = as_json(
+    select(jobs.c.seq, images.c.public, images.c.name, jobs.c.code, jobs.c.detail)
+    .join_from(jobs, images, images.c.id == jobs.c.original_id)
+    .join(workloads, workloads.c.id == jobs.c.workload_id)
+    .where(_of_workload, workloads.c.deleted.is_(None))
+    .where(jobs.c.code.is_not(None), jobs.c.seq > bindparam("after"))
+    .order_by(jobs.c.seq)
+    .limit(bindparam("limit"))
+)
+
+
+def _all(connection: Connection, statement: Select[Any], **parameters: str) -> Iterator[list[Any]]:
+    """Every row of a statement whose rows begin with their ``seq``."""
+    after, full = -1, True
+    while full:
+        found = fetch(connection, statement, after=after, limit=_SLICE, **parameters)
+        yield from found
+        full = len(found) == _SLICE
+        after = found[-1][0] if found else after
+
+
+def results(connection: Connection, workload_id: str) -> tuple[Sequence[tuple[int, str]], Sequence[Failure]]:
+    snapshot(connection)
+    of = {"workload": text(workload_id)}
+    filtered = [
+        (seq, public) for seq, public in _all(connection, _RESULTS, type=ImageType.FILTERED.value, **of)
+    ]
+    return filtered, [Failure(*row) for row in _all(connection, _FAILURES, **of)]
+
+
+def paths(connection: Connection, directory: str) -> frozenset[str]:
+    snapshot(connection)
+    return frozenset(
+        path
+        for type in ImageType
+        for _, path in _all(connection, _PATHS, directory=text(directory), type=type.value)
+    )

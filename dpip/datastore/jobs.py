@@ -1,0 +1,269 @@
+"""A job's way: waiting, leased, and done or failed. Every end is fenced by job, attempt and nonce.
+
+A finished job never changes: each statement that changes one demands that it is leased by the very lease that
+ends it, besides the look at it beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import Connection, bindparam, insert, literal, null, select, update
+
+from dpip.datastore.bulk import as_json, execute, fetch, given
+from dpip.datastore.rows import FILE, IMAGE, image_of, micros, spec_of
+from dpip.datastore.schema import attempts, images, jobs, workers, workloads
+from dpip.datastore.writer import Kind
+from dpip.errors import DpipError
+from dpip.model import JobState, Lease, LeasedJob, Outcome, WaitingJob, WorkloadSpec
+
+# Leasing
+
+
+@frozen
+class Leasing:
+    """``wanted`` are ``(job, worker, nonce)``."""
+
+    wanted: Sequence[tuple[int, str, str]]
+    now: float
+
+
+_wanted = given("job")
+_WAITING = as_json(
+    select(jobs.c.id, jobs.c.attempt, jobs.c.result, jobs.c.workload_id, *IMAGE, *FILE)
+    .join_from(_wanted, jobs, jobs.c.id == _wanted.c.job)
+    .join(images, images.c.id == jobs.c.original_id)
+    .join(workloads, workloads.c.id == jobs.c.workload_id)
+    .where(jobs.c.state == JobState.WAITING, workloads.c.deleted.is_(None))
+)
+_workload = given("id")
+_SPECS = as_json(
+    select(workloads.c.id, workloads.c.spec).join_from(_workload, workloads, workloads.c.id == _workload.c.id)
+)
+_leased = given("job", "attempt", "nonce", "worker", "leased")
+_LEASE = (
+    update(jobs)
+    .where(jobs.c.id == _leased.c.job, jobs.c.state == JobState.WAITING)
+    .values(
+        state=JobState.LEASED,
+        attempt=_leased.c.attempt,
+        nonce=_leased.c.nonce,
+        worker=_leased.c.worker,
+        leased=_leased.c.leased,
+    )
+)
+
+
+def _lease(
+    connection: Connection, leasings: Sequence[Leasing]
+) -> Sequence[Sequence[LeasedJob | None] | DpipError]:
+    numbers = [[job] for leasing in leasings for job, _, _ in leasing.wanted]
+    waiting = {number: facts for number, *facts in fetch(connection, _WAITING, numbers)}
+    specs = _specs(connection, {facts[2] for facts in waiting.values()})
+    rows: list[tuple[Any, ...]] = []
+    answers: list[list[LeasedJob | None]] = []
+    for leasing in leasings:
+        answers.append([])
+        for number, worker, nonce in leasing.wanted:
+            facts = waiting.pop(number, None)  # whoever asks for it a second time gets None
+            job = None if facts is None else _leased_job(number, nonce, facts, specs)
+            answers[-1].append(job)
+            if job is not None:
+                rows.append((number, job.lease.attempt, nonce, worker, micros(leasing.now)))
+    exactly(execute(connection, _LEASE, rows), rows)
+    return answers
+
+
+def _specs(connection: Connection, numbers: Iterable[int]) -> dict[int, WorkloadSpec]:
+    return {number: spec_of(spec) for number, spec in fetch(connection, _SPECS, [[n] for n in numbers])}
+
+
+def _leased_job(number: int, nonce: str, facts: list[Any], specs: dict[int, WorkloadSpec]) -> LeasedJob:
+    attempt, result_id, workload, *image = facts
+    original, spec = image_of(image), specs[workload]
+    lease = Lease(number, attempt + 1, nonce)
+    return LeasedJob(lease, original.workload_id, original, result_id, spec.steps, spec.output)
+
+
+def _touches_leasing(leasing: Leasing) -> Iterator[Hashable]:
+    return (job for job, _, _ in leasing.wanted)
+
+
+LEASE: Kind[Leasing, Sequence[LeasedJob | None]] = Kind(_lease, _touches_leasing, sheds=False)
+
+
+# Ending an attempt
+
+
+@frozen
+class Held:
+    """What the row of a leased job says, as far as its end needs it."""
+
+    job: int
+    attempt: int
+    nonce: str | None
+    state: str
+    result: str
+    seq: int
+    worker: str | None
+    leased: int | None
+    workload: int
+    workload_id: str
+    owner: int
+
+    def by(self, lease: Lease) -> bool:
+        return self.state == JobState.LEASED and self.attempt == lease.attempt and self.nonce == lease.nonce
+
+
+@frozen
+class Ending:
+    """How an attempt ends: the job's next state, and what is recorded."""
+
+    held: Held
+    state: JobState
+    outcome: Outcome
+    now: float
+    code: str | None = None
+    detail: str | None = None
+
+
+_asked = given("job")
+_HELD = as_json(
+    select(jobs.c.id, jobs.c.attempt, jobs.c.nonce, jobs.c.state, jobs.c.result, jobs.c.seq, jobs.c.worker)
+    .add_columns(jobs.c.leased, jobs.c.workload_id, workloads.c.public, workloads.c.owner_id)
+    .join_from(_asked, jobs, jobs.c.id == _asked.c.job)
+    .join(workloads, workloads.c.id == jobs.c.workload_id)
+    .where(workloads.c.deleted.is_(None))
+)
+
+
+def held(connection: Connection, numbers: Iterable[int]) -> dict[int, Held]:
+    """Jobs by number; those of deleted workloads are not there."""
+    return {row[0]: Held(*row) for row in fetch(connection, _HELD, [[number] for number in numbers])}
+
+
+_ended = given("job", "attempt", "nonce", "state", "code", "detail", "crashes", "losses")
+_END = (
+    update(jobs)
+    .where(
+        jobs.c.id == _ended.c.job,
+        jobs.c.attempt == _ended.c.attempt,
+        jobs.c.nonce == _ended.c.nonce,
+        jobs.c.state == JobState.LEASED,
+    )
+    .values(
+        state=_ended.c.state,
+        code=_ended.c.code,
+        detail=_ended.c.detail,
+        crashes=jobs.c.crashes + _ended.c.crashes,
+        losses=jobs.c.losses + _ended.c.losses,
+        nonce=null(),
+        worker=null(),
+        leased=null(),
+    )
+)
+_tried = given("job_id", "attempt", "nonce", "worker", "started", "ended", "outcome")
+_TRIED = insert(attempts).from_select(
+    [*(column.name for column in _tried.c), "fingerprint"],
+    select(_tried, workers.c.fingerprint).join_from(
+        _tried, workers, workers.c.name == _tried.c.worker, isouter=True
+    ),
+)
+
+
+def end(connection: Connection, endings: Sequence[Ending]) -> None:
+    """Leased → whatever each ending says. The leases have been checked; they are demanded once more."""
+    rows = [
+        (
+            ending.held.job,
+            ending.held.attempt,
+            ending.held.nonce,
+            ending.state,
+            ending.code,
+            ending.detail,
+            int(ending.outcome is Outcome.CRASHED),
+            int(ending.outcome is Outcome.LOST),
+        )
+        for ending in endings
+    ]
+    exactly(execute(connection, _END, rows), rows)
+    execute(
+        connection,
+        _TRIED,
+        [
+            (held.job, held.attempt, held.nonce, held.worker, held.leased, micros(ending.now), ending.outcome)
+            for ending in endings
+            for held in [ending.held]
+        ],
+    )
+
+
+def exactly(changed: int, rows: Sequence[Any]) -> None:
+    """A fenced statement that changes fewer rows than were checked is a bug: nothing is committed then."""
+    if changed != len(rows):
+        raise RuntimeError(f"{changed} rows changed where {len(rows)} were expected")
+
+
+@frozen
+class Release:
+    leases: Sequence[tuple[Lease, Outcome]]
+    now: float
+
+
+def _release(connection: Connection, releases: Sequence[Release]) -> Sequence[None]:
+    known = held(connection, {lease.job for release in releases for lease, _ in release.leases})
+    endings = {
+        lease.job: Ending(known[lease.job], JobState.WAITING, outcome, release.now)
+        for release in releases
+        for lease, outcome in release.leases
+        if lease.job in known and known[lease.job].by(lease)
+    }
+    end(connection, list(endings.values()))
+    return [None] * len(releases)
+
+
+def _touches_release(release: Release) -> Iterator[Hashable]:
+    return (lease.job for lease, _ in release.leases)
+
+
+RELEASE: Kind[Release, None] = Kind(_release, _touches_release, sheds=False)
+
+
+# At start
+
+_RECOVER_ATTEMPTS = insert(attempts).from_select(
+    ["job_id", "attempt", "nonce", "worker", "fingerprint", "started", "ended", "outcome"],
+    select(jobs.c.id, jobs.c.attempt, jobs.c.nonce, jobs.c.worker, workers.c.fingerprint, jobs.c.leased)
+    .add_columns(bindparam("now"), literal(Outcome.RETURNED.value))
+    .join_from(jobs, workers, workers.c.name == jobs.c.worker, isouter=True)
+    .where(jobs.c.state == JobState.LEASED),
+)
+_RECOVER_JOBS = (
+    update(jobs)
+    .where(jobs.c.state == JobState.LEASED)
+    .values(state=JobState.WAITING, nonce=null(), worker=null(), leased=null())
+)
+
+
+def recover(connection: Connection, now: float) -> None:
+    """Every lease goes back to waiting, uncharged; every worker counts as gone."""
+    connection.execute(_RECOVER_ATTEMPTS, {"now": micros(now)})
+    connection.execute(_RECOVER_JOBS)
+    connection.execute(update(workers).where(workers.c.joined).values(joined=False))
+
+
+_UNFINISHED = as_json(
+    select(workloads.c.public, jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes, jobs.c.crashes, jobs.c.losses)
+    .join_from(jobs, workloads, workloads.c.id == jobs.c.workload_id)
+    .where(jobs.c.state == JobState.WAITING, jobs.c.id > bindparam("after"), workloads.c.deleted.is_(None))
+    .order_by(jobs.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+def unfinished(connection: Connection, after: int, limit: int) -> Sequence[tuple[str, WaitingJob]]:
+    """After ``recover`` every unfinished job waits."""
+    found = fetch(connection, _UNFINISHED, after=after, limit=limit)
+    return [(public, WaitingJob(*facts)) for public, *facts in found]

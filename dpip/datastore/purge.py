@@ -1,0 +1,47 @@
+"""Removing what nobody can see any more, in slices so short that no result waits long behind one."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_
+
+from dpip.datastore.rows import micros
+from dpip.datastore.schema import activity, images, keys, purges, tokens, workloads
+
+_IMAGES = 500  # in one slice; each takes its job and its attempts along
+_ROWS = 5_000  # in one slice, of tables whose rows take nothing along
+
+_DAY = 24 * 3600.0
+KEY_SECONDS = 1 * _DAY
+ACTIVITY_SECONDS = 90 * _DAY
+ACTIVITY_ROWS = 100_000
+TOMBSTONE_SECONDS = 90 * _DAY
+
+
+def deleted_rows(connection: Connection) -> bool:
+    """Remove a slice of one deleted workload's images, jobs and attempts; False when there was none left."""
+    workload_id = connection.scalar(select(func.min(purges.c.workload_id)))
+    if workload_id is None:
+        return False
+    some = select(images.c.id).where(images.c.workload_id == workload_id).limit(_IMAGES)
+    if connection.execute(delete(images).where(images.c.id.in_(some))).rowcount < _IMAGES:
+        connection.execute(delete(purges).where(purges.c.workload_id == workload_id))
+    return True
+
+
+def expired(connection: Connection, now: float, activity_rows: int = ACTIVITY_ROWS) -> bool:
+    """Remove a slice of all that is past its time or its number; False when nothing more is left."""
+    newest = connection.scalar(select(func.max(activity.c.id))) or 0
+    purged = workloads.c.id.not_in(select(purges.c.workload_id))
+    removed = (
+        _remove(connection, tokens, tokens.c.expires < micros(now)),
+        _remove(connection, keys, keys.c.created < micros(now - KEY_SECONDS)),
+        _remove(connection, activity, activity.c.id <= newest - activity_rows),
+        _remove(connection, activity, activity.c.at < micros(now - ACTIVITY_SECONDS)),
+        _remove(connection, workloads, (workloads.c.deleted < micros(now - TOMBSTONE_SECONDS)) & purged),
+    )
+    return max(removed) == _ROWS
+
+
+def _remove(connection: Connection, table: Table, past: ColumnElement[bool]) -> int:
+    some = select(*table.primary_key).where(past).limit(_ROWS)
+    return connection.execute(delete(table).where(tuple_(*table.primary_key).in_(some))).rowcount

@@ -1,0 +1,40 @@
+"""The activity record: who did what, when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from dpip.datastore.bulk import execute, given, text
+from dpip.datastore.rows import micros, seconds
+from dpip.datastore.schema import activity
+from dpip.datastore.writer import Kind
+from dpip.errors import DpipError
+from dpip.model import Activity
+
+_COLUMNS = ["at", "actor", "action", "subject", "detail"]
+_INSERT = insert(activity).from_select(_COLUMNS, select(given(*_COLUMNS)))
+
+
+def _append(connection: Connection, entries: Sequence[Activity]) -> Sequence[DpipError | None]:
+    rows = [
+        (micros(entry.at), text(entry.actor), entry.action, text(entry.subject), json.dumps(entry.detail))
+        for entry in entries
+    ]
+    execute(connection, _INSERT, rows)
+    return [None] * len(rows)
+
+
+APPEND: Kind[Activity, None] = Kind(_append, touches=lambda _: ())
+
+
+def page(connection: Connection, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
+    statement = select(activity).order_by(activity.c.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(activity.c.id < before)
+    return [
+        (row.id, Activity(seconds(row.at), row.actor, row.action, row.subject, json.loads(row.detail)))
+        for row in connection.execute(statement)
+    ]

@@ -1,0 +1,153 @@
+"""Jobs come to their end: a result or a recorded failure, with all the counters that show it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+
+from attrs import define, frozen
+from sqlalchemy import Connection, case, update
+
+from dpip.datastore import images, jobs
+from dpip.datastore.bulk import execute, given, text
+from dpip.datastore.jobs import Ending, Held
+from dpip.datastore.rows import micros, seconds
+from dpip.datastore.schema import users, workers, workloads
+from dpip.datastore.writer import Kind
+from dpip.errors import DpipError, StaleLease
+from dpip.model import Image, ImageType, JobState, Lease, Outcome, StoredFile
+
+
+@frozen
+class Finish:
+    lease: Lease
+    worker: str
+    file: StoredFile
+    now: float
+
+
+def _finish(connection: Connection, finishes: Sequence[Finish]) -> Sequence[tuple[Image, bool] | DpipError]:
+    known = jobs.held(connection, [finish.lease.job for finish in finishes])
+    decided = [_decide(connection, finish, known.get(finish.lease.job)) for finish in finishes]
+    ends = [
+        (Ending(known[finish.lease.job], JobState.DONE, Outcome.DONE, finish.now), answer[0])
+        for finish, answer in zip(finishes, decided, strict=True)
+        if not isinstance(answer, DpipError) and answer[1]
+    ]
+    if ends:
+        images.add(connection, [(ending.held.workload, image) for ending, image in ends])
+        jobs.end(connection, [ending for ending, _ in ends])
+        _count(connection, [(ending, image.file.size) for ending, image in ends])
+    return decided
+
+
+def _decide(connection: Connection, finish: Finish, held: Held | None) -> tuple[Image, bool] | DpipError:
+    """The image as it will be, and True when it is new."""
+    if held is None:
+        return _stale(finish)
+    if held.by(finish.lease):
+        created = seconds(micros(finish.now))
+        return Image(held.result, held.workload_id, ImageType.FILTERED, held.seq, finish.file, created), True
+    if held.state == JobState.DONE:
+        done = images.get(connection, held.result)
+        if done is not None and done.file.sha256 == finish.file.sha256:
+            return done, False
+    return _stale(finish)
+
+
+def _stale(finish: Finish) -> StaleLease:
+    return StaleLease(
+        f"Job {finish.lease.job} is not leased to {finish.worker} by attempt {finish.lease.attempt}: "
+        "the result changes nothing."
+    )
+
+
+def _touches(operation: Finish | Fail) -> Iterator[Hashable]:
+    yield operation.lease.job
+
+
+FINISH: Kind[Finish, tuple[Image, bool]] = Kind(_finish, _touches, sheds=False)
+
+
+@frozen
+class Fail:
+    lease: Lease
+    code: str
+    detail: str
+    now: float
+
+
+def _fail(connection: Connection, fails: Sequence[Fail]) -> Sequence[bool | DpipError]:
+    known = jobs.held(connection, [fail.lease.job for fail in fails])
+    valid = [fail.lease.job in known and known[fail.lease.job].by(fail.lease) for fail in fails]
+    endings = [
+        Ending(
+            known[fail.lease.job],
+            JobState.FAILED,
+            Outcome.FAILED,
+            fail.now,
+            text(fail.code),
+            text(fail.detail),
+        )
+        for fail, good in zip(fails, valid, strict=True)
+        if good
+    ]
+    if endings:
+        jobs.end(connection, endings)
+        _count(connection, [(ending, 0) for ending in endings])
+    return valid
+
+
+FAIL: Kind[Fail, bool] = Kind(_fail, _touches, sheds=False)
+
+
+# Counters
+
+_ended = given("id", "filtered", "failed", "size", "now")
+_all_ended = (
+    workloads.c.filtered + workloads.c.failed + _ended.c.filtered + _ended.c.failed == workloads.c.accepted
+)
+_COUNT = (
+    update(workloads)
+    .where(workloads.c.id == _ended.c.id)
+    .values(
+        filtered=workloads.c.filtered + _ended.c.filtered,
+        failed=workloads.c.failed + _ended.c.failed,
+        size=workloads.c.size + _ended.c.size,
+        version=workloads.c.version + 1,
+        finished=case((_all_ended, _ended.c.now), else_=workloads.c.finished),
+    )
+)
+_used = given("id", "size")
+_USE = update(users).where(users.c.id == _used.c.id).values(used=users.c.used + _used.c.size)
+_worked = given("name", "done", "failed")
+_WORK = (
+    update(workers)
+    .where(workers.c.name == _worked.c.name)
+    .values(done=workers.c.done + _worked.c.done, failed=workers.c.failed + _worked.c.failed)
+)
+
+
+@define
+class _Tally:
+    done: int = 0
+    failed: int = 0
+    size: int = 0
+    now: int = 0
+
+
+def _count(connection: Connection, ends: Sequence[tuple[Ending, int]]) -> None:
+    """Add the ends, each with the size of its result, to their workloads, owners and workers."""
+    of_workload: defaultdict[int, _Tally] = defaultdict(_Tally)
+    of_owner: defaultdict[int, int] = defaultdict(int)
+    of_worker: defaultdict[str | None, _Tally] = defaultdict(_Tally)
+    for ending, size in ends:
+        for tally in (of_workload[ending.held.workload], of_worker[ending.held.worker]):
+            tally.done += ending.state is JobState.DONE
+            tally.failed += ending.state is JobState.FAILED
+            tally.size += size
+            tally.now = max(tally.now, micros(ending.now))
+        of_owner[ending.held.owner] += size
+    execute(connection, _COUNT, [(row, t.done, t.failed, t.size, t.now) for row, t in of_workload.items()])
+    execute(connection, _USE, [(row, size) for row, size in of_owner.items() if size])
+    execute(connection, _WORK, [(name, t.done, t.failed) for name, t in of_worker.items()])

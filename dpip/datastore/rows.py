@@ -1,0 +1,145 @@
+"""Rows to values and back: how each noun of the model lies in its table."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from dpip.datastore.bulk import Row, text
+from dpip.datastore.schema import images, users, workloads
+from dpip.model import Image, ImageType, Numbering, Picture, Role, StoredFile, User, Workload, WorkloadSpec
+
+_MICROSECONDS = 1_000_000
+
+
+def micros(at: float) -> int:
+    """Seconds to the whole microseconds that the tables hold."""
+    return round(at * _MICROSECONDS)
+
+
+def seconds(at: int) -> float:
+    return at / _MICROSECONDS
+
+
+# Users
+
+USER = (users.c.name, users.c.role, users.c.created, users.c.quota, users.c.used)
+
+
+def user_of(row: Row) -> User:
+    name, role, created, quota, used = row
+    return User(name, Role(role), seconds(created), quota, used)
+
+
+# Workloads
+
+
+def spec_to_json(spec: WorkloadSpec) -> str:
+    return json.dumps(
+        {
+            "name": spec.name,
+            "steps": spec.steps,
+            "tags": spec.tags,
+            "output": spec.output,
+            "numbering": spec.numbering,
+        }
+    )
+
+
+def spec_of(value: str) -> WorkloadSpec:
+    spec: dict[str, Any] = json.loads(value)
+    return WorkloadSpec(
+        name=spec["name"],
+        steps=tuple((name, params) for name, params in spec["steps"]),
+        tags=tuple(spec["tags"]),
+        output=spec["output"],
+        numbering=Numbering(spec["numbering"]),
+    )
+
+
+def select_workloads() -> Select[Any]:
+    """Those that are not deleted, in the columns that :func:`workload_of` takes."""
+    return (
+        select(
+            workloads.c.public,
+            users.c.name,
+            workloads.c.spec,
+            workloads.c.directory,
+            workloads.c.created,
+            workloads.c.accepted,
+            workloads.c.filtered,
+            workloads.c.failed,
+            workloads.c.size,
+            workloads.c.finished,
+            workloads.c.version,
+        )
+        .join_from(workloads, users, users.c.id == workloads.c.owner_id)
+        .where(workloads.c.deleted.is_(None))
+    )
+
+
+def workload_of(row: Row) -> Workload:
+    public, owner, spec, directory, created, accepted, filtered, failed, size, finished, version = row
+    return Workload(
+        id=public,
+        owner=owner,
+        spec=spec_of(spec),
+        directory=directory,
+        created_at=seconds(created),
+        accepted=accepted,
+        filtered=filtered,
+        failed=failed,
+        size=size,
+        finished_at=None if finished is None else seconds(finished),
+        version=version,
+    )
+
+
+# Images
+
+FILE = (
+    images.c.path,
+    images.c.size,
+    images.c.sha256,
+    images.c.format,
+    images.c.content_type,
+    images.c.width,
+    images.c.height,
+    images.c.decoded_bytes,
+    images.c.name,
+)
+IMAGE = (images.c.public, workloads.c.public.label("workload"), images.c.type, images.c.seq, images.c.created)
+
+
+def file_row(file: StoredFile) -> list[Any]:
+    """In the order of ``FILE``."""
+    picture = file.picture
+    return [
+        file.path,
+        file.size,
+        file.sha256,
+        picture.format,
+        picture.content_type,
+        picture.width,
+        picture.height,
+        picture.decoded_bytes,
+        None if file.name is None else text(file.name),
+    ]
+
+
+def image_of(row: Row) -> Image:
+    """From the columns ``IMAGE`` and then ``FILE``."""
+    public, workload, type_, seq, created, path, size, sha256, *picture, name = row
+    file = StoredFile(path, size, sha256, Picture(*picture), name)
+    return Image(public, workload, ImageType(type_), seq, file, seconds(created))
+
+
+def select_images() -> Select[Any]:
+    """Those of workloads that are not deleted, in the columns that :func:`image_of` takes."""
+    return (
+        select(*IMAGE, *FILE)
+        .join_from(images, workloads, workloads.c.id == images.c.workload_id)
+        .where(workloads.c.deleted.is_(None))
+    )

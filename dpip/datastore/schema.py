@@ -1,0 +1,193 @@
+"""The tables. Numbers inside, text outside: ``id`` joins rows, ``public`` is the id that people see.
+
+Times are whole microseconds since the epoch, so that they pass through JSON and back unchanged; sizes are
+bytes. Every change here needs a migration (``migrations/versions``): a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only in an INTEGER PRIMARY KEY
+
+
+def _id() -> Column[int]:
+    return Column("id", Number, primary_key=True)
+
+
+def _text(name: str, **options: Any) -> Column[str]:
+    return Column(name, Text, nullable=False, **options)
+
+
+def _number(name: str, default: int | None = None) -> Column[int]:
+    return Column(name, Number, nullable=False, server_default=None if default is None else str(default))
+
+
+def _belongs_to(name: str, table: str, **options: Any) -> Column[int]:
+    return Column(name, Number, ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, **options)
+
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    _text("name", unique=True),
+    _text("role"),
+    _text("password_hash"),
+    _number("created"),
+    Column("quota", Number),
+    _number("used", 0),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _belongs_to("user_id", "users", index=True),
+    _number("created"),
+    Column("expires", Number, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+workloads = Table(
+    "workloads",
+    metadata,
+    _id(),
+    _text("public", unique=True),
+    # Empty once the owner has been removed: then the row is a tombstone.
+    Column("owner_id", Number, ForeignKey("users.id", ondelete="SET NULL"), index=True),
+    _text("spec"),  # JSON, see rows.py
+    _text("directory", unique=True),
+    _number("created"),
+    _number("accepted", 0),
+    _number("filtered", 0),
+    _number("failed", 0),
+    _number("size", 0),
+    _number("next_seq", 0),
+    _number("version", 0),
+    Column("finished", Number),
+    Column("deleted", Number, index=True),
+)
+_present = workloads.c.deleted.is_(None)
+_unfinished = _present & workloads.c.finished.is_(None)
+Index("workloads_unfinished", workloads.c.owner_id, sqlite_where=_unfinished, postgresql_where=_unfinished)
+Index("workloads_finished", workloads.c.finished, sqlite_where=_present, postgresql_where=_present)
+
+# Tombstones whose images still have rows: these go a slice at a time, see purge.py.
+purges = Table("purges", metadata, _belongs_to("workload_id", "workloads", primary_key=True))
+
+images = Table(
+    "images",
+    metadata,
+    _id(),
+    _text("public", unique=True),
+    _belongs_to("workload_id", "workloads"),
+    _text("type"),
+    _number("seq"),
+    _text("path"),
+    _number("size"),
+    _text("sha256"),
+    _text("format"),
+    _text("content_type"),
+    _number("width"),
+    _number("height"),
+    _number("decoded_bytes"),
+    Column("name", Text),
+    _number("created"),
+    UniqueConstraint("workload_id", "type", "seq", name="images_place"),
+)
+
+# Job numbers are the scheduler's own names for jobs: never used twice, hence AUTOINCREMENT.
+jobs = Table(
+    "jobs",
+    metadata,
+    _id(),
+    _number("workload_id"),  # the original's own, repeated here to spare a join
+    _belongs_to("original_id", "images", unique=True),
+    _number("seq"),
+    _text("result"),  # public id reserved for the result
+    _text("state"),
+    _number("pixels"),
+    _number("decoded_bytes"),
+    _number("attempt", 0),
+    _number("crashes", 0),
+    _number("losses", 0),
+    Column("nonce", Text),  # these three while leased
+    Column("worker", Text),
+    Column("leased", Number),
+    Column("code", Text),  # these two when failed
+    Column("detail", Text),
+    sqlite_autoincrement=True,
+)
+Index("jobs_state", jobs.c.state, jobs.c.id)
+_with_code = jobs.c.code.is_not(None)
+Index("jobs_failed", jobs.c.workload_id, jobs.c.seq, sqlite_where=_with_code, postgresql_where=_with_code)
+
+# One row for each attempt that has ended; the one under way is in its job.
+attempts = Table(
+    "attempts",
+    metadata,
+    _belongs_to("job_id", "jobs", primary_key=True),
+    Column("attempt", Number, primary_key=True),
+    _text("nonce"),
+    _text("worker"),
+    Column("fingerprint", Text),  # of the worker's engine: equal ones give equal bytes
+    _number("started"),
+    _number("ended"),
+    _text("outcome"),
+    sqlite_with_rowid=False,
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    _id(),
+    _text("name", unique=True),
+    _text("info"),  # JSON, see workers.py
+    _text("fingerprint"),
+    _text("address"),
+    _number("first_seen"),
+    _number("last_seen"),
+    Column("joined", Boolean, nullable=False, index=True),
+    _number("done", 0),
+    _number("failed", 0),
+)
+
+activity = Table(
+    "activity",
+    metadata,
+    _id(),
+    Column("at", Number, nullable=False, index=True),
+    _text("actor"),
+    _text("action"),
+    _text("subject"),
+    _text("detail"),  # JSON
+    sqlite_autoincrement=True,
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    _belongs_to("owner_id", "users", primary_key=True),
+    Column("key", Text, primary_key=True),
+    _text("fingerprint"),
+    _text("answer"),  # JSON, see keys.py
+    Column("created", Number, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)

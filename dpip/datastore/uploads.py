@@ -1,0 +1,213 @@
+"""Originals come in: their rows, their jobs, the workload's and the owner's counters, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+from attrs import define, frozen
+from sqlalchemy import Connection, insert, null, select, update
+
+from dpip.datastore import images, keys
+from dpip.datastore.bulk import as_json, execute, fetch, given, text
+from dpip.datastore.rows import micros, seconds
+from dpip.datastore.schema import images as images_table
+from dpip.datastore.schema import jobs, users, workloads
+from dpip.datastore.writer import Kind
+from dpip.errors import DpipError, NotFound, QuotaExceeded
+from dpip.model import AcceptedOriginal, IdempotencyKey, Image, ImageType, JobState, StoredFile, WaitingJob
+
+Answer = tuple[Sequence[AcceptedOriginal], bool]
+
+
+@frozen
+class Upload:
+    """``files`` are ``(image id, result id to reserve, file)``."""
+
+    workload_id: str
+    files: Sequence[tuple[str, str, StoredFile]]
+    key: IdempotencyKey | None
+    now: float
+
+
+@define
+class _Target:
+    """A workload with its owner, as they will be after the uploads taken so far."""
+
+    row: int
+    next_seq: int
+    owner: int
+    used: int
+    quota: int | None
+    accepted: int = 0
+    size: int = 0
+
+
+@frozen
+class _Taken:
+    """An upload that goes in, with the rows its images will be."""
+
+    upload: Upload
+    target: _Target
+    originals: list[Image]
+
+
+def _add(connection: Connection, uploads: Sequence[Upload]) -> Sequence[Answer | DpipError]:
+    earlier = keys.find(connection, [upload.key for upload in uploads])
+    targets = _targets(connection, uploads)
+    decided = [_decide(connection, upload, earlier, targets) for upload in uploads]
+    waiting = _write(connection, [one for one in decided if isinstance(one, _Taken)])
+    return [_accepted(one, waiting) if isinstance(one, _Taken) else one for one in decided]
+
+
+def _touches(upload: Upload) -> Iterator[Hashable]:
+    """Uploads without keys commute with everything but the end of their workload; see ``Kind``."""
+    if upload.key is not None:
+        yield "key", upload.key.owner, upload.key.key
+
+
+ADD: Kind[Upload, Answer] = Kind(_add, _touches)
+
+
+# What is there
+
+_wanted = given("public")
+_TARGETS = as_json(
+    select(workloads.c.public, workloads.c.id, workloads.c.next_seq, users.c.id.label("owner"))
+    .add_columns(users.c.used, users.c.quota)
+    .join_from(_wanted, workloads, workloads.c.public == _wanted.c.public)
+    .join(users, users.c.id == workloads.c.owner_id)
+    .where(workloads.c.deleted.is_(None))
+)
+
+
+def _targets(connection: Connection, uploads: Iterable[Upload]) -> dict[str, _Target]:
+    wanted = {upload.workload_id for upload in uploads}
+    found = fetch(connection, _TARGETS, [[text(public)] for public in wanted])
+    return {public: _Target(*facts) for public, *facts in found}
+
+
+# What becomes of each
+
+
+def _decide(
+    connection: Connection, upload: Upload, earlier: keys.Earlier, targets: dict[str, _Target]
+) -> _Taken | Answer | DpipError:
+    try:
+        answer = keys.answered(earlier, upload.key, "originals")
+        if answer is not None:
+            return _earlier(connection, *answer), False
+        return _take(upload, targets)
+    except DpipError as error:
+        return error
+
+
+def _take(upload: Upload, targets: dict[str, _Target]) -> _Taken:
+    target = targets.get(upload.workload_id)
+    if target is None:
+        raise NotFound(f"There is no workload {upload.workload_id}.")
+    size = sum(file.size for _, _, file in upload.files)
+    _charge(target, size, targets)
+    first = target.next_seq
+    target.next_seq += len(upload.files)
+    target.accepted += len(upload.files)
+    target.size += size
+    created = seconds(micros(upload.now))
+    originals = [
+        Image(image_id, upload.workload_id, ImageType.ORIGINAL, seq, file, created)
+        for seq, (image_id, _, file) in enumerate(upload.files, first)
+    ]
+    return _Taken(upload, target, originals)
+
+
+def _charge(target: _Target, size: int, targets: dict[str, _Target]) -> None:
+    """To all workloads of the owner at once: they share its quota."""
+    if target.quota is not None and target.used + size > target.quota:
+        raise QuotaExceeded(
+            f"The upload needs {size} bytes, and {max(target.quota - target.used, 0)} of the quota of "
+            f"{target.quota} bytes are left. Delete workloads that are not needed any more.",
+            quota=target.quota,
+            used=target.used,
+        )
+    for other in targets.values():
+        if other.owner == target.owner:
+            other.used += size
+
+
+# Writing it down
+
+_job = given("original", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes")
+_INSERT_JOBS = insert(jobs).from_select(
+    ["original_id", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes"],
+    select(images_table.c.id, *list(_job.c)[1:]).join_from(
+        _job, images_table, images_table.c.public == _job.c.original
+    ),
+)
+
+_original = given("public")
+_JOBS = as_json(
+    select(images_table.c.public, jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes)
+    .add_columns(jobs.c.crashes, jobs.c.losses)
+    .join_from(_original, images_table, images_table.c.public == _original.c.public)
+    .join(jobs, jobs.c.original_id == images_table.c.id)
+)
+
+_grown = given("id", "accepted", "size")
+_COUNT = (
+    update(workloads)
+    .where(workloads.c.id == _grown.c.id)
+    .values(
+        next_seq=workloads.c.next_seq + _grown.c.accepted,
+        accepted=workloads.c.accepted + _grown.c.accepted,
+        size=workloads.c.size + _grown.c.size,
+        version=workloads.c.version + 1,
+        finished=null(),
+    )
+)
+
+_used = given("id", "used")
+_USE = update(users).where(users.c.id == _used.c.id).values(used=_used.c.used)
+
+
+def _write(connection: Connection, taken: Sequence[_Taken]) -> dict[str, WaitingJob]:
+    """The new jobs, by public id of their originals."""
+    if not any(one.originals for one in taken):
+        return {}
+    images.add(connection, [(one.target.row, image) for one in taken for image in one.originals])
+    execute(connection, _INSERT_JOBS, [row for one in taken for row in _job_rows(one)])
+    grown = {one.target.row: one.target for one in taken if one.originals}.values()
+    execute(connection, _COUNT, [(target.row, target.accepted, target.size) for target in grown])
+    execute(connection, _USE, {target.owner: (target.owner, target.used) for target in grown}.values())
+    keys.remember(connection, [(one.upload.key, _answer(one), one.upload.now) for one in taken])
+    return _jobs(connection, [image for one in taken for image in one.originals])
+
+
+def _jobs(connection: Connection, originals: Iterable[Image]) -> dict[str, WaitingJob]:
+    found = fetch(connection, _JOBS, [[image.id] for image in originals])
+    return {public: WaitingJob(*facts) for public, *facts in found}
+
+
+def _job_rows(taken: _Taken) -> Iterator[tuple[object, ...]]:
+    for image, (_, result_id, file) in zip(taken.originals, taken.upload.files, strict=True):
+        picture = file.picture
+        cost = picture.width * picture.height, picture.decoded_bytes
+        yield image.id, taken.target.row, image.seq, result_id, JobState.WAITING, *cost
+
+
+def _accepted(taken: _Taken, waiting: dict[str, WaitingJob]) -> Answer:
+    return [AcceptedOriginal(image, waiting[image.id]) for image in taken.originals], True
+
+
+# The same request again
+
+
+def _answer(taken: _Taken) -> keys.Answer:
+    seqs = [image.seq for image in taken.originals]
+    return {"originals": [taken.upload.workload_id, min(seqs, default=0), len(seqs)]}
+
+
+def _earlier(connection: Connection, workload_id: str, first: int, count: int) -> Sequence[AcceptedOriginal]:
+    originals = images.page(connection, workload_id, ImageType.ORIGINAL, first - 1, count)
+    if len(originals) != count:
+        raise NotFound(f"Workload {workload_id}, which had these images, has been deleted.")
+    waiting = _jobs(connection, originals)
+    return [AcceptedOriginal(image, waiting[image.id]) for image in originals]

@@ -1,0 +1,98 @@
+"""Workloads: made, read, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+
+from dpip.datastore import keys
+from dpip.datastore.bulk import text
+from dpip.datastore.rows import micros, select_workloads, spec_to_json, workload_of
+from dpip.datastore.schema import purges, users, workloads
+from dpip.errors import NotFound
+from dpip.model import IdempotencyKey, Workload
+
+_SELECT = select_workloads()
+_BY_ID = workloads.c.id
+
+
+def add(connection: Connection, new: Workload, key: IdempotencyKey | None) -> Workload:
+    earlier = keys.answered(keys.find(connection, [key]), key, "workload")
+    if earlier is not None:
+        return _made_earlier(connection, earlier)
+    owner_id = connection.scalar(select(users.c.id).where(users.c.name == text(new.owner)))
+    if owner_id is None:
+        raise NotFound(f"There is no user named {new.owner!r}.")
+    connection.execute(
+        insert(workloads).values(
+            public=new.id,
+            owner_id=owner_id,
+            spec=spec_to_json(new.spec),
+            directory=new.directory,
+            created=micros(new.created_at),
+        )
+    )
+    keys.remember(connection, [(key, {"workload": new.id}, new.created_at)])
+    return new
+
+
+def _made_earlier(connection: Connection, workload_id: str) -> Workload:
+    found = get(connection, workload_id)
+    if found is None:
+        raise NotFound(f"Workload {workload_id}, made under this idempotency key, has been deleted.")
+    return found
+
+
+def get(connection: Connection, workload_id: str) -> Workload | None:
+    row = connection.execute(_SELECT.where(workloads.c.public == text(workload_id))).one_or_none()
+    return None if row is None else workload_of(row)
+
+
+def page(
+    connection: Connection, owner: str | None, unfinished_only: bool, after: str | None, limit: int
+) -> Sequence[Workload]:
+    statement = _SELECT.order_by(_BY_ID.desc()).limit(limit)
+    if owner is not None:
+        owner_id = select(users.c.id).where(users.c.name == text(owner)).scalar_subquery()
+        statement = statement.where(workloads.c.owner_id == owner_id)
+    if unfinished_only:
+        statement = statement.where(workloads.c.finished.is_(None))
+    if after is not None:
+        last = select(_BY_ID).where(workloads.c.public == text(after)).scalar_subquery()
+        statement = statement.where(last > _BY_ID)
+    return [workload_of(row) for row in connection.execute(statement)]
+
+
+def finished_before(connection: Connection, when: float, limit: int) -> Sequence[Workload]:
+    statement = (
+        _SELECT.where(workloads.c.finished < micros(when)).order_by(workloads.c.finished, _BY_ID).limit(limit)
+    )
+    return [workload_of(row) for row in connection.execute(statement)]
+
+
+def directories(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.scalars(select(workloads.c.directory).where(workloads.c.deleted.is_(None))))
+
+
+def delete(connection: Connection, workload_id: str, now: float) -> Workload | None:
+    return next(iter(bury(connection, workloads.c.public == text(workload_id), now)), None)
+
+
+def bury(connection: Connection, which: ColumnElement[bool], now: float) -> Sequence[Workload]:
+    """Make tombstones: gone for every reader from this commit on. Their images' rows follow, see ``purge``.
+
+    It costs the same for a workload of 100,000 images as for an empty one.
+    """
+    which = which & workloads.c.deleted.is_(None)
+    buried = [workload_of(row) for row in connection.execute(_SELECT.where(which))]
+    freed = (
+        select(func.sum(workloads.c.size)).where(which, workloads.c.owner_id == users.c.id).scalar_subquery()
+    )
+    owners = select(workloads.c.owner_id).where(which)
+    connection.execute(update(users).where(users.c.id.in_(owners)).values(used=users.c.used - freed))
+    connection.execute(insert(purges).from_select(["workload_id"], select(workloads.c.id).where(which)))
+    connection.execute(
+        update(workloads).where(which).values(deleted=micros(now), version=workloads.c.version + 1)
+    )
+    return buried

@@ -1,0 +1,196 @@
+"""The one thread that writes: everything that waits goes into one transaction with one fsync.
+
+An fsync takes a millisecond or more whatever it covers, so operations that arrive while one runs share the
+next. Operations of one kind are handed to their function together, which makes them a few statements in all
+(see ``bulk``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from threading import Lock
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from attrs import define, field, frozen
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from dpip.datastore.engine import told
+from dpip.datastore.threads import FromThreads, Threads
+from dpip.errors import DpipError, RetryLater
+
+A = TypeVar("A")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+
+@frozen(eq=False)
+class Kind(Generic[A, R]):
+    """A kind of operation: ``run`` does many at once and answers each with its result or its own error.
+
+    ``touches`` names what an operation depends on or changes in a way that another could tell; operations
+    of one group that touch nothing in common may be done in any order, so that those of one kind can be done
+    together. None: nothing may pass it. A kind that ``sheds`` is refused while too many operations wait.
+    """
+
+    run: Callable[[Connection, Sequence[A]], Sequence[R | DpipError]]
+    touches: Callable[[A], Iterable[Hashable]] | None = None
+    sheds: bool = True
+
+
+@frozen(eq=False)
+class _Call:
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def _run_calls(connection: Connection, calls: Sequence[_Call]) -> list[Any]:
+    return [_run_call(connection, call) for call in calls]
+
+
+def _run_call(connection: Connection, call: _Call) -> Any:
+    """A domain error undoes this call alone."""
+    try:
+        with connection.begin_nested():
+            return call.function(connection, *call.args, **call.kwargs)
+    except DpipError as error:
+        return error
+
+
+_CALLS: Kind[_Call, Any] = Kind(_run_calls)
+
+
+@define(eq=False)
+class _Operation:
+    kind: Kind[Any, Any]
+    argument: Any
+    deferred: Deferred[Any] = field(factory=Deferred)
+
+
+@define(eq=False)
+class Writer:
+    """Operations in, Deferreds out; each fires once its transaction is durable.
+
+    At most ``limit`` operations wait, and ``group`` share a transaction.
+    """
+
+    log = Logger()
+
+    _reactor: FromThreads
+    _threads: Threads
+    _engine: Engine
+    _limit: int = 20_000
+    _group: int = 512
+    _lock: Lock = field(factory=Lock, init=False)
+    _waiting: deque[_Operation] = field(factory=deque, init=False)
+    _draining: bool = field(default=False, init=False)
+    _stopped: Deferred[None] | None = field(default=None, init=False)
+
+    def call(
+        self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[R]:
+        """One function in a group of its own or others' making; nothing passes it."""
+        return self.submit(_CALLS, _Call(function, args, kwargs))
+
+    def submit(self, kind: Kind[A, R], argument: A) -> Deferred[R]:
+        """The result of one operation. Fails with its own DpipError, or RetryLater or DiskFull for all."""
+        operation = _Operation(kind, argument)
+        with self._lock:
+            if self._stopped is not None:
+                return fail(RetryLater("The server is shutting down."))
+            if kind.sheds and len(self._waiting) >= self._limit:
+                return fail(RetryLater("The database has more to write than it can. Try again in a second."))
+            self._waiting.append(operation)
+            idle, self._draining = not self._draining, True
+        if idle:
+            self._threads.callInThread(self._drain)
+        return operation.deferred
+
+    def stop(self) -> Deferred[None]:
+        """Take no more; fires when all that waits is durable."""
+        with self._lock:
+            self._stopped = Deferred() if self._draining else succeed(None)
+        return self._stopped
+
+    # In the writer's thread
+
+    def _drain(self) -> None:
+        while group := self._take():
+            self._reactor.callFromThread(_answer, group, self._done(group))
+
+    def _take(self) -> list[_Operation]:
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
+            if not group:
+                self._draining = False
+                if self._stopped is not None:
+                    self._reactor.callFromThread(self._stopped.callback, None)
+            return group
+
+    def _done(self, group: list[_Operation]) -> list[Any]:
+        """Each operation's result, or its DpipError or Failure; whatever happens, all are answered."""
+        try:
+            return self._transaction(group)
+        except DBAPIError as error:
+            if told(error) is None:
+                return self._alone(group)
+            self.log.error("A transaction of {count} failed: {error}", count=len(group), error=error)
+            self._engine.dispose()  # after an I/O error start again with a new connection
+            return [told(error) for _ in group]
+        except Exception:  # noqa: BLE001 - a bug in one operation: the others must not suffer, nor the thread end
+            return self._alone(group)
+
+    def _alone(self, group: list[_Operation]) -> list[Any]:
+        """Nothing of the group was committed: each by itself now, so that only the culprit fails."""
+        if len(group) == 1:
+            failure = Failure()
+            self.log.failure("An operation on the database failed", failure)
+            return [failure]
+        return [result for operation in group for result in self._done([operation])]
+
+    def _transaction(self, group: list[_Operation]) -> list[Any]:
+        results: dict[int, Any] = {}
+        with self._engine.begin() as connection:
+            for batch in arranged(group):
+                answers = batch[0].kind.run(connection, [operation.argument for operation in batch])
+                results.update(zip(map(id, batch), answers, strict=True))
+        return [results[id(operation)] for operation in group]
+
+
+def arranged(group: Iterable[_Operation]) -> list[list[_Operation]]:
+    """Batches of one kind each, in an order that nobody can tell from the order of arrival."""
+    batches: list[list[_Operation]] = []
+    newest: dict[int, int] = {}  # kind -> its last batch
+    touched: dict[Hashable, int] = {}  # what -> the last batch that touches it
+    barrier = 0  # no operation may join a batch before this one
+    for operation in group:
+        kind = operation.kind
+        things = None if kind.touches is None else list(kind.touches(operation.argument))
+        if things is None:
+            earliest = barrier = max(len(batches) - 1, 0)
+        else:
+            earliest = max([barrier, *(touched.get(thing, -1) + 1 for thing in things)])
+        place = newest.get(id(kind), -1)
+        if place < earliest:
+            place = newest[id(kind)] = len(batches)
+            batches.append([])
+        batches[place].append(operation)
+        for thing in things or ():
+            touched[thing] = place
+        if things is None:
+            barrier = len(batches)
+    return batches
+
+
+def _answer(group: list[_Operation], results: list[Any]) -> None:
+    """In the reactor's thread: one call for the whole group."""
+    for operation, result in zip(group, results, strict=True):
+        if isinstance(result, DpipError):
+            operation.deferred.errback(result)
+        else:
+            operation.deferred.callback(result)  # a Failure fails it
