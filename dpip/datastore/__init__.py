@@ -1,5 +1,1 @@
 """Everything that must survive, but the pixels: SQL lives in this package and nowhere else."""
-
-from dpip.datastore.datastore import Datastore
-
-__all__ = ["Datastore"]

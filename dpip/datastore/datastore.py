@@ -26,7 +26,7 @@ from dpip.datastore import (
     workloads,
 )
 from dpip.datastore.storage import Storage
-from dpip.datastore.threads import FromThreads, MakeThreads, thread_pool
+from dpip.threads import FromThreads, MakeThreads, thread_pool
 from dpip.datastore.writer import Kind
 from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IDatastore

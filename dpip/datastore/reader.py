@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, fail
 
 from dpip.datastore.engine import told
-from dpip.datastore.threads import FromThreads, Threads, in_thread
+from dpip.threads import FromThreads, Threads, in_thread
 from dpip.errors import RetryLater
 
 P = ParamSpec("P")

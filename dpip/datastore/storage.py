@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from dpip.asynchronous import deferred
 from dpip.datastore import engine
 from dpip.datastore.reader import Reader
-from dpip.datastore.threads import FromThreads, MakeThreads, Threads
+from dpip.threads import FromThreads, MakeThreads, Threads
 from dpip.datastore.writer import Writer
 
 _READERS = 3

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dpip.datastore.engine import told
-from dpip.datastore.threads import FromThreads, Threads
+from dpip.threads import FromThreads, Threads
 from dpip.errors import DpipError, RetryLater
 
 A = TypeVar("A")
