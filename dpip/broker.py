@@ -30,6 +30,7 @@ from twisted.spread.banana import BananaError
 
 from dpip.banana import Decoder, Expression, Hostile
 from dpip.errors import DpipError
+from dpip.logs import Sparingly
 from dpip.wire import MAX_HELLO, MAX_MESSAGE
 
 STRANGER_BYTES: Final = MAX_HELLO + 4 * 1024
@@ -40,7 +41,6 @@ JOIN_SECONDS: Final = 10.0
 MAX_STRANGERS: Final = 256
 MAX_STRANGERS_PER_ADDRESS: Final = 64
 """One machine may start many workers at once. Who is turned away tries again."""
-LINES_PER_MINUTE: Final = 30
 _SENTENCE: Final = 500
 _COMMANDS: Final = frozenset({b"version", b"message", b"answer", b"error", b"decref"})
 
@@ -263,24 +263,6 @@ def tell(reference: pb.RemoteReference, name: str, *arguments: object) -> None:
     """Call a peer without waiting for an answer. Nothing happens when the connection is gone."""
     if not reference.broker.disconnected:
         reference.callRemote(name, *arguments, pbanswer=False)
-
-
-class Sparingly:
-    """Says lines, but at most :data:`LINES_PER_MINUTE`; then how many it kept to itself."""
-
-    def __init__(self, log: Logger, clock: IReactorTime) -> None:
-        self._log, self._clock = log, clock
-        self._minute, self._said = -1, 0
-
-    def __call__(self, line: str) -> None:
-        minute = int(self._clock.seconds() // 60)
-        if minute != self._minute:
-            if self._said > LINES_PER_MINUTE:
-                self._log.warn("{more} more lines like these", more=self._said - LINES_PER_MINUTE)
-            self._minute, self._said = minute, 0
-        self._said += 1
-        if self._said <= LINES_PER_MINUTE:
-            self._log.info("{line}", line=line)
 
 
 class _TurnedAway(Protocol):

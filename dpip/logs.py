@@ -1,0 +1,28 @@
+"""Logging that stays bounded whatever happens outside."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+LINES_PER_MINUTE: Final = 30
+
+
+class Sparingly:
+    """Says lines, but at most :data:`LINES_PER_MINUTE`; then how many it kept to itself."""
+
+    def __init__(self, log: Logger, clock: IReactorTime) -> None:
+        self._log, self._clock = log, clock
+        self._minute, self._said = -1, 0
+
+    def __call__(self, line: str) -> None:
+        minute = int(self._clock.seconds() // 60)
+        if minute != self._minute:
+            if self._said > LINES_PER_MINUTE:
+                self._log.warn("{more} more lines like these", more=self._said - LINES_PER_MINUTE)
+            self._minute, self._said = minute, 0
+        self._said += 1
+        if self._said <= LINES_PER_MINUTE:
+            self._log.info("{line}", line=line)

@@ -1,0 +1,260 @@
+"""One compute child as its worker sees it: the process, and the tasks it has been given, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from attrs import asdict, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from dpip.model import Outcome, Step
+from dpip.worker.compute_child import REPLIES
+
+WARM_UP_SECONDS: Final = 900.0
+"""The first start on a machine compiles every kernel; a slow one may need minutes."""
+MAX_JOBS: Final = 20_000
+MAX_GROWTH: Final = 512 * 2**20
+"""A child is worn out after so many jobs, or when it has kept so many bytes more than it began with."""
+PATIENCE_SECONDS: Final = 2.0
+"""A job that nobody wants any more may run on for so long: about what replacing its child would cost."""
+_MAX_LINE: Final = 1024 * 1024
+"""Of a child that has gone mad; a ``ready`` with a thousand filters needs 100 KB."""
+
+
+@frozen
+class Task:
+    """What a child is asked to do: file to file. After ``seconds`` it is killed."""
+
+    source: str
+    result: str
+    steps: tuple[Step, ...]
+    output: Mapping[str, Any]
+    max_pixels: int
+    threads: int
+    seconds: float
+
+
+@frozen
+class Verdict:
+    """How it went. ``sha256`` and ``content_type`` are of the result, when there is one."""
+
+    outcome: Outcome
+    code: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+    sha256: str = ""
+    content_type: str = ""
+
+
+_OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is not Outcome.LOST}
+CANCELLED: Final = Verdict(Outcome.RETURNED, "cancelled")
+
+
+class Work:
+    """A task on its way through the pool. ``done`` fires with its verdict once nothing touches its files any
+    more; with :data:`CANCELLED` when nobody wants it."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.started = False
+        self.cancelled = False
+        self.done: Deferred[Verdict] = Deferred()
+
+    def end(self, verdict: Verdict) -> None:
+        """Once."""
+        self.done.callback(CANCELLED if self.cancelled else verdict)
+
+
+class Owner(Protocol):
+    """Who hears of a child's life."""
+
+    def child_ready(self, child: Child) -> None: ...
+
+    def child_free(self, child: Child, seconds: float) -> None: ...
+
+    def child_ended(self, child: Child, why: str) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+class Child(ProcessProtocol):
+    """The first of ``work`` is being computed, the rest wait inside the child."""
+
+    transport: Any = None
+
+    def __init__(self, owner: Owner, clock: IReactorTime) -> None:
+        self.ready: Mapping[str, Any] | None = None
+        self.work: deque[Work] = deque()
+        self.worn_out = False
+        self._owner = owner
+        self._clock = clock
+        self._deadline: IDelayedCall | None = None
+        self._killed_for: Verdict | None = None
+        self._replies = bytearray()
+        self._jobs = 0
+        self._rss = 0
+
+    @property
+    def pid(self) -> int | None:
+        """None when it has ended."""
+        pid: int | None = self.transport.pid
+        return pid
+
+    def give(self, work: Work) -> None:
+        """One more task."""
+        self.work.append(work)
+        self._write({**asdict(work.task), "job": id(work)})
+        if len(self.work) == 1:
+            self._begin_first()
+
+    def cancelled(self, work: Work) -> None:
+        """Nobody wants the first task's verdict any more: let it finish soon, or make an end of it."""
+        if self.work and self.work[0] is work:
+            self._expire(PATIENCE_SECONDS, CANCELLED)
+
+    def retire(self) -> None:
+        """End it gently: with its input, an idle child ends."""
+        self.transport.closeStdin()
+
+    def kill(self) -> None:
+        """End it now."""
+        if self.pid is not None:
+            self.transport.signalProcess("KILL")
+
+    # ProcessProtocol
+
+    def connectionMade(self) -> None:
+        self._expire(WARM_UP_SECONDS, Verdict(Outcome.CRASHED, "warm-up-timeout"))
+
+    def childDataReceived(self, childFD: int, data: Any) -> None:
+        if childFD != REPLIES:
+            for line in data.decode(errors="replace").splitlines()[:20]:
+                self._owner.say(f"Compute child {self.pid}: {line[:500]}")
+            return
+        self._replies += data
+        *lines, self._replies = self._replies.split(b"\n")
+        try:
+            if len(self._replies) > _MAX_LINE:
+                raise ValueError("an endless line")
+            for line in lines:
+                self._hear(json.loads(line))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            self._owner.say(f"Compute child {self.pid} is killed: it answers nonsense ({error!r:.200}).")
+            self.kill()
+
+    def processEnded(self, reason: Failure) -> None:
+        self._cancel_deadline()
+        verdict = self._killed_for or Verdict(Outcome.CRASHED, "compute-crashed", _how(reason))
+        charged = self.work.popleft() if self.work else None
+        self._owner.child_ended(self, verdict.detail or verdict.code)
+        if charged is not None:
+            charged.end(verdict)
+
+    # What it says
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        if "say" in message:
+            self._owner.say(str(message["say"])[:500])
+        elif "ready" in message:
+            self._cancel_deadline()
+            self._rss = int(message["rss"])
+            self.ready = message["ready"]
+            self._owner.child_ready(self)
+        else:
+            self._finish(message)
+
+    def _finish(self, message: Mapping[str, Any]) -> None:
+        if message["job"] != id(self.work[0]):
+            raise ValueError("an answer to no question")
+        verdict = _verdict(message)
+        work = self.work.popleft()
+        self._cancel_deadline()
+        self._jobs += 1
+        grown = int(message["rss"]) - self._rss
+        self.worn_out = (
+            self.worn_out or self._jobs >= MAX_JOBS or grown > MAX_GROWTH or verdict.code == "out-of-memory"
+        )
+        if self.work:
+            self._begin_first()
+        self._owner.child_free(self, verdict.seconds)
+        work.end(verdict)
+
+    def _begin_first(self) -> None:
+        first = self.work[0]
+        first.started = True
+        seconds = first.task.seconds
+        self._expire(
+            PATIENCE_SECONDS if first.cancelled else seconds,
+            Verdict(
+                Outcome.CRASHED,
+                "compute-timeout",
+                f"Filtering took longer than {seconds:g} s and was stopped.",
+            ),
+        )
+
+    # Deadlines
+
+    def _expire(self, seconds: float, verdict: Verdict) -> None:
+        def expired() -> None:
+            self._killed_for = verdict
+            self.kill()
+
+        self._cancel_deadline()
+        self._deadline = self._clock.callLater(seconds, expired)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        with suppress(KeyError):  # its pipe is closed: it has died, and we are about to hear of it
+            self.transport.writeToChild(0, json.dumps(message).encode() + b"\n")
+
+
+def spawn(reactor: Any, owner: Owner, command: Sequence[str], memory_limit: int) -> Child:
+    """Start a compute child. It sees the modules that we see, and nothing of our descriptors."""
+    child = Child(owner, reactor)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    arguments = [*command, str(os.getpid()), str(memory_limit)]
+    reactor.spawnProcess(
+        child, arguments[0], arguments, environment, childFDs={0: "w", 1: "r", 2: "r", REPLIES: "r"}
+    )
+    return child
+
+
+def _verdict(message: Mapping[str, Any]) -> Verdict:
+    return Verdict(
+        outcome={outcome.value: outcome for outcome in Outcome if outcome is not Outcome.LOST}[
+            message["outcome"]
+        ],
+        code=str(message["code"]),
+        detail=str(message["detail"]),
+        seconds=max(0.0, float(message["seconds"])),
+        sha256=str(message.get("sha256", "")),
+        content_type=str(message.get("content_type", "")),
+    )
+
+
+def _how(reason: Failure) -> str:
+    """How a process ended, for people."""
+    number = getattr(reason.value, "signal", None)
+    if number is None:
+        return (
+            f"The filtering process ended by itself, with exit code {getattr(reason.value, 'exitCode', '?')}."
+        )
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    hint = " Perhaps the machine ran out of memory." if name == "SIGKILL" else ""
+    return f"The filtering process was ended by {name}.{hint}"

@@ -1,0 +1,154 @@
+"""A pool of compute children: each job goes to a process that may die of it, and nothing else suffers.
+
+A job that kills its child, or runs past its deadline, has crashed; what the child had been given besides goes
+to another. A dead child is replaced, later and later while they keep dying.
+
+One child warms up first: it compiles the kernels into the cache, once per machine; the others then load them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from dpip.logs import Sparingly
+from dpip.worker.child import CANCELLED, Child, Task, Work, spawn
+
+COMMAND: Final = (sys.executable, "-m", "dpip.worker.compute_child")
+SHORT_SECONDS: Final = 0.1
+"""While jobs take less than this, a child gets its next one before it has finished the last: it would
+otherwise idle for a turn of the reactor after each. Longer jobs wait here, for whichever child is free
+first."""
+_FIRST_DELAY: Final = 0.25
+_MAX_DELAY: Final = 30.0
+"""Seconds before a child is replaced, doubled with each that died without having finished anything."""
+_LEARNING: Final = 0.1
+
+
+class Pool:
+    """``slots`` children, started by :meth:`start`. ``reactor`` gives time and processes."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, slots: int, memory_limit: int, command: Sequence[str] = COMMAND) -> None:
+        self.slots = slots
+        self.say = Sparingly(self.log, reactor)
+        self._reactor = reactor
+        self._memory_limit = memory_limit
+        self._command = command
+        self._waiting: deque[Work] = deque()
+        self._children: set[Child] = set()
+        self._replacing: set[IDelayedCall] = set()
+        self._deaths = 0  # in a row
+        self._typical = 1.0  # seconds of a job
+        self._ready: Deferred[Mapping[str, Any]] = Deferred()
+        self._stopped: Deferred[None] | None = None
+
+    def start(self) -> Deferred[Mapping[str, Any]]:
+        """Fires when the first child is warm, with what it can do: ``filters`` and ``fingerprint``."""
+        self.log.info("Warming up the filters")
+        self._spawn()
+        return self._ready
+
+    def stop(self) -> Deferred[None]:
+        """Kill every child; fires when they are gone. All work that has not ended is cancelled."""
+        self._stopped = Deferred()
+        for work in [*self._waiting, *(work for child in self._children for work in child.work)]:
+            self.cancel(work)
+        for call in self._replacing:
+            call.cancel()
+        self._replacing.clear()
+        for child in self._children:
+            child.kill()
+        self._fire_if_empty()
+        return self._stopped
+
+    def pids(self) -> list[int]:
+        """Of the children that live."""
+        return [child.pid for child in self._children if child.pid is not None]
+
+    def run(self, task: Task) -> Work:
+        """Have it computed as soon as a child is free."""
+        work = Work(task)
+        self._waiting.append(work)
+        self._dispatch()
+        return work
+
+    def cancel(self, work: Work) -> None:
+        """Its verdict is not wanted any more."""
+        work.cancelled = True
+        if work in self._waiting:
+            self._waiting.remove(work)
+            work.end(CANCELLED)
+        for child in self._children:
+            child.cancelled(work)
+
+    # What children tell (dpip.worker.child.Owner)
+
+    def child_ready(self, child: Child) -> None:
+        if not self._ready.called:
+            assert child.ready is not None
+            self._ready.callback(child.ready)
+            for _ in range(self.slots - 1):
+                self._spawn()
+        self._dispatch()
+
+    def child_free(self, child: Child, seconds: float) -> None:
+        self._deaths = 0
+        self._typical += _LEARNING * (seconds - self._typical)
+        if child.worn_out and not child.work:
+            child.retire()
+        self._dispatch()
+
+    def child_ended(self, child: Child, why: str) -> None:
+        self._children.discard(child)
+        for work in reversed(child.work):
+            if work.cancelled:
+                work.end(CANCELLED)
+            else:
+                self._waiting.appendleft(work)
+        if self._stopped is not None:
+            self._fire_if_empty()
+        elif child.worn_out:
+            self._spawn()
+        else:
+            self.say(f"A compute child has ended: {why}")
+            self._replace()
+
+    # Inside
+
+    def _dispatch(self) -> None:
+        while self._waiting and (child := self._free_child()) is not None:
+            work = self._waiting.popleft()
+            child.give(work)
+
+    def _free_child(self) -> Child | None:
+        most = 1 if self._typical >= SHORT_SECONDS else 2
+        fit = [
+            child for child in self._children if child.ready and not child.worn_out and len(child.work) < most
+        ]
+        return min(fit, key=lambda child: len(child.work), default=None)
+
+    def _spawn(self) -> None:
+        self._children.add(spawn(self._reactor, self, self._command, self._memory_limit))
+
+    def _replace(self) -> None:
+        delay = min(_MAX_DELAY, _FIRST_DELAY * 2**self._deaths) if self._deaths else 0.0
+        self._deaths += 1
+
+        def replace() -> None:
+            self._replacing.discard(call)
+            self._spawn()
+
+        call = self._reactor.callLater(delay, replace)
+        self._replacing.add(call)
+
+    def _fire_if_empty(self) -> None:
+        if self._stopped is not None and not self._children and not self._stopped.called:
+            self._stopped.callback(None)

@@ -1,0 +1,175 @@
+"""The process that filters pictures: one at a time, nothing else, expendable.
+
+It reads commands from standard input and answers on descriptor 3, one JSON object a line; pictures pass as
+files. What it prints goes to the worker's log.
+
+=================== =======================================================================================
+worker → child      ``{"job", "source", "result", "steps", "output", "max_pixels", "threads", "seconds"}``
+child → worker      ``{"say"}`` while warming up, ``{"ready", "rss"}`` once, and for each job
+                    ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "rss"}``
+=================== =======================================================================================
+
+It never outlives its parent: it ends when its input does (a thread watches), the kernel kills it when the
+parent dies (Linux), and an alarm kills it a while after a job's deadline, even where a filter holds the GIL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import psutil
+
+from dpip.errors import PictureError
+
+REPLIES: Final = 3
+_PR_SET_PDEATHSIG: Final = 1
+_ALARM_SECONDS: Final = 10
+"""After a job's deadline; by then the parent, if it lives, has killed us itself."""
+_DETAIL: Final = 1000
+
+Message = dict[str, Any]
+
+
+class Result(Protocol):
+    """As ``dpip.filters.process_steps`` returns it."""
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+
+class Engine(Protocol):
+    """What can be computed."""
+
+    def warm_up(self) -> Mapping[str, Any]:
+        """Make ready; say what there is: ``filters`` (name → version) and ``fingerprint``."""
+
+    def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
+        """Filter a picture."""
+
+
+class Filters:
+    """The engine of DPIP. Numba is imported here, in the child, and nowhere else in a worker."""
+
+    def warm_up(self) -> Mapping[str, Any]:
+        from dpip.filters import engine, registry
+
+        engine.warm_up(lambda words: send({"say": words}))
+        filters = {name: registry.find(name).version for name in registry.names()}
+        return {"filters": filters, "fingerprint": engine.fingerprint()}
+
+    def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
+        from dpip.filters import process_steps
+
+        steps = [(name, params) for name, params in job["steps"]]
+        return process_steps(
+            data, steps, output=job["output"], max_pixels=job["max_pixels"], threads=job["threads"]
+        )
+
+
+def serve(engine: Engine, parent: int, memory_limit: int) -> None:
+    """Compute until the input ends. ``parent`` is the worker's process id, ``memory_limit`` is in bytes."""
+    _die_with(parent)
+    commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
+    send({"ready": dict(engine.warm_up()), "rss": _resident()})
+    _limit_memory(memory_limit)
+    while True:
+        job = commands.get()
+        signal.setitimer(signal.ITIMER_REAL, job["seconds"] + _ALARM_SECONDS)
+        reply = _done(engine, job)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        send({"job": job["job"], **reply, "rss": _resident()})
+
+
+def send(message: Message) -> None:
+    """To the worker."""
+    data = json.dumps(message).encode() + b"\n"
+    while data:
+        data = data[os.write(REPLIES, data) :]
+
+
+def _read_commands(commands: queue.SimpleQueue[Message]) -> None:
+    for line in sys.stdin.buffer:
+        commands.put(json.loads(line))
+    os._exit(0)  # the parent is gone, or has no more use for us
+
+
+def _done(engine: Engine, job: Message) -> Message:
+    """One job; what goes wrong becomes its answer."""
+    try:
+        data = Path(job["source"]).read_bytes()
+    except OSError as error:
+        return _answer("returned", "spool-error", f"The spooled original could not be read: {error}")
+    began = time.perf_counter()
+    try:
+        result = engine.process(data, job)
+    except PictureError as error:
+        return _answer("failed", error.code, error.detail)
+    except MemoryError:
+        return _answer("crashed", "out-of-memory", "The picture needed more memory than one job may use.")
+    except Exception as error:  # noqa: BLE001 - a filter may raise anything; its picture has failed
+        return _answer("failed", "filter-error", f"{type(error).__name__}: {error}")
+    seconds = time.perf_counter() - began
+    try:
+        Path(job["result"]).write_bytes(result.data)
+    except OSError as error:
+        return _answer("returned", "disk-full", f"The result could not be spooled: {error}")
+    sha256 = hashlib.sha256(result.data).hexdigest()
+    return _answer("done", seconds=seconds, sha256=sha256, content_type=result.content_type)
+
+
+def _answer(outcome: str, code: str = "", detail: str = "", **more: Any) -> Message:
+    return {"outcome": outcome, "code": code, "detail": detail[:_DETAIL], "seconds": 0.0, **more}
+
+
+def _die_with(parent: int) -> None:
+    # Ctrl-C and a supervisor's SIGTERM reach the whole group; the worker decides when its children end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we had asked to be told
+        os._exit(0)
+
+
+def _limit_memory(limit: int) -> None:
+    """Allow that much more than is in use now. RLIMIT_DATA counts what is really allocated: RLIMIT_AS would
+    count the gigabytes of addresses that LLVM and thread stacks reserve and never touch."""
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):  # not every kernel has it
+        used = _data_size()
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (used + limit, hard))
+
+
+def _data_size() -> int:
+    return int(getattr(psutil.Process().memory_info(), "data", 0))
+
+
+def _resident() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def main(engine: Engine) -> None:
+    """``python -m … <parent's process id> <memory limit>``."""
+    serve(engine, int(sys.argv[1]), int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main(Filters())

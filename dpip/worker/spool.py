@@ -1,0 +1,81 @@
+"""The worker's temporary directory: originals on their way in, results on their way out.
+
+Each worker process has its own, locked for as long as the process lives; at the start those that nobody locks
+any more are removed. A disk is never filled to the brim.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+PREFIX: Final = "dpip-spool-"
+FLOOR: Final = 256 * 2**20
+"""Bytes left free for others."""
+_LOCK: Final = "lock"
+
+
+class Spool:
+    """Files for jobs under ``parent``; ``floor`` bytes of the disk are never used."""
+
+    def __init__(self, parent: Path, floor: int = FLOOR) -> None:
+        self._parent = parent
+        self._floor = floor
+        self._directory: Path | None = None
+        self._lock: int | None = None
+
+    @property
+    def directory(self) -> Path:
+        assert self._directory is not None, "not open"
+        return self._directory
+
+    def open(self) -> None:
+        """Make the directory, and remove what dead workers have left."""
+        self._parent.mkdir(parents=True, exist_ok=True)
+        for left in self._parent.glob(f"{PREFIX}*"):
+            _remove_if_dead(left)
+        self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent))
+        self._lock = _locked(self._directory)
+
+    def close(self) -> None:
+        """Remove the directory with everything in it."""
+        if self._lock is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def path(self, name: str) -> Path:
+        """Where the file of that name goes."""
+        return self.directory / name
+
+    def free(self) -> int:
+        """Bytes of the disk that nobody uses."""
+        return shutil.disk_usage(self.directory).free
+
+    def has_room_for(self, size: int) -> bool:
+        return self.free() - size >= self._floor
+
+
+def _locked(directory: Path) -> int | None:
+    """A descriptor that holds the directory's lock; None when another process does, or it is not ours."""
+    try:
+        descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_if_dead(directory: Path) -> None:
+    descriptor = _locked(directory)
+    if descriptor is not None:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
