@@ -1,0 +1,189 @@
+"""All routes in one Klein application, and the way of one request through it."""
+
+# mypy: disallow-untyped-calls=False
+# twisted.web is not annotated.
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from attrs import define
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from dpip.api import problems
+from dpip.api.answers import Answer, cut_short, write_answer
+from dpip.api.auth import Access, bearer, check_access
+from dpip.api.bodies import Body, SmallBody, Upload
+from dpip.api.downloads import Download, send
+from dpip.api.forms import Fields, read_fields
+from dpip.api.gate import Gate
+from dpip.api.images import Images
+from dpip.api.limits import Limits
+from dpip.api.request import Request
+from dpip.api.routes import Call, Route
+from dpip.api.sessions import Sessions
+from dpip.api.site import Site
+from dpip.api.system import System
+from dpip.api.uploads import Uploads
+from dpip.api.users import Users
+from dpip.api.workloads import Registry, Workloads
+from dpip.errors import DpipError, Malformed, NotFound
+from dpip.interfaces import IController, IImageStore
+
+log = Logger()
+T = TypeVar("T")
+
+
+def make_site(
+    controller: IController,
+    image_store: IImageStore,
+    registry: Registry,
+    ids: Callable[[], str],
+    clock: IReactorTime,
+    *,
+    now: Callable[[], float] = time.time,
+    limits: Limits | None = None,
+    behind_proxy: bool = False,
+) -> Site:
+    """The API, ready to listen on an endpoint.
+
+    :param registry: :mod:`dpip.filters.registry`, or anything of that shape.
+    :param ids: gives ids for new images and for requests (:class:`dpip.ids.IdSource`).
+    :param clock: for deadlines and durations; ``now`` gives seconds since the epoch.
+    :param behind_proxy: a client's address is the last one in X-Forwarded-For, which our own proxy has added.
+    """
+    limits = limits or Limits()
+    routes = [
+        *Sessions(controller).routes(),
+        *Workloads(controller, registry, now).routes(),
+        *Images(controller, image_store).routes(),
+        *Uploads(controller, image_store, ids).routes(),
+        *Users(controller).routes(),
+        *System(controller, registry, clock, now).routes(),
+    ]
+    server = Server(controller, clock, limits, behind_proxy)
+    return Site(
+        klein_app(server, routes).resource(), Gate(controller, image_store, limits), ids, clock, limits
+    )
+
+
+@define
+class Server:
+    """What every route has in common."""
+
+    controller: IController
+    clock: IReactorTime
+    limits: Limits
+    behind_proxy: bool
+
+    async def serve(self, request: Request, route: Route, arguments: dict[str, str]) -> None:
+        """Answer the request. The work goes on though the client leaves: Klein cancels only the wait.
+
+        So an upload is wholly there or wholly not, whenever the connection broke.
+        """
+        answer = await shielded(self._work(request, request.take_body(), route, arguments))
+        if isinstance(answer, Answer):
+            write_answer(request, answer, request.id)
+        else:
+            await send(request, answer, request.id, self.clock, self.limits.stall_seconds)
+
+    async def _work(
+        self, request: Request, body: Body | None, route: Route, arguments: dict[str, str]
+    ) -> Answer | Download:
+        try:
+            await self._authenticate(request, route.access)
+            return await route.handler(self._call(request, body), **arguments)
+        finally:
+            if body is not None:
+                body.close()
+
+    async def _authenticate(self, request: Request, access: Access) -> None:
+        if access is Access.PUBLIC:
+            return
+        if request.principal is None:
+            request.principal = await self.controller.authenticate(bearer(request.getHeader("Authorization")))
+        check_access(access, request.principal)
+
+    def _call(self, request: Request, body: Body | None) -> Call:
+        data = bytes(body.data) if isinstance(body, SmallBody) else b""
+        fields = read_fields(request.query, data, request.getHeader("Content-Type"), self.limits)
+        upload = body if isinstance(body, Upload) else None
+        if upload is not None:
+            fields = Fields({**fields.values, **upload.fields()})
+        return Call(request.id, request.principal, self._address(request), request.getHeader, fields, upload)
+
+    def _address(self, request: Request) -> str:
+        forwarded = request.getHeader("X-Forwarded-For") if self.behind_proxy else None
+        if forwarded:
+            return forwarded.rpartition(",")[2].strip()[:64]
+        return str(getattr(request.getClientAddress(), "host", "-"))
+
+
+def klein_app(server: Server, routes: Sequence[Route]) -> Klein:
+    app = Klein()
+    # Else werkzeug redirects //images to the Host header of whoever sent it.
+    app.url_map.merge_slashes = False
+    for route in routes:
+        _add(app, server, route)
+    app.handle_errors(Exception)(_explain)  # type: ignore[arg-type]  # Klein asks for an IRequest
+    return app
+
+
+def _add(app: Klein, server: Server, route: Route) -> None:
+    def handle(request: Request, **arguments: str) -> Coroutine[Any, Any, None]:
+        return server.serve(request, route, arguments)
+
+    app.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
+
+
+def shielded(work: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Fires as the work does; to cancel it leaves the work alone."""
+    waiting: Deferred[T] = Deferred()
+
+    def done(result: T | Failure) -> None:
+        if waiting.called and isinstance(result, Failure) and not result.check(DpipError):
+            log.failure("Work failed after its client had left", result)
+        waiting.callback(result) if not isinstance(result, Failure) else waiting.errback(result)
+
+    Deferred.fromCoroutine(work).addBoth(done)
+    return waiting
+
+
+def _explain(request: Request, failure: Failure) -> None:
+    """Whatever went wrong, the client gets a problem document."""
+    if failure.check(CancelledError):
+        return
+    error = failure.value
+    if isinstance(error, MethodNotAllowed):
+        _other_method(request, set(error.valid_methods or ()) | {"OPTIONS"})
+        return
+    if isinstance(error, HTTPException):
+        error = _routing_error(error, request)
+    if not isinstance(error, DpipError):
+        log.failure("Request {id} failed: {method} {path}", failure, **request.facts())
+        error = problems.InternalError()
+    if request.startedWriting:  # the answer is on its way: it can only be cut short
+        cut_short(request)
+        return
+    write_answer(request, problems.problem(error, request.id), request.id)
+
+
+def _other_method(request: Request, allowed: set[str]) -> None:
+    if request.method == b"OPTIONS":
+        write_answer(request, Answer(b"", 204, {"Allow": ", ".join(sorted(allowed))}), request.id)
+        return
+    error = problems.MethodNotAllowed(f"This path takes {', '.join(sorted(allowed))}.", allowed)
+    write_answer(request, problems.problem(error, request.id), request.id)
+
+
+def _routing_error(error: HTTPException, request: Request) -> DpipError:
+    if error.code == 404:
+        return NotFound(f"There is nothing at {request.facts()['path']}.")
+    return Malformed(f"The request could not be routed: {error.name}.")

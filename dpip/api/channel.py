@@ -1,0 +1,117 @@
+"""One connection: deadlines that bytes alone do not extend, and answers that a refused client can read."""
+
+# mypy: disallow-untyped-calls=False
+# twisted.web is not annotated.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import ISSLTransport
+from twisted.web.http import HTTPChannel
+
+from dpip.api.problems import TooSlow, problem
+from dpip.errors import DpipError, Malformed
+
+if TYPE_CHECKING:
+    from dpip.api.site import Site
+
+
+class Channel(HTTPChannel):
+    """HTTP/1.1 as Twisted parses it.
+
+    The stock idle timer starts anew with every byte, so that one byte a minute holds a connection for ever.
+    Here it is set once for the idle time, once at a request's first byte, and is off while a body arrives
+    (:mod:`dpip.api.pace` watches that) and while the request is answered.
+    """
+
+    site: Site
+    transport: Any
+    persistent: int
+    maxHeaders = 100
+    _idle = True
+    _draining = False
+    _drained = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._draining:
+            self._drain(len(data))
+            return
+        if self._idle:
+            self._idle = False
+            self.setTimeout(self.site.limits.header_seconds)
+        super().dataReceived(data)
+
+    def resetTimeout(self) -> None:
+        """Bytes alone buy no time."""
+
+    def allHeadersReceived(self) -> None:
+        self.setTimeout(None)
+        super().allHeadersReceived()
+
+    def requestDone(self, request: Any) -> None:
+        self._idle = True
+        self.setTimeout(self.site.limits.idle_seconds)
+        super().requestDone(request)
+
+    def timeoutConnection(self) -> None:
+        if self.requests:
+            self._refuse(TooSlow("The headers of the request did not arrive in time."))
+        else:
+            self._abort_later()
+            self.loseConnection()
+
+    def forceAbortClient(self) -> None:
+        self._abortingCall = None
+        self.transport.abortConnection()
+
+    def lose_politely(self) -> None:
+        """Say that no more will be said, and go on reading for a while, into nothing.
+
+        To close at once while bytes are still coming in makes the kernel answer them with a reset, which
+        destroys the answer that the client has not read yet. (A TLS connection is half closed by
+        ``loseConnection``: it waits for the other side's goodbye.)
+        """
+        self.persistent = 0
+        self._draining = True
+        self.clearLineBuffer()
+        self.setTimeout(None)
+        self._abort_later()
+        if ISSLTransport.providedBy(self.transport):
+            self.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+
+    def _abort_later(self) -> None:
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(self.site.limits.linger_seconds, self.forceAbortClient)
+
+    def _drain(self, size: int) -> None:
+        self._drained += size
+        if self._drained > self.site.limits.linger_bytes:
+            self.transport.abortConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """The one place where the stock channel answers malformed HTTP; there it is a bare status line."""
+        self._refuse(
+            Malformed("This is not HTTP/1.1 as RFC 9112 has it, or its headers are too many or too long.")
+        )
+
+    def _refuse(self, error: DpipError) -> None:
+        """By the request, if it is one already; else there is only the bare connection to answer on."""
+        if self._draining:
+            return
+        if self.requests and self.requests[-1].opened:
+            self.requests[-1].refuse(error)
+            return
+        request_id = self.site.ids()
+        self.site.logger.info("{id} {error} {peer}", id=request_id, error=error.title, peer=self.getPeer())
+        answer = problem(error, request_id)
+        head = [
+            f"HTTP/1.1 {answer.status} {error.title}",
+            "Connection: close",
+            f"Content-Length: {len(answer.body)}",
+        ]
+        head += [f"{name}: {value}" for name, value in answer.headers.items()]
+        self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + answer.body)
+        self.lose_politely()

@@ -1,0 +1,61 @@
+"""Clients' file names, made harmless: for Content-Disposition and for archives, never for our own disk."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import quote
+
+_MAX_LENGTH = 120
+
+#: The first is what a file gets when its name does not end in one of them.
+_EXTENSIONS = {
+    "image/png": (".png",),
+    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "image/webp": (".webp",),
+    "image/bmp": (".bmp", ".dib"),
+    "image/gif": (".gif",),
+    "image/tiff": (".tif", ".tiff"),
+}
+_FORBIDDEN = re.compile(r'[<>:"|?*\\/]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+
+
+def safe_name(name: str | None, fallback: str, content_type: str) -> str:
+    """A file name without path, control characters or what Windows refuses, its extension the content's.
+
+    >>> safe_name("../../etc/passwd", "01j", "image/png")
+    'passwd.png'
+    """
+    base = re.split(r"[/\\]", name or "")[-1]
+    base = "".join(
+        c for c in base if unicodedata.category(c)[0] != "C" and unicodedata.category(c) not in ("Zl", "Zp")
+    )
+    base = _FORBIDDEN.sub("_", base).strip(" .")
+    stem, extension = _split(base, _EXTENSIONS.get(content_type, ("",)))
+    stem = stem[:_MAX_LENGTH].strip(" .") or fallback
+    if _RESERVED.match(stem):
+        stem = "_" + stem
+    return stem + extension
+
+
+def content_disposition(name: str) -> str:
+    """RFC 6266: a plain name for old clients, and the true one in UTF-8."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r'["\\%]', "_", plain) or "image"
+    if plain == name:
+        return f'inline; filename="{name}"'
+    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _split(base: str, allowed: tuple[str, ...]) -> tuple[str, str]:
+    """Stem and extension; an extension of another picture format gives way to the true one."""
+    stem, dot, suffix = base.rpartition(".")
+    if not dot:
+        return base, allowed[0]
+    extension = "." + suffix
+    if extension.lower() in allowed:
+        return stem, extension
+    if any(extension.lower() in known for known in _EXTENSIONS.values()):
+        return stem, allowed[0]
+    return base, allowed[0]

@@ -1,0 +1,64 @@
+"""What a request's headers decide, before a byte of its body is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from dpip.api.auth import bearer
+from dpip.api.bodies import Body, SmallBody, Upload, too_large
+from dpip.api.limits import Limits
+from dpip.api.multipart import boundary_of
+from dpip.api.problems import UnsupportedBody
+from dpip.asynchronous import deferred
+from dpip.interfaces import IController, IImageStore
+from dpip.model import Principal
+
+if TYPE_CHECKING:
+    from dpip.api.request import Request
+
+
+@define
+class Gate:
+    """Only who has a valid token may make the server hold or store a body of any size."""
+
+    controller: IController
+    image_store: IImageStore
+    limits: Limits
+
+    @deferred
+    async def admit(self, request: Request, length: int | None) -> Body:
+        """Where the body may go; ``length`` is None for a chunked one. Raises what the client is told."""
+        if is_public(request):
+            return _small(self.limits.anonymous_body, length)
+        request.principal = await self.controller.authenticate(bearer(request.getHeader("Authorization")))
+        if is_upload(request):
+            return self._upload(request, request.principal, length)
+        return _small(self.limits.small_body, length)
+
+    def _upload(self, request: Request, by: Principal, length: int | None) -> Upload:
+        boundary = boundary_of(request.getHeader("Content-Type"))
+        if boundary is None:
+            raise not_multipart()
+        return Upload(self.controller.admit_upload(by, length), self.image_store, boundary, self.limits)
+
+
+def is_upload(request: Request) -> bool:
+    return request.method == b"POST" and request.segments == (b"images",)
+
+
+def is_public(request: Request) -> bool:
+    return request.segments in ((b"login",), (b"healthz",), (b"readyz",))
+
+
+def not_multipart() -> UnsupportedBody:
+    return UnsupportedBody(
+        "Send pictures as multipart/form-data, for example: curl -F workload_id=… -F data=@a.png …/images"
+    )
+
+
+def _small(limit: int, length: int | None) -> SmallBody:
+    if length is not None and length > limit:
+        raise too_large(limit)
+    return SmallBody(limit)

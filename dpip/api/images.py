@@ -1,0 +1,62 @@
+"""Getting images: one by id or place, or a page of a workload's."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from dpip.api.answers import Answer, json_answer
+from dpip.api.auth import Access
+from dpip.api.downloads import Download
+from dpip.api.forms import Fields
+from dpip.api.routes import Call, Route, next_page
+from dpip.api.views import image_json
+from dpip.errors import BadParameter
+from dpip.interfaces import IController, IImageStore
+from dpip.model import ImageType
+
+_MAX_SEQ = 10**9
+
+
+def image_type(fields: Fields) -> ImageType | None:
+    """``original`` or ``filtered``; the seed's scripts write ``orginal``."""
+    text = (fields.text("type") or "").strip().lower()
+    if text in ("original", "orginal"):
+        return ImageType.ORIGINAL
+    if text == "filtered":
+        return ImageType.FILTERED
+    if text:
+        raise BadParameter("type must be 'original' or 'filtered'.", parameter="type")
+    return None
+
+
+@define
+class Images:
+    controller: IController
+    image_store: IImageStore
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/images", Access.USERS, self.page),
+            Route("GET", "/images/<reference>", Access.ANY, self.show),
+        ]
+
+    async def show(self, call: Call, reference: str) -> Download:
+        """The bytes. ``reference`` is a global id, or a place within the ``workload_id`` sent along."""
+        workload_id = call.fields.text("workload_id") or None
+        image = await self.controller.image(call.by, reference, workload_id, image_type(call.fields))
+        return Download(self.image_store.absolute(image.file.path), image)
+
+    async def page(self, call: Call) -> Answer:
+        """A workload's images of ``type`` (default ``filtered``) by ``seq``, beginning after ``after``."""
+        fields, limit = call.fields, call.limit
+        workload_id = fields.required("workload_id")
+        kind = image_type(fields) or ImageType.FILTERED
+        after = fields.integer("after", -1, _MAX_SEQ)
+        found = await self.controller.images(call.by, workload_id, kind, after, limit + 1)
+        shown = found[:limit]
+        more: dict[str, str] = {}
+        if len(found) > limit:
+            more = next_page(
+                "/images", workload_id=workload_id, type=kind.value, after=shown[-1].seq, limit=limit
+            )
+        return json_answer([image_json(image) for image in shown], headers=more)

@@ -1,0 +1,28 @@
+"""How much, how many and how long: every bound of the API in one place."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Limits:
+    """Bytes, counts and seconds. Parsing a small body of the largest size costs 2 ms of the reactor."""
+
+    small_body: int = 256 * 1024  # of any request but an upload
+    anonymous_body: int = 8 * 1024  # of a request without a token (POST /login needs none at all)
+
+    files: int = 100  # in one upload: each keeps a descriptor open until it is stored
+    fields: int = 100  # in one body or query
+    field_size: int = 64 * 1024
+    fields_size: int = 256 * 1024  # all of them together
+
+    idle_seconds: float = 75.0  # a kept-alive connection without a request
+    header_seconds: float = 20.0  # from a request's first byte to its last header
+    body_seconds: float = 3600.0
+    pace_seconds: float = 10.0  # in each such window a body must bring at least
+    pace_bytes: int = 10 * 1024  # … this many bytes
+    stall_seconds: float = 60.0  # a download that moves no byte for so long is given up
+
+    linger_seconds: float = 5.0  # for a refused client to read its answer …
+    linger_bytes: int = 32 * 1024 * 1024  # … while what it still sends is thrown away

@@ -1,0 +1,212 @@
+"""One request: decided at its headers, its body handed on as it arrives, answered even when it is refused."""
+
+# mypy: disallow-untyped-calls=False
+# twisted.web is not annotated.
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+
+from dpip.api.answers import write_answer
+from dpip.api.bodies import Body
+from dpip.api.pace import Pace
+from dpip.api.problems import InternalError, TooSlow, problem
+from dpip.errors import DpipError
+from dpip.model import Principal
+
+if TYPE_CHECKING:
+    from dpip.api.channel import Channel
+    from dpip.api.site import Site
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Request(server.Request):
+    """The stock request keeps a whole body before anybody is asked about it; this one asks the gate first.
+
+    While the gate thinks (its answer is a Deferred), reading is paused, and what has arrived already is held.
+    """
+
+    log = Logger()
+
+    channel: Channel
+    transport: Any
+    site: Site
+    id = ""
+    principal: Principal | None = None
+    segments: tuple[bytes, ...] = ()
+    query = b""
+    opened = False  # the headers are complete
+    began = 0.0
+    _body: Body | None = None
+    _pace: Pace | None = None
+    _held: list[bytes] | None = None  # not None: the gate has not decided yet
+    _complete: tuple[bytes, bytes, bytes] | None = None
+    _owed_continue = False
+    _over = False  # refused, finished, or the connection is gone: nothing more to do
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are complete. ``length`` is 0 for no body and None for a chunked one."""
+        self.site = self.channel.site
+        self.id = self.site.ids()
+        self.began = self.site.clock.seconds()
+        self.opened = True
+        # There is no public way to know these before the body is complete.
+        self.method, self.clientproto = self.channel._command, self.channel._version
+        self.uri = _origin_form(self.channel._path)
+        self.path, _, self.query = self.uri.partition(b"?")
+        self.segments = tuple(unquote_to_bytes(part) for part in self.path[1:].split(b"/"))
+        self.content = BytesIO()  # stays empty, so that the stock code has nothing to parse
+        if length != 0:
+            self._ask_gate(length)
+
+    def take_body(self) -> Body | None:
+        """The complete body, once; who takes it closes it."""
+        body, self._body = self._body, None
+        return body
+
+    def _ask_gate(self, length: int | None) -> None:
+        self._held = []
+        asked: Deferred[Body] = self.site.gate.admit(self, length)
+        asked.addCallback(self._admitted)
+        asked.addErrback(self._failed)
+        if self._held is not None:
+            self._pause()
+
+    def _pause(self) -> None:
+        # The channel would send its 100 right after this: it must wait for the gate.
+        if self.requestHeaders.hasHeader("Expect"):
+            self._owed_continue = True
+            self.requestHeaders.removeHeader("Expect")
+        self.transport.pauseProducing()
+
+    def _admitted(self, body: Body) -> None:
+        if self._over:
+            body.close()
+            return
+        self._body = body
+        held, self._held = self._held or [], None
+        self._pace = Pace(self.site.clock, self.site.limits, lambda why: self.refuse(TooSlow(why)))
+        self._pace.start()
+        if self._owed_continue and self.clientproto == b"HTTP/1.1":
+            self.channel.write(_CONTINUE)
+        for data in held:
+            self.handleContentChunk(data)
+        if self._complete is not None:
+            self._body_complete(*self._complete)
+        self.transport.resumeProducing()
+
+    def _failed(self, failure: Failure) -> None:
+        self.refuse(self._explained(failure))
+
+    def _explained(self, failure: Failure) -> DpipError:
+        """What to tell the client; a failure that is not for it is logged, under the id that it is given."""
+        if isinstance(failure.value, DpipError):
+            return failure.value
+        self.log.failure("Request {id} failed: {method} {path}", failure, **self.facts())
+        return InternalError()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._over:
+            return
+        if self._held is not None:
+            self._held.append(data)
+            self.transport.pauseProducing()  # again, if the channel has resumed it meanwhile
+            return
+        assert self._body is not None
+        assert self._pace is not None
+        self._pace.arrived(len(data))
+        try:
+            self._body.write(data)
+        except Exception:  # noqa: BLE001 - whatever it is, this client gets an answer and the others are not harmed
+            self._failed(Failure())
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """All bytes have arrived."""
+        if self._held is not None:
+            self._complete = command, path, version
+        elif not self._over:
+            self._body_complete(command, path, version)
+
+    def _body_complete(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self._over:
+            return
+        if self._pace is not None:
+            self._pace.stop()
+        try:
+            if self._body is not None:
+                self._body.end()
+        except Exception:  # noqa: BLE001 - as above
+            self._failed(Failure())
+        else:
+            super().requestReceived(command, _origin_form(path), version)
+
+    def refuse(self, error: DpipError) -> None:
+        """Answer now, whatever is still to come of the body, and close once the client has read it."""
+        if self._over:
+            return
+        if self.startedWriting:  # an answer is on its way already: it can only be cut short
+            self.channel.transport.abortConnection()
+            return
+        self._stop()
+        self.requestHeaders.removeHeader("Expect")  # or a 100 would follow
+        self.setHeader("Connection", "close")
+        write_answer(self, problem(error, self.id), self.id)
+        self.site.log(self)
+        self.channel.lose_politely()
+        self.transport.resumeProducing()
+
+    def _stop(self) -> None:
+        self._over = True
+        self._held = None
+        if self._pace is not None:
+            self._pace.stop()
+        body = self.take_body()
+        if body is not None:
+            body.close()
+
+    def finish(self) -> None:
+        self._stop()
+        super().finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client is gone. A body that was taken goes its way to the end; any other is thrown away."""
+        if not self._over:
+            self._stop()
+            if self.opened:
+                self.site.log_gone(self)
+        super().connectionLost(reason)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Something failed before a route was found."""
+        write_answer(self, problem(self._explained(reason), self.id), self.id)
+        self.finish()
+        return reason
+
+    def getRequestHostname(self) -> bytes:
+        """Not the Host header: Klein hands this to an IDNA codec, and a strange one would be our fault."""
+        return b"localhost"
+
+    def facts(self) -> dict[str, Any]:
+        """For the log. The query is left out: it may hold what is nobody's business."""
+        return {
+            "id": self.id,
+            "method": self.method.decode("latin-1"),
+            "path": ascii(self.path.decode("latin-1"))[1:-1],
+            "user": self.principal.name if self.principal is not None else "-",
+        }
+
+
+def _origin_form(target: bytes) -> bytes:
+    """``http://host/path`` as proxies send it, without scheme and host (RFC 9112, 3.2.2)."""
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        return target
+    return b"/" + rest.partition(b"/")[2]

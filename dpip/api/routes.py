@@ -1,0 +1,65 @@
+"""A route is a row of data: method, path, who may use it, its handler. Tests read these rows too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import urlencode
+
+from attrs import field, frozen
+
+from dpip.api.answers import Answer
+from dpip.api.auth import Access
+from dpip.api.bodies import Upload
+from dpip.api.downloads import Download
+from dpip.api.forms import Fields
+from dpip.errors import Unauthenticated
+from dpip.model import Principal
+
+DEFAULT_PAGE, MAX_PAGE = 100, 1000
+
+
+@frozen
+class Call:
+    """One request as its handler sees it: authenticated, allowed for its role, its body parsed.
+
+    ``header(name)`` gives a header of the request or None.
+    """
+
+    id: str
+    principal: Principal | None
+    address: str
+    header: Callable[[str], str | None] = field(repr=False)
+    fields: Fields = field(repr=False)
+    upload: Upload | None = None
+
+    @property
+    def by(self) -> Principal:
+        """Who is asking; only a public route may find nobody here."""
+        if self.principal is None:
+            raise Unauthenticated("A token is needed here.")
+        return self.principal
+
+    @property
+    def limit(self) -> int:
+        """The length of the page that is asked for."""
+        return self.fields.integer("limit", 1, MAX_PAGE) or DEFAULT_PAGE
+
+
+Handler = Callable[..., Coroutine[Any, Any, Answer | Download]]
+
+
+@frozen
+class Route:
+    """``path`` as werkzeug has it: its ``<names>`` become arguments of the handler beside the call."""
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+
+
+def next_page(path: str, **parameters: Any) -> dict[str, str]:
+    """The header that leads to the next page (RFC 8288)."""
+    query = urlencode({name: value for name, value in parameters.items() if value is not None})
+    return {"Link": f'<{path}?{query}>; rel="next"'}

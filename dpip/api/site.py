@@ -1,0 +1,64 @@
+"""The factory that ties connections, requests and routes together."""
+
+# mypy: disallow-untyped-calls=False
+# twisted.web is not annotated.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+from twisted.web import server
+from twisted.web.resource import IResource
+
+from dpip.api.channel import Channel
+from dpip.api.gate import Gate
+from dpip.api.limits import Limits
+from dpip.api.request import Request
+
+_LINE = "{id} {method} {path} {status} {ms} ms {user}"
+
+
+class Site(server.Site):
+    """``clock`` measures durations; ``ids()`` gives request ids."""
+
+    logger = Logger(namespace="dpip.api")
+    displayTracebacks = False
+    requestFactory = Request
+    protocol: Any = Channel
+
+    def __init__(
+        self,
+        resource: IResource,
+        gate: Gate,
+        ids: Callable[[], str],
+        clock: IReactorTime,
+        limits: Limits,
+    ) -> None:
+        super().__init__(resource, timeout=limits.idle_seconds, reactor=clock, parsePOSTFormSubmission=False)
+        self.gate = gate
+        self.ids = ids
+        self.clock = clock
+        self.limits = limits
+
+    def startFactory(self) -> None:
+        """The stock one starts a timer that formats the time of the access log every second."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 only: the deadlines and early answers are made for its channel."""
+        return [b"http/1.1"]
+
+    def log(self, request: Any) -> None:
+        """A line per answer: at level info for what went wrong or changed something, else at debug."""
+        reading = request.method in (b"GET", b"HEAD", b"OPTIONS") and request.code < 400
+        level = LogLevel.debug if reading else LogLevel.info
+        ms = round((self.clock.seconds() - request.began) * 1000, 1)
+        self.logger.emit(level, _LINE, status=request.code, ms=ms, **request.facts())
+
+    def log_gone(self, request: Request) -> None:
+        self.logger.debug("{id} {method} {path}: the client left {user}", **request.facts())

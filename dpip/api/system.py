@@ -1,0 +1,124 @@
+"""The system itself: its state, its workers, what happened, what it can do, whether it lives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+
+from dpip import __version__
+from dpip.api.answers import Answer, json_answer
+from dpip.api.auth import Access
+from dpip.api.forms import Fields
+from dpip.api.routes import MAX_PAGE, Call, Route, next_page
+from dpip.api.views import activity_json, sample_json, summary, timestamp, worker_json
+from dpip.api.workloads import Registry
+from dpip.errors import BadParameter, RetryLater, Unauthenticated
+from dpip.interfaces import IController
+
+_MAX_NUMBER = 2**62
+_DEFAULT_HISTORY_SECONDS = 3600.0
+_READY_SECONDS = 2.0
+
+
+@define
+class System:
+    controller: IController
+    registry: Registry
+    clock: IReactorTime
+    now: Callable[[], float]
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/status", Access.USERS, self.status),
+            Route("GET", "/filters", Access.ANY, self.filters),
+            Route("GET", "/workers", Access.ADMINS, self.workers),
+            Route("GET", "/workers/<path:name>/history", Access.ADMINS, self.history),
+            Route("GET", "/activity", Access.ADMINS, self.activity),
+            Route("GET", "/healthz", Access.PUBLIC, self.healthz),
+            Route("GET", "/readyz", Access.PUBLIC, self.readyz),
+        ]
+
+    async def status(self, call: Call) -> Answer:
+        """``active_workloads``: the caller's own that are not completed, an admin's are everyone's."""
+        active = await self.controller.workloads(call.by, unfinished_only=True, limit=MAX_PAGE)
+        running = self.controller.running_jobs
+        answer = {
+            "system_name": "DPIP",
+            "version": __version__,
+            "server_time": timestamp(self.now()),
+            "user": call.by.name,
+            "active_workloads": [summary(workload, running(workload.id)) for workload in active],
+        }
+        if call.by.is_admin:
+            answer["warnings"] = list(self.controller.warnings())
+        return json_answer(answer)
+
+    async def filters(self, _call: Call) -> Answer:
+        """Every filter with its parameters."""
+        return json_answer(self.registry.describe())
+
+    async def workers(self, call: Call) -> Answer:
+        """Every worker known, joined or gone, with its newest load."""
+        known = await self.controller.workers(call.by)
+        return json_answer([worker_json(record, load) for record, load in known])
+
+    async def history(self, call: Call, name: str) -> Answer:
+        """A worker's load over time, oldest first, ``since`` a time (default: an hour ago)."""
+        since = _time(call.fields, "since")
+        if since is None:
+            since = self.now() - _DEFAULT_HISTORY_SECONDS
+        samples = await self.controller.worker_history(call.by, name, since)
+        return json_answer([sample_json(sample) for sample in samples])
+
+    async def activity(self, call: Call) -> Answer:
+        """Who did what, newest first; ``before`` is the last number of the page before."""
+        limit = call.limit
+        before = call.fields.integer("before", 0, _MAX_NUMBER)
+        found = await self.controller.activity(call.by, before, limit + 1)
+        shown = found[:limit]
+        more = next_page("/activity", before=shown[-1][0], limit=limit) if len(found) > limit else {}
+        return json_answer([activity_json(number, activity) for number, activity in shown], headers=more)
+
+    async def healthz(self, _call: Call) -> Answer:
+        """The process answers."""
+        return json_answer({"status": "alive"})
+
+    async def readyz(self, _call: Call) -> Answer:
+        """The datastore answers: to refuse a token that nobody has, it must look for it."""
+        try:
+            await self.controller.authenticate("readyz").addTimeout(_READY_SECONDS, self.clock)
+        except Unauthenticated:
+            return json_answer({"status": "ready"})
+        except TimeoutError:
+            pass
+        raise RetryLater("The controller does not answer at the moment.", retry_after=5)
+
+
+def _time(fields: Fields, name: str) -> float | None:
+    """RFC 3339, or seconds since the epoch."""
+    text = fields.text(name)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _from_date(text, name)
+    if not math.isfinite(seconds):
+        raise _no_time(name)
+    return seconds
+
+
+def _from_date(text: str, name: str) -> float:
+    try:
+        when = datetime.fromisoformat(text)
+        return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise _no_time(name) from None
+
+
+def _no_time(name: str) -> BadParameter:
+    return BadParameter(f"{name} must be a time such as 2026-01-31T12:00:00Z.", parameter=name)

@@ -1,0 +1,142 @@
+"""``POST /images``: originals from users, results from workers; the image store has the bytes already."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from attrs import define
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
+
+from dpip.api.answers import Answer, json_answer
+from dpip.api.auth import Access
+from dpip.api.forms import Fields
+from dpip.api.gate import not_multipart
+from dpip.api.idempotency import key_of
+from dpip.api.images import image_type
+from dpip.api.routes import Call, Route
+from dpip.api.views import image_json
+from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage, QuotaExceeded
+from dpip.interfaces import IController, IImageStore, IIncomingFile
+from dpip.model import IdempotencyKey, Image, ImageType, Lease, Principal, Role, StoredFile, Workload
+
+_MAX_NUMBER = 2**62
+T = TypeVar("T")
+
+
+@define
+class Uploads:
+    controller: IController
+    image_store: IImageStore
+    ids: Callable[[], str]
+
+    def routes(self) -> list[Route]:
+        return [Route("POST", "/images", Access.ANY, self.upload)]
+
+    async def upload(self, call: Call) -> Answer:
+        """One file gives one object, several give a list in body order, and they are taken all or none.
+
+        Fields that are not known are passed over: forms send what their buttons are called.
+        """
+        if call.upload is None:
+            raise not_multipart()
+        kind = image_type(call.fields) or ImageType.ORIGINAL
+        if kind is ImageType.FILTERED and call.by.role is not Role.WORKER:
+            raise Forbidden("Only a worker uploads filtered images; send type=original, or leave type out.")
+        files = _checked(call.upload.files)
+        if kind is ImageType.FILTERED:
+            return _created([await self._result(call.by, call.fields, files)])
+        return _created(await self._originals(call, files))
+
+    async def _originals(self, call: Call, files: Sequence[IIncomingFile]) -> Sequence[Image]:
+        workload_id = call.fields.required("workload_id")
+        hashes = [file.sha256 for file in files]
+        key = key_of(call, "images", {"workload_id": workload_id, "files": hashes})
+        workload = await self._checked_workload(call.by, workload_id, files, key)
+        stored = await self._keep(files, workload.directory)
+        return await self.controller.commit_originals(call.by, workload_id, stored, key)
+
+    async def _checked_workload(
+        self, by: Principal, workload_id: str, files: Sequence[IIncomingFile], key: IdempotencyKey | None
+    ) -> Workload:
+        """Refuse early what the commit would refuse. A retry may not need the quota it seems to exceed."""
+        try:
+            return await self.controller.check_upload(by, workload_id, [file.size for file in files])
+        except QuotaExceeded:
+            if key is None:
+                raise
+            return await self.controller.workload(by, workload_id)
+
+    async def _keep(self, files: Sequence[IIncomingFile], directory: str) -> list[tuple[str, StoredFile]]:
+        """All of them durable under new ids, or none of them."""
+        ids = [self.ids() for _ in files]
+        pixels = self.controller.max_pixels
+        keeping = [
+            self.image_store.keep(file, directory, ImageType.ORIGINAL, image_id, pixels)
+            for image_id, file in zip(ids, files, strict=True)
+        ]
+        outcomes = await gathered(keeping)
+        kept = [outcome for outcome in outcomes if isinstance(outcome, StoredFile)]
+        if len(kept) == len(files):
+            return list(zip(ids, kept, strict=True))
+        await gathered([self.image_store.discard(file.path) for file in kept])
+        raise _first_error(outcomes)
+
+    async def _result(self, by: Principal, fields: Fields, files: Sequence[IIncomingFile]) -> Image:
+        if len(files) != 1:
+            raise BadParameter("A result is one file.", parameter="data")
+        [file] = files
+        if fields.required("sha256").lower() != file.sha256:
+            raise BadParameter(
+                f"The file arrived with SHA-256 {file.sha256}, which is not the one sent along.",
+                parameter="sha256",
+            )
+        lease = Lease(_number(fields, "job"), _number(fields, "attempt"), fields.required("nonce"))
+        job = await self.controller.check_lease(by, lease)
+        file.name = job.original.file.name
+        directory = posixpath.dirname(job.original.file.path)
+        stored = await self.image_store.keep(
+            file, directory, ImageType.FILTERED, job.result_id, self.controller.max_pixels
+        )
+        return await self.controller.commit_result(by, lease, stored)
+
+
+def _checked(files: Sequence[IIncomingFile]) -> Sequence[IIncomingFile]:
+    """Raises BadParameter when there is none, NotAnImage when one is empty."""
+    if not files:
+        raise BadParameter(
+            "There is no file in the request: send the picture in the field 'data'.", parameter="data"
+        )
+    for place, file in enumerate(files):
+        if file.size == 0:
+            raise NotAnImage(f"The file {file.name or place!r} is empty: it has 0 bytes.", file=place)
+    return files
+
+
+async def gathered(works: Sequence[Deferred[T]]) -> list[T | Failure]:
+    """What became of each of them, when the last has ended."""
+    return [result for _, result in await DeferredList(works, consumeErrors=True)]
+
+
+def _first_error(outcomes: Sequence[StoredFile | Failure]) -> BaseException:
+    """The error of one of several files says which one."""
+    place, failure = next((n, outcome) for n, outcome in enumerate(outcomes) if isinstance(outcome, Failure))
+    error: BaseException = failure.value  # type: ignore[assignment]  # a failure that happened has one
+    if isinstance(error, DpipError) and len(outcomes) > 1:
+        error.members.setdefault("file", place)
+    return error
+
+
+def _number(fields: Fields, name: str) -> int:
+    number = fields.integer(name, 0, _MAX_NUMBER)
+    if number is None:
+        raise BadParameter(f"{name} is missing.", parameter=name)
+    return number
+
+
+def _created(images: Sequence[Image]) -> Answer:
+    shown = [image_json(image) for image in images]
+    location = f"/images/{images[0].id}"
+    return json_answer(shown[0] if len(shown) == 1 else shown, 201, {"Location": location})

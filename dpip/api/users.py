@@ -1,0 +1,58 @@
+"""Users, for admins; and everyone's own password."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from attrs import define
+
+from dpip.api.answers import Answer, json_answer
+from dpip.api.auth import Access
+from dpip.api.routes import Call, Route
+from dpip.api.views import user_json
+from dpip.interfaces import IController
+from dpip.model import Role
+
+_MAX_QUOTA = 2**62
+
+
+@define
+class Users:
+    controller: IController
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/users", Access.ADMINS, self.all),
+            Route("POST", "/users", Access.ADMINS, self.add),
+            Route("DELETE", "/users/<path:name>", Access.ADMINS, self.remove),
+            Route("PUT", "/users/<path:name>/password", Access.USERS, self.set_password),
+        ]
+
+    async def all(self, call: Call) -> Answer:
+        return json_answer([user_json(user) for user in await self.controller.users(call.by)])
+
+    async def add(self, call: Call) -> Answer:
+        """``user``, ``password``, ``role`` (default ``user``), ``quota`` in bytes (default none)."""
+        fields = call.fields
+        fields.only("user", "password", "role", "quota")
+        user = await self.controller.add_user(
+            call.by,
+            fields.required("user"),
+            fields.required("password"),
+            fields.choice("role", Role) or Role.USER,
+            fields.integer("quota", 0, _MAX_QUOTA),
+        )
+        return json_answer(user_json(user), 201, {"Location": f"/users/{quote(user.name)}"})
+
+    async def remove(self, call: Call, name: str) -> Answer:
+        """The user's tokens and workloads go too."""
+        await self.controller.remove_user(call.by, name)
+        return json_answer({"user": name, "deleted": True})
+
+    async def set_password(self, call: Call, name: str) -> Answer:
+        """``password``. All tokens of the user die with the old one."""
+        call.fields.only("password")
+        await self.controller.set_password(call.by, name, call.fields.required("password"))
+        return json_answer(
+            {"user": name, "message": "The password is changed; all tokens of the user are dead."}
+        )
