@@ -36,7 +36,7 @@ class Space:
         return self._measured
 
     def reserve(self, length: int, essential: bool = False) -> Reservation:
-        """Room for ``length`` bytes, which ``essential`` things find below the floor, too. Raises DiskFull."""
+        """Room for ``length`` bytes; ``essential`` things find some below the floor. Raises DiskFull."""
         _, free = self.usage()
         left = free - self._reserved - (0 if essential else self.floor)
         if length > left:

@@ -26,7 +26,6 @@ from dpip.datastore import (
     workloads,
 )
 from dpip.datastore.storage import Storage
-from dpip.threads import FromThreads, MakeThreads, thread_pool
 from dpip.datastore.writer import Kind
 from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IDatastore
@@ -49,6 +48,7 @@ from dpip.model import (
     WorkerRecord,
     Workload,
 )
+from dpip.threads import FromThreads, MakeThreads, thread_pool
 
 A = TypeVar("A")
 P = ParamSpec("P")

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, fail
 
 from dpip.datastore.engine import told
-from dpip.threads import FromThreads, Threads, in_thread
 from dpip.errors import RetryLater
+from dpip.threads import FromThreads, Threads, in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 from dpip.asynchronous import deferred
 from dpip.datastore import engine
 from dpip.datastore.reader import Reader
-from dpip.threads import FromThreads, MakeThreads, Threads
 from dpip.datastore.writer import Writer
+from dpip.threads import FromThreads, MakeThreads, Threads
 
 _READERS = 3
 """Threads that read. They share one interpreter: more are not faster, only less fair to the reactor."""

@@ -20,8 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dpip.datastore.engine import told
-from dpip.threads import FromThreads, Threads
 from dpip.errors import DpipError, RetryLater
+from dpip.threads import FromThreads, Threads
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -1,0 +1,301 @@
+"""Files of pictures: atomic, durable, one directory per workload.
+
+::
+
+    <root>/incoming/<random>                                    uploads under way
+    <root>/<workload>/originals|results/<image id>.<random>.<ext>
+
+A file has its name only when all its bytes are on the disk, and the name is on the disk before anybody is
+told of it. No name here comes from a client, and no symbolic link below the root is followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dpip import strays
+from dpip.asynchronous import deferred
+from dpip.diskspace import MIB, Reservation, Space
+from dpip.errors import NotFound, TooLarge
+from dpip.incoming import IncomingFile, told
+from dpip.interfaces import IImageStore, IIncomingFile
+from dpip.model import ImageType, Picture, StoredFile
+from dpip.threads import FromThreads, MakeThreads, Threads, in_thread, thread_pool
+
+T = TypeVar("T")
+
+INCOMING = "incoming"
+_FOLDERS = {ImageType.ORIGINAL: "originals", ImageType.FILTERED: "results"}
+_EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}
+_SLUG = 40  # characters of a workload's name in its directory's
+_OURS = re.compile(r"[a-z0-9-]{1,40}-[0-9a-z]{26}", re.ASCII)  # what :func:`directory_for` makes
+_DURABLE_NAMES = 10_000
+_KEEPERS = 8  # threads that wait for fsync, which gives up the interpreter
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _made(name: str, parent: int) -> bool:
+    """Make a directory; False when it was there."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
+
+
+class PictureInfo(Protocol):
+    """What a probe says of a picture; ``pixels`` is summed over all frames."""
+
+    @property
+    def format(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def pixels(self) -> int: ...
+    @property
+    def decoded_bytes(self) -> int: ...
+
+
+def probe(path: str) -> PictureInfo:
+    """Raises NotAnImage. The codec is loaded at first use."""
+    from dpip.filters.codec import probe
+
+    return probe(path)
+
+
+def directory_for(workload_name: str, workload_id: str) -> str:
+    """A directory name that people can read, safe on every filesystem, and like no other workload's.
+
+    Lower-case ASCII letters, digits and hyphens only; at most 40 of them, and the id.
+    """
+    plain = unicodedata.normalize("NFKD", workload_name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain)[:_SLUG].strip("-")
+    return f"{slug or 'workload'}-{workload_id}"
+
+
+def _component(name: str) -> str:
+    """One step down from the root, and into nothing but a workload's own directory."""
+    if name in ("", ".", "..", INCOMING) or "/" in name or "\0" in name:
+        raise ValueError(f"not the name of a workload's directory: {name!r}")
+    return name
+
+
+def directory_of(path: str) -> str:
+    """The workload's directory of a stored file's path."""
+    return path.partition("/")[0]
+
+
+@implementer(IImageStore)
+class ImageStore(Service):
+    """The store at ``root``. ``floor`` bytes of its disk stay free, see :meth:`reserve`.
+
+    ``probe(path)`` reads a picture's header; ``disk_usage(path)`` is as :func:`shutil.disk_usage`.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        root: Path,
+        reactor: FromThreads,
+        make_threads: MakeThreads = thread_pool,
+        probe: Callable[[str], PictureInfo] = probe,
+        floor: int = 512 * MIB,
+        disk_usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage,
+        monotonic: Callable[[], float] = time.monotonic,
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        self._root = os.path.realpath(root)
+        self._reactor = reactor
+        self._probe = probe
+        self._token = token
+        self._keepers: Threads = make_threads(_KEEPERS, "images-keep")
+        self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
+        self._space = Space(lambda: disk_usage(self._root)[::2], monotonic, floor)
+        self._durable: set[str] = set()
+
+    def startService(self) -> None:
+        os.makedirs(os.path.join(self._root, INCOMING), mode=0o700, exist_ok=True)
+        self._keepers.start()
+        self._tidiers.start()
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> None:
+        """Waits for files that are being made durable."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._keepers.stop()
+        self._tidiers.stop()
+
+    # Room
+
+    def usage(self) -> tuple[int, int]:
+        """(total, free) bytes of the disk, at most a second old."""
+        return self._space.usage()
+
+    def reserve(self, length: int, essential: bool = False) -> Reservation:
+        """Room until it is released; ``essential`` things find some below the floor. Raises DiskFull."""
+        return self._space.reserve(length, essential)
+
+    # One file's way in
+
+    def incoming(self) -> IncomingFile:
+        return IncomingFile(os.path.join(self._root, INCOMING, self._token(16)))
+
+    def keep(
+        self, incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int
+    ) -> Deferred[StoredFile]:
+        assert isinstance(incoming, IncomingFile)
+        descriptor = incoming.hand_over()
+        return in_thread(
+            self._reactor,
+            self._keepers,
+            self._keep,
+            incoming,
+            descriptor,
+            directory,
+            type,
+            image_id,
+            max_pixels,
+        )
+
+    def _keep(
+        self,
+        incoming: IncomingFile,
+        descriptor: int,
+        directory: str,
+        type: ImageType,
+        image_id: str,
+        max_pixels: int,
+    ) -> StoredFile:
+        try:
+            with told():
+                info = self._checked(incoming.path, max_pixels)
+                os.fsync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
+                path = self._place(incoming.path, directory, type, image_id, info.format)
+        finally:
+            os.close(descriptor)
+            with suppress(FileNotFoundError):
+                os.unlink(incoming.path)
+        picture = Picture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
+        return StoredFile(path, incoming.size, incoming.sha256, picture, incoming.name)
+
+    def _checked(self, path: str, max_pixels: int) -> PictureInfo:
+        info = self._probe(path)
+        if info.pixels > max_pixels:
+            raise TooLarge(
+                f"The picture has {info.pixels:,} pixels; this server takes at most {max_pixels:,}.",
+                pixels=info.pixels,
+                limit=max_pixels,
+            )
+        return info
+
+    def _place(self, source: str, directory: str, type: ImageType, image_id: str, format: str) -> str:
+        """Give the file its name, durably. A name that exists is never taken over."""
+        extension = _EXTENSIONS.get(format, format.lower())
+        name = f"{image_id}.{self._token(2)}.{extension}"
+        folder = self._folder(directory, _FOLDERS[type])
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
+            try:
+                os.rename(source, name, dst_dir_fd=folder)
+                os.fsync(folder)
+            except BaseException:
+                os.unlink(name, dir_fd=folder)
+                raise
+        finally:
+            os.close(folder)
+        return f"{directory}/{_FOLDERS[type]}/{name}"
+
+    def _folder(self, directory: str, kind: str) -> int:
+        """A descriptor of the folder, whose way from the root is durable."""
+        root = os.open(self._root, _FOLDER)
+        try:
+            outer = self._descend(root, directory, directory)
+            try:
+                return self._descend(outer, kind, f"{directory}/{kind}")
+            finally:
+                os.close(outer)
+        finally:
+            os.close(root)
+
+    def _descend(self, parent: int, name: str, path: str) -> int:
+        made = _made(_component(name), parent)
+        if made or path not in self._durable:  # another thread may have made it, and not synced yet
+            os.fsync(parent)
+            if len(self._durable) >= _DURABLE_NAMES:
+                self._durable.clear()
+            self._durable.add(path)
+        return os.open(name, _FOLDER, dir_fd=parent)
+
+    # Out again
+
+    def absolute(self, path: str) -> str:
+        """Raises NotFound for a path that leads out of the store, by its words or by a link."""
+        if "\0" not in path:
+            real = os.path.realpath(os.path.join(self._root, path))
+            if real.startswith(self._root + os.sep):
+                return real
+        raise NotFound("There is no such file in the store.")
+
+    def discard(self, path: str) -> Deferred[None]:
+        return in_thread(self._reactor, self._tidiers, self._unlink, path)
+
+    def _unlink(self, path: str) -> None:
+        absolute = self.absolute(os.path.dirname(path))
+        with told(), suppress(FileNotFoundError):
+            os.unlink(os.path.join(absolute, os.path.basename(path)))
+
+    def discard_directory(self, directory: str) -> Deferred[None]:
+        return in_thread(self._reactor, self._tidiers, self._remove_tree, directory)
+
+    def _remove_tree(self, directory: str) -> None:
+        """``rmtree`` follows no link, and refuses to begin at one."""
+        with told(), suppress(FileNotFoundError):
+            shutil.rmtree(os.path.join(self._root, _component(directory)))
+
+    @deferred
+    async def sweep(
+        self,
+        directories: Callable[[], Deferred[frozenset[str]]],
+        paths: Callable[[str], Deferred[frozenset[str]]],
+        before: float,
+    ) -> int:
+        """Remove files that no row knows, if they have not been touched since ``before``; how many went.
+
+        A file gets its row after its name, so each listing is made before the rows are asked for, and
+        ``before`` lies well behind the slowest upload unless nobody uploads. The two functions are the
+        datastore's.
+        """
+        removed = await self._tidy(strays.remove_old, os.path.join(self._root, INCOMING), before)
+        present = await self._tidy(strays.folders, self._root, _OURS)
+        known = await directories()
+        for directory in present:
+            path = os.path.join(self._root, directory)
+            if directory not in known:
+                removed += await self._tidy(strays.remove_old_tree, path, before)
+                continue
+            files = await self._tidy(strays.files, self._root, directory, _FOLDERS.values())
+            rows = await paths(directory)
+            removed += await self._tidy(strays.remove_unknown, self._root, files, rows, before)
+        return removed
+
+    def _tidy(self, function: Callable[..., T], *args: object) -> Deferred[T]:
+        return in_thread(self._reactor, self._tidiers, function, *args)

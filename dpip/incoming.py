@@ -1,0 +1,80 @@
+"""One upload on its way to the disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from attrs import define, field
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dpip.errors import DiskFull, DpipError, RetryLater
+from dpip.interfaces import IIncomingFile
+
+_log = Logger()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the machine's failures are to people."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server's disk is full: the file was not kept.") from error
+        _log.error("A file could not be written: {error}", error=error)
+        raise RetryLater("The server could not write the file. Its log says why.", retry_after=5) from error
+
+
+@implementer(IIncomingFile)
+@define(eq=False)
+class IncomingFile:
+    """One upload's temporary file. Any failure of a write removes it."""
+
+    path: str
+    name: str | None = field(default=None, init=False)
+    size: int = field(default=0, init=False)
+    _descriptor: int | None = field(default=None, init=False)
+    _hash: Any = field(factory=hashlib.sha256, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with told():
+            self._descriptor = os.open(self.path, flags, 0o600)
+
+    @property
+    def sha256(self) -> str:
+        digest: str = self._hash.hexdigest()
+        return digest
+
+    def write(self, data: bytes) -> None:
+        if self._descriptor is None:
+            raise ValueError("the file is closed")
+        self._hash.update(data)
+        try:
+            with told(), memoryview(data) as rest:
+                written = 0
+                while written < len(rest):
+                    written += os.write(self._descriptor, rest[written:])
+        except DpipError:
+            self.abandon()
+            raise
+        self.size += len(data)
+
+    def hand_over(self) -> int:
+        """The descriptor, which is the caller's from now on, as the file is: abandoning does nothing more."""
+        if self._descriptor is None:
+            raise ValueError("the file is closed")
+        descriptor, self._descriptor = self._descriptor, None
+        return descriptor
+
+    def abandon(self) -> None:
+        if self._descriptor is not None:
+            os.close(self.hand_over())
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
