@@ -1,0 +1,43 @@
+"""DPIP for Python programs that run on Twisted.
+
+A program in whole: it blurs two photographs and writes the results::
+
+    from twisted.internet import task
+    from dpip.client import Client
+
+    async def main(reactor):
+        async with Client(reactor, "http://127.0.0.1:8080") as dpip:
+            await dpip.login("admin", "the password")
+            workload = await dpip.create_workload(filter="blur", params={"sigma": 8})
+            for photo in ("cat.jpg", "dog.jpg"):
+                await dpip.upload(workload.workload_id, photo)
+            done = await dpip.wait(workload.workload_id)
+            for image in done.filtered_images:
+                await dpip.download(image, to=f"{image}.jpg")
+
+    task.react(main)
+
+Everything that goes wrong is a :class:`ClientError` whose ``str()`` is a sentence for people:
+:class:`ApiError` when the server said no, :class:`Unreachable` when there was no answer in spite of several
+tries, :class:`Damaged` when a download does not match its hash.
+"""
+
+from dpip.client.answers import Failed, Image, Session, User, Workload
+from dpip.client.bounded import gather_bounded
+from dpip.client.client import Client
+from dpip.client.errors import ApiError, ClientError, Damaged, NotDpip, Unreachable
+
+__all__ = [
+    "ApiError",
+    "Client",
+    "ClientError",
+    "Damaged",
+    "Failed",
+    "Image",
+    "NotDpip",
+    "Session",
+    "Unreachable",
+    "User",
+    "Workload",
+    "gather_bounded",
+]

@@ -1,0 +1,290 @@
+"""The client itself: one method for each thing that the API does."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from dpip.client.answers import Image, Session, User, Workload, read
+from dpip.client.bounded import gather_bounded
+from dpip.client.connection import Address, connect
+from dpip.client.downloads import Download
+from dpip.client.errors import ApiError
+from dpip.client.retry import Retry
+from dpip.client.transport import Answer, Transport
+from dpip.client.uploads import Upload
+
+T = TypeVar("T")
+_PAGE = 1000
+
+
+class Client:
+    """One user of one DPIP server.
+
+    Connection errors, 429 and 503 are tried again for up to ``patience`` seconds; a request on which nothing
+    moves for ``timeout`` seconds counts as a connection error. Every method may raise
+    :class:`~dpip.client.ApiError` (the server said no) and :class:`~dpip.client.Unreachable`.
+
+    An asynchronous context manager that closes its connections; it does not log out.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        token: str = "",
+        *,
+        connections: int = 4,
+        patience: float = 30.0,
+        timeout: float = 60.0,
+        authority: Path | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        """``authority`` is a PEM file of certificates to trust instead of the system's.
+
+        ``connections`` is how many are used at once by :meth:`upload_many` and :meth:`download_many`.
+        Raises ValueError when ``url`` is not the address of a server.
+        """
+        address = Address.parse(url)
+        self.url = address.url
+        self.connections = connections
+        self._clock: IReactorTime = clock or reactor
+        http, self._pool = connect(reactor, address, connections, authority)
+        self._transport = Transport(address.url, http, self._clock, timeout, token)
+        self._retry = Retry(self._clock, patience)
+
+    @property
+    def token(self) -> str:
+        """Empty before :meth:`login`."""
+        return self._transport.token
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def close(self) -> Deferred[None]:
+        """Close the connections that wait for a next request."""
+        closed: Deferred[None] = self._pool.closeCachedConnections()
+        return closed
+
+    # The caller
+
+    async def login(self, user: str, password: str) -> Session:
+        """Later calls are made as this user."""
+        basic = b64encode(f"{user}:{password}".encode()).decode()
+        facts = await self._json("POST", "/login", headers={"Authorization": f"Basic {basic}"})
+        session = read(Session, facts)
+        self._transport.token = session.token
+        return session
+
+    async def logout(self) -> None:
+        """The token is dead from then on."""
+        await self._until_gone("/logout", gone=401)
+        self._transport.token = ""
+
+    async def status(self) -> Mapping[str, Any]:
+        """``system_name``, ``server_time``, ``active_workloads`` and more."""
+        facts: Mapping[str, Any] = await self._json("GET", "/status")
+        return facts
+
+    async def filters(self) -> Sequence[Mapping[str, Any]]:
+        """The known filters, each with its parameters."""
+        facts: Sequence[Mapping[str, Any]] = await self._json("GET", "/filters")
+        return facts
+
+    # Workloads
+
+    async def create_workload(
+        self,
+        filter: str | None = None,
+        name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        steps: Sequence[Mapping[str, Any]] | None = None,
+        output: Mapping[str, Any] | None = None,
+        numbering: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Workload:
+        """One filter with ``params``, or a chain of ``steps``; grayscale when neither is given."""
+        if filter is None and steps is None:
+            filter = "grayscale"
+        wanted = {
+            "filter": filter,
+            "workload_name": name,
+            "params": params,
+            "steps": steps,
+            "output": output,
+            "numbering": numbering,
+            "tags": tags,
+        }
+        content = {key: value for key, value in wanted.items() if value is not None}
+        facts = await self._json("POST", "/workloads", content=content, headers=_once())
+        return read(Workload, facts)
+
+    async def workload(self, workload_id: str) -> Workload:
+        """As it is now."""
+        return read(Workload, await self._json("GET", f"/workloads/{_part(workload_id)}"))
+
+    async def wait(
+        self, workload_id: str, progress: Callable[[Workload], object] | None = None, every: float = 0.5
+    ) -> Workload:
+        """Ask every so many seconds until it is completed; ``progress`` is called with each answer."""
+        while True:
+            workload = await self.workload(workload_id)
+            if progress is not None:
+                progress(workload)
+            if workload.completed:
+                return workload
+            await deferLater(self._clock, every)
+
+    async def delete_workload(self, workload_id: str) -> None:
+        """With all its images, while jobs run too."""
+        await self._until_gone(f"/workloads/{_part(workload_id)}")
+
+    # Images
+
+    async def upload(
+        self, workload_id: str, file: Path | str | bytes, name: str | None = None, key: str | None = None
+    ) -> Image:
+        """A file from disk, read while it is sent, or its bytes; ``name`` is kept with the image.
+
+        However often it has to be tried, the image is added once. To hold that promise over several calls
+        too, give the same ``key`` for the same upload.
+        """
+        source = file if isinstance(file, bytes) else Path(file)
+        upload = Upload(source, name or _name_of(source), {"workload_id": workload_id})
+        facts = await self._json(
+            "POST",
+            "/images",
+            headers={"Content-Type": upload.content_type, **_once(key)},
+            body=lambda moved: upload.producer(self._clock, moved),
+        )
+        return read(Image, facts)
+
+    async def download(
+        self,
+        image_id: str,
+        to: Path | str | None = None,
+        workload_id: str | None = None,
+        type: str | None = None,
+    ) -> bytes | None:
+        """An image's bytes, to the file ``to`` (made or replaced when all is there) or returned.
+
+        Length and hash are verified. A number as ``image_id`` is a place in the workload ``workload_id``.
+        Raises Damaged; OSError for the file.
+        """
+        query = {
+            key: value for key, value in (("workload_id", workload_id), ("type", type)) if value is not None
+        }
+        target = Path(to) if to is not None else None
+
+        async def once() -> bytes | None:
+            with Download(target) as download:
+                await self._transport.request(
+                    "GET", f"/images/{_part(image_id)}", query=query, receiver=download.begin
+                )
+                download.check(f"Image {image_id}")
+                return download.data if target is None else None
+
+        return await self._retry(once)
+
+    async def images(self, workload_id: str, type: str = "filtered") -> list[Image]:
+        """All originals or results of a workload that are there, in upload order."""
+        found: list[Image] = []
+        path: str | None = "/images?" + urlencode({"workload_id": workload_id, "type": type, "limit": _PAGE})
+        while path is not None:
+            answer = await self._request("GET", path)
+            found += [read(Image, facts) for facts in answer.json()]
+            path = answer.next_page()
+        return found
+
+    async def upload_many(
+        self,
+        workload_id: str,
+        files: Iterable[Path | str | tuple[str, bytes]],
+        progress: Callable[[Image], object] | None = None,
+    ) -> list[Image]:
+        """Paths, or names with bytes; several at a time, so the workload's order need not be the given one.
+
+        The answers are in the given order, and each image's ``seq`` tells its place. ``progress`` is called
+        with each image as it is taken.
+        """
+
+        async def one(file: Path | str | tuple[str, bytes]) -> Image:
+            name, source = file if isinstance(file, tuple) else (None, file)
+            return _told(await self.upload(workload_id, source, name), progress)
+
+        return await gather_bounded(self.connections, one, files)
+
+    async def download_many(
+        self, images: Iterable[tuple[str, Path | str]], progress: Callable[[str], object] | None = None
+    ) -> None:
+        """Pairs of image id and file; several at a time. ``progress`` is called with each id."""
+
+        async def one(pair: tuple[str, Path | str]) -> None:
+            await self.download(*pair)
+            _told(pair[0], progress)
+
+        await gather_bounded(self.connections, one, images)
+
+    # Users
+
+    async def users(self) -> list[User]:
+        """By name. For admins."""
+        return [read(User, facts) for facts in await self._json("GET", "/users")]
+
+    async def add_user(self, name: str, password: str, admin: bool = False, quota: int | None = None) -> User:
+        """``quota`` is in bytes, None for no limit. For admins."""
+        content = {"user": name, "password": password, "role": "admin" if admin else "user", "quota": quota}
+        return read(User, await self._json("POST", "/users", content=content))
+
+    async def remove_user(self, name: str) -> None:
+        """With all its workloads. For admins."""
+        await self._until_gone(f"/users/{_part(name)}")
+
+    async def set_password(self, name: str, password: str) -> None:
+        """One's own, or as an admin anybody's. All tokens of that user die, perhaps this client's too."""
+        await self._request("PUT", f"/users/{_part(name)}/password", content={"password": password})
+
+    # How
+
+    async def _request(self, method: str, path: str, **arguments: Any) -> Answer:
+        return await self._retry(lambda: self._transport.request(method, path, **arguments))
+
+    async def _json(self, method: str, path: str, **arguments: Any) -> Any:
+        return (await self._request(method, path, **arguments)).json()
+
+    async def _until_gone(self, path: str, gone: int = 404) -> None:
+        """DELETE; that it is gone already is no error when an earlier try, whose answer was lost, did it."""
+        try:
+            await self._request("DELETE", path)
+        except ApiError as error:
+            if error.status != gone or error.attempts == 1:
+                raise
+
+
+def _once(key: str | None = None) -> dict[str, str]:
+    return {"Idempotency-Key": key or uuid4().hex}
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _name_of(source: Path | bytes) -> str:
+    return source.name if isinstance(source, Path) else "image"
+
+
+def _told(value: T, progress: Callable[[T], object] | None) -> T:
+    if progress is not None:
+        progress(value)
+    return value

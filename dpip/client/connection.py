@@ -1,0 +1,86 @@
+"""The way to one server: its address, its certificates, and connections that are used again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import define, frozen
+from treq.client import HTTPClient
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+_CONNECT_SECONDS = 15
+_IDLE_SECONDS = (
+    30  # less than the server's own limit: a request seldom meets a connection that is being closed
+)
+
+
+@frozen
+class Address:
+    """Where a server is; ``url`` has no slash at its end."""
+
+    url: str
+    host: str
+    port: int
+    secure: bool
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Raises ValueError when ``url`` is not the address of a web server."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise _not_an_address(url) from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise _not_an_address(url)
+        secure = parts.scheme == "https"
+        return cls(url.rstrip("/"), parts.hostname, port or (443 if secure else 80), secure)
+
+
+def _not_an_address(url: str) -> ValueError:
+    return ValueError(f"The address of a DPIP server looks like http://127.0.0.1:8080; {url!r} does not.")
+
+
+@implementer(IAgentEndpointFactory)
+@define
+class _OneServer:
+    """The same endpoint for every request: building one costs more than sending a small request."""
+
+    endpoint: IStreamClientEndpoint
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        return self.endpoint
+
+
+def connect(
+    reactor: Any, address: Address, connections: int, authority: Path | None
+) -> tuple[HTTPClient, HTTPConnectionPool]:
+    """A treq client for this server alone, keeping up to ``connections`` of them open.
+
+    ``authority`` is a PEM file of certificates to trust instead of the system's.
+    """
+    pool = HTTPConnectionPool(reactor)
+    pool.maxPersistentPerHost = connections
+    pool.cachedConnectionTimeout = _IDLE_SECONDS
+    factory = _OneServer(_endpoint(reactor, address, authority))
+    return HTTPClient(Agent.usingEndpointFactory(reactor, factory, pool)), pool
+
+
+def _endpoint(reactor: Any, address: Address, authority: Path | None) -> IStreamClientEndpoint:
+    plain = HostnameEndpoint(reactor, address.host, address.port, timeout=_CONNECT_SECONDS)
+    if not address.secure:
+        return plain
+    trust = platformTrust() if authority is None else trustRootFromCertificates(_certificates(authority))
+    return wrapClientTLS(optionsForClientTLS(address.host, trust), plain)
+
+
+def _certificates(path: Path) -> list[Certificate]:
+    end = b"-----END CERTIFICATE-----"
+    return [Certificate.loadPEM(part + end) for part in path.read_bytes().split(end)[:-1]]
