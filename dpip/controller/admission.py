@@ -19,16 +19,19 @@ class Reservation(Protocol):
 
 
 class Space(Protocol):
-    """The image store, as far as room on its disk goes. Raises DiskFull."""
+    """The image store, as far as room on its disk goes; what is essential finds some below the floor.
 
-    def reserve(self, length: int) -> Reservation: ...
+    Raises DiskFull.
+    """
+
+    def reserve(self, length: int, essential: bool = False) -> Reservation: ...
 
 
 @define
 class AdmissionDesk:
     """Bounds one upload to ``max_upload`` bytes, and all users' uploads under way to ``max_in_flight``.
 
-    Results from workers are never shed: they free room and finish work. Both need room on the disk.
+    Results from workers are never shed, and may use what is kept free of uploads.
     """
 
     space: Space
@@ -44,10 +47,11 @@ class AdmissionDesk:
                 limit=self.max_upload,
             )
         expected = min(_ASSUMED_CHUNKED, self.max_upload) if length is None else length
-        counted = 0 if by.role is Role.WORKER else expected
+        is_result = by.role is Role.WORKER
+        counted = 0 if is_result else expected
         if counted and self.in_flight and self.in_flight + counted > self.max_in_flight:
             raise RetryLater("Many uploads are under way at the moment. Try again in a second.")
-        reservation = self.space.reserve(expected)
+        reservation = self.space.reserve(expected, essential=is_result)
         self.in_flight += counted
         return Admission(self, counted, reservation, self.max_upload if length is None else length)
 

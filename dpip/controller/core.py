@@ -64,6 +64,7 @@ class Controller:
     new_id: Callable[[], str]
     clock: Callable[[], float]
     max_pixels: int
+    default_quota: int | None = None  # bytes, of users added without one
     _workloads: OrderedDict[str, Workload] = field(factory=OrderedDict, init=False)
     _recent_results: OrderedDict[tuple[str, Lease], LeasedJob] = field(factory=OrderedDict, init=False)
 
@@ -93,7 +94,7 @@ class Controller:
     @deferred
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
         _admins_only(by)
-        user = await self.accounts.add(name, password, role, quota)
+        user = await self.accounts.add(name, password, role, self.default_quota if quota is None else quota)
         self._note(by.name, "add-user", name, role=role.value)
         return user
 

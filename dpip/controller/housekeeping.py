@@ -29,7 +29,7 @@ class Housekeeping(Service):
     wall_clock: Callable[[], float]
     datastore: IDatastore
     retire: Callable[[Workload], Awaitable[None]]
-    sweep: Callable[[], Awaitable[None]]
+    sweep: Callable[[], Awaitable[int]]
     look_at_disk: Callable[[], None]
     keep_days: float | None
     _loops: list[LoopingCall] = field(factory=list, init=False)
@@ -76,4 +76,6 @@ class Housekeeping(Service):
                 await self.retire(workload)
 
     async def _sweep(self) -> None:
-        await self.sweep()
+        removed = await self.sweep()
+        if removed:
+            self.log.info("Removed {count} files that belong to no image", count=removed)

@@ -1,0 +1,166 @@
+"""The controller's life: in which order its parts start, and in which they stop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+from filelock import FileLock, Timeout
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.threadpool import ThreadPool
+
+from dpip.asynchronous import deferred
+from dpip.authority import Authority, write_secret
+from dpip.controller.accounts import Accounts
+from dpip.controller.options import ControllerOptions
+from dpip.controller.workers import Workers
+from dpip.datastore.datastore import Datastore
+from dpip.model import Role
+from dpip.scheduler.service import Scheduler
+
+
+class CannotStart(SystemExit):
+    """Why, in a sentence: twistd prints it and ends with status 1."""
+
+
+@frozen
+class Parts:
+    """What the builder has made, in the order in which it starts."""
+
+    datastore: Datastore
+    telemetry: IService
+    image_store: IService
+    hashing: ThreadPool
+    accounts: Accounts
+    scheduler: Scheduler
+    workers: Workers
+    site: IProtocolFactory
+    housekeeping: IService
+
+
+@define(eq=False, slots=False)
+class ControllerService(Service):
+    """REST API, controller, scheduler and the workers' port.
+
+    ``build`` makes the parts once the authority is there. ``ready`` fires when everything can be used, or
+    fails with the reason why it cannot start; ``api_url`` is there then.
+    """
+
+    log = Logger()
+
+    options: ControllerOptions
+    reactor: Any
+    build: Callable[[ControllerService], Parts]
+    ready: Deferred[None] = field(factory=Deferred, init=False)
+    api_url: str = field(default="", init=False)
+    authority: Authority = field(init=False)
+    _lock: FileLock = field(init=False)
+    _parts: Parts = field(init=False)
+    _ports: list[IListeningPort] = field(factory=list, init=False)
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return Path(self.options["state-dir"])
+
+    def startService(self) -> None:
+        """What blocks briefly happens here, before the reactor has other work. Raises CannotStart."""
+        super().startService()
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _locked(self.state)
+        self.authority = Authority.load_or_create(self.state, self.reactor.seconds())
+        self._parts = parts = self.build(self)
+        parts.datastore.startService()
+        parts.telemetry.startService()
+        parts.image_store.startService()
+        parts.hashing.start()
+        Deferred.fromCoroutine(self._start(parts)).chainDeferred(self.ready)
+
+    async def _start(self, parts: Parts) -> None:
+        await parts.datastore.recover(self.reactor.seconds())
+        await self._ensure_admin(parts)
+        parts.scheduler.startService()
+        await parts.scheduler.filled
+        tls = self.authority.server_options()
+        parts.workers.start()
+        pb = await self._listen("pb", TLSMemoryBIOFactory(tls, False, parts.workers.door))
+        site = TLSMemoryBIOFactory(tls, False, parts.site) if self.options["http-tls"] else parts.site
+        http = await self._listen("http", site)
+        self.api_url = self.url_for("127.0.0.1", http)
+        parts.housekeeping.startService()
+        self.log.info("Ready: API at {url}, workers join at {pb}", url=self.api_url, pb=_shown(pb))
+
+    async def _listen(self, option: str, factory: IProtocolFactory) -> IListeningPort:
+        endpoint = serverFromString(self.reactor, self.options[option].endpoint)
+        try:
+            port: IListeningPort = await endpoint.listen(factory)
+        except CannotListenError as error:
+            raise CannotStart(
+                f"Cannot listen on --{option} {error.interface or '*'}:{error.port}: {error.socketError}. "
+                "Is another process using that port? Choose another one, or end that process."
+            ) from None
+        self._ports.append(port)
+        return port
+
+    async def _ensure_admin(self, parts: Parts) -> None:
+        """The first start makes a user, so that somebody can log in."""
+        if await parts.datastore.users():
+            return
+        password = os.environ.get("DPIP_ADMIN_PASSWORD")
+        if not password:
+            password = secrets.token_urlsafe(12)
+            path = self.state / "admin-password"
+            write_secret(path, f"{password}\n".encode())
+            self.log.info("The first user is named admin; its password is in {path}", path=str(path))
+        await parts.accounts.add("admin", password, Role.ADMIN, None)
+
+    def url_for(self, host: str, port: IListeningPort | None = None) -> str:
+        """The API's address for whoever reaches this machine at ``host``."""
+        if self.options["api-url"]:
+            return str(self.options["api-url"]).rstrip("/")
+        listening = (port or self._ports[-1]).getHost()
+        scheme = "https" if self.options["http-tls"] or self.options["http"].tls else "http"
+        return f"{scheme}://{host}:{getattr(listening, 'port', 0)}"
+
+    @deferred
+    async def stopService(self) -> None:
+        """Nothing new comes in; what was promised is made durable; then the files are closed."""
+        await maybeDeferred(super().stopService)
+        if not hasattr(self, "_parts"):
+            return
+        parts = self._parts
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        if parts.housekeeping.running:
+            await maybeDeferred(parts.housekeeping.stopService)
+        parts.workers.stop()
+        for part in (parts.scheduler, parts.image_store, parts.telemetry, parts.datastore):
+            await maybeDeferred(part.stopService)
+        parts.hashing.stop()
+        self._lock.release()
+
+
+def _locked(state: Path) -> FileLock:
+    lock = FileLock(state / "lock", blocking=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise CannotStart(
+            f"{state} is in use by another controller. End that one first, or use another --state-dir."
+        ) from None
+    return lock
+
+
+def _shown(port: IListeningPort) -> str:
+    address = port.getHost()
+    return f"{getattr(address, 'host', address)}:{getattr(address, 'port', '')}"

@@ -1,0 +1,138 @@
+"""Builds the controller: the one place that makes its parts and hands them their neighbours."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from dpip import __version__
+from dpip.api.app import make_site
+from dpip.controller.accounts import Accounts
+from dpip.controller.admission import AdmissionDesk
+from dpip.controller.core import Controller
+from dpip.controller.disk import DiskWatch
+from dpip.controller.housekeeping import Housekeeping
+from dpip.controller.options import ControllerOptions
+from dpip.controller.passwords import Passwords
+from dpip.controller.service import ControllerService, Parts
+from dpip.controller.workers import Terms, Workers
+from dpip.datastore.datastore import Datastore
+from dpip.datastore.telemetry import Telemetry
+from dpip.filters import registry
+from dpip.ids import IdSource
+from dpip.imagestore import ImageStore, directory_for
+from dpip.model import Step
+from dpip.scheduler.service import Scheduler
+
+Options = ControllerOptions
+
+_HASHING_THREADS = 2
+_STRAY_SECONDS = 2 * 3600.0  # well behind the slowest upload
+_UPLOADS_AT_ONCE = 4  # of the largest size; small ones by the thousand
+
+
+def makeService(options: ControllerOptions) -> Service:
+    """For twistd: a service that ends the process when it cannot start."""
+    from twisted.internet import reactor
+
+    service = ControllerService(options, reactor, build)
+    service.ready.addErrback(end_process, reactor)
+    return service
+
+
+def end_process(failure: Failure, reactor: Any) -> None:
+    """The reason goes to the log, and the exit status says that something is wrong."""
+    ControllerService.log.critical("Cannot start: {reason}", reason=failure.getErrorMessage())
+    if not isinstance(failure.value, SystemExit):
+        ControllerService.log.failure("The details", failure)
+    reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+    reactor.stop()
+
+
+def build(service: ControllerService) -> Parts:
+    """All parts of a controller, none of them started."""
+    options, reactor, state = service.options, service.reactor, service.state
+    ids = IdSource()
+    datastore = Datastore(state / "dpip.sqlite", reactor)
+    telemetry = Telemetry(state / "telemetry.sqlite", reactor)
+    image_store = ImageStore(state / "images", reactor, floor=options["disk-floor"])
+    hashing = ThreadPool(0, _HASHING_THREADS, "passwords")
+    accounts = Accounts(
+        datastore=datastore,
+        passwords=Passwords(reactor, hashing),
+        clock=time.time,
+        monotonic=time.monotonic,
+        entropy=os.urandom,
+    )
+    scheduler = Scheduler(clock=reactor, datastore=datastore, new_nonce=ids, need=_need)
+    workers = Workers(
+        admits=service.authority.admits,
+        scheduler=scheduler,
+        datastore=datastore,
+        telemetry=telemetry,
+        clock=reactor,
+        new_id=ids,
+        new_token=lambda: secrets.token_urlsafe(32),
+        terms=_terms(service),
+    )
+    disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
+    controller = Controller(
+        datastore=datastore,
+        image_store=image_store,
+        scheduler=scheduler,
+        telemetry=telemetry,
+        accounts=accounts,
+        admission=AdmissionDesk(image_store, options["max-upload"], _UPLOADS_AT_ONCE * options["max-upload"]),
+        authenticate_worker=workers.authenticate_worker,
+        operator_warnings=disk.warnings,
+        directory_for=directory_for,
+        new_id=ids,
+        clock=time.time,
+        max_pixels=options["max-megapixels"],
+        default_quota=options["quota"],
+    )
+    housekeeping = Housekeeping(
+        reactor=reactor,
+        wall_clock=time.time,
+        datastore=datastore,
+        retire=controller.retire_workload,
+        sweep=lambda: image_store.sweep(datastore.directories, datastore.paths, time.time() - _STRAY_SECONDS),
+        look_at_disk=disk.look,
+        keep_days=options["keep-days"],
+    )
+    site = make_site(controller, image_store, registry, ids, reactor, behind_proxy=options["behind-proxy"])
+    return Parts(
+        datastore=datastore,
+        telemetry=telemetry,
+        image_store=image_store,
+        hashing=hashing,
+        accounts=accounts,
+        scheduler=scheduler,
+        workers=workers,
+        site=site,
+        housekeeping=housekeeping,
+    )
+
+
+def _need(steps: Sequence[Step], decoded_bytes: int) -> int:
+    """Bytes of memory that a job needs at its widest step."""
+    return int(decoded_bytes * max(registry.find(name).memory_factor for name, _ in steps))
+
+
+def _terms(service: ControllerService) -> Terms:
+    options = service.options
+    return Terms(
+        version=__version__,
+        filters={name: registry.find(name).version for name in registry.names()},
+        max_pixels=options["max-megapixels"],
+        api_url=service.url_for,
+        api_authority=service.authority.pem if options["http-tls"] else None,
+        job_seconds=options["job-seconds"],
+    )
