@@ -9,13 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
-from twisted.internet.ssl import CertificateOptions
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
@@ -204,37 +201,6 @@ class Workers:
             self.log.failure("That worker {name} is gone could not be stored", failure, name=name)
 
         self._datastore.worker_left(name, self._clock.seconds()).addErrback(not_remembered)
-
-
-class WorkersPort(Service):
-    """Listens for workers with TLS, and lets no link outlive it.
-
-    ``listening`` fires with the port once it listens, and fails when it cannot.
-    """
-
-    def __init__(
-        self,
-        workers: Workers,
-        endpoint: IStreamServerEndpoint,
-        options: CertificateOptions,
-        clock: IReactorTime,
-    ) -> None:
-        self._workers = workers
-        self._endpoint = endpoint
-        self._factory = TLSMemoryBIOFactory(options, False, workers.door, clock)
-        self.listening: Deferred[IListeningPort] = Deferred()
-
-    def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
-        self._workers.start()
-        self._endpoint.listen(self._factory).chainDeferred(self.listening)
-
-    @deferred
-    async def stopService(self) -> None:
-        await maybeDeferred(super().stopService)
-        self._workers.stop()
-        port = await self.listening
-        await maybeDeferred(port.stopListening)
 
 
 def _digest(token: str) -> bytes:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,23 +103,15 @@ class Gpus:
 class Sampler:
     """Takes a :class:`Load`, in a few milliseconds; percentages are since the sample before."""
 
-    def __init__(
-        self,
-        gpus: Gpus,
-        children: Callable[[], Iterable[int]],
-        running: Callable[[], Sequence[int]],
-        disk_free: Callable[[], int],
-    ) -> None:
+    def __init__(self, gpus: Gpus, disk_free: Callable[[], int]) -> None:
         self._gpus = gpus
-        self._children = children
-        self._running = running
         self._disk_free = disk_free
         self._processes: dict[int, psutil.Process] = {}
-        self.sample()
 
-    def sample(self) -> Load:
+    def sample(self, children: Sequence[int], running: Sequence[int]) -> Load:
+        """``children`` are process ids, ``running`` jobs. May be called in a thread, one call at a time."""
         total, available = memory()
-        own = [self._usage(process) for process in self._own_processes()]
+        own = [self._usage(process) for process in self._own_processes(children)]
         return Load(
             cpu_percent=float(psutil.cpu_percent(None)),
             memory_total=total,
@@ -127,14 +119,14 @@ class Sampler:
             own_cpu_percent=sum(percent for percent, _ in own),
             own_memory=sum(resident for _, resident in own),
             gpus=self._gpus.loads(),
-            running=tuple(self._running()),
+            running=tuple(running),
             disk_free=self._disk_free(),
         )
 
-    def _own_processes(self) -> list[psutil.Process]:
+    def _own_processes(self, children: Sequence[int]) -> list[psutil.Process]:
         """This process and the children; kept, since a process's percentage is since its last asking."""
         kept = {}
-        for pid in (os.getpid(), *self._children()):
+        for pid in (os.getpid(), *children):
             try:
                 kept[pid] = self._processes.get(pid) or psutil.Process(pid)
             except psutil.NoSuchProcess:

@@ -1,0 +1,241 @@
+"""Originals from the API to the spool, results from the spool to the API.
+
+What can be cured by trying again is tried again here. What cannot becomes :class:`NotTransferred`, with the
+outcome that the attempt has by that:
+
+=============================================== ===========================================================
+409                                             returned: the lease is void, nobody listens any more
+404 on an original                              crashed: void as well, or lost and then charged
+413, 415, 422 on a result                       failed: the API will not take this result, ever
+the original differs from what was promised     crashed: charged, or it would go round for ever
+anything else, tries used up                    returned: not the job's fault
+401                                             :class:`TokenRefused`: join again
+=============================================== ===========================================================
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.task import deferLater
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
+from twisted.web.http import (
+    CONFLICT,
+    CREATED,
+    NOT_FOUND,
+    OK,
+    REQUEST_ENTITY_TOO_LARGE,
+    UNAUTHORIZED,
+    UNSUPPORTED_MEDIA_TYPE,
+)
+from twisted.web.iweb import IResponse
+
+from dpip.asynchronous import deferred
+from dpip.model import LeasedJob, Outcome
+from dpip.worker.bodies import HashedFile, Multipart, TooMuch, receive
+from dpip.worker.store import Store, client_for
+
+TRIES: Final = 5
+_FIRST_PAUSE: Final = 0.25
+_MAX_PAUSE: Final = 15.0
+_LEAST_SECONDS: Final = 30.0
+_LEAST_RATE: Final = 64 * 1024
+"""An exchange may take 30 s, and 1 s more for each 64 KiB."""
+_MAX_ANSWER: Final = 64 * 1024
+_UNPROCESSABLE: Final = 422
+_TROUBLE: Final = (
+    ConnectError, ConnectionClosed, DNSLookupError, ResponseFailed, ResponseNeverReceived, TimeoutError,
+    CancelledError,
+)  # fmt: skip
+
+
+class NotTransferred(Exception):
+    """The attempt ends here. ``void`` when nobody waits for it any more."""
+
+    def __init__(self, outcome: Outcome, code: str, detail: str, void: bool = False) -> None:
+        super().__init__(detail)
+        self.outcome, self.code, self.detail, self.void = outcome, code, detail, void
+
+
+class TokenRefused(Exception):
+    """The API does not know our token (any more)."""
+
+
+class Closed(Exception):
+    """The joining is over, and this transfer with it."""
+
+
+class _Again(Exception):
+    """May work another time; ``outcome`` is the attempt's when it never does."""
+
+    def __init__(
+        self, code: str, detail: str, after: float = 0.0, outcome: Outcome = Outcome.RETURNED
+    ) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.after, self.outcome = code, detail, after, outcome
+
+
+class Transfer:
+    """``lanes`` downloads and as many uploads at once; ``jitter()`` is between 0 and 1."""
+
+    def __init__(self, store: Store, reactor: Any, lanes: int, jitter: Callable[[], float]) -> None:
+        self._client, self._pool = client_for(store, reactor, 2 * lanes)
+        self._images = f"{store.url.rstrip('/')}/images"
+        self._headers: dict[bytes | str, bytes | str] = {"Authorization": f"Bearer {store.token}"}
+        self._reactor = reactor
+        self._jitter = jitter
+        self._downloads, self._uploads = DeferredSemaphore(lanes), DeferredSemaphore(lanes)
+        self._in_flight: set[Deferred[Any]] = set()
+        self._closed = False
+
+    def close(self) -> Deferred[None]:
+        """End every transfer; those under way raise Closed. Fires when no connection is left."""
+        self._closed = True
+        for waiting in list(self._in_flight):
+            waiting.cancel()
+        closing: Deferred[None] = self._pool.closeCachedConnections()
+        return closing
+
+    async def download(self, job: LeasedJob, path: Path) -> None:
+        """The job's original, checked, at ``path``."""
+        await self._downloads.run(self._start, lambda: self._get(job, path))
+
+    async def upload(self, job: LeasedJob, path: Path, sha256: str, content_type: str) -> None:
+        """The job's result. When this returns it is durable, and the job is done."""
+        await self._uploads.run(self._start, lambda: self._post(job, path, sha256, content_type))
+
+    @deferred
+    async def _start(self, exchange: Callable[[], Awaitable[None]]) -> None:
+        """Try until it works, or has not for too often."""
+        for number in range(TRIES):
+            try:
+                self._check_open()
+                await exchange()
+                return
+            except _TROUBLE as error:
+                trouble = _Again("transfer-failed", _in_words(error))
+            except _Again as again:
+                trouble = again
+            if number < TRIES - 1:
+                pause = min(_MAX_PAUSE, _FIRST_PAUSE * 4**number) * (0.5 + self._jitter())
+                await self._waited(deferLater(self._reactor, max(trouble.after, pause)))
+        raise NotTransferred(trouble.outcome, trouble.code, trouble.detail)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed
+
+    async def _get(self, job: LeasedJob, path: Path) -> None:
+        original = job.original.file
+        response = await self._request("GET", f"{self._images}/{job.original.id}", original.size)
+        if response.code == NOT_FOUND:
+            detail = _detail(await self._text(response))
+            raise NotTransferred(
+                Outcome.CRASHED, "original-missing", detail or "The API does not find the original."
+            )
+        if response.code != OK:
+            raise await self._refusal(response)
+        try:
+            with HashedFile(path) as file:
+                await self._waited(receive(response, file.write, original.size), original.size)
+        except TooMuch:
+            raise _damaged("is larger than it was") from None
+        except OSError as error:
+            raise NotTransferred(
+                Outcome.RETURNED, "disk-full", f"No room for the original: {error}"
+            ) from None
+        if (file.size, file.sha256) != (original.size, original.sha256):
+            raise _damaged("is not what was uploaded")
+
+    async def _post(self, job: LeasedJob, path: Path, sha256: str, content_type: str) -> None:
+        fields = {
+            "workload_id": job.workload_id,
+            "type": "filtered",
+            "job": str(job.lease.job),
+            "attempt": str(job.lease.attempt),
+            "nonce": job.lease.nonce,
+            "sha256": sha256,
+        }
+        body = Multipart(fields, path, content_type, secrets.token_hex(16), self._reactor)
+        response = await self._request("POST", self._images, body.length, body)
+        if response.code not in (OK, CREATED):
+            raise await self._refusal(response)
+        await self._text(response)
+
+    async def _request(self, method: str, url: str, size: int, body: Multipart | None = None) -> IResponse:
+        headers = dict(self._headers)
+        if body is not None:
+            headers["Content-Type"] = body.content_type
+        sent = self._client.request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        )
+        response: IResponse = await self._waited(sent, size)
+        return response
+
+    async def _refusal(self, response: IResponse) -> Exception:
+        """What an answer that is not the wanted one means."""
+        detail = _detail(await self._text(response)) or f"The API answered with status {response.code}."
+        code = response.code
+        if code == UNAUTHORIZED:
+            return TokenRefused(detail)
+        if code == CONFLICT:
+            return NotTransferred(Outcome.RETURNED, "stale-lease", detail, void=True)
+        if code in (REQUEST_ENTITY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, _UNPROCESSABLE):
+            return NotTransferred(Outcome.FAILED, "result-refused", detail)
+        return _Again("transfer-refused", detail, _retry_after(response))
+
+    async def _text(self, response: IResponse) -> bytes:
+        """The answer's body; reading it to its end is what frees the connection for the next request."""
+        chunks: list[bytes] = []
+        with suppress(TooMuch):
+            await self._waited(receive(response, chunks.append, _MAX_ANSWER))
+        return b"".join(chunks)
+
+    async def _waited(self, waiting: Deferred[Any], size: int = 0) -> Any:
+        """With a deadline, and so that :meth:`close` ends it: whatever came of it is then of no interest."""
+        waiting.addTimeout(_LEAST_SECONDS + size / _LEAST_RATE, self._reactor)
+        self._in_flight.add(waiting)
+        try:
+            return await waiting
+        finally:
+            self._in_flight.discard(waiting)
+            self._check_open()
+
+
+def _damaged(how: str) -> _Again:
+    return _Again("original-damaged", f"The original as the API gives it {how}.", outcome=Outcome.CRASHED)
+
+
+def _detail(body: bytes) -> str:
+    """The sentence of a problem document."""
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _retry_after(response: IResponse) -> float:
+    values = response.headers.getRawHeaders("Retry-After") or ["0"]
+    return min(float(values[0]), 2 * _MAX_PAUSE) if values[0].isdecimal() else 0.0
+
+
+def _in_words(error: BaseException) -> str:
+    reasons = getattr(error, "reasons", None)
+    if reasons:
+        error = reasons[0].value
+    if isinstance(error, CancelledError | TimeoutError):
+        return "The API did not answer in time."
+    return f"{type(error).__name__}: {error}".rstrip(": ")[:500]
