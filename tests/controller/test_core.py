@@ -1,0 +1,347 @@
+"""Who may do what, in which order things become true, and that nothing surplus stays behind.
+
+The real datastore and image store, with their threads inline; a stand-in scheduler that writes down what it
+hears.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field
+from PIL import Image as Pillow
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from dpip.controller.accounts import Accounts
+from dpip.controller.admission import AdmissionDesk
+from dpip.controller.core import Controller
+from dpip.datastore.datastore import Datastore
+from dpip.datastore.telemetry import Telemetry
+from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease
+from dpip.ids import IdSource
+from dpip.imagestore import ImageStore, directory_for
+from dpip.model import (
+    IdempotencyKey,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Principal,
+    Role,
+    StoredFile,
+    Workload,
+    WorkloadSpec,
+)
+from dpip.threads import InlineThreads
+
+ANN, BOB = Principal("ann", Role.USER), Principal("bob", Role.USER)
+ADMIN = Principal("admin", Role.ADMIN)
+WORKER = Principal("w1", Role.WORKER, "session-1")
+SPEC = WorkloadSpec("film", (("grayscale", {}),))
+
+
+@define
+class HeardByScheduler:
+    """What the scheduler is told, in order; ``held`` are the leases it says exist."""
+
+    log: list[tuple[Any, ...]] = field(factory=list)
+    held: dict[tuple[str, Lease], LeasedJob] = field(factory=dict)
+
+    def workload_opened(self, workload: Workload) -> None:
+        self.log.append(("opened", workload.id))
+
+    def workload_deleted(self, workload_id: str) -> None:
+        self.log.append(("deleted", workload_id))
+
+    def jobs_waiting(self, workload_id: str, jobs: Any) -> None:
+        self.log.append(("waiting", workload_id, [job.job for job in jobs]))
+
+    def result_committed(self, lease: Lease) -> None:
+        self.log.append(("committed", lease))
+        self.held = {key: job for key, job in self.held.items() if key[1] != lease}
+
+    def leased(self, session: str, lease: Lease) -> LeasedJob | None:
+        return self.held.get((session, lease))
+
+    def holds(self, session: str, image_id: str) -> LeasedJob | None:
+        jobs = [job for (owner, _), job in self.held.items() if owner == session]
+        return next((job for job in jobs if job.original.id == image_id), None)
+
+    def running(self, workload_id: str) -> int:
+        return len(self.held)
+
+
+class PlainPasswords:
+    """No hashing: these tests are not about it."""
+
+    async def hash(self, password: str) -> str:
+        return password
+
+    async def verify(self, password: str, known: str | None) -> bool:
+        return password == known
+
+
+def png(level: int = 0) -> bytes:
+    file = BytesIO()
+    Pillow.new("L", (4, 3), level).save(file, "PNG")
+    return file.getvalue()
+
+
+class CoreTestCase(TestCase):
+    def setUp(self) -> None:
+        directory = Path(self.mktemp())
+        inline = InlineThreads()
+        self.clock = Clock()
+        self.clock.advance(1e9)
+        self.datastore = Datastore(directory / "db.sqlite", inline, InlineThreads)
+        self.images = ImageStore(directory / "images", inline, InlineThreads, floor=0)
+        self.scheduler = HeardByScheduler()
+        self.accounts = Accounts(
+            self.datastore, PlainPasswords(), self.clock.seconds, self.clock.seconds, bytes
+        )
+        self.controller = Controller(
+            datastore=self.datastore,
+            image_store=self.images,
+            scheduler=self.scheduler,
+            telemetry=Telemetry(directory / "telemetry.sqlite", self.clock, InlineThreads),
+            accounts=self.accounts,
+            admission=AdmissionDesk(self.images, 10**6, 10**7),
+            authenticate_worker={"worker-token": WORKER}.get,
+            operator_warnings=list,
+            directory_for=directory_for,
+            new_id=IdSource(clock=self.clock.seconds),
+            clock=self.clock.seconds,
+            max_pixels=10**6,
+        )
+        self.datastore.startService()
+        self.images.startService()
+        self.addCleanup(self.images.stopService)
+        self.addCleanup(self.datastore.stopService)
+        for principal in (ANN, BOB, ADMIN):
+            self.successResultOf(
+                Deferred.fromCoroutine(
+                    self.accounts.add(principal.name, "secret password", principal.role, None)
+                )
+            )
+
+    def ok(self, work: Deferred[Any]) -> Any:
+        return self.successResultOf(work)
+
+    def refused(self, work: Deferred[Any], kind: type[DpipError]) -> DpipError:
+        error = self.failureResultOf(work, kind).value
+        assert isinstance(error, DpipError)
+        return error
+
+    def workload(self, by: Principal = ANN) -> Workload:
+        made: Workload = self.ok(self.controller.create_workload(by, SPEC, None))
+        return made
+
+    def stored(self, workload: Workload, data: bytes, type: ImageType = ImageType.ORIGINAL) -> StoredFile:
+        incoming = self.images.incoming()
+        incoming.write(data)
+        kept: StoredFile = self.ok(
+            self.images.keep(incoming, workload.directory, type, self.controller.new_id(), 10**6)
+        )
+        return kept
+
+    def upload(self, workload: Workload, data: bytes, key: IdempotencyKey | None = None) -> Image:
+        files = [(self.controller.new_id(), self.stored(workload, data))]
+        (image,) = self.ok(self.controller.commit_originals(ANN, workload.id, files, key))
+        return image
+
+    def leased_job(self, workload: Workload) -> LeasedJob:
+        """The workload's first job, leased to the worker in the datastore and in the scheduler's eyes."""
+        job = self.scheduler.log[-1][2][0]
+        (leased,) = self.ok(self.datastore.lease([(job, WORKER.name, "nonce")], self.clock.seconds()))
+        self.scheduler.held[WORKER.session, leased.lease] = leased
+        return leased
+
+    def files(self) -> list[Path]:
+        return [path for path in Path(self.images.absolute("incoming")).parent.rglob("*") if path.is_file()]
+
+
+class WorkloadTests(CoreTestCase):
+    def test_a_workload_is_durable_before_the_scheduler_hears_of_it(self) -> None:
+        made = self.workload()
+        self.assertEqual(self.scheduler.log, [("opened", made.id)])
+        self.assertEqual(self.ok(self.controller.workload(ANN, made.id)).spec, SPEC)
+
+    def test_the_same_key_gives_the_same_workload_and_another_request_with_it_is_refused(self) -> None:
+        key = IdempotencyKey("ann", "k1", "a")
+        first = self.ok(self.controller.create_workload(ANN, SPEC, key))
+        self.assertEqual(self.ok(self.controller.create_workload(ANN, SPEC, key)).id, first.id)
+        self.assertEqual(self.scheduler.log, [("opened", first.id)])
+        self.refused(self.controller.create_workload(ANN, SPEC, evolve(key, fingerprint="b")), KeyReused)
+
+    def test_another_users_workload_looks_like_none_and_an_admin_sees_all(self) -> None:
+        made = self.workload()
+        missing = self.refused(self.controller.workload(BOB, "nothing"), NotFound)
+        hidden = self.refused(self.controller.workload(BOB, made.id), NotFound)
+        self.assertEqual(
+            missing.detail.replace("nothing", ""),
+            hidden.detail.replace(made.id, ""),
+            "the two must look alike",
+        )
+        self.assertEqual(self.ok(self.controller.workload(ADMIN, made.id)).id, made.id)
+        self.assertEqual([w.id for w in self.ok(self.controller.workloads(ADMIN))], [made.id])
+        self.assertEqual(self.ok(self.controller.workloads(BOB)), [])
+
+    def test_a_worker_makes_and_sees_no_workload(self) -> None:
+        made = self.workload()
+        self.refused(self.controller.create_workload(WORKER, SPEC, None), Forbidden)
+        self.refused(self.controller.workload(WORKER, made.id), Forbidden)
+
+    def test_a_deleted_workload_is_gone_with_its_files_and_stays_gone(self) -> None:
+        made = self.workload()
+        self.upload(made, png())
+        self.refused(self.controller.delete_workload(BOB, made.id), NotFound)
+        self.ok(self.controller.delete_workload(ANN, made.id))
+        self.assertEqual(self.scheduler.log[-1], ("deleted", made.id))
+        self.assertEqual(self.files(), [])
+        self.refused(self.controller.workload(ANN, made.id), NotFound)
+        self.refused(self.controller.delete_workload(ANN, made.id), NotFound)
+        self.refused(self.controller.check_upload(ANN, made.id, [1]), NotFound)
+
+
+class UploadTests(CoreTestCase):
+    def test_an_original_is_a_waiting_job_once_it_is_committed(self) -> None:
+        made = self.workload()
+        first, second = self.upload(made, png(1)), self.upload(made, png(2))
+        self.assertEqual((first.seq, second.seq), (0, 1))
+        self.assertEqual([entry[0] for entry in self.scheduler.log].count("waiting"), 2)
+        self.assertEqual(self.ok(self.controller.workload(ANN, made.id)).accepted, 2)
+
+    def test_a_retry_under_its_key_answers_the_same_and_leaves_no_second_file_or_job(self) -> None:
+        made, key = self.workload(), IdempotencyKey("ann", "k1", "a")
+        first = self.upload(made, png(), key)
+        heard = list(self.scheduler.log)
+        self.assertEqual(self.upload(made, png(), key), first)
+        self.assertEqual(self.scheduler.log, heard)
+        self.assertEqual(len(self.files()), 1)
+
+    def test_an_upload_to_a_workload_deleted_meanwhile_leaves_no_file(self) -> None:
+        made = self.workload()
+        file = self.stored(made, png())
+        self.ok(self.datastore.delete_workload(made.id, self.clock.seconds()))
+        self.refused(self.controller.commit_originals(ANN, made.id, [("id", file)], None), NotFound)
+        self.assertEqual(self.files(), [])
+        self.assertNotIn("waiting", [entry[0] for entry in self.scheduler.log])
+
+
+class ResultTests(CoreTestCase):
+    def test_a_result_under_its_lease_completes_the_job(self) -> None:
+        made = self.workload()
+        original = self.upload(made, png(1))
+        leased = self.leased_job(made)
+        file = self.stored(made, png(2), ImageType.FILTERED)
+        image = self.ok(self.controller.commit_result(WORKER, leased.lease, file))
+        self.assertEqual((image.id, image.seq), (leased.result_id, original.seq))
+        self.assertEqual(self.scheduler.log[-1], ("committed", leased.lease))
+        found = self.ok(self.controller.image(ANN, "0", made.id, None))
+        self.assertEqual(found.file.sha256, file.sha256)
+
+    def test_the_same_result_again_answers_the_same_and_another_one_is_stale(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        leased = self.leased_job(made)
+        kept = self.stored(made, png(2), ImageType.FILTERED)
+        first = self.ok(self.controller.commit_result(WORKER, leased.lease, kept))
+        again = self.stored(made, png(2), ImageType.FILTERED)
+        self.assertEqual(self.ok(self.controller.commit_result(WORKER, leased.lease, again)), first)
+        other = self.stored(made, png(3), ImageType.FILTERED)
+        self.refused(self.controller.commit_result(WORKER, leased.lease, other), StaleLease)
+        self.assertEqual(len(self.files()), 2, "one original, one result")
+
+    def test_a_lease_of_another_session_or_none_is_stale(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        leased = self.leased_job(made)
+        self.refused(self.controller.check_lease(evolve(WORKER, session="other"), leased.lease), StaleLease)
+        self.refused(self.controller.check_lease(WORKER, evolve(leased.lease, attempt=9)), StaleLease)
+        self.refused(self.controller.check_lease(ANN, leased.lease), StaleLease)
+
+    def test_a_worker_reads_the_originals_it_holds_and_nothing_else(self) -> None:
+        made = self.workload()
+        first, second = self.upload(made, png(1)), self.upload(made, png(2))
+        self.leased_job(made)
+        self.assertEqual(self.ok(self.controller.image(WORKER, second.id, None, None)).id, second.id)
+        self.refused(self.controller.image(WORKER, first.id, None, None), NotFound)
+        self.refused(self.controller.image(WORKER, "0", made.id, ImageType.ORIGINAL), NotFound)
+
+
+class ImageTests(CoreTestCase):
+    def test_a_number_needs_its_workload(self) -> None:
+        made = self.workload()
+        image = self.upload(made, png())
+        self.refused(self.controller.image(ANN, "0", None, None), Malformed)
+        self.assertEqual(self.ok(self.controller.image(ANN, "0", made.id, ImageType.ORIGINAL)), image)
+        self.refused(self.controller.image(ANN, "0", made.id, None), NotFound)  # no result yet
+        self.refused(self.controller.image(BOB, "0", made.id, ImageType.ORIGINAL), NotFound)
+
+    def test_an_id_must_fit_what_is_sent_along(self) -> None:
+        made, other = self.workload(), self.workload()
+        image = self.upload(made, png())
+        self.assertEqual(self.ok(self.controller.image(ANN, image.id, made.id, None)), image)
+        self.refused(self.controller.image(ANN, image.id, other.id, None), NotFound)
+        self.refused(self.controller.image(ANN, image.id, None, ImageType.FILTERED), NotFound)
+        self.refused(self.controller.image(BOB, image.id, None, None), NotFound)
+
+
+class AccountTests(CoreTestCase):
+    def test_a_token_lives_until_logout_and_a_workers_is_known_too(self) -> None:
+        token = self.ok(self.controller.login("ann", "secret password", "127.0.0.1"))
+        self.assertEqual(self.ok(self.controller.authenticate(token.secret)), ANN)
+        self.ok(self.controller.logout(token.secret))
+        self.refused(self.controller.authenticate(token.secret), DpipError)
+        self.assertEqual(self.ok(self.controller.authenticate("worker-token")), WORKER)
+
+    def test_a_new_password_kills_the_tokens_and_only_an_admin_or_the_user_sets_it(self) -> None:
+        token = self.ok(self.controller.login("ann", "secret password", "127.0.0.1"))
+        self.refused(self.controller.set_password(BOB, "ann", "another password"), Forbidden)
+        self.ok(self.controller.authenticate(token.secret))
+        self.ok(self.controller.set_password(ANN, "ann", "another password"))
+        self.refused(self.controller.authenticate(token.secret), DpipError)
+        self.ok(self.controller.login("ann", "another password", "127.0.0.1"))
+
+    def test_a_password_changed_by_another_process_is_noticed_within_half_a_minute(self) -> None:
+        token = self.ok(self.controller.login("ann", "secret password", "127.0.0.1"))
+        self.ok(self.controller.authenticate(token.secret))
+        self.ok(self.datastore.set_password("ann", "changed elsewhere"))
+        self.clock.advance(31)
+        self.refused(self.controller.authenticate(token.secret), DpipError)
+
+    def test_guessing_is_slowed_down_and_an_unknown_user_looks_like_a_wrong_password(self) -> None:
+        wrong = self.refused(self.controller.login("ann", "wrong", "127.0.0.2"), DpipError)
+        unknown = self.refused(self.controller.login("nobody", "wrong", "127.0.0.2"), DpipError)
+        self.assertEqual((wrong.code, wrong.detail), (unknown.code, unknown.detail))
+        for _ in range(9):
+            self.refused(self.controller.login("ann", "wrong", "127.0.0.2"), DpipError)
+        slowed = self.refused(self.controller.login("ann", "secret password", "127.0.0.3"), DpipError)
+        self.assertEqual(slowed.code, "too-many-requests")
+        self.clock.advance(61)
+        self.ok(self.controller.login("ann", "secret password", "127.0.0.3"))
+
+    def test_removing_a_user_takes_its_workloads_and_tokens_along(self) -> None:
+        token = self.ok(self.controller.login("ann", "secret password", "127.0.0.1"))
+        made = self.workload()
+        self.upload(made, png())
+        self.refused(self.controller.remove_user(BOB, "ann"), Forbidden)
+        self.refused(self.controller.remove_user(ADMIN, "admin"), Conflict)
+        self.ok(self.controller.remove_user(ADMIN, "ann"))
+        self.refused(self.controller.authenticate(token.secret), DpipError)
+        self.refused(self.controller.workload(ADMIN, made.id), NotFound)
+        self.assertEqual(self.files(), [])
+
+    def test_what_was_done_is_in_the_activity_record_for_admins(self) -> None:
+        made = self.workload()
+        self.ok(self.controller.delete_workload(ANN, made.id))
+        newest = [entry for _, entry in self.ok(self.controller.activity(ADMIN, None, 2))]
+        self.assertEqual(
+            [(entry.actor, entry.action, entry.subject) for entry in newest],
+            [("ann", "delete-workload", made.id), ("ann", "create-workload", made.id)],
+        )
+        self.refused(self.controller.activity(ANN, None, 2), Forbidden)
