@@ -19,10 +19,11 @@ from dpip.controller.admission import AdmissionDesk
 from dpip.controller.core import Controller
 from dpip.controller.disk import DiskWatch
 from dpip.controller.housekeeping import Housekeeping
+from dpip.controller.joining import Terms
 from dpip.controller.options import ControllerOptions
 from dpip.controller.passwords import Passwords
 from dpip.controller.service import ControllerService, Parts
-from dpip.controller.workers import Terms, Workers
+from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.filters import registry
