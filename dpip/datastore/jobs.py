@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, literal, null, select, upd
 
 from dpip.datastore.bulk import as_json, execute, fetch, given
 from dpip.datastore.rows import FILE, IMAGE, image_of, micros, spec_of
-from dpip.datastore.schema import attempts, images, jobs, workers, workloads
+from dpip.datastore.schema import LEASED, WAITING, attempts, images, jobs, workers, workloads
 from dpip.datastore.writer import Kind
 from dpip.errors import DpipError
 from dpip.model import JobState, Lease, LeasedJob, Outcome, WaitingJob, WorkloadSpec
@@ -238,11 +238,11 @@ _RECOVER_ATTEMPTS = insert(attempts).from_select(
     select(jobs.c.id, jobs.c.attempt, jobs.c.nonce, jobs.c.worker, workers.c.fingerprint, jobs.c.leased)
     .add_columns(bindparam("now"), literal(Outcome.RETURNED.value))
     .join_from(jobs, workers, workers.c.name == jobs.c.worker, isouter=True)
-    .where(jobs.c.state == JobState.LEASED),
+    .where(LEASED),
 )
 _RECOVER_JOBS = (
     update(jobs)
-    .where(jobs.c.state == JobState.LEASED)
+    .where(LEASED)
     .values(state=JobState.WAITING, nonce=null(), worker=null(), leased=null())
 )
 
@@ -257,7 +257,7 @@ def recover(connection: Connection, now: float) -> None:
 _UNFINISHED = as_json(
     select(workloads.c.public, jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes, jobs.c.crashes, jobs.c.losses)
     .join_from(jobs, workloads, workloads.c.id == jobs.c.workload_id)
-    .where(jobs.c.state == JobState.WAITING, jobs.c.id > bindparam("after"), workloads.c.deleted.is_(None))
+    .where(WAITING, jobs.c.id > bindparam("after"), workloads.c.deleted.is_(None))
     .order_by(jobs.c.id)
     .limit(bindparam("limit"))
 )

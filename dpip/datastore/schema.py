@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 
 metadata = MetaData()
@@ -82,9 +83,13 @@ workloads = Table(
     _number("next_seq", 0),
     _number("version", 0),
     Column("finished", Number),
-    Column("deleted", Number, index=True),
+    Column("deleted", Number),
 )
+# Partial indexes serve the statements that name their condition in plain SQL, and leave all others alone: an
+# index on all of ``deleted`` or ``state`` makes SQLite begin with all that are present, or all that wait.
 _present = workloads.c.deleted.is_(None)
+_deleted = workloads.c.deleted.is_not(None)
+Index("workloads_deleted", workloads.c.deleted, sqlite_where=_deleted, postgresql_where=_deleted)
 _unfinished = _present & workloads.c.finished.is_(None)
 Index("workloads_unfinished", workloads.c.owner_id, sqlite_where=_unfinished, postgresql_where=_unfinished)
 Index("workloads_finished", workloads.c.finished, sqlite_where=_present, postgresql_where=_present)
@@ -135,7 +140,10 @@ jobs = Table(
     Column("detail", Text),
     sqlite_autoincrement=True,
 )
-Index("jobs_state", jobs.c.state, jobs.c.id)
+WAITING = jobs.c.state == literal_column("'waiting'")
+LEASED = jobs.c.state == literal_column("'leased'")
+Index("jobs_waiting", jobs.c.id, sqlite_where=WAITING, postgresql_where=WAITING)
+Index("jobs_leased", jobs.c.id, sqlite_where=LEASED, postgresql_where=LEASED)
 _with_code = jobs.c.code.is_not(None)
 Index("jobs_failed", jobs.c.workload_id, jobs.c.seq, sqlite_where=_with_code, postgresql_where=_with_code)
 

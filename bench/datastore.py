@@ -1,0 +1,99 @@
+"""How many jobs a second can the datastore take from upload to result, every commit with its fsync?
+
+Each job is three operations of its own (add_originals, lease, finish), ``LANES`` jobs under way, through the
+real writer thread beside a running reactor. Then: how long until all waiting jobs are read at a start?
+
+``python -m bench.datastore [jobs]``
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import task
+from twisted.internet.defer import Deferred, gatherResults
+
+from dpip.datastore.datastore import Datastore
+from dpip.model import Picture, Role, StoredFile, WaitingJob, Workload, WorkloadSpec
+
+LANES = 256
+PAGE = 10_000
+
+numbers = count()
+picture = Picture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3)
+
+
+def new_id() -> str:
+    """Cheap: an ``IdSource`` takes 30 µs for each, five times a job, and is not what is measured here."""
+    return f"{next(numbers):026d}"
+
+
+def file() -> StoredFile:
+    return StoredFile(f"bench/originals/{new_id()}.jpg", 100_000, "0" * 64, picture, "0001.jpg")
+
+
+async def upload(datastore: Datastore) -> WaitingJob:
+    [accepted], _ = await datastore.add_originals("bench", [(new_id(), new_id(), file())], None, time.time())
+    return accepted.job
+
+
+async def work(datastore: Datastore, job: WaitingJob) -> None:
+    [leased] = await datastore.lease([(job.job, "worker", new_id())], time.time())
+    assert leased is not None
+    await datastore.finish(leased.lease, "worker", file(), time.time())
+
+
+async def in_lanes(count: int, one: Any) -> float:
+    """Seconds for ``count`` calls, ``LANES`` at a time."""
+    left = iter(range(count))
+
+    async def lane() -> None:
+        for _ in left:
+            await one()
+
+    start = time.perf_counter()
+    await gatherResults([Deferred.fromCoroutine(lane()) for _ in range(LANES)])
+    return time.perf_counter() - start
+
+
+async def measure(reactor: Any, path: Path, jobs: int) -> None:
+    datastore = Datastore(path, reactor)
+    datastore.startService()
+    await datastore.add_user("bench", "", Role.USER, None, time.time())
+    spec = WorkloadSpec("bench", (("grayscale", {}),))
+    await datastore.add_workload(Workload("bench", "bench", spec, "bench", time.time()), None)
+
+    async def whole() -> None:
+        await work(datastore, await upload(datastore))
+
+    taken = await in_lanes(jobs, whole)
+    print(f"upload, lease, finish   {jobs / taken:8,.0f} jobs/s   {3 * jobs / taken:8,.0f} operations/s")
+    taken = await in_lanes(jobs, lambda: upload(datastore))
+    print(f"uploads alone           {jobs / taken:8,.0f} jobs/s")
+    await datastore.stopService()
+
+    start = time.perf_counter()
+    datastore.startService()
+    await datastore.recover(time.time())
+    ready = time.perf_counter() - start
+    found, after = 0, 0
+    while page := await datastore.unfinished(after, PAGE):
+        found, after = found + len(page), page[-1][1].job
+    taken = time.perf_counter() - start
+    print(f"start                   {ready:8.2f} s, then {taken:.2f} s for {found:,} waiting jobs")
+    await datastore.stopService()
+
+
+def main(reactor: Any, jobs: str = "20000") -> Deferred[None]:
+    folder = tempfile.TemporaryDirectory(dir=Path.cwd())  # /tmp may be memory, where fsync costs nothing
+    done = Deferred.fromCoroutine(measure(reactor, Path(folder.name) / "bench.sqlite", int(jobs)))
+    return done.addBoth(lambda result: (folder.cleanup(), result)[1])
+
+
+if __name__ == "__main__":
+    task.react(main, sys.argv[1:])
