@@ -327,7 +327,7 @@ class IScheduler(Interface):
     def holds(session: str, image_id: str) -> LeasedJob | None:
         """The job held by this session whose original is this image: workers read nothing else."""
 
-    def running(workload_id: str) -> int:
+    def running_jobs(workload_id: str) -> int:
         """Jobs of the workload that workers hold."""
 
 
