@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from attrs import field, frozen
@@ -37,7 +38,7 @@ def to_json(value: Any) -> bytes:
 
 def write_head(request: Request, status: int, headers: Mapping[str, str], request_id: str) -> None:
     """Set, not yet send: the first byte written to the request sends it."""
-    request.setResponseCode(status)
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode())  # Twisted does not know 422
     for name, value in {**_ALWAYS, **headers, "X-Request-ID": request_id}.items():
         request.setHeader(name, value)
 

@@ -60,7 +60,21 @@ def make_site(
     :param behind_proxy: a client's address is the last one in X-Forwarded-For, which our own proxy has added.
     """
     limits = limits or Limits()
-    routes = [
+    routes = all_routes(controller, image_store, registry, ids, clock, now)
+    app = klein_app(Server(controller, clock, limits, behind_proxy), routes)
+    return Site(app.resource(), Gate(controller, image_store, limits), ids, clock, limits)
+
+
+def all_routes(
+    controller: IController,
+    image_store: IImageStore,
+    registry: Registry,
+    ids: Callable[[], str],
+    clock: IReactorTime,
+    now: Callable[[], float],
+) -> list[Route]:
+    """Every row of the API."""
+    return [
         *Sessions(controller).routes(),
         *Workloads(controller, registry, now).routes(),
         *Images(controller, image_store).routes(),
@@ -68,10 +82,6 @@ def make_site(
         *Users(controller).routes(),
         *System(controller, registry, clock, now).routes(),
     ]
-    server = Server(controller, clock, limits, behind_proxy)
-    return Site(
-        klein_app(server, routes).resource(), Gate(controller, image_store, limits), ids, clock, limits
-    )
 
 
 @define
@@ -108,19 +118,19 @@ class Server:
         if access is Access.PUBLIC:
             return
         if request.principal is None:
-            request.principal = await self.controller.authenticate(bearer(request.getHeader("Authorization")))
+            request.principal = await self.controller.authenticate(bearer(request.header("Authorization")))
         check_access(access, request.principal)
 
     def _call(self, request: Request, body: Body | None) -> Call:
         data = bytes(body.data) if isinstance(body, SmallBody) else b""
-        fields = read_fields(request.query, data, request.getHeader("Content-Type"), self.limits)
+        fields = read_fields(request.query, data, request.header("Content-Type"), self.limits)
         upload = body if isinstance(body, Upload) else None
         if upload is not None:
             fields = Fields({**fields.values, **upload.fields()})
-        return Call(request.id, request.principal, self._address(request), request.getHeader, fields, upload)
+        return Call(request.id, request.principal, self._address(request), request.header, fields, upload)
 
     def _address(self, request: Request) -> str:
-        forwarded = request.getHeader("X-Forwarded-For") if self.behind_proxy else None
+        forwarded = request.header("X-Forwarded-For") if self.behind_proxy else None
         if forwarded:
             return forwarded.rpartition(",")[2].strip()[:64]
         return str(getattr(request.getClientAddress(), "host", "-"))

@@ -6,6 +6,7 @@ import binascii
 from base64 import b64decode
 from enum import Enum
 
+from dpip.api.text import lenient
 from dpip.errors import BadCredentials, Forbidden, Unauthenticated
 from dpip.model import Principal, Role
 
@@ -40,7 +41,7 @@ def basic(authorization: str | None) -> tuple[str, str]:
     try:
         if scheme.lower() != "basic":
             raise ValueError
-        name, colon, password = _text(b64decode(encoded.strip(), validate=True)).partition(":")
+        name, colon, password = lenient(b64decode(encoded.strip(), validate=True)).partition(":")
         if not colon:
             raise ValueError
     except (ValueError, binascii.Error):
@@ -48,10 +49,3 @@ def basic(authorization: str | None) -> tuple[str, str]:
             "Send user name and password by HTTP Basic, for example: curl -u user:password -X POST …/login"
         ) from None
     return name, password
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

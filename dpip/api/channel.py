@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ISSLTransport
@@ -108,7 +109,7 @@ class Channel(HTTPChannel):
         self.site.logger.info("{id} {error} {peer}", id=request_id, error=error.title, peer=self.getPeer())
         answer = problem(error, request_id)
         head = [
-            f"HTTP/1.1 {answer.status} {error.title}",
+            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
             "Connection: close",
             f"Content-Length: {len(answer.body)}",
         ]

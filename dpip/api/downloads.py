@@ -1,5 +1,8 @@
 """Images out of their files: with an ETag, in ranges, in constant memory, at the pace the client reads."""
 
+# mypy: disallow-untyped-calls=False
+# twisted.web is not annotated.
+
 from __future__ import annotations
 
 import os
@@ -10,12 +13,13 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
-from twisted.web.http import Request
 from zope.interface import implementer
 
 from dpip.api.answers import cut_short, write_head
 from dpip.api.filenames import content_disposition, safe_name
 from dpip.api.problems import RangeNotSatisfiable
+from dpip.api.request import Request
+from dpip.errors import NotFound
 from dpip.model import Image
 
 _CHUNK = 64 * 1024
@@ -71,18 +75,18 @@ async def send(
 ) -> None:
     """Write head and bytes. Never ends when the client goes away: who waits gives up by itself."""
     headers = _headers(download)
-    if not_modified(request.getHeader("If-None-Match"), download.etag):
+    if not_modified(request.header("If-None-Match"), download.etag):
         write_head(request, 304, headers, request_id)
         request.write(b"")
         return
     size = download.image.file.size
-    part = byte_range(request.getHeader("Range"), size) if _range_applies(request, download) else None
+    part = byte_range(request.header("Range"), size) if _range_applies(request, download) else None
     start, length = part or (0, size)
     headers |= {"Content-Type": download.image.file.picture.content_type, "Content-Length": str(length)}
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
     # Opening and reading here costs some ten microseconds: the file was written or announced a moment ago.
-    file = FileIO(download.path)
+    file = _open(download.path)
     write_head(request, 200 if part is None else 206, headers, request_id)
     if request.method == b"HEAD":
         file.close()
@@ -93,7 +97,18 @@ async def send(
         with file:
             request.write(_exactly(file, length))
         return
-    await FileProducer(request, file, length, clock, stall).start()
+    producer = FileProducer(request, file, length, clock, stall)
+    try:
+        await producer.start()
+    finally:
+        producer.close()
+
+
+def _open(path: str) -> FileIO:
+    try:
+        return FileIO(path)
+    except FileNotFoundError:  # deleted since its record was read
+        raise NotFound("The image is gone.") from None
 
 
 def _headers(download: Download) -> dict[str, str]:
@@ -110,7 +125,7 @@ def _headers(download: Download) -> dict[str, str]:
 
 def _range_applies(request: Request, download: Download) -> bool:
     """If-Range: the range is meant for that very content, else the whole is wanted."""
-    condition = request.getHeader("If-Range")
+    condition = request.header("If-Range")
     return condition is None or condition.strip() == download.etag
 
 
@@ -166,13 +181,13 @@ class FileProducer:
         finally:
             self._writing = False
         if not self.remaining and not self.file.closed:
-            self._end()
+            self.close()
             self._done.callback(None)
 
     def stopProducing(self) -> None:
         """The client is gone. ``_done`` stays silent: to fire it would finish a request that is dead."""
         self.remaining = 0
-        self._end()
+        self.close()
 
     def _write_chunk(self) -> None:
         data = self.file.read(min(_CHUNK, self.remaining))
@@ -184,10 +199,13 @@ class FileProducer:
         self.stopProducing()
         cut_short(self.request)
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Idempotent, and harmless when the connection is gone."""
         self._stop_watch()
-        self.file.close()
-        self.request.unregisterProducer()
+        if not self.file.closed:
+            self.file.close()
+            if self.request.channel is not None:
+                self.request.unregisterProducer()
 
     def _stop_watch(self) -> None:
         if self._watch is not None:

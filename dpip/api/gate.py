@@ -30,15 +30,17 @@ class Gate:
     @deferred
     async def admit(self, request: Request, length: int | None) -> Body:
         """Where the body may go; ``length`` is None for a chunked one. Raises what the client is told."""
+        if request.header("Content-Encoding") not in (None, "", "identity"):
+            raise UnsupportedBody("Send the body without a Content-Encoding.")
         if is_public(request):
             return _small(self.limits.anonymous_body, length)
-        request.principal = await self.controller.authenticate(bearer(request.getHeader("Authorization")))
+        request.principal = await self.controller.authenticate(bearer(request.header("Authorization")))
         if is_upload(request):
             return self._upload(request, request.principal, length)
         return _small(self.limits.small_body, length)
 
     def _upload(self, request: Request, by: Principal, length: int | None) -> Upload:
-        boundary = boundary_of(request.getHeader("Content-Type"))
+        boundary = boundary_of(request.header("Content-Type"))
         if boundary is None:
             raise not_multipart()
         return Upload(self.controller.admit_upload(by, length), self.image_store, boundary, self.limits)

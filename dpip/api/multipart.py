@@ -12,6 +12,7 @@ from python_multipart.multipart import MultipartParser
 from werkzeug.http import parse_options_header
 
 from dpip.api.limits import Limits
+from dpip.api.text import lenient
 from dpip.errors import Malformed, TooLarge
 
 #: RFC 2046 allows 70; some clients take more.
@@ -88,7 +89,7 @@ class MultipartReader:
 
     def _header_ends(self) -> None:
         name = self._header_name.decode("latin-1").strip().lower()
-        self._headers[name] = _text(bytes(self._header_value)).strip(" \t")
+        self._headers[name] = lenient(bytes(self._header_value)).strip(" \t")
         self._header_name = bytearray()
         self._header_value = bytearray()
 
@@ -149,11 +150,3 @@ def boundary_of(content_type: str | None) -> bytes | None:
     if not 0 < len(boundary) <= _MAX_BOUNDARY or not boundary.isascii():
         raise Malformed("The multipart Content-Type has no usable boundary.")
     return boundary.encode()
-
-
-def _text(value: bytes) -> str:
-    """A header of a part: UTF-8 as browsers send it, or else latin-1."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")

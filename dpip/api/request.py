@@ -18,7 +18,8 @@ from dpip.api.answers import write_answer
 from dpip.api.bodies import Body
 from dpip.api.pace import Pace
 from dpip.api.problems import InternalError, TooSlow, problem
-from dpip.errors import DpipError
+from dpip.api.text import lenient
+from dpip.errors import DpipError, Malformed
 from dpip.model import Principal
 
 if TYPE_CHECKING:
@@ -64,8 +65,15 @@ class Request(server.Request):
         self.path, _, self.query = self.uri.partition(b"?")
         self.segments = tuple(unquote_to_bytes(part) for part in self.path[1:].split(b"/"))
         self.content = BytesIO()  # stays empty, so that the stock code has nothing to parse
-        if length != 0:
+        if not _is_utf8(b"/".join(self.segments)):
+            self.refuse(Malformed("The path is not UTF-8."))  # Klein would answer it, but not as a problem
+        elif length != 0:
             self._ask_gate(length)
+
+    def header(self, name: str) -> str | None:
+        """As text, whatever bytes it has: the stock ``getHeader`` fails for what is not UTF-8."""
+        value = self.getHeader(name.encode("ascii"))
+        return None if value is None else lenient(value)
 
     def take_body(self) -> Body | None:
         """The complete body, once; who takes it closes it."""
@@ -202,6 +210,14 @@ class Request(server.Request):
             "path": ascii(self.path.decode("latin-1"))[1:-1],
             "user": self.principal.name if self.principal is not None else "-",
         }
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _origin_form(target: bytes) -> bytes:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from dpip import __version__
 from dpip.api.answers import Answer, json_answer
@@ -18,6 +19,8 @@ from dpip.api.views import activity_json, sample_json, summary, timestamp, worke
 from dpip.api.workloads import Registry
 from dpip.errors import BadParameter, RetryLater, Unauthenticated
 from dpip.interfaces import IController
+
+log = Logger()
 
 _MAX_NUMBER = 2**62
 _DEFAULT_HISTORY_SECONDS = 3600.0
@@ -93,8 +96,8 @@ class System:
             await self.controller.authenticate("readyz").addTimeout(_READY_SECONDS, self.clock)
         except Unauthenticated:
             return json_answer({"status": "ready"})
-        except TimeoutError:
-            pass
+        except Exception:  # noqa: BLE001 - whatever it is: not ready
+            log.failure("The controller does not answer")
         raise RetryLater("The controller does not answer at the moment.", retry_after=5)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from dpip.api.images import image_type
 from dpip.api.routes import Call, Route
 from dpip.api.views import image_json
 from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage, QuotaExceeded
+from dpip.imagestore import directory_of
 from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import IdempotencyKey, Image, ImageType, Lease, Principal, Role, StoredFile, Workload
 
@@ -96,7 +96,7 @@ class Uploads:
         lease = Lease(_number(fields, "job"), _number(fields, "attempt"), fields.required("nonce"))
         job = await self.controller.check_lease(by, lease)
         file.name = job.original.file.name
-        directory = posixpath.dirname(job.original.file.path)
+        directory = directory_of(job.original.file.path)
         stored = await self.image_store.keep(
             file, directory, ImageType.FILTERED, job.result_id, self.controller.max_pixels
         )

@@ -104,9 +104,7 @@ class Workloads:
     def _spec(self, fields: Fields) -> WorkloadSpec:
         """Raises BadParameter, UnknownFilter."""
         if not fields.given:
-            name = self._generated_name(DEFAULT_FILTER)
-            params = self.registry.validate(DEFAULT_FILTER, {})
-            return WorkloadSpec(name, ((DEFAULT_FILTER, params),), numbering=Numbering.FRAMES)
+            fields = Fields({"filter": DEFAULT_FILTER, "numbering": Numbering.FRAMES.value})
         fields.only(*_ASKED, *_ANSWERED)
         name, params = self._filter(fields)
         return WorkloadSpec(

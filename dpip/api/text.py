@@ -1,0 +1,11 @@
+"""Bytes of strangers as text."""
+
+from __future__ import annotations
+
+
+def lenient(data: bytes) -> str:
+    """UTF-8, as everybody sends it; or else latin-1, which takes any bytes."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

@@ -1,0 +1,208 @@
+"""The API on a loopback socket, with a controller behind it: the one place where tests choose which."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+from PIL import Image as Pillow
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from dpip.api.app import make_site
+from dpip.api.limits import Limits
+from dpip.filters import registry
+from dpip.ids import IdSource
+from dpip.model import Role
+from dpip.testing import MemoryController, PlainImageStore
+from tests.api.client import Connection, Form, Response, connect, request_bytes
+
+NOW = 1_800_000_000.0
+
+
+def picture(width: int = 4, height: int = 3, format: str = "PNG", shade: int = 0) -> bytes:
+    """A small picture; another ``shade`` gives other bytes."""
+    file = BytesIO()
+    Pillow.new("RGB", (width, height), (shade, 100, 200)).save(file, format)
+    return file.getvalue()
+
+
+class ApiTest(TestCase):
+    """``self.clock`` is the deadlines' clock and stands still; ``self.admin`` and ``self.user`` are tokens."""
+
+    limits = Limits()
+    behind_proxy = False
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.now = NOW
+        self.ids = IdSource(clock=lambda: self.now)
+        root = self.mktemp()
+        os.makedirs(root)
+        self.store = PlainImageStore(root)
+        self.controller = MemoryController(lambda: self.now, self.ids, self.store)
+        self.site = make_site(
+            self.controller,
+            self.store,
+            registry,
+            self.ids,
+            self.clock,
+            now=lambda: self.now,
+            limits=self.limits,
+            behind_proxy=self.behind_proxy,
+        )
+        self._serve()
+        self.admin = self.token_of("admin", "password")
+        self.new_user("ann")
+        self.user = self.token_of("ann", "password-of-ann")
+
+    # Users and workers, without going through the API
+
+    def token_of(self, name: str, password: str) -> str:
+        return self.successResultOf(self.controller.login(name, password, "-")).secret
+
+    def new_user(self, name: str, quota: int | None = None) -> None:
+        admin = self.successResultOf(self.controller.authenticate(self.admin))
+        self.successResultOf(self.controller.add_user(admin, name, f"password-of-{name}", Role.USER, quota))
+
+    # Requests
+
+    async def connect(self) -> Connection:
+        connection = await connect(self.port)
+        self.addCleanup(connection.transport.abortConnection)
+        return connection
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        token: str | None = None,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Response:
+        """One request on a connection of its own."""
+        named = {"Connection": "close", **(headers or {})}
+        if token is not None:
+            named["Authorization"] = f"Bearer {token}"
+        connection = await self.connect()
+        connection.send(request_bytes(method, path, named, body))
+        response = await connection.response(head_only=method == "HEAD")
+        connection.transport.loseConnection()
+        await connection.closed
+        return response
+
+    def get(self, path: str, token: str | None = None, **headers: str) -> Any:
+        return self.request("GET", path, token, headers=_dashed(headers))
+
+    def send_json(self, method: str, path: str, token: str, value: Any, **headers: str) -> Any:
+        named = {"Content-Type": "application/json", **_dashed(headers)}
+        return self.request(method, path, token, json.dumps(value).encode(), named)
+
+    def send_form(self, method: str, path: str, token: str, fields: Any, **headers: str) -> Any:
+        named = {"Content-Type": "application/x-www-form-urlencoded", **_dashed(headers)}
+        return self.request(method, path, token, urlencode(fields, doseq=True).encode(), named)
+
+    def send_multipart(self, method: str, path: str, token: str, form: Form, **headers: str) -> Any:
+        named = {"Content-Type": form.content_type, **_dashed(headers)}
+        return self.request(method, path, token, form.body, named)
+
+    async def new_workload(self, token: str | None = None, **fields: Any) -> str:
+        fields.setdefault("filter", "grayscale")
+        response = await self.send_json("POST", "/workloads", token or self.user, fields)
+        self.assertEqual(response.status, 201, response.body)
+        return str(response.json()["workload_id"])
+
+    async def upload(
+        self, workload_id: str, data: bytes | None = None, name: str = "0.png", token: str | None = None
+    ) -> Response:
+        form = (
+            Form().field("workload_id", workload_id).file("data", name, picture() if data is None else data)
+        )
+        return await self.send_multipart("POST", "/images", token or self.user, form)
+
+    async def finish_job(self, worker: str, data: bytes) -> str:
+        """The oldest waiting job is done by this worker, through the API; the result's id."""
+        token = self.controller.join_worker(worker)
+        job = self.controller.lease(worker)
+        assert job is not None
+        response = await self.send_multipart("POST", "/images", token, result_form(job.lease, data))
+        self.assertEqual(response.status, 201, response.body)
+        return str(response.json()["image_id"])
+
+    # What is asserted often
+
+    def assert_problem(self, response: Response, status: int, code: str) -> Any:
+        """A problem document of this kind, with every member it must have; returned for more."""
+        self.assertEqual(response.status, status, response.body)
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        document = response.json()
+        self.assertEqual(document["type"], f"urn:dpip:problem:{code}")
+        self.assertEqual(document["status"], status)
+        self.assertTrue(document["title"])
+        self.assertTrue(document["detail"])
+        self.assertEqual(document["request_id"], response.headers.get("x-request-id", document["request_id"]))
+        self.assertNotIn(b"Traceback", response.body)
+        return document
+
+    def assert_nothing_left(self) -> None:
+        """No temporary file, no admission that is still held."""
+        self.assertEqual([name for name in os.listdir(self.store.root) if name.startswith("incoming")], [])
+        self.assertEqual(self.controller.admitted, set())
+
+    # The server's side
+
+    def _serve(self) -> None:
+        """Listens, and at the end waits for every connection to be gone: sockets of one test harm no other."""
+        build = self.site.buildProtocol
+
+        def tracked(address: Any) -> Any:
+            channel = build(address)
+            gone: Deferred[None] = Deferred()
+            lost = channel.connectionLost
+
+            def connection_lost(reason: Any) -> None:
+                lost(reason)
+                gone.callback(None)
+
+            channel.connectionLost = connection_lost
+
+            def close() -> Deferred[None]:
+                if not gone.called:
+                    channel.transport.abortConnection()
+                return gone
+
+            self.addCleanup(close)
+            return channel
+
+        self.site.buildProtocol = tracked
+        listening = reactor.listenTCP(0, self.site, interface="127.0.0.1")
+        self.port = listening.getHost().port
+        self.addCleanup(listening.stopListening)
+
+
+def result_form(lease: Any, data: bytes, sha256: str | None = None) -> Form:
+    from hashlib import sha256 as digest
+
+    return (
+        Form()
+        .field("type", "filtered")
+        .field("job", str(lease.job))
+        .field("attempt", str(lease.attempt))
+        .field("nonce", lease.nonce)
+        .field("sha256", sha256 or digest(data).hexdigest())
+        .file("data", "result.png", data)
+    )
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def _dashed(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
