@@ -27,6 +27,7 @@ class Spool:
         self._floor = floor
         self._directory: Path | None = None
         self._lock: int | None = None
+        self._pairs = 0
 
     @property
     def directory(self) -> Path:
@@ -48,9 +49,10 @@ class Spool:
             os.close(self._lock)
             self._lock = None
 
-    def path(self, name: str) -> Path:
-        """Where the file of that name goes."""
-        return self.directory / name
+    def pair(self) -> tuple[Path, Path]:
+        """Where one job's original and its result go: names that were never used before."""
+        self._pairs += 1
+        return self.directory / f"{self._pairs}.in", self.directory / f"{self._pairs}.out"
 
     def free(self) -> int:
         """Bytes of the disk that nobody uses."""

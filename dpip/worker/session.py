@@ -1,0 +1,222 @@
+"""Joining the controller, staying joined, and joining again, for as long as the worker lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.application.internet import ClientService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.spread.pb import RemoteReference
+
+from dpip import __version__, wire
+from dpip.asynchronous import deferred
+from dpip.authority import JoinToken, WrongController
+from dpip.broker import JOIN_SECONDS, Broker, Caller, call
+from dpip.errors import DpipError, Malformed
+from dpip.model import Load
+from dpip.worker.attempt import Tools
+from dpip.worker.compute import Pool
+from dpip.worker.entrance import Entrance
+from dpip.worker.pulse import Pulse
+from dpip.worker.resources import Sampler
+from dpip.worker.shift import Shift
+from dpip.worker.spool import Spool
+from dpip.worker.store import Store
+from dpip.worker.transfer import Transfer
+
+_FIRST_DELAY: Final = 0.2
+_MAX_DELAY: Final = 5.0
+_HOPELESS_DELAY: Final = 30.0
+"""Seconds between attempts, each ± half: growing to 5 s; 30 s where only somebody's help changes the answer."""
+_SETTLED_SECONDS: Final = 10.0
+"""A link that lasted less counts as a failed attempt: the next one waits longer."""
+_CLOSING_SECONDS: Final = 5.0
+
+
+@frozen
+class Worker:
+    """What a worker is and what it works with. ``in_thread`` runs a function off the reactor's thread."""
+
+    name: str
+    machine: str
+    tags: tuple[str, ...]
+    cores: int
+    has_gpu: bool
+    pool: Pool
+    spool: Spool
+    sampler: Sampler
+    reactor: Any
+    in_thread: Callable[..., Deferred[Any]]
+    jitter: Callable[[], float]
+
+    def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
+        """``ready`` is what the first compute child said it can do."""
+        return wire.Hello(
+            name=self.name,
+            version=__version__,
+            machine=self.machine,
+            slots=self.pool.slots,
+            capacity=2 * self.pool.slots + 4,  # one waiting for each that computes, and a few on their way
+            tags=self.tags,
+            filters=dict(ready["filters"]),
+            has_gpu=self.has_gpu,
+            fingerprint=ready["fingerprint"],
+        )
+
+
+class _Link:
+    """One connection, and what belongs to it."""
+
+    def __init__(self, broker: Broker, shift: Shift) -> None:
+        self.broker = broker
+        self.shift = shift
+        self.pulse: Pulse | None = None  # once joined
+        self.joined_at = 0.0
+
+
+class Session(Service):
+    """The worker's life. It joins once the filters are warm, and whenever it is not joined."""
+
+    log = Logger()
+
+    def __init__(
+        self, worker: Worker, controller: IStreamClientEndpoint, read_token: Callable[[], JoinToken]
+    ) -> None:
+        self._worker = worker
+        self._clock: IReactorTime = worker.reactor
+        self._entrance = Entrance(controller, read_token, self._say)
+        caller = Caller(self._clock, self._join, self._lost)
+        self._client = ClientService(self._entrance, caller, retryPolicy=self._delay, clock=self._clock)
+        self._hello = b""
+        self._link: _Link | None = None
+        self._failures = 0  # in a row
+        self._hopeless = False  # the last attempt was refused, and another one alone will not help
+        self._said = ""
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._worker.spool.open()
+        self._worker.pool.start().addCallback(self._warm).addErrback(self._cannot_work)
+
+    @deferred
+    async def stopService(self) -> None:
+        """Hand back or finish what is in hand, then go."""
+        await maybeDeferred(super().stopService)
+        if self._link is not None:
+            await self._link.shift.drain()
+        await self._disconnect()
+        await self._worker.pool.stop()
+        self._worker.spool.close()
+
+    def _warm(self, ready: Mapping[str, Any]) -> None:
+        self._hello = wire.encode(self._worker.hello(ready))
+        if self.running:
+            self.log.info("The filters are ready: {filters}", filters=", ".join(ready["filters"]))
+            self._client.startService()
+
+    def _cannot_work(self, failure: Failure) -> None:
+        self.log.failure("This worker cannot work", failure)
+
+    async def _disconnect(self) -> None:
+        """What has been written is sent; a controller that does not close its side is not waited for."""
+        broker = self._link.broker if self._link is not None else None
+        closing = maybeDeferred(self._client.stopService)
+        if broker is not None:
+            late = self._clock.callLater(_CLOSING_SECONDS, broker.drop, "the controller does not close it")
+            closing.addBoth(lambda _: late.active() and late.cancel())
+        await closing
+
+    # Joining
+
+    @deferred
+    async def _join(self, broker: Broker) -> None:
+        shift = Shift(
+            cores=self._worker.cores,
+            clock=self._clock,
+            jitter=self._worker.jitter,
+            token_refused=lambda: broker.drop("the API does not know the token any more that we were given"),
+        )
+        self._hopeless = False
+        self._link = link = _Link(broker, shift)
+        root = broker.remoteForName("root")
+        arguments = (self._entrance.secret, self._hello, shift)
+        try:
+            answer = await call(root, "join", *arguments, clock=self._clock, timeout=JOIN_SECONDS)
+            self._begin(link, *_welcome(answer))
+        except _NotWelcome as refusal:
+            self._hopeless = not refusal.retry
+            self._say(f"The controller does not take this worker: {refusal}")
+            broker.transport.loseConnection()
+        except (DpipError, TimeoutError) as error:
+            broker.drop(f"joining failed: {error}")
+
+    def _begin(self, link: _Link, welcome: wire.Welcome, controller: RemoteReference) -> None:
+        worker = self._worker
+        store = Store(welcome.image_store_endpoint, welcome.image_store_token, welcome.image_store_authority)
+        transfer = Transfer(store, worker.reactor, worker.pool.slots + 2, worker.jitter)
+        link.broker.trust()
+        link.joined_at = self._clock.seconds()
+        link.shift.begin(controller, Tools(worker.pool, worker.spool, transfer, welcome))
+        link.pulse = Pulse(controller, lambda: self._sample(link.shift), link.broker.drop, self._clock)
+        link.pulse.start(welcome.report_seconds)
+        self._said = ""
+        self.log.info("Joined as {name}; images are at {url}", name=worker.name, url=store.url)
+
+    def _sample(self, shift: Shift) -> Deferred[Load]:
+        worker = self._worker
+        return worker.in_thread(worker.sampler.sample, worker.pool.pids(), shift.running())
+
+    # Losing the link, and trying again
+
+    def _lost(self, broker: Broker, reason: Failure) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.shift.abandon()
+        if link is not None and link.pulse is not None:
+            link.pulse.stop()
+            lasted = self._clock.seconds() - link.joined_at >= _SETTLED_SECONDS
+            self._failures = 0 if lasted else self._failures + 1
+            self.log.info("The link to the controller has ended")
+            return
+        self._failures += 1
+        if reason.check(WrongController):
+            self._say(str(reason.value))
+        elif not self._hopeless:
+            self._say(
+                f"The controller closed the connection before we had joined: {reason.getErrorMessage()}"
+            )
+
+    def _delay(self, attempt: int) -> float:
+        doubled = _FIRST_DELAY * 2 ** min(10, max(attempt, self._failures))
+        seconds = _HOPELESS_DELAY if self._hopeless else min(_MAX_DELAY, doubled)
+        return seconds * (0.5 + self._worker.jitter())
+
+    def _say(self, words: str) -> None:
+        """Once: a worker that waits for hours must not fill the log."""
+        if words != self._said and self.running:
+            self._said = words
+            self.log.info("{words}", words=words)
+
+
+class _NotWelcome(Exception):
+    """The controller refuses; ``retry`` says whether trying again can help by itself."""
+
+    def __init__(self, refusal: wire.Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.retry = refusal.retry
+
+
+def _welcome(answer: object) -> tuple[wire.Welcome, RemoteReference]:
+    """Raises _NotWelcome, Malformed."""
+    match answer:
+        case (bytes() as data, RemoteReference() as controller):
+            return wire.decode(data, wire.Welcome), controller
+        case (bytes() as data, None):
+            raise _NotWelcome(wire.decode(data, wire.Refusal))
+    raise Malformed("The controller's answer makes no sense: it may be of another version.")

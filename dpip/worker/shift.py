@@ -1,0 +1,191 @@
+"""A shift: everything that belongs to one joining, and the agent that the controller calls.
+
+When the link is lost the shift is over, with all it had in hand: the controller gives those jobs to others,
+and the next shift begins with empty hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.spread.pb import RemoteReference
+
+from dpip import wire
+from dpip.asynchronous import deferred
+from dpip.broker import Target, tell
+from dpip.errors import RetryLater
+from dpip.model import Lease, LeasedJob, Outcome
+from dpip.worker.attempt import Attempt, Tools
+from dpip.worker.transfer import Closed, TokenRefused
+
+DRAIN_SECONDS: Final = 25.0
+"""For what is being computed when the worker is told to end; service managers kill after 30 s or more."""
+_FLUSH_SECONDS: Final = 0.02
+"""Endings are collected for so long: one message for many, and nobody waits for it."""
+_ENDINGS_PER_MESSAGE: Final = 100
+_FIRST_PAUSE: Final = 0.5
+_MAX_PAUSE: Final = 30.0
+"""Before a job is handed back because of trouble here: it would come straight back, to the same trouble."""
+_NO_TROUBLE: Final = frozenset({"stale-lease", "cancelled"})
+
+
+class Shift(Target):
+    """``token_refused`` is called when the API does not know this joining's token."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        cores: int,
+        clock: IReactorTime,
+        jitter: Callable[[], float],
+        token_refused: Callable[[], object],
+    ) -> None:
+        self._cores = cores
+        self._clock = clock
+        self._jitter = jitter
+        self._token_refused = token_refused
+        self._tools: Tools | None = None
+        self._controller: RemoteReference | None = None
+        self._in_hand: dict[Lease, Attempt] = {}
+        self._endings: list[wire.Ending] = []
+        self._flushing: IDelayedCall | None = None
+        self._troubles = 0  # in a row
+        self._leaving = False
+        self._empty: Deferred[None] | None = None
+
+    def begin(self, controller: RemoteReference, tools: Tools) -> None:
+        """The worker has joined."""
+        self._controller = controller
+        self._tools = tools
+
+    def running(self) -> list[int]:
+        """Jobs that are being computed now."""
+        return [attempt.job.lease.job for attempt in self._in_hand.values() if attempt.computing]
+
+    # What the controller says
+
+    def remote_run(self, data: object) -> None:
+        jobs = wire.decode(data, wire.Jobs).jobs
+        if self._tools is None or self._leaving:
+            raise RetryLater("This worker takes no jobs now.")
+        for job in jobs:
+            if job.lease not in self._in_hand:
+                self._take(job, self._tools)
+
+    def remote_cancel(self, data: object) -> None:
+        leases = wire.decode(data, wire.Leases).leases
+        self._drop([self._in_hand[lease] for lease in leases if lease in self._in_hand])
+
+    def remote_ping(self) -> None:
+        """To answer is all that is asked."""
+
+    # The end
+
+    def abandon(self) -> Deferred[None]:
+        """The link is lost. Fires when no connection to the API is left."""
+        self._leaving = True
+        self._drop(self._in_hand.values())
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        return self._tools.transfer.close() if self._tools is not None else succeed(None)
+
+    @deferred
+    async def drain(self) -> None:
+        """Leave in good order: finish what is being computed, hand back the rest."""
+        if self._controller is None or self._leaving:
+            return
+        self._leaving = True
+        tell(self._controller, "leaving")
+        self._hand_back(attempt for attempt in self._in_hand.values() if not attempt.begun)
+        self._empty = Deferred()
+        self._check_empty()
+        try:
+            await self._empty.addTimeout(DRAIN_SECONDS, self._clock)
+        except TimeoutError:
+            self._hand_back(self._in_hand.values())
+        self._flush()
+
+    def _hand_back(self, attempts: Iterable[Attempt]) -> None:
+        back = [attempt for attempt in attempts if not attempt.dropped]
+        for attempt in back:
+            self._tell(
+                wire.Ending(attempt.job.lease, Outcome.RETURNED, 0.0, "leaving", "The worker is leaving.")
+            )
+        self._drop(back)
+
+    def _drop(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in list(attempts):
+            attempt.drop()
+
+    def _check_empty(self) -> None:
+        """Has a shift that is leaving done all that somebody waits for?"""
+        busy = any(not attempt.dropped for attempt in self._in_hand.values())
+        if self._empty is not None and not busy and not self._empty.called:
+            self._empty.callback(None)
+
+    # Jobs
+
+    def _take(self, job: LeasedJob, tools: Tools) -> None:
+        attempt = Attempt(job, tools, lambda: self._cores if len(self._in_hand) == 1 else 1)
+        self._in_hand[job.lease] = attempt
+        self._see_through(attempt)
+
+    @deferred
+    async def _see_through(self, attempt: Attempt) -> None:
+        try:
+            ending = await self._ending(attempt)
+            if not attempt.dropped:
+                self._tell(ending)
+        except TokenRefused:
+            if not attempt.dropped:
+                self._token_refused()
+        except Closed:
+            attempt.dropped = True
+        del self._in_hand[attempt.job.lease]
+        self._check_empty()
+
+    async def _ending(self, attempt: Attempt) -> wire.Ending:
+        try:
+            ending = await attempt.run()
+        except (TokenRefused, Closed):
+            raise
+        except Exception:  # noqa: BLE001 - a bug of ours must not lose the job
+            self.log.failure("Job {job} could not be done", job=attempt.job.lease.job)
+            ending = wire.Ending(
+                attempt.job.lease, Outcome.RETURNED, 0.0, "worker-error", "See the worker's log."
+            )
+        if ending.outcome is Outcome.RETURNED and ending.code not in _NO_TROUBLE and not attempt.dropped:
+            await self._pause(ending)
+        elif ending.outcome is Outcome.DONE:
+            self._troubles = 0
+        return ending
+
+    async def _pause(self, ending: wire.Ending) -> None:
+        self.log.warn(
+            "Job {job} goes back to the controller: {detail}", job=ending.lease.job, detail=ending.detail
+        )
+        seconds = min(_MAX_PAUSE, _FIRST_PAUSE * 2**self._troubles) * (0.5 + self._jitter())
+        self._troubles = min(self._troubles + 1, 10)
+        await deferLater(self._clock, seconds)
+
+    # Endings
+
+    def _tell(self, ending: wire.Ending) -> None:
+        self._endings.append(ending)
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(_FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        if self._flushing is not None and self._flushing.active():
+            self._flushing.cancel()
+        self._flushing = None
+        while self._endings and self._controller is not None:
+            some, self._endings = self._endings[:_ENDINGS_PER_MESSAGE], self._endings[_ENDINGS_PER_MESSAGE:]
+            tell(self._controller, "ended", wire.encode(wire.Endings(tuple(some))))

@@ -1,0 +1,152 @@
+"""Builds a worker, for ``twistd dpip-worker`` and for the process that embeds one."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import secrets
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.threads import deferToThreadPool
+from twisted.python import usage
+
+from dpip import settings
+from dpip.authority import JoinToken
+from dpip.worker import resources
+from dpip.worker.compute import COMMAND, Pool
+from dpip.worker.entrance import token_reader
+from dpip.worker.session import Session, Worker
+from dpip.worker.spool import Spool
+
+_PORT: Final = 8787
+_LEAST_MEMORY: Final = 2**30
+_WORD: Final = re.compile(r"[\w.@+-]{1,64}")
+
+
+def unique_name() -> str:
+    """For a worker that its user has not named."""
+    host = re.sub(r"[^\w.@+-]", "-", socket.gethostname())[:40] or "worker"
+    return f"{host}-{secrets.token_hex(3)}"
+
+
+def words(text: str) -> tuple[str, ...]:
+    """``gpu,fast`` as a tuple."""
+    found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    for word in found:
+        if not _WORD.fullmatch(word):
+            raise ValueError(f"{word!r} is no tag: letters, digits and . @ + - _ are allowed")
+    return found
+
+
+def name(text: str) -> str:
+    """A worker's name."""
+    if not _WORD.fullmatch(text):
+        raise ValueError(f"{text!r} is no worker's name: up to 64 letters, digits and . @ + - _ are allowed")
+    return text
+
+
+def slots(text: str) -> int:
+    """How many jobs at once."""
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise ValueError("a number from 1 to 1024 is expected")
+    return int(text)
+
+
+class Options(usage.Options):
+    """``twistd dpip-worker``."""
+
+    synopsis = "[options]"
+    longdesc = "A worker of DPIP: joins a controller and filters images for it."
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["controller", None, None, "The controller's workers' port: host:port, 8787 where none is given."],
+        ["worker-name", None, None, "Unique among the controller's workers [default: made up].", name],
+        ["tags", None, (), "What workloads may ask of workers, e.g. gpu,fast.", words],
+        ["slots", None, None, "Jobs computed at once [default: the number of cores].", slots],
+        [
+            "state-dir",
+            None,
+            None,
+            "Of a controller here: its join token [default: DPIP_STATE_DIR, or the user's].",
+        ],
+        ["join-token-file", None, None, "Where the controller's join token is [default: DPIP_JOIN_TOKEN]."],
+        ["spool-dir", None, None, "For images on their way [default: the temporary directory]."],
+    ]
+
+    def postOptions(self) -> None:
+        if not self["controller"]:
+            raise usage.UsageError("--controller host:port is needed: where is the controller?")
+        self["worker-name"] = self["worker-name"] or unique_name()
+        self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
+        # Made absolute now: a daemon may change directory before it reads them.
+        for option in ("join-token-file", "spool-dir"):
+            self[option] = Path(self[option]).absolute() if self[option] else None
+        settings.name_process_files(self, f"dpip-worker-{self['worker-name']}")
+
+
+def makeService(options: Options) -> IService:
+    """For twistd."""
+    from twisted.internet import reactor
+
+    return make_worker(
+        reactor,
+        controller=controller_endpoint(reactor, options["controller"]),
+        read_token=token_reader(options["join-token-file"], os.environ, options["state-dir"]),
+        name=options["worker-name"],
+        tags=options["tags"],
+        slots=options["slots"],
+        spool_dir=options["spool-dir"],
+    )
+
+
+def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:
+    """``host``, ``host:port``, ``[v6]:port``, or a client endpoint string such as ``unix:/run/dpip``."""
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.%\w]+\]|[^:/\[\]=]+)(?::(\d{1,5}))?", address)
+    if match is None:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
+        return endpoint
+    return HostnameEndpoint(reactor, match[1].strip("[]"), int(match[2] or _PORT))
+
+
+def make_worker(
+    reactor: Any,
+    *,
+    controller: IStreamClientEndpoint,
+    read_token: Callable[[], JoinToken],
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    slots: int | None = None,
+    spool_dir: Path | None = None,
+    command: Sequence[str] = COMMAND,
+) -> Session:
+    """A worker, not started. ``read_token`` is called for each attempt to join; see ``token_reader``."""
+    gpus = resources.Gpus()
+    spool = Spool(spool_dir or Path(tempfile.gettempdir()))
+    total, _ = resources.memory()
+    pool = Pool(reactor, slots or resources.cores(), max(_LEAST_MEMORY, total // 2), command)
+
+    def in_thread(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
+
+    worker = Worker(
+        name=name or unique_name(),
+        machine=resources.machine(),
+        tags=tuple(tags),
+        cores=resources.cores(),
+        has_gpu=bool(gpus),
+        pool=pool,
+        spool=spool,
+        sampler=resources.Sampler(gpus, spool.free),
+        reactor=reactor,
+        in_thread=in_thread,
+        jitter=random.random,
+    )
+    return Session(worker, controller, read_token)
