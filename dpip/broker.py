@@ -8,9 +8,6 @@ Errors cross as one sentence. A :class:`~dpip.errors.DpipError` is told as it is
 this side: it is logged here, and the peer hears only that.
 """
 
-# mypy: disable-error-code="no-untyped-call"
-# PB has no annotations.
-
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

@@ -33,7 +33,8 @@ from dpip.worker.transfer import Transfer
 _FIRST_DELAY: Final = 0.2
 _MAX_DELAY: Final = 5.0
 _HOPELESS_DELAY: Final = 30.0
-"""Seconds between attempts, each ± half: growing to 5 s; 30 s where only somebody's help changes the answer."""
+"""Seconds between attempts, each ± half: growing to 5 s; 30 s where only somebody's help can change the
+answer."""
 _SETTLED_SECONDS: Final = 10.0
 """A link that lasted less counts as a failed attempt: the next one waits longer."""
 _CLOSING_SECONDS: Final = 5.0
@@ -100,7 +101,7 @@ class Session(Service):
         self._said = ""
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._worker.spool.open()
         self._worker.pool.start().addCallback(self._warm).addErrback(self._cannot_work)
 
@@ -125,12 +126,14 @@ class Session(Service):
 
     async def _disconnect(self) -> None:
         """What has been written is sent; a controller that does not close its side is not waited for."""
-        broker = self._link.broker if self._link is not None else None
-        closing = maybeDeferred(self._client.stopService)
-        if broker is not None:
-            late = self._clock.callLater(_CLOSING_SECONDS, broker.drop, "the controller does not close it")
-            closing.addBoth(lambda _: late.active() and late.cancel())
+        link, closing = self._link, maybeDeferred(self._client.stopService)
+        if link is None:
+            await closing
+            return
+        late = self._clock.callLater(_CLOSING_SECONDS, link.broker.drop, "the controller does not close it")
         await closing
+        if late.active():
+            late.cancel()
 
     # Joining
 
@@ -188,9 +191,7 @@ class Session(Service):
         if reason.check(WrongController):
             self._say(str(reason.value))
         elif not self._hopeless:
-            self._say(
-                f"The controller closed the connection before we had joined: {reason.getErrorMessage()}"
-            )
+            self._say(f"The connection was closed before we had joined: {reason.getErrorMessage()}")
 
     def _delay(self, attempt: int) -> float:
         doubled = _FIRST_DELAY * 2 ** min(10, max(attempt, self._failures))

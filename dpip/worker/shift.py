@@ -115,9 +115,7 @@ class Shift(Target):
     def _hand_back(self, attempts: Iterable[Attempt]) -> None:
         back = [attempt for attempt in attempts if not attempt.dropped]
         for attempt in back:
-            self._tell(
-                wire.Ending(attempt.job.lease, Outcome.RETURNED, 0.0, "leaving", "The worker is leaving.")
-            )
+            self._tell(_returned(attempt, "leaving", "The worker is leaving."))
         self._drop(back)
 
     def _drop(self, attempts: Iterable[Attempt]) -> None:
@@ -158,9 +156,7 @@ class Shift(Target):
             raise
         except Exception:  # noqa: BLE001 - a bug of ours must not lose the job
             self.log.failure("Job {job} could not be done", job=attempt.job.lease.job)
-            ending = wire.Ending(
-                attempt.job.lease, Outcome.RETURNED, 0.0, "worker-error", "See the worker's log."
-            )
+            ending = _returned(attempt, "worker-error", "See the worker's log.")
         if ending.outcome is Outcome.RETURNED and ending.code not in _NO_TROUBLE and not attempt.dropped:
             await self._pause(ending)
         elif ending.outcome is Outcome.DONE:
@@ -189,3 +185,7 @@ class Shift(Target):
         while self._endings and self._controller is not None:
             some, self._endings = self._endings[:_ENDINGS_PER_MESSAGE], self._endings[_ENDINGS_PER_MESSAGE:]
             tell(self._controller, "ended", wire.encode(wire.Endings(tuple(some))))
+
+
+def _returned(attempt: Attempt, code: str, detail: str) -> wire.Ending:
+    return wire.Ending(attempt.job.lease, Outcome.RETURNED, 0.0, code, detail)
