@@ -1,0 +1,127 @@
+"""Carrying out instructions, in batches: the state is told how each went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+
+from dpip.interfaces import IDatastore, IWorkerLink
+from dpip.model import Lease, LeasedJob
+from dpip.scheduler import events as e
+from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Drop, Fail, Instruction, Release, WakeAt
+from dpip.scheduler.retrying import Persistence
+
+_MESSAGE_JOBS = 32  # in one message to a worker: with long chains and names about 160 KiB, of 512 allowed
+
+
+class Carrier:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        datastore: IDatastore,
+        new_nonce: Callable[[], str],
+        persistence: Persistence,
+        tell: Callable[[e.Event], None],
+        wake_at: Callable[[float], None],
+    ) -> None:
+        self._clock = clock
+        self._datastore = datastore
+        self._new_nonce = new_nonce
+        self._persistence = persistence
+        self._tell = tell
+        self._wake_at = wake_at
+        self._collected: dict[type, list[Any]] = {}
+        self.links: dict[str, IWorkerLink] = {}  # by session
+        self.leasing = 0  # batches being leased
+
+    def take(self, instructions: Iterable[Instruction]) -> None:
+        """Remember them for the next ``flush``."""
+        for instruction in instructions:
+            if isinstance(instruction, WakeAt):
+                self._wake_at(instruction.time)
+            else:
+                self._collected.setdefault(type(instruction), []).append(instruction)
+
+    def flush(self) -> None:
+        """Carry out what has been collected; what frees comes before what takes."""
+        while self._collected:
+            collected, self._collected = self._collected, {}
+            self._cancel(collected.get(Cancel, ()))
+            self._release(collected.get(Release, ()))
+            self._fail(collected.get(Fail, ()))
+            self._lease(collected.get(Assign, ()))
+            self._dispatch(collected.get(Dispatch, ()))
+            self._drop(collected.get(Drop, ()))
+
+    # The datastore
+
+    def _lease(self, assigns: Sequence[Assign]) -> None:
+        if not assigns:
+            return
+        wanted = [(assign.job, assign.worker, self._new_nonce()) for assign in assigns]
+        self.leasing += 1
+        self._persistence.insist(
+            lambda: self._datastore.lease(wanted, self._clock.seconds()),
+            lambda leased: self._leased(assigns, leased),
+        )
+
+    def _leased(self, assigns: Sequence[Assign], leased: Sequence[LeasedJob | None]) -> None:
+        self.leasing -= 1
+        for assign, job in zip(assigns, leased, strict=True):
+            self._tell(e.LeaseRefused(assign.job) if job is None else e.LeaseGranted(job))
+        self.flush()  # not at the next turn: workers wait for these jobs
+
+    def _release(self, releases: Sequence[Release]) -> None:
+        if releases:
+            wanted = [(release.lease, release.outcome) for release in releases]
+            self._persistence.insist(
+                lambda: self._datastore.release(wanted, self._clock.seconds()),
+                lambda _: self._released(releases),
+            )
+
+    def _released(self, releases: Sequence[Release]) -> None:
+        for release in releases:
+            self._tell(e.Released(release.lease))
+
+    def _fail(self, fails: Sequence[Fail]) -> None:
+        for fail in fails:
+            self._persistence.insist(lambda fail=fail: self._record(fail), lambda _: None)  # type: ignore[misc]
+
+    def _record(self, fail: Fail) -> Deferred[bool]:
+        return self._datastore.fail(fail.lease, fail.code, fail.detail, self._clock.seconds())
+
+    # The workers
+
+    def _dispatch(self, dispatches: Sequence[Dispatch]) -> None:
+        for session, jobs in _by_session(dispatches, lambda dispatch: dispatch.leased).items():
+            for start in range(0, len(jobs), _MESSAGE_JOBS):
+                self._run(session, jobs[start : start + _MESSAGE_JOBS])
+
+    def _run(self, session: str, jobs: Sequence[LeasedJob]) -> None:
+        leases = [job.lease for job in jobs]
+        link = self.links.get(session)
+        if link is None:  # lost at this very moment: the state takes its jobs back by itself
+            return
+        sent = maybeDeferred(link.run, jobs)
+        sent.addErrback(lambda _: self._tell(e.DispatchFailed(session, leases)))
+
+    def _cancel(self, cancels: Sequence[Cancel]) -> None:
+        leases: dict[str, list[Lease]] = _by_session(cancels, lambda cancel: cancel.lease)
+        for session, mine in leases.items():
+            if session in self.links:
+                self.links[session].cancel(mine)
+
+    def _drop(self, drops: Sequence[Drop]) -> None:
+        for drop in drops:
+            if drop.session in self.links:
+                self.links[drop.session].drop(drop.reason)
+
+
+def _by_session(instructions: Sequence[Any], what: Callable[[Any], Any]) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = {}
+    for instruction in instructions:
+        groups.setdefault(instruction.session, []).append(what(instruction))
+    return groups

@@ -1,0 +1,78 @@
+"""Workers of one kind by free memory and score: the best that fits is found without looking at the others.
+
+One heap for each octave of free memory. Entries are never searched for: a worker whose score changes gets a
+new entry with a new stamp, and the old one is dropped when it comes to the top. Every bucket above the need's
+octave fits for certain; only in the need's own octave must entries be looked at.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from dpip.scheduler.memory import octave
+from dpip.scheduler.workers import Worker
+
+Entry = tuple[float, int, int, Worker]  # score, order of joining, stamp
+
+_OCTAVES = 65
+_SLACK = 64  # stale entries a bucket may hold before they are worth sweeping
+
+
+class Index:
+    def __init__(self) -> None:
+        self._buckets: list[list[Entry]] = [[] for _ in range(_OCTAVES)]
+        self._highest = 0
+        self.count = 0  # workers with an entry
+
+    def file(self, worker: Worker) -> None:
+        """Enter it, or enter it anew: its score or its machine's memory has changed."""
+        if not worker.filed:
+            worker.filed = True
+            self.count += 1
+        worker.stamp += 1
+        level = worker.level = octave(worker.machine.free)
+        self._highest = max(self._highest, level)
+        bucket = self._buckets[level]
+        heappush(bucket, (worker.score(), worker.order, worker.stamp, worker))
+        if len(bucket) > 2 * self.count + _SLACK:
+            bucket[:] = [entry for entry in bucket if entry[2] == entry[3].stamp]
+            heapify(bucket)
+
+    def withdraw(self, worker: Worker) -> None:
+        """It takes nothing more for now."""
+        if worker.filed:
+            worker.filed = False
+            self.count -= 1
+            worker.stamp += 1
+
+    def best(self, need: int) -> Entry | None:
+        """The entry with the lowest score among workers whose machine has ``need`` bytes free."""
+        best: Entry | None = None
+        low = octave(need)
+        # Downwards, since an entry found stale moves to a lower bucket.
+        for level in range(self._highest, low - 1, -1):
+            entry = self._top(level)
+            if entry is not None and level == low and entry[3].machine.free < need:
+                entry = self._fitting(level, need)
+            if entry is not None and (best is None or entry < best):
+                best = entry
+        return best
+
+    def _top(self, level: int) -> Entry | None:
+        bucket = self._buckets[level]
+        while bucket:
+            entry = bucket[0]
+            worker = entry[3]
+            if entry[2] != worker.stamp:
+                heappop(bucket)
+            elif octave(worker.machine.free) != level:  # another worker of its machine took memory
+                heappop(bucket)
+                self.file(worker)
+            else:
+                return entry
+        return None
+
+    def _fitting(self, level: int, need: int) -> Entry | None:
+        """Looks at the whole bucket: rare, when a need is about all that any machine has free."""
+        fits = (e for e in self._buckets[level] if e[2] == e[3].stamp and e[3].machine.free >= need)
+        return min(fits, default=None)

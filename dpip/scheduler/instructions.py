@@ -1,0 +1,67 @@
+"""What the scheduler wants done: each instruction is one frozen value, carried out by the service."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from dpip.model import Lease, LeasedJob, Outcome
+
+
+@frozen
+class Assign:
+    """Lease the job to this worker in the datastore; answered by ``LeaseGranted`` or ``LeaseRefused``."""
+
+    session: str
+    worker: str  # its name, for the record
+    job: int
+
+
+@frozen
+class Dispatch:
+    """Send the leased job to its worker; answered by ``DispatchFailed`` if that fails."""
+
+    session: str
+    leased: LeasedJob
+
+
+@frozen
+class Release:
+    """Make the job waiting again in the datastore; answered by ``Released``."""
+
+    lease: Lease
+    outcome: Outcome
+
+
+@frozen
+class Fail:
+    """Record that the job has failed for good."""
+
+    lease: Lease
+    code: str
+    detail: str
+
+
+@frozen
+class Cancel:
+    """Tell the worker to stop: nobody waits for this attempt any more."""
+
+    session: str
+    lease: Lease
+
+
+@frozen
+class Drop:
+    """Close the connection to this worker."""
+
+    session: str
+    reason: str
+
+
+@frozen
+class WakeAt:
+    """Send a ``Tick`` at this time (on the scheduler's own clock); the earliest one asked for counts."""
+
+    time: float
+
+
+Instruction = Assign | Dispatch | Release | Fail | Cancel | Drop | WakeAt

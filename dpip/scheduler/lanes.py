@@ -1,0 +1,184 @@
+"""Waiting jobs in the order of fairness: flows in lanes, lanes in requirements.
+
+Start-time fair queueing (Goyal, Vin, Cheng 1996), first over owners, then over workloads. Every owner has a
+tag, the virtual time up to which it has been served; serving it raises the tag by the job's cost, and the
+lowest tag is served next. So owners share equally, whatever they have waiting, and so do the workloads of
+one owner. Two levels, rather than one with weights, because one image in each of 10,000 workloads would be
+10,000 newcomers, each to be served at once.
+
+All heaps here are lazy: tags only grow, so an entry found with an outdated tag is put right when it comes to
+the top, and nothing is ever searched for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from attrs import define, field
+
+from dpip.scheduler.jobs import JobQueue
+
+if TYPE_CHECKING:
+    from dpip.scheduler.costs import Chain
+    from dpip.scheduler.matching import Requirement
+    from dpip.scheduler.workers import Held
+
+Key = tuple[float, int, float]  # owner's tag, owner's order, workload's tag
+
+
+class Strikes(NamedTuple):
+    crashes: int = 0
+    losses: int = 0
+
+
+class Blocked(Enum):
+    """Why a waiting job is with no worker."""
+
+    INCAPABLE = "no joined worker has its filters and tags"
+    BUSY = "all workers that can do it are busy"
+    MEMORY = "no worker that can do it has enough free memory at present"
+    TAIL = "a faster worker will be free before a slow one could finish it"
+
+
+@define(eq=False)
+class Owner:
+    name: str
+    order: int
+    tag: float = 0.0
+    virtual: float = 0.0  # the virtual time of its workloads among themselves
+    waiting: int = 0
+    workloads: int = 0
+
+
+@define(eq=False)
+class WorkloadQueue:
+    """What the scheduler keeps of one workload."""
+
+    id: str
+    order: int
+    owner: Owner
+    chain: Chain
+    requirement: Requirement
+    need: Callable[[int], int]  # bytes to filter a picture of so many decoded bytes
+    tag: float = 0.0
+    waiting: int = 0
+    flows: dict[int, Flow] = field(factory=dict)  # by size class
+    strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
+    held: dict[int, Held] = field(factory=dict)  # jobs that workers have
+    deleted: bool = False
+
+
+@define(eq=False)
+class Flow:
+    """The waiting jobs of one workload that need about the same memory: one too large blocks no small one."""
+
+    workload: WorkloadQueue
+    lane: Lane
+    jobs: JobQueue = field(factory=JobQueue)
+    listed: bool = False  # its lane has an entry for it
+
+    def next_need(self) -> int:
+        return self.workload.need(self.jobs.first().decoded_bytes)
+
+    def key(self) -> Key:
+        """The lowest is served first."""
+        workload = self.workload
+        return workload.owner.tag, workload.owner.order, workload.tag
+
+
+class Place(Protocol):
+    """Where a next flow is to be found; entries in a heap of places with another stamp are stale."""
+
+    stamp: int
+
+    def first(self) -> Flow | None: ...
+
+
+Entry = tuple[Key, tuple[int, int], int, Place]  # key of the place's first flow, tie-break, stamp
+
+
+def enter(heap: list[Entry], tie: tuple[int, int], place: Place) -> None:
+    """Make the place's first flow count in the heap, instead of an entry it may have there."""
+    flow = place.first()
+    if flow is not None:
+        place.stamp += 1
+        heappush(heap, (flow.key(), tie, place.stamp, place))
+
+
+def lowest(heap: list[Entry]) -> Flow | None:
+    """The first of the first flows of all places."""
+    while heap:
+        key, tie, stamp, place = heap[0]
+        flow = place.first() if stamp == place.stamp else None
+        if flow is None:
+            heappop(heap)
+        elif flow.key() > key:
+            heapreplace(heap, (flow.key(), tie, stamp, place))
+        else:
+            return flow
+    return None
+
+
+_Flows = list[tuple[float, int, Flow]]  # a heap by workload's tag and order
+
+
+@define(eq=False)
+class Lane:
+    """The flows of one requirement and one size class: when the next of them fits nowhere, none does."""
+
+    requirement: Requirement
+    size_class: int
+    order: int
+    owners: list[tuple[float, int, Owner]] = field(factory=list)  # a heap by tag and order
+    flows: dict[int, _Flows] = field(factory=dict)  # by owner's order
+    stamp: int = 0
+    blocked: Blocked | None = None
+    blocked_need: int = 0
+    short_since: float | None = None  # since when its next job has fitted nowhere for want of memory
+
+    def enter(self, flow: Flow) -> None:
+        """The flow has got its first job. A stale entry of it does as well."""
+        owner = flow.workload.owner
+        if not flow.listed:
+            flow.listed = True
+            if owner.order not in self.flows:
+                self.flows[owner.order] = []
+                heappush(self.owners, (owner.tag, owner.order, owner))
+            heappush(self.flows[owner.order], (flow.workload.tag, flow.workload.order, flow))
+
+    def first(self) -> Flow | None:
+        while self.owners:
+            tag, order, owner = self.owners[0]
+            if owner.tag > tag:
+                heapreplace(self.owners, (owner.tag, order, owner))
+                continue
+            flow = _first(self.flows[order])
+            if flow is not None:
+                return flow
+            heappop(self.owners)
+            del self.flows[order]
+        return None
+
+    def discard(self, flow: Flow) -> None:
+        """Its workload is deleted."""
+        flows = self.flows.get(flow.workload.owner.order)
+        if flow.listed and flows is not None:
+            flow.listed = False
+            flows[:] = [entry for entry in flows if entry[2] is not flow]
+            heapify(flows)
+
+
+def _first(flows: _Flows) -> Flow | None:
+    while flows:
+        tag, order, flow = flows[0]
+        if not flow.jobs:
+            heappop(flows)
+            flow.listed = False
+        elif flow.workload.tag > tag:
+            heapreplace(flows, (flow.workload.tag, order, flow))
+        else:
+            return flow
+    return None

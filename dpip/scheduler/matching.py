@@ -1,0 +1,142 @@
+"""Which workers can do which work: filters and tags, matched once per kind instead of once per job.
+
+Workers are told apart only by abilities that some workload asks for, so that 10,000 workers with a tag of
+their own each are still one kind until somebody asks for one of these tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from dpip.model import WorkerInfo, WorkloadSpec
+from dpip.scheduler.index import Index
+from dpip.scheduler.lanes import Blocked, Entry, Flow, Lane, lowest
+from dpip.scheduler.workers import Worker
+
+Abilities = frozenset[str]
+
+
+@define(eq=False)
+class Kind:
+    """Workers that no workload tells apart."""
+
+    abilities: Abilities
+    gpu: bool
+    index: Index = field(factory=Index)
+    requirements: list[Requirement] = field(factory=list)
+    workers: dict[str, Worker] = field(factory=dict)  # by session
+    in_flight: int = 0
+    slots: int = 0
+    speed: float = 0.0
+
+    def enter(self, worker: Worker) -> None:
+        worker.kind = self
+        self.workers[worker.session] = worker
+        self.in_flight += len(worker.held)
+        self.slots += worker.info.slots
+        self.speed += worker.speed
+
+    def leave(self, worker: Worker) -> None:
+        self.index.withdraw(worker)
+        del self.workers[worker.session]
+        self.in_flight -= len(worker.held)
+        self.slots -= worker.info.slots
+        self.speed -= worker.speed
+
+
+@define(eq=False)
+class Requirement:
+    """What workloads ask of a worker. A GPU is a wish: without one the job goes elsewhere."""
+
+    abilities: Abilities
+    wants_gpu: bool
+    order: int
+    kinds: list[Kind] = field(factory=list)
+    lanes: dict[int, Lane] = field(factory=dict)  # by size class
+    open: list[Entry] = field(factory=list)  # a heap of lanes
+    closed: dict[int, Lane] = field(factory=dict)  # lanes whose next job cannot be placed, by size class
+    blocked: Blocked | None = None  # why no lane of it can be served
+    stamp: int = 0
+    waiting: int = 0
+    users: int = 0  # workloads that ask for it
+
+    def first(self) -> Flow | None:
+        return lowest(self.open)
+
+
+def offered(info: WorkerInfo) -> Abilities:
+    return frozenset(info.filters) | frozenset("#" + tag for tag in info.tags)
+
+
+def asked(spec: WorkloadSpec) -> Abilities:
+    return frozenset(name for name, _ in spec.steps) | frozenset("#" + tag for tag in spec.tags)
+
+
+class Matching:
+    """All kinds and all requirements, each knowing those of the other that match."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[Abilities, bool], Kind] = {}
+        self._requirements: dict[tuple[Abilities, bool], Requirement] = {}
+        self._made = 0
+        self._demand: dict[str, int] = {}  # requirements that ask for this ability
+
+    def kind_of(self, info: WorkerInfo) -> Kind:
+        """Where a worker belongs, by what is asked for at present."""
+        abilities = frozenset(ability for ability in offered(info) if ability in self._demand)
+        key = (abilities, info.has_gpu)
+        if key not in self._kinds:
+            kind = self._kinds[key] = Kind(*key)
+            for requirement in self._requirements.values():
+                _match(kind, requirement)
+        return self._kinds[key]
+
+    def forget_kind(self, kind: Kind) -> None:
+        """When its last worker has left."""
+        if not kind.workers:
+            self._kinds.pop((kind.abilities, kind.gpu), None)
+            for requirement in kind.requirements:
+                requirement.kinds.remove(kind)
+            kind.requirements.clear()
+
+    def requirement(
+        self, abilities: Abilities, wants_gpu: bool, workers: Iterable[Worker]
+    ) -> tuple[Requirement, list[Worker]]:
+        """The requirement, used once more, and the workers that belong to another kind because it is new."""
+        key = (abilities, wants_gpu)
+        moved: list[Worker] = []
+        if key not in self._requirements:
+            requirement = self._requirements[key] = Requirement(*key, order=self._made)
+            self._made += 1
+            for kind in self._kinds.values():
+                _match(kind, requirement)
+            moved = self._demand_more(abilities, workers)
+        self._requirements[key].users += 1
+        return self._requirements[key], moved
+
+    def forget_use(self, requirement: Requirement) -> None:
+        """One workload less asks for it."""
+        requirement.users -= 1
+        if requirement.users:
+            return
+        del self._requirements[requirement.abilities, requirement.wants_gpu]
+        for kind in requirement.kinds:
+            kind.requirements.remove(requirement)
+        for ability in requirement.abilities:
+            self._demand[ability] -= 1
+            if not self._demand[ability]:
+                del self._demand[ability]
+
+    def _demand_more(self, abilities: Abilities, workers: Iterable[Worker]) -> list[Worker]:
+        new = {ability for ability in abilities if ability not in self._demand}
+        for ability in abilities:
+            self._demand[ability] = self._demand.get(ability, 0) + 1
+        return [worker for worker in workers if not new.isdisjoint(offered(worker.info))] if new else []
+
+
+def _match(kind: Kind, requirement: Requirement) -> None:
+    if requirement.abilities <= kind.abilities:
+        kind.requirements.append(requirement)
+        requirement.kinds.append(kind)

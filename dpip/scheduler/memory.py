@@ -1,0 +1,89 @@
+"""Memory of the workers' machines: what is free for further jobs, never too optimistic.
+
+All workers of one machine share one account. A report gives the machine's available memory at one moment,
+jobs then running included; adding back what our jobs used at that moment gives ``base``, what would be there
+without them, and each job in flight takes its estimated need from that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from dpip.scheduler.workers import Worker
+
+
+def octave(size: int) -> int:
+    """Sizes from 2**(n-1) to 2**n - 1 share the octave n."""
+    return size.bit_length()
+
+
+def size_class(need: int) -> int:
+    """Four classes an octave: needs of one class differ by less than 25 %."""
+    bits = need.bit_length()
+    return bits * 4 + (need >> (bits - 3) & 3 if bits >= 3 else 0)
+
+
+@define(eq=False)
+class Footprint:
+    """What one worker's jobs have of its machine's memory."""
+
+    jobs: int = 0  # bytes at its last report, less the needs of those that ended since
+    idle: int | None = None  # the least it ever reported: its interpreters, which no job's end gives back
+
+    def report(self, own: int) -> None:
+        self.idle = own if self.idle is None else min(self.idle, own)
+        self.jobs = own - self.idle
+
+    def shrink(self, need: int) -> int:
+        """A job has ended. Returns the change: its need, which is more than it had, or all there was."""
+        change = min(need, self.jobs)
+        self.jobs -= change
+        return -change
+
+
+@define(eq=False)
+class Machine:
+    """The shared account. Until a worker has reported, nothing is free."""
+
+    name: str
+    workers: dict[str, Worker] = field(factory=dict)  # by session
+    total: int = 0
+    base: int = 0  # free if none of our jobs ran
+    committed: int = 0  # needs of the jobs in flight
+    in_flight: int = 0
+    running: int = 0  # sum of the workers' footprints
+    alone: bool = False  # one job has it for itself, though it may need more than is free
+    reserved: bool = False  # is being emptied for a job that needs it alone
+
+    @property
+    def free(self) -> int:
+        return 0 if self.alone else max(0, self.base - self.committed)
+
+    def report(self, footprint: Footprint, total: int, available: int, own: int) -> None:
+        self.running -= footprint.jobs
+        footprint.report(own)
+        self.running += footprint.jobs
+        self.total = total
+        self.base = min(total, available + self.running)
+
+    def forget(self, footprint: Footprint) -> None:
+        """The worker is gone; ``base`` stays as it was measured until somebody reports."""
+        self.running -= footprint.jobs
+
+    def take(self, need: int) -> None:
+        self.committed += need
+        self.in_flight += 1
+
+    def give_back(self, footprint: Footprint, need: int) -> None:
+        """A job has ended: its memory is free again."""
+        self.committed -= need
+        self.in_flight -= 1
+        self.alone = False
+        self.running += footprint.shrink(need)
+
+    def write_off(self, need: int) -> None:
+        """The job given back may still be computing, out of our sight: its memory is gone until a report."""
+        self.base = max(0, self.base - need)

@@ -1,0 +1,98 @@
+"""Who is joined: workers, their machines and kinds, kept in order through every change."""
+
+from __future__ import annotations
+
+from dpip.model import Load, WorkerInfo
+from dpip.scheduler.costs import Chain
+from dpip.scheduler.limits import Limits
+from dpip.scheduler.matching import Kind, Matching, Requirement
+from dpip.scheduler.memory import Machine, octave
+from dpip.scheduler.workers import Held, Worker
+
+
+class Roster:
+    def __init__(self, limits: Limits) -> None:
+        self.workers: dict[str, Worker] = {}  # by session
+        self._limits = limits
+        self._machines: dict[str, Machine] = {}
+        self._matching = Matching()
+        self._joined = 0
+
+    def join(self, session: str, info: WorkerInfo) -> None:
+        machine = self._machines.setdefault(info.machine, Machine(info.machine))
+        kind = self._matching.kind_of(info)
+        worker = Worker(session, self._joined, info, machine, kind)
+        self._joined += 1
+        self.workers[session] = machine.workers[session] = worker
+        kind.enter(worker)
+
+    def leave(self, worker: Worker) -> None:
+        """Its jobs have been taken from it before."""
+        del self.workers[worker.session]
+        machine = worker.machine
+        machine.forget(worker.footprint)
+        del machine.workers[worker.session]
+        if not machine.workers:
+            del self._machines[machine.name]
+        self._leave_kind(worker)
+
+    def report(self, worker: Worker, load: Load) -> None:
+        worker.load = load
+        worker.machine.report(worker.footprint, load.memory_total, load.memory_available, load.own_memory)
+        self.refile(worker)
+        self._lift(worker.machine)
+
+    def refile(self, worker: Worker) -> None:
+        """After any change to what it may take, or to its score."""
+        if worker.accepts(self._limits.lookahead_seconds):
+            worker.kind.index.file(worker)
+        else:
+            worker.kind.index.withdraw(worker)
+
+    def _lift(self, machine: Machine) -> None:
+        """Memory may be free again: its workers must not stay in buckets for less."""
+        level = octave(machine.free)
+        for worker in machine.workers.values():
+            if worker.filed and worker.level < level:
+                worker.kind.index.file(worker)
+
+    def hand(self, worker: Worker, held: Held) -> None:
+        """The worker holds the job from now on: its slot and its memory are taken."""
+        worker.machine.alone = held.need > worker.machine.free  # only the last resort sends such a job
+        worker.held[held.job.number] = held
+        worker.kind.in_flight += 1
+        worker.machine.take(held.need)
+        self.refile(worker)
+
+    def take_back(self, worker: Worker, held: Held, still_computing: bool) -> None:
+        """The slot and the memory are free again; the memory at the next report if it is still in use."""
+        del worker.held[held.job.number]
+        worker.kind.in_flight -= 1
+        worker.machine.give_back(worker.footprint, held.need)
+        if still_computing:
+            worker.machine.write_off(held.need)
+        self.refile(worker)
+        self._lift(worker.machine)
+
+    def learn(self, worker: Worker, chain: Chain, size: int, seconds: float) -> None:
+        """The worker has computed a job of this chain and size."""
+        worker.kind.speed -= worker.speed
+        worker.pace.learn(chain, size, seconds)
+        worker.kind.speed += worker.speed
+
+    def require(self, abilities: frozenset[str], wants_gpu: bool) -> Requirement:
+        """The requirement for one workload more. Workers it tells apart get kinds of their own."""
+        requirement, apart = self._matching.requirement(abilities, wants_gpu, self.workers.values())
+        for worker in apart:
+            self._leave_kind(worker)
+            self._matching.kind_of(worker.info).enter(worker)
+            self.refile(worker)
+        return requirement
+
+    def require_no_more(self, requirement: Requirement) -> None:
+        self._matching.forget_use(requirement)
+
+    def _leave_kind(self, worker: Worker) -> None:
+        kind: Kind = worker.kind
+        kind.leave(worker)
+        self._matching.forget_kind(kind)

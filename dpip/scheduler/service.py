@@ -1,0 +1,151 @@
+"""The scheduler as a service: facts go into the state, and its instructions are carried out.
+
+A burst of events costs one pass: instructions are collected and carried out together at the reactor's next
+turn, when jobs are handed out as well, a bounded number at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dpip.interfaces import IDatastore, IScheduler, IWorkerLink
+from dpip.model import Lease, LeasedJob, Load, Outcome, Step, WaitingJob, WorkerInfo, Workload
+from dpip.scheduler import events as e
+from dpip.scheduler.carrier import Carrier
+from dpip.scheduler.filling import Filling
+from dpip.scheduler.limits import Limits
+from dpip.scheduler.retrying import Persistence
+from dpip.scheduler.state import State
+from dpip.scheduler.workloads import Need, WantsGpu
+
+_PASS_JOBS = 64  # handed out in one pass: about 2 ms
+_BATCHES = 4  # being leased at once: enough to keep the datastore's group commit busy
+
+
+def _no_gpu(steps: Sequence[Step]) -> bool:
+    return False
+
+
+@implementer(IScheduler)
+class Scheduler(Service):
+    """Give it a datastore that has been recovered. Workers may join at once, and get jobs once it is ready.
+
+    ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job, ``wants_gpu(steps)`` says whether
+    its filters can use a GPU. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
+    """
+
+    name = "scheduler"
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        datastore: IDatastore,
+        new_nonce: Callable[[], str],
+        need: Need,
+        wants_gpu: WantsGpu = _no_gpu,
+        limits: Limits | None = None,
+        monotonic: Callable[[], float] | None = None,
+        log: Logger | None = None,
+    ) -> None:
+        self._clock = clock
+        self._now = monotonic or clock.seconds
+        self._state = State(need, wants_gpu, limits or Limits())
+        self._persistence = Persistence(clock, log or Logger())
+        self._carrier = Carrier(clock, datastore, new_nonce, self._persistence, self._tell, self._wake_at)
+        self._filling = Filling(datastore, self._persistence, self._state.knows, self._tell)
+        self._pass: IDelayedCall | None = None
+        self._wake: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._filling.start(self._soon)
+        self._soon()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when nothing is asked of the datastore any more; leases are left for its recovery."""
+        super().stopService()
+        for call in (self._pass, self._wake):
+            if call is not None and call.active():
+                call.cancel()
+        return self._persistence.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Are all jobs that were waiting at the start known?"""
+        return self._filling.done
+
+    # Facts
+
+    def workload_opened(self, workload: Workload) -> None:
+        self._tell(e.WorkloadOpened(workload))
+
+    def workload_deleted(self, workload_id: str) -> None:
+        self._filling.forget(workload_id)
+        self._tell(e.WorkloadDeleted(workload_id))
+
+    def jobs_waiting(self, workload_id: str, jobs: Sequence[WaitingJob]) -> None:
+        self._filling.jobs_waiting(workload_id, jobs)
+
+    def worker_joined(self, session: str, info: WorkerInfo, link: IWorkerLink) -> None:
+        self._carrier.links[session] = link
+        self._tell(e.WorkerJoined(session, info))
+
+    def worker_reported(self, session: str, load: Load) -> None:
+        self._tell(e.WorkerReported(session, load))
+
+    def worker_leaving(self, session: str) -> None:
+        self._tell(e.WorkerLeaving(session))
+
+    def worker_lost(self, session: str) -> None:
+        self._carrier.links.pop(session, None)
+        self._tell(e.WorkerLost(session))
+
+    def job_ended(
+        self, session: str, lease: Lease, outcome: Outcome, code: str, detail: str, seconds: float
+    ) -> None:
+        self._tell(e.JobEnded(session, lease, outcome, code, detail, seconds))
+
+    def result_committed(self, lease: Lease) -> None:
+        self._tell(e.ResultCommitted(lease))
+
+    # Questions
+
+    def leased(self, session: str, lease: Lease) -> LeasedJob | None:
+        return self._state.leased(session, lease)
+
+    def holds(self, session: str, image_id: str) -> LeasedJob | None:
+        return self._state.holds(session, image_id)
+
+    def running_jobs(self, workload_id: str) -> int:
+        return self._state.running_jobs(workload_id)
+
+    # Passes
+
+    def _tell(self, event: e.Event) -> None:
+        self._carrier.take(self._state.handle(event, self._now()))
+        self._soon()
+
+    def _soon(self) -> None:
+        if self.running and self._pass is None:
+            self._pass = self._clock.callLater(0, self._run_pass)
+
+    def _run_pass(self) -> None:
+        self._pass = None
+        if self.ready and self._carrier.leasing < _BATCHES:
+            self._carrier.take(self._state.handle(e.Decide(_PASS_JOBS), self._now()))
+        self._carrier.flush()
+        if self.ready and self._carrier.leasing < _BATCHES and self._state.worth_deciding():
+            self._soon()
+
+    def _wake_at(self, time: float) -> None:
+        """The state asks only for times earlier than what it asked for before."""
+        if self._wake is not None and self._wake.active():
+            self._wake.cancel()
+        if self.running:
+            self._wake = self._clock.callLater(max(0.0, time - self._now()), self._tell, e.Tick())

@@ -1,0 +1,242 @@
+"""The scheduler's rules: ``handle(event, now)`` returns what is to be done. No I/O, no clock, no chance.
+
+A job is waiting (in the backlog), held, or ended (and forgotten here). A held job is being leased, is leased
+to a worker, or is being released; it waits again only when the datastore has confirmed the release, so that
+no lease is ever asked for while an older one may stand. ``now`` is seconds on any clock that never goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+from dpip.model import Lease, LeasedJob, Outcome
+from dpip.scheduler import events as e
+from dpip.scheduler.attempts import Attempts
+from dpip.scheduler.backlog import Backlog
+from dpip.scheduler.costs import size_of
+from dpip.scheduler.dealing import Dealer
+from dpip.scheduler.instructions import Drop, Instruction, WakeAt
+from dpip.scheduler.jobs import Job
+from dpip.scheduler.lanes import Strikes
+from dpip.scheduler.limits import Limits
+from dpip.scheduler.roster import Roster
+from dpip.scheduler.workers import Held, Worker
+from dpip.scheduler.workloads import Need, WantsGpu, Workloads
+
+
+class State:
+    def __init__(self, need: Need, wants_gpu: WantsGpu, limits: Limits) -> None:
+        self._limits = limits
+        self._roster = Roster(limits)
+        self._workloads = Workloads(self._roster, need, wants_gpu)
+        self._backlog = Backlog()
+        self._dealer = Dealer(self._backlog, self._roster, limits)
+        self._out: list[Instruction] = []
+        self._attempts = Attempts(self._roster, self._backlog, self._dealer, limits, self._out)
+        self._resting: list[tuple[float, int, Worker]] = []  # a heap by the end of the rest
+        self._expiry: float | None = None  # when to look for overdue attempts; none is overdue before
+        self._wake: float | None = None  # the Tick asked for
+        self._now = 0.0
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            e.WorkloadOpened: self._workload_opened,
+            e.WorkloadDeleted: self._workload_deleted,
+            e.JobsWaiting: self._jobs_waiting,
+            e.WorkerJoined: self._worker_joined,
+            e.WorkerReported: self._worker_reported,
+            e.WorkerLeaving: self._worker_leaving,
+            e.WorkerLost: self._worker_lost,
+            e.LeaseGranted: self._lease_granted,
+            e.LeaseRefused: self._lease_refused,
+            e.DispatchFailed: self._dispatch_failed,
+            e.JobEnded: self._job_ended,
+            e.ResultCommitted: self._result_committed,
+            e.Released: self._released,
+            e.Tick: self._tick,
+            e.Decide: self._decide,
+        }
+
+    def handle(self, event: e.Event, now: float) -> list[Instruction]:
+        """Take note of the event. Jobs are handed out by ``Decide`` alone."""
+        self._now = now
+        self._handlers[type(event)](event)
+        self._ask_to_wake()
+        out = self._out[:]
+        self._out.clear()
+        return out
+
+    # Questions
+
+    def knows(self, workload_id: str) -> bool:
+        return self._workloads.get(workload_id) is not None
+
+    def worth_deciding(self) -> bool:
+        """Might ``Decide`` hand out a job?"""
+        return self._backlog.first() is not None
+
+    def leased(self, session: str, lease: Lease) -> LeasedJob | None:
+        held = self._attempts.find(session, lease)
+        return held.leased if held is not None else None
+
+    def holds(self, session: str, image_id: str) -> LeasedJob | None:
+        held = self._attempts.find_image(session, image_id)
+        return held.leased if held is not None else None
+
+    def running_jobs(self, workload_id: str) -> int:
+        """Jobs of the workload that workers hold, or are about to."""
+        workload = self._workloads.get(workload_id)
+        return len(workload.held) if workload is not None else 0
+
+    # Workloads
+
+    def _workload_opened(self, event: e.WorkloadOpened) -> None:
+        self._workloads.open(event.workload)
+
+    def _jobs_waiting(self, event: e.JobsWaiting) -> None:
+        workload = self._workloads.get(event.workload_id)
+        if workload is None:  # deleted meanwhile
+            return
+        for job in event.jobs:
+            if job.crashes or job.losses:
+                workload.strikes[job.job] = Strikes(job.crashes, job.losses)
+            self._backlog.put(workload, Job(job.job, job.pixels, job.decoded_bytes))
+
+    def _workload_deleted(self, event: e.WorkloadDeleted) -> None:
+        workload = self._workloads.forget(event.workload_id)
+        if workload is not None:
+            workload.deleted = True
+            self._backlog.discard(workload)
+            self._attempts.drop(workload)
+            for flow in workload.flows.values():
+                self._dealer.shortened(flow.lane)
+
+    # Workers
+
+    def _worker_joined(self, event: e.WorkerJoined) -> None:
+        if event.session not in self._roster.workers:
+            self._roster.join(event.session, event.info)
+
+    def _worker_reported(self, event: e.WorkerReported) -> None:
+        worker = self._roster.workers.get(event.session)
+        if worker is not None:
+            self._roster.report(worker, event.load)
+            self._dealer.offer(worker)
+
+    def _worker_leaving(self, event: e.WorkerLeaving) -> None:
+        worker = self._roster.workers.get(event.session)
+        if worker is not None:
+            self._withdraw(worker)
+
+    def _worker_lost(self, event: e.WorkerLost) -> None:
+        worker = self._roster.workers.get(event.session)
+        if worker is not None:
+            self._withdraw(worker)
+            self._attempts.worker_lost(worker)
+            self._dealer.withdrawn(worker)  # its jobs' ends were what others might have waited for
+            self._roster.leave(worker)
+
+    def _withdraw(self, worker: Worker) -> None:
+        worker.leaving = True
+        self._roster.refile(worker)
+        self._dealer.withdrawn(worker)
+
+    def _rest(self, worker: Worker) -> None:
+        """It handed a job back: none for a while. Several jobs handed back in one rest count once."""
+        if not worker.resting:
+            limits = self._limits
+            worker.rest_seconds = min(limits.max_rest_seconds, worker.rest_seconds * 2 or limits.rest_seconds)
+            worker.resting = True
+            heappush(self._resting, (self._now + worker.rest_seconds, worker.order, worker))
+            self._roster.refile(worker)
+
+    # Leases
+
+    def _lease_granted(self, event: e.LeaseGranted) -> None:
+        self._attempts.granted(event.leased, self._now)
+        if self._expiry is None:
+            self._expiry = self._now + self._limits.lease_seconds
+
+    def _lease_refused(self, event: e.LeaseRefused) -> None:
+        self._attempts.refused(event.job)
+
+    def _released(self, event: e.Released) -> None:
+        self._attempts.released(event.lease)
+
+    def _dispatch_failed(self, event: e.DispatchFailed) -> None:
+        for lease in event.leases:
+            held = self._attempts.find(event.session, lease)
+            if held is not None:
+                self._attempts.put_back(held, Outcome.RETURNED)
+        worker = self._roster.workers.get(event.session)
+        if worker is not None:
+            worker.dispatch_failures += 1
+            self._rest(worker)
+            if worker.dispatch_failures == self._limits.max_dispatch_failures:
+                self._out.append(Drop(worker.session, "It takes none of the jobs that are sent to it."))
+
+    # Endings
+
+    def _job_ended(self, event: e.JobEnded) -> None:
+        worker = self._roster.workers.get(event.session)
+        held = self._attempts.find(event.session, event.lease)
+        if worker is None:
+            return
+        if event.outcome is Outcome.DONE:
+            self._learn(worker, held, event)
+        elif held is not None:
+            self._attempts.ended(held, worker, event.outcome, event.code, event.detail)
+            if event.outcome is Outcome.RETURNED:
+                self._rest(worker)
+
+    def _learn(self, worker: Worker, held: Held | None, event: e.JobEnded) -> None:
+        """How long a job took; told before its result was committed, or more often after."""
+        if held is None:
+            known = worker.unheard.pop(event.lease, None)
+        else:
+            known = None if held.heard else (held.workload.chain, size_of(held.job.pixels))
+            held.heard = True
+        if known is not None:
+            self._roster.learn(worker, *known, event.seconds)
+
+    def _result_committed(self, event: e.ResultCommitted) -> None:
+        worker = self._attempts.committed(event.lease)
+        if worker is not None:
+            worker.rest_seconds = 0.0
+            worker.dispatch_failures = 0
+
+    # Decisions
+
+    def _decide(self, event: e.Decide) -> None:
+        for _ in range(event.most):
+            deal = self._dealer.deal(self._now)
+            if deal is None:
+                return
+            self._attempts.assign(deal)
+
+    # Time
+
+    def _tick(self, event: e.Tick) -> None:
+        self._wake = None
+        self._end_rests()
+        self._dealer.lose_patience(self._now)
+        if self._expiry is not None and self._expiry <= self._now:
+            self._attempts.expire(self._now - self._limits.lease_seconds)
+            oldest = self._attempts.oldest()
+            self._expiry = None if oldest is None else oldest + self._limits.lease_seconds
+
+    def _end_rests(self) -> None:
+        while self._resting and self._resting[0][0] <= self._now:
+            worker = heappop(self._resting)[2]
+            worker.resting = False
+            if worker.session in self._roster.workers:
+                self._roster.refile(worker)
+                self._dealer.offer(worker)
+
+    def _ask_to_wake(self) -> None:
+        """Only for a time before the one asked for: a tick too early does no harm."""
+        rest = self._resting[0][0] if self._resting else None
+        times = [time for time in (rest, self._dealer.next_patience(), self._expiry) if time is not None]
+        if times and (self._wake is None or min(times) < self._wake):
+            self._wake = min(times)
+            self._out.append(WakeAt(self._wake))

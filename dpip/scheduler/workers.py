@@ -1,0 +1,126 @@
+"""The workers that are joined, and what they hold."""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import ceil, exp, log
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from dpip.model import Lease, LeasedJob, Load, WorkerInfo
+from dpip.scheduler.costs import Chain, Pace
+from dpip.scheduler.jobs import Job
+from dpip.scheduler.memory import Footprint, Machine
+
+if TYPE_CHECKING:
+    from dpip.scheduler.lanes import WorkloadQueue
+    from dpip.scheduler.matching import Kind
+
+_PREFETCH = 1000.0  # added to the score when all slots compute: idle slots anywhere come first
+_BUSIEST = 0.9  # however busy others keep a machine, a tenth of it is left for us
+
+
+class Phase(Enum):
+    LEASING = "leasing"  # the datastore has been asked
+    LEASED = "leased"  # with its worker, or on the way there
+    RELEASING = "releasing"  # with nobody; the datastore has been asked to make it waiting again
+
+
+@define(eq=False)
+class Held:
+    """A job that is not waiting and has not ended. ``worker`` is None once that one is out of it."""
+
+    job: Job
+    workload: WorkloadQueue
+    need: int
+    worker: Worker | None = None
+    phase: Phase = Phase.LEASING
+    leased: LeasedJob | None = None
+    since: float = 0.0  # when it was leased
+    heard: bool = False  # its worker has said how long it took
+    doom: str | None = None  # why it is to fail as soon as it is leased: no machine has the memory
+
+    def is_leased_to(self, session: str) -> bool:
+        return self.phase is Phase.LEASED and self.worker is not None and self.worker.session == session
+
+    def is_by(self, lease: Lease) -> bool:
+        return self.leased is not None and self.leased.lease == lease
+
+
+@define(eq=False)
+class Worker:
+    """One session of a worker. ``order`` counts joinings: the last word where all else is equal."""
+
+    session: str
+    order: int
+    info: WorkerInfo
+    machine: Machine
+    kind: Kind
+    held: dict[int, Held] = field(factory=dict)  # by job number, the oldest first
+    unheard: dict[Lease, tuple[Chain, int]] = field(
+        factory=dict
+    )  # committed; its word on the time may follow
+    pace: Pace = field(factory=Pace)
+    footprint: Footprint = field(factory=Footprint)
+    load: Load | None = None
+    leaving: bool = False
+    resting: bool = False
+    rest_seconds: float = 0.0
+    dispatch_failures: int = 0
+    stamp: int = 0  # entries in the index with another stamp are stale
+    filed: bool = False  # it has an entry in the index,
+    level: int = 0  # in this bucket
+
+    @property
+    def speed(self) -> float:
+        """Jobs it computes in the time the average slot takes for one."""
+        return self.info.slots * exp(-self.pace.slowness.mean)
+
+    def score(self) -> float:
+        """Lower is better: the log of how long a job would take here, idle slots before anything else."""
+        queued = len(self.held)
+        slots = self.info.slots
+        score = log((queued + 1) / slots) + self.pace.slowness.mean - log(1 - self._others_share())
+        return score + _PREFETCH if queued >= slots else score
+
+    def _others_share(self) -> float:
+        """How much of the machine is kept busy by others than this worker, 0 to ``_BUSIEST``."""
+        load = self.load
+        if load is None:
+            return 0.0
+        # Reports do not say how many cores there are; the number of slots is, by default.
+        cpu = (load.cpu_percent - load.own_cpu_percent / self.info.slots) / 100
+        gpu = min((g.load_percent for g in load.gpus), default=0.0) / 200
+        return max(0.0, min(_BUSIEST, max(cpu, gpu)))
+
+    def limit(self, lookahead: float) -> int:
+        """Jobs it may hold now: its slots, and what they compute within ``lookahead`` seconds."""
+        slots = self.info.slots
+        ahead = slots
+        if self.pace.job.count:
+            ahead = max(1, ceil(slots * lookahead / exp(self.pace.job.mean)))
+        return min(self.info.capacity, slots + ahead)
+
+    def accepts(self, lookahead: float) -> bool:
+        """May it get a job now, memory aside?"""
+        return (
+            self.load is not None
+            and not self.leaving
+            and not self.resting
+            and not self.machine.reserved
+            and len(self.held) < self.limit(lookahead)
+        )
+
+    def expect(self, lease: Lease, chain: Chain, size: int) -> None:
+        """The job is done; how long it took may be told later, or never."""
+        self.unheard[lease] = chain, size
+        if len(self.unheard) > self.info.capacity:
+            del self.unheard[next(iter(self.unheard))]
+
+    def likely_running(self) -> list[Held]:
+        """The jobs it computes now: those it named last, then the oldest, as many as it has slots."""
+        named = set(self.load.running) if self.load is not None else set()
+        sent = [held for held in self.held.values() if held.phase is Phase.LEASED]
+        sent.sort(key=lambda held: held.job.number not in named)  # stable: the oldest first in each part
+        return sent[: self.info.slots]

@@ -1,0 +1,62 @@
+"""The workloads known, with their owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dpip.model import Step, Workload
+from dpip.scheduler.costs import Chains
+from dpip.scheduler.lanes import Owner, WorkloadQueue
+from dpip.scheduler.matching import asked
+from dpip.scheduler.roster import Roster
+
+Need = Callable[[Sequence[Step], int], int]
+"""Bytes of memory to filter a picture: of these steps, and of its decoded bytes."""
+
+WantsGpu = Callable[[Sequence[Step]], bool]
+"""Can one of these steps use a GPU?"""
+
+
+class Workloads:
+    def __init__(self, roster: Roster, need: Need, wants_gpu: WantsGpu) -> None:
+        self._roster = roster
+        self._need = need
+        self._wants_gpu = wants_gpu
+        self._chains = Chains()
+        self._owners: dict[str, Owner] = {}
+        self._known: dict[str, WorkloadQueue] = {}
+        self._opened = 0
+
+    def get(self, workload_id: str) -> WorkloadQueue | None:
+        return self._known.get(workload_id)
+
+    def open(self, workload: Workload) -> None:
+        if workload.id in self._known:
+            return
+        steps = workload.spec.steps
+        queue = WorkloadQueue(
+            id=workload.id,
+            order=self._opened,
+            owner=self._owner(workload.owner),
+            chain=self._chains.of(steps),
+            requirement=self._roster.require(asked(workload.spec), self._wants_gpu(steps)),
+            need=lambda decoded_bytes: self._need(steps, decoded_bytes),
+        )
+        self._opened += 1
+        queue.owner.workloads += 1
+        self._known[workload.id] = queue
+
+    def forget(self, workload_id: str) -> WorkloadQueue | None:
+        """Its queue, for others to clear, or None if it was unknown."""
+        queue = self._known.pop(workload_id, None)
+        if queue is not None:
+            self._roster.require_no_more(queue.requirement)
+            queue.owner.workloads -= 1
+            if not queue.owner.workloads:
+                del self._owners[queue.owner.name]
+        return queue
+
+    def _owner(self, name: str) -> Owner:
+        if name not in self._owners:
+            self._owners[name] = Owner(name, self._opened)
+        return self._owners[name]
