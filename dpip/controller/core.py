@@ -151,7 +151,7 @@ class Controller:
         return await self.datastore.workloads(owner, unfinished_only, after, limit)
 
     def running_jobs(self, workload_id: str) -> int:
-        return self.scheduler.running(workload_id)
+        return self.scheduler.running_jobs(workload_id)
 
     @deferred
     async def results(

@@ -53,7 +53,7 @@ class ControllerService(Service):
     """REST API, controller, scheduler and the workers' port.
 
     ``build`` makes the parts once the authority is there. ``ready`` fires when everything can be used, or
-    fails with the reason why it cannot start; ``api_url`` is there then.
+    fails with the reason why it cannot start; ``api_url`` and ``workers_port`` are there then.
     """
 
     log = Logger()
@@ -63,6 +63,7 @@ class ControllerService(Service):
     build: Callable[[ControllerService], Parts]
     ready: Deferred[None] = field(factory=Deferred, init=False)
     api_url: str = field(default="", init=False)
+    workers_port: int = field(default=0, init=False)
     authority: Authority = field(init=False)
     _lock: FileLock = field(init=False)
     _parts: Parts = field(init=False)
@@ -89,14 +90,14 @@ class ControllerService(Service):
     async def _start(self, parts: Parts) -> None:
         await parts.datastore.recover(self.reactor.seconds())
         await self._ensure_admin(parts)
-        parts.scheduler.startService()
-        await parts.scheduler.filled
+        parts.scheduler.startService()  # it fills itself while the API already takes uploads
         tls = self.authority.server_options()
         parts.workers.start()
         pb = await self._listen("pb", TLSMemoryBIOFactory(tls, False, parts.workers.door))
         site = TLSMemoryBIOFactory(tls, False, parts.site) if self.options["http-tls"] else parts.site
         http = await self._listen("http", site)
         self.api_url = self.url_for("127.0.0.1", http)
+        self.workers_port = getattr(pb.getHost(), "port", 0)
         parts.housekeeping.startService()
         self.log.info("Ready: API at {url}, workers join at {pb}", url=self.api_url, pb=_shown(pb))
 

@@ -72,7 +72,14 @@ def build(service: ControllerService) -> Parts:
         monotonic=time.monotonic,
         entropy=os.urandom,
     )
-    scheduler = Scheduler(clock=reactor, datastore=datastore, new_nonce=ids, need=_need)
+    scheduler = Scheduler(
+        clock=reactor,
+        datastore=datastore,
+        new_nonce=ids,
+        need=_need,
+        wants_gpu=_wants_gpu,
+        monotonic=time.monotonic,
+    )
     workers = Workers(
         admits=service.authority.admits,
         scheduler=scheduler,
@@ -125,6 +132,10 @@ def build(service: ControllerService) -> Parts:
 def _need(steps: Sequence[Step], decoded_bytes: int) -> int:
     """Bytes of memory that a job needs at its widest step."""
     return int(decoded_bytes * max(registry.find(name).memory_factor for name, _ in steps))
+
+
+def _wants_gpu(steps: Sequence[Step]) -> bool:
+    return any(registry.find(name).uses_gpu for name, _ in steps)
 
 
 def _terms(service: ControllerService) -> Terms:

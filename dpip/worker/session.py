@@ -82,7 +82,10 @@ class _Link:
 
 
 class Session(Service):
-    """The worker's life. It joins once the filters are warm, and whenever it is not joined."""
+    """The worker's life. It joins once the filters are warm, and whenever it is not joined.
+
+    ``joined`` fires when it has joined for the first time, or fails when it never can.
+    """
 
     log = Logger()
 
@@ -99,6 +102,7 @@ class Session(Service):
         self._failures = 0  # in a row
         self._hopeless = False  # the last attempt was refused, and another one alone will not help
         self._said = ""
+        self.joined: Deferred[None] = Deferred()
 
     def startService(self) -> None:
         super().startService()
@@ -123,6 +127,7 @@ class Session(Service):
 
     def _cannot_work(self, failure: Failure) -> None:
         self.log.failure("This worker cannot work", failure)
+        self.joined.errback(failure)
 
     async def _disconnect(self) -> None:
         """What has been written is sent; a controller that does not close its side is not waited for."""
@@ -170,6 +175,8 @@ class Session(Service):
         link.pulse.start(welcome.report_seconds)
         self._said = ""
         self.log.info("Joined as {name}; images are at {url}", name=worker.name, url=store.url)
+        if not self.joined.called:
+            self.joined.callback(None)
 
     def _sample(self, shift: Shift) -> Deferred[Load]:
         worker = self._worker

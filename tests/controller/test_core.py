@@ -71,7 +71,7 @@ class HeardByScheduler:
         jobs = [job for (owner, _), job in self.held.items() if owner == session]
         return next((job for job in jobs if job.original.id == image_id), None)
 
-    def running(self, workload_id: str) -> int:
+    def running_jobs(self, workload_id: str) -> int:
         return len(self.held)
 
 

@@ -1,0 +1,85 @@
+"""Builds DPIP whole in one process: the controller, and a worker that joins it like any other."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import define, field
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import HostnameEndpoint
+
+from dpip.asynchronous import deferred
+from dpip.controller.options import ControllerOptions
+from dpip.controller.service import ControllerService
+from dpip.controller.tap import build, end_process
+from dpip.worker import tap as worker_tap
+from dpip.worker.session import Session
+
+
+class Options(ControllerOptions):
+    """The controller's options, and what the worker within may use."""
+
+    process_name: ClassVar[str] = "dpip"
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["slots", None, None, "Images filtered at once [default: the number of cores].", worker_tap.slots],
+        ["tags", None, (), "What workloads may ask of the worker, e.g. gpu,fast.", worker_tap.words],
+    ]
+
+
+def makeService(options: Options) -> IService:
+    """For twistd: a service that ends the process when it cannot start."""
+    from twisted.internet import reactor
+
+    service = make_service(options, reactor)
+    service.ready.addErrback(end_process, reactor)
+    return service
+
+
+def make_service(options: Options, reactor: Any) -> EmbeddedService:
+    """DPIP whole, not started."""
+    return EmbeddedService(options, reactor)
+
+
+@define(eq=False, slots=False)
+class EmbeddedService(Service):
+    """A controller and one worker. ``ready`` fires when the worker has joined, and filters images."""
+
+    options: Options
+    reactor: Any
+    ready: Deferred[None] = field(factory=Deferred, init=False)
+    _controller: ControllerService = field(init=False)
+    _worker: Session | None = field(default=None, init=False)
+
+    @property
+    def api_url(self) -> str:
+        """The API's address on this machine, once it is ready."""
+        return self._controller.api_url
+
+    def startService(self) -> None:
+        """Raises CannotStart."""
+        super().startService()
+        self._controller = ControllerService(self.options, self.reactor, build)
+        self._controller.startService()
+        Deferred.fromCoroutine(self._start()).chainDeferred(self.ready)
+
+    async def _start(self) -> None:
+        await self._controller.ready
+        self._worker = worker_tap.make_worker(
+            self.reactor,
+            controller=HostnameEndpoint(self.reactor, "127.0.0.1", self._controller.workers_port),
+            read_token=lambda: self._controller.authority.token,
+            name=f"{worker_tap.unique_name()}-embedded",
+            tags=self.options["tags"],
+            slots=self.options["slots"],
+        )
+        self._worker.startService()
+        await self._worker.joined
+
+    @deferred
+    async def stopService(self) -> None:
+        """The worker leaves in good order while the controller still listens to it."""
+        await maybeDeferred(super().stopService)
+        if self._worker is not None:
+            await maybeDeferred(self._worker.stopService)
+        await self._controller.stopService()
