@@ -34,7 +34,7 @@ def _no_gpu(steps: Sequence[Step]) -> bool:
 
 @implementer(IScheduler)
 class Scheduler(Service):
-    """Give it a datastore that has been recovered. Workers may join at once, and get jobs once it is ready.
+    """Give it a datastore that has been recovered. Workers may join at any time and wait until it is ready.
 
     ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job, ``wants_gpu(steps)`` says whether
     its filters can use a GPU. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
