@@ -1,0 +1,130 @@
+"""A datastore without threads, and the values that its tests are made of."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip.datastore.datastore import Datastore
+from dpip.model import (
+    AcceptedOriginal,
+    IdempotencyKey,
+    LeasedJob,
+    Picture,
+    Role,
+    StoredFile,
+    WorkerInfo,
+    Workload,
+    WorkloadSpec,
+)
+from dpip.threads import InlineThreads
+
+T = TypeVar("T")
+NOW = 1_700_000_000.25
+PICTURE = Picture("PNG", "image/png", 40, 30, 3600)
+
+
+def spec(name: str = "holiday", **options: Any) -> WorkloadSpec:
+    return WorkloadSpec(name, (("blur", {"sigma": 2.5}),), **options)
+
+
+def workload(workload_id: str = "w1", owner: str = "ann", now: float = NOW, **options: Any) -> Workload:
+    return Workload(workload_id, owner, spec(**options), f"holiday-{workload_id}", now)
+
+
+def stored(name: str = "a", size: int = 100, sha256: str | None = None) -> StoredFile:
+    return StoredFile(f"holiday/originals/{name}.png", size, sha256 or f"sha of {name}", PICTURE, f"{name}.png")
+
+
+def key(name: str = "k", fingerprint: str = "f", owner: str = "ann") -> IdempotencyKey:
+    return IdempotencyKey(owner, name, fingerprint)
+
+
+def worker(name: str = "worker", **options: Any) -> WorkerInfo:
+    facts: dict[str, Any] = {
+        "version": "1",
+        "machine": "m",
+        "slots": 2,
+        "capacity": 4,
+        "tags": frozenset({"fast", "gpu"}),
+        "filters": {"blur": "1"},
+        "has_gpu": False,
+        "fingerprint": "engine 1",
+    }
+    return WorkerInfo(name=name, **facts | options)
+
+
+class HeldThreads:
+    """Work waits until ``run``; as a reactor it counts the calls that come from threads."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+        self.answers = 0
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def callInThread(self, func: Callable[..., Any], *args: Any) -> None:
+        self.waiting.append(lambda: func(*args))
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self.answers += 1
+        callable(*args, **kwargs)
+
+    def run(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+class DatastoreTestCase(SynchronousTestCase):
+    """``self.datastore`` is open and has the user ann."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.datastore = self.opened()
+        self.now(self.datastore.add_user("ann", "hash", Role.USER, None, NOW))
+
+    def opened(self) -> Datastore:
+        datastore = Datastore(self.path, InlineThreads(), InlineThreads)
+        datastore.startService()
+        self.addCleanup(datastore.stopService)
+        return datastore
+
+    def now(self, deferred: Deferred[T]) -> T:
+        result: T = self.successResultOf(deferred)
+        return result
+
+    def refused(self, deferred: Deferred[Any], kind: type[Exception]) -> Any:
+        return self.failureResultOf(deferred, kind).value
+
+    def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What the file says, asked behind the datastore's back."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    # Steps that many tests take
+
+    def uploaded(
+        self, *names: str, workload_id: str = "w1", key: IdempotencyKey | None = None, size: int = 100
+    ) -> Sequence[AcceptedOriginal]:
+        files = [(name, f"{name}-result", stored(name, size)) for name in names]
+        accepted, _ = self.now(self.datastore.add_originals(workload_id, files, key, NOW))
+        return accepted
+
+    def leased(self, *numbers: int, worker: str = "worker", nonce: str = "n") -> list[LeasedJob]:
+        wanted = [(number, worker, f"{nonce}{number}") for number in numbers]
+        found = self.now(self.datastore.lease(wanted, NOW + 1))
+        self.assertNotIn(None, found)
+        return [job for job in found if job is not None]
+
+    def prepared(self, *names: str, workload_id: str = "w1") -> list[LeasedJob]:
+        """A workload with these originals, all leased."""
+        self.now(self.datastore.add_workload(workload(workload_id), None))
+        return self.leased(*[one.job.job for one in self.uploaded(*names, workload_id=workload_id)])
