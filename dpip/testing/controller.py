@@ -62,6 +62,22 @@ class _Job:
         return Lease(self.number, self.attempt, f"nonce-{self.number}-{self.attempt}")
 
 
+@define
+class Hold:
+    """``reached`` fires when somebody waits here; :meth:`release` lets all go on, now and later."""
+
+    reached: Deferred[None] = field(factory=Deferred)
+    _released: Deferred[None] = field(factory=Deferred)
+
+    async def wait(self) -> None:
+        if not self.reached.called:
+            self.reached.callback(None)
+        await self._released
+
+    def release(self) -> None:
+        self._released.callback(None)
+
+
 @implementer(IAdmission)
 @define
 class MemoryAdmission:
@@ -73,7 +89,7 @@ class MemoryAdmission:
 
 
 @implementer(IController)
-@define
+@define(slots=False)
 class MemoryController:
     """``clock`` gives seconds since the epoch. It begins with the admin ``admin``, password ``password``."""
 
@@ -87,13 +103,13 @@ class MemoryController:
     operator_warnings: list[str] = field(factory=list)
     worker_records: list[tuple[WorkerRecord, Load | None]] = field(factory=list)
     samples: dict[str, list[Sample]] = field(factory=dict)
+    activities: list[Activity] = field(factory=list)
     _users: dict[str, tuple[User, str]] = field(factory=dict)
     _tokens: dict[str, tuple[Principal, float]] = field(factory=dict)
     _workloads: dict[str, Workload] = field(factory=dict)
     _jobs: dict[str, list[_Job]] = field(factory=dict)
     _known_keys: dict[tuple[str, str], tuple[str, Any]] = field(factory=dict)
-    _activity: list[Activity] = field(factory=list)
-    _held: dict[str, Deferred[None]] = field(factory=dict)
+    _held: dict[str, Hold] = field(factory=dict)
     _job_count: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -101,9 +117,9 @@ class MemoryController:
 
     # For tests
 
-    def hold(self, method: str) -> Deferred[None]:
-        """Calls of ``method`` wait until the Deferred given here fires."""
-        return self._held.setdefault(method, Deferred())
+    def hold(self, method: str) -> Hold:
+        """Calls of ``method`` wait until the hold is released."""
+        return self._held.setdefault(method, Hold())
 
     def join_worker(self, name: str) -> str:
         """A worker's token."""
@@ -347,7 +363,7 @@ class MemoryController:
     @deferred
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
         await self._asked("activity", by.name)
-        numbered = list(enumerate(self._activity, 1))[::-1]
+        numbered = list(enumerate(self.activities, 1))[::-1]
         return [pair for pair in numbered if before is None or pair[0] < before][:limit]
 
     def warnings(self) -> Sequence[str]:
@@ -359,7 +375,7 @@ class MemoryController:
         self.log.append((method, *facts))
         held = self._held.get(method)
         if held is not None:
-            await held
+            await held.wait()
 
     def _new_token(self, principal: Principal) -> Token:
         token = Token(f"token-{self.ids()}", principal.name, self.clock() + TOKEN_SECONDS)

@@ -50,7 +50,7 @@ class PlainFile:
 
 
 @implementer(IImageStore)
-@define
+@define(slots=False)
 class PlainImageStore:
     """Under ``root``, a directory that exists. ``fail_writing`` is raised by the next :meth:`incoming`."""
 

@@ -1,4 +1,4 @@
-"""A small HTTP client of raw bytes: what is sent is written down in the test, what comes back is all there."""
+"""A small HTTP client of raw bytes: what is sent stands in the test, what comes back is all there."""
 
 from __future__ import annotations
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from base64 import b64encode
 from io import BytesIO
+from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
 from PIL import Image as Pillow
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from dpip.api.app import make_site
@@ -20,7 +22,7 @@ from dpip.api.limits import Limits
 from dpip.filters import registry
 from dpip.ids import IdSource
 from dpip.model import Role
-from dpip.testing import MemoryController, PlainImageStore
+from dpip.testing import Hold, MemoryController, PlainImageStore
 from tests.api.client import Connection, Form, Response, connect, request_bytes
 
 NOW = 1_800_000_000.0
@@ -34,7 +36,7 @@ def picture(width: int = 4, height: int = 3, format: str = "PNG", shade: int = 0
 
 
 class ApiTest(TestCase):
-    """``self.clock`` is the deadlines' clock and stands still; ``self.admin`` and ``self.user`` are tokens."""
+    """``self.clock`` is of the deadlines and stands still; ``self.admin`` and ``self.user`` are tokens."""
 
     limits = Limits()
     behind_proxy = False
@@ -70,6 +72,11 @@ class ApiTest(TestCase):
     def new_user(self, name: str, quota: int | None = None) -> None:
         admin = self.successResultOf(self.controller.authenticate(self.admin))
         self.successResultOf(self.controller.add_user(admin, name, f"password-of-{name}", Role.USER, quota))
+
+    async def reached(self, hold: Hold) -> None:
+        """Somebody waits there, and whoever called has returned to the reactor."""
+        await hold.reached
+        await deferLater(reactor, 0)
 
     # Requests
 
@@ -157,13 +164,24 @@ class ApiTest(TestCase):
 
     # The server's side
 
+    def server_side_gone(self) -> Deferred[None]:
+        """Fires when the server's end of the newest connection is closed."""
+        return self._gone[-1]
+
+    def open_files(self) -> list[str]:
+        """Files of the image store that this process has open."""
+        opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+        return [path for path in opened if path.startswith(os.path.realpath(self.store.root))]
+
     def _serve(self) -> None:
         """Listens, and at the end waits for every connection to be gone: sockets of one test harm no other."""
         build = self.site.buildProtocol
+        self._gone: list[Deferred[None]] = []
 
         def tracked(address: Any) -> Any:
             channel = build(address)
             gone: Deferred[None] = Deferred()
+            self._gone.append(gone)
             lost = channel.connectionLost
 
             def connection_lost(reason: Any) -> None:
@@ -186,16 +204,22 @@ class ApiTest(TestCase):
         self.addCleanup(listening.stopListening)
 
 
-def result_form(lease: Any, data: bytes, sha256: str | None = None) -> Form:
-    from hashlib import sha256 as digest
+def noise(size: int) -> bytes:
+    """A picture of about so many bytes, different in every one."""
+    file = BytesIO()
+    side = round((size / 3) ** 0.5)
+    Pillow.frombytes("RGB", (side, side), Random(5).randbytes(side * side * 3)).save(file, "BMP")
+    return file.getvalue()
 
+
+def result_form(lease: Any, data: bytes, sha256: str | None = None) -> Form:
     return (
         Form()
         .field("type", "filtered")
         .field("job", str(lease.job))
         .field("attempt", str(lease.attempt))
         .field("nonce", lease.nonce)
-        .field("sha256", sha256 or digest(data).hexdigest())
+        .field("sha256", sha256 or hashlib.sha256(data).hexdigest())
         .file("data", "result.png", data)
     )
 
