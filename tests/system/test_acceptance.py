@@ -19,12 +19,7 @@ FRAMES = 130
 class AcceptanceTests(TestCase):
     def setUp(self) -> None:
         self.cluster = Cluster()
-        self.cluster.__enter__()
-        self.addCleanup(lambda: self.cluster.__exit__(None if self._passed() else AssertionError))
         self.client = PlainClient(self.cluster.http)
-
-    def _passed(self) -> bool:
-        return getattr(self, "_done", False)
 
     def _login(self) -> None:
         self.assertEqual(self.client.login("admin", PASSWORD).status, 200)
@@ -57,46 +52,48 @@ class AcceptanceTests(TestCase):
             self.assertEqual(picture.tobytes(), expected.tobytes(), f"frame {number}")
 
     def test_first_and_second_workload_with_uploads_before_any_worker(self) -> None:
-        self.cluster.start_controller()
-        self._login()
-        self.assertEqual(self.client.request("GET", "/status").json["active_workloads"], [])
-        first = self.client.create_workload()
-        self._upload(first, range(FRAMES))
-        self.assertEqual(self.client.workload(first)["status"], "running")
-        self.cluster.start_worker("one")
-        second = self.client.create_workload()
-        self._upload(second, range(FRAMES))
-        for workload in (first, second):
-            self._check(workload, self._wait_completed(workload))
-        self.assertEqual(self.client.request("DELETE", "/logout").status, 200)
-        self.assertEqual(self.client.request("GET", "/status").status, 401)
-        self._done = True
+        with self.cluster:
+            self.cluster.start_controller()
+            self._login()
+            self.assertEqual(self.client.request("GET", "/status").json["active_workloads"], [])
+            first = self.client.create_workload()
+            self._upload(first, range(FRAMES))
+            self.assertEqual(self.client.workload(first)["status"], "running")
+            self.cluster.start_worker("one")
+            second = self.client.create_workload()
+            self._upload(second, range(FRAMES))
+            for workload in (first, second):
+                self._check(workload, self._wait_completed(workload))
+            self.assertEqual(self.client.request("DELETE", "/logout").status, 200)
+            self.assertEqual(self.client.request("GET", "/status").status, 401)
 
     def test_a_worker_added_and_a_worker_killed_half_way(self) -> None:
-        self.cluster.start_controller()
-        first = self.cluster.start_worker("first", "--slots", "1")
-        self._login()
-        workload = self.client.create_workload()
-        self._upload(workload, range(FRAMES // 2))
-        self.cluster.start_worker("second", "--slots", "1")
-        wait_until(lambda: self.client.workload(workload)["filtered_images"], "a first result")
-        first.kill()
-        self._upload(workload, range(FRAMES // 2, FRAMES))
-        self._check(workload, self._wait_completed(workload))
-        self._done = True
+        with self.cluster:
+            self.cluster.start_controller()
+            first = self.cluster.start_worker("first", "--slots", "1")
+            self._login()
+            workload = self.client.create_workload()
+            self._upload(workload, range(FRAMES // 2))
+            self.cluster.start_worker("second", "--slots", "1")
+            wait_until(lambda: self.client.workload(workload)["filtered_images"], "a first result")
+            first.kill()
+            self._upload(workload, range(FRAMES // 2, FRAMES))
+            self._check(workload, self._wait_completed(workload))
 
     def test_the_controller_killed_and_restarted_half_way(self) -> None:
-        controller = self.cluster.start_controller()
-        self.cluster.start_worker("one")
-        self._login()
-        workload = self.client.create_workload()
-        self._upload(workload, range(FRAMES // 2))
-        wait_until(lambda: self.client.workload(workload)["filtered_images"], "a first result")
-        controller.kill()
-        controller = self.cluster.start_controller()
-        self._upload(workload, range(FRAMES // 2, FRAMES))
-        wait_until(lambda: len(self.client.workload(workload)["filtered_images"]) > FRAMES // 3, "some more")
-        controller.kill()
-        self.cluster.start_controller()
-        self._check(workload, self._wait_completed(workload))
-        self._done = True
+        with self.cluster:
+            controller = self.cluster.start_controller()
+            self.cluster.start_worker("one")
+            self._login()
+            workload = self.client.create_workload()
+            self._upload(workload, range(FRAMES // 2))
+            wait_until(lambda: self.client.workload(workload)["filtered_images"], "a first result")
+            controller.kill()
+            controller = self.cluster.start_controller()
+            self._upload(workload, range(FRAMES // 2, FRAMES))
+            wait_until(
+                lambda: len(self.client.workload(workload)["filtered_images"]) > FRAMES // 3, "some more"
+            )
+            controller.kill()
+            self.cluster.start_controller()
+            self._check(workload, self._wait_completed(workload))
