@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dpip.filters import octaves
 from dpip.filters.kernels import float_gaussian
 from dpip.filters.schema import Pixels
 
@@ -14,6 +15,8 @@ def gaussian(array: Pixels, sigma: float, threads: int = 1) -> Pixels:
     planes = array if array.ndim == 3 else array[..., None]
     if planes.shape[2] in (2, 4):
         return _with_alpha(planes, sigma, threads)
+    if array.dtype == np.uint8:
+        return octaves.gaussian(planes, sigma, threads).reshape(array.shape)
     blurred = float_gaussian.gaussian(planes.astype(np.float32), sigma, threads)
     return _rounded(blurred, array.dtype).reshape(array.shape)
 

@@ -235,7 +235,7 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
     word, count, entry = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
     (offset,) = struct.unpack_from(order + word, start, 8 if big else 4)
     pages: list[dict[int, int]] = []
-    seen = set()
+    seen: set[int] = set()
     while offset:
         if offset in seen or len(seen) == _MAX_PARTS:
             raise ValueError

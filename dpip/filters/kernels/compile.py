@@ -31,7 +31,12 @@ FLOATS = types.Array(types.float32, 1, "C", readonly=True)
 BYTES_OUT = types.uint8[::1]
 WORDS_OUT = types.uint16[::1]
 FLOATS_OUT = types.float32[::1]
+INTS = types.Array(types.int64, 1, "C", readonly=True)
 INT = types.int64
+
+#: Kept apart in the cache, whose key does not see which operations a kernel was compiled with (see
+#: ``lanes``).
+backend = "vector"
 
 
 def kernel(*signatures: Any) -> Callable[[F], F]:
@@ -46,7 +51,7 @@ def kernel(*signatures: Any) -> Callable[[F], F]:
     def compile_it(function: F) -> F:
         with _lock:
             before = config.CACHE_DIR
-            config.CACHE_DIR = cache_directory()[0]
+            config.CACHE_DIR = os.path.join(cache_directory()[0], backend)
             try:
                 compiled: Any = numba.njit(
                     [types.void(*arguments) for arguments in signatures],

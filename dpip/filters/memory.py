@@ -1,0 +1,27 @@
+"""How this process deals with memory that it has freed."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT = 256 << 20
+_LARGEST_ON_HEAP = 32 << 20
+
+
+def keep_freed_memory() -> None:
+    """Let one picture's memory serve the next one, up to 256 MiB, instead of going back to the system each
+    time.
+
+    Pixels come in megabytes, which glibc would map afresh, page fault by page fault, for every array: on a
+    virtual machine that takes a third of the time of a blur. Elsewhere than on Linux with glibc this does
+    nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_ON_HEAP)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
