@@ -102,6 +102,7 @@ class Broker(pb.Broker):
     ) -> None:
         super().__init__(is_client, Allowed())
         self.factory = factory
+        self.knownDialects = [b"pb"]
         self.trusted = False
         self._clock = clock
         self._say = say
@@ -160,6 +161,11 @@ class Broker(pb.Broker):
         self._received += size
         if not self.trusted and self._received > STRANGER_BYTES:
             raise Hostile("too many bytes before joining")
+
+    def callExpressionReceived(self, obj: Expression) -> None:
+        if not self.currentDialect and obj != (self.knownDialects if self.isClient else b"pb"):
+            raise Hostile("not Perspective Broker of ours")
+        super().callExpressionReceived(obj)
 
     def expressionReceived(self, lst: Expression) -> None:
         if not isinstance(lst, list) or not lst or lst[0] not in _COMMANDS:

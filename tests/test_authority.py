@@ -1,0 +1,289 @@
+"""The controller's identity, the join token, and clients that talk to nobody else."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import Clock
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from twisted.test.iosim import FakeTransport, connect
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from dpip.authority import (
+    TOKEN_FILE,
+    Authority,
+    BadToken,
+    JoinToken,
+    Pinned,
+    WrongController,
+    fingerprint_of_pem,
+    write_secret,
+)
+
+NOW = 1_800_000_000.0
+YEAR = 365 * 86400.0
+
+
+class Files(SynchronousTestCase):
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.state = Path(temporary.name) / "state"
+
+    def load(self, now: float = NOW) -> Authority:
+        return Authority.load_or_create(self.state, now)
+
+    def test_the_second_start_finds_what_the_first_has_made(self) -> None:
+        first = self.load()
+        second = self.load(NOW + 5)
+        self.assertEqual(identity(first), identity(second))
+        self.assertEqual((self.state / TOKEN_FILE).read_text(), first.join_token() + "\n")
+
+    def test_everything_is_for_the_owner_alone(self) -> None:
+        self.load()
+        names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.state.iterdir()}
+        self.assertEqual(names, dict.fromkeys(("authority.pem", "server.pem", TOKEN_FILE), 0o600))
+        self.assertEqual(stat.S_IMODE(self.state.stat().st_mode), 0o700)
+
+    def test_the_token_names_the_authority_and_admits(self) -> None:
+        authority = self.load()
+        token = JoinToken.parse(authority.join_token())
+        self.assertEqual(token.pin, fingerprint_of_pem(authority.pem))
+        self.assertTrue(authority.admits(token.secret.encode()))
+        for wrong in (b"", token.secret[:-1].encode(), b"x" * 200, "é".encode()):
+            self.assertFalse(authority.admits(wrong))
+
+    def test_removing_the_token_makes_a_new_secret_of_the_same_authority(self) -> None:
+        old = self.load()
+        (self.state / TOKEN_FILE).unlink()
+        new = self.load()
+        self.assertEqual(new.token.pin, old.token.pin)
+        self.assertFalse(new.admits(old.token.secret.encode()))
+
+    def test_removing_the_authority_makes_everything_new(self) -> None:
+        old = self.load()
+        (self.state / "authority.pem").unlink()
+        new = self.load()
+        self.assertNotEqual(new.token.pin, old.token.pin)
+        self.assertNotEqual(new.token.secret, old.token.secret)
+
+    def test_a_damaged_token_file_is_replaced(self) -> None:
+        self.load()
+        for damage in (b"", b"nonsense", b"\xff\xfe"):
+            (self.state / TOKEN_FILE).write_bytes(damage)
+            authority = self.load()
+            self.assertEqual((self.state / TOKEN_FILE).read_text().strip(), authority.join_token())
+
+    def test_the_server_certificate_is_renewed_in_time_and_the_token_stays(self) -> None:
+        first = self.load()
+        self.assertEqual(identity(self.load(NOW + 1.9 * YEAR)), identity(first))
+        renewed = self.load(NOW + 2.1 * YEAR)
+        self.assertNotEqual(identity(renewed), identity(first))
+        self.assertEqual((renewed.pem, renewed.token), (first.pem, first.token))
+
+    def test_no_secret_is_shown(self) -> None:
+        authority = self.load()
+        self.assertNotIn(authority.token.secret, repr(authority))
+        self.assertNotIn("PrivateKey", repr(authority))
+
+    def test_a_file_that_cannot_be_written_leaves_nothing_behind(self) -> None:
+        target = self.state / "taken"
+        target.mkdir(parents=True)
+        self.assertRaises(OSError, write_secret, target, b"secret")
+        self.assertEqual(os.listdir(self.state), ["taken"])
+
+
+def identity(authority: Authority) -> tuple[str, JoinToken, bytes]:
+    server: bytes = crypto.dump_certificate(
+        crypto.FILETYPE_PEM, crypto.X509.from_cryptography(authority._server.certificate)
+    )
+    return authority.pem, authority.token, server
+
+
+class TokenTests(SynchronousTestCase):
+    def test_what_is_no_token_is_refused_without_being_shown(self) -> None:
+        good = "ab" * 32 + "." + "s" * 32
+        self.assertEqual(str(JoinToken.parse(f" {good}\n")), good)
+        for bad in ("", "x", good[1:], good.replace(".", ""), good + "!", "AB" * 32 + "." + "s" * 32):
+            error = self.assertRaises(BadToken, JoinToken.parse, bad)
+            self.assertNotIn("s" * 32, str(error))
+
+
+class _End(Protocol):
+    """Sends ``greeting`` as soon as it may, and remembers what came."""
+
+    def __init__(self, greeting: bytes) -> None:
+        self.greeting = greeting
+        self.received = b""
+        self.lost: Failure | None = None
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(self.greeting)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost = reason
+
+
+def shaken(client_options: Any, server_options: CertificateOptions) -> tuple[_End, _End]:
+    """Both ends after a handshake in memory; each has tried to send a secret."""
+    clock = Clock()
+    ends = _End(b"the client's secret"), _End(b"the server's greeting")
+    protocols = [
+        TLSMemoryBIOFactory(
+            options, is_client, Factory.forProtocol(lambda end=end: end), clock
+        ).buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        for end, options, is_client in zip(ends, (client_options, server_options), (True, False), strict=True)
+    ]
+    client, server = protocols
+    pump = connect(
+        server, FakeTransport(server, True), client, FakeTransport(client, False), clock=clock, greet=False
+    )
+    pump.flush()
+    return ends
+
+
+class PinningTests(SynchronousTestCase):
+    """OpenSSL reads the real clock: the authority here is made now, or years ago."""
+
+    def setUp(self) -> None:
+        self.now = float(reactor.seconds())  # type: ignore[attr-defined]
+
+    def authority(self, age: float = 0.0) -> Authority:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        return Authority.load_or_create(Path(temporary.name), self.now - age)
+
+    def refused(self, pin: str, options: CertificateOptions) -> str:
+        client, server = shaken(Pinned(pin), options)
+        self.assertEqual(server.received, b"", "the secret was sent")
+        self.assertEqual(client.received, b"")
+        assert client.lost is not None
+        self.assertIsInstance(client.lost.value, WrongController)
+        return str(client.lost.value)
+
+    def test_the_right_controller_is_talked_to(self) -> None:
+        authority = self.authority()
+        client, server = shaken(Pinned(authority.token.pin), authority.server_options())
+        self.assertEqual(server.received, b"the client's secret")
+        self.assertEqual(client.received, b"the server's greeting")
+
+    def test_another_authority(self) -> None:
+        words = self.refused(self.authority().token.pin, self.authority().server_options())
+        self.assertIn("Not the controller that the join token is for", words)
+
+    def test_a_certificate_that_signed_itself(self) -> None:
+        pinned, other = self.authority(), self.authority()
+        alone = CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(other._root.key),
+            certificate=crypto.X509.from_cryptography(other._root.certificate),
+        )
+        self.refused(pinned.token.pin, alone)
+
+    def test_a_self_made_certificate_with_the_right_authority_shown_beside_it(self) -> None:
+        pinned, other = self.authority(), self.authority()
+        self.refused(pinned.token.pin, _with_chain(other, pinned))
+
+    def test_a_self_made_certificate_that_claims_the_right_issuer(self) -> None:
+        """Same issuer's name and key identifier as the real one: only the signature is wrong."""
+        pinned, other = self.authority(), self.authority()
+        server = _forged(pinned, other)
+        words = self.refused(pinned.token.pin, server)
+        self.assertIn("not signed by the authority", words)
+
+    def test_the_authority_itself_shown_as_the_server(self) -> None:
+        """Who has the authority's key can do anything; but no handshake ever accepts it as a server."""
+        pinned = self.authority()
+        options = CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(pinned._root.key),
+            certificate=crypto.X509.from_cryptography(pinned._root.certificate),
+        )
+        self.refused(pinned.token.pin, options)
+
+    def test_an_expired_certificate(self) -> None:
+        old = self.authority(age=4 * YEAR)
+        self.assertIn("has expired", self.refused(old.token.pin, old.server_options()))
+
+    def test_a_certificate_of_the_future(self) -> None:
+        young = self.authority(age=-3 * 86400)
+        self.assertIn("not valid yet", self.refused(young.token.pin, young.server_options()))
+
+    def test_old_versions_of_tls_are_off_on_both_sides(self) -> None:
+        authority = self.authority()
+        for context in (authority.server_options().getContext(), Pinned(authority.token.pin)._context):
+            off = context.set_options(0)
+            self.assertTrue(off & SSL.OP_NO_TLSv1_1 and off & SSL.OP_NO_TLSv1)
+            self.assertFalse(off & SSL.OP_NO_TLSv1_2)
+
+
+class LoopbackTests(TestCase):
+    async def test_over_a_real_socket(self) -> None:
+        from twisted.internet.endpoints import HostnameEndpoint, serverFromString, wrapClientTLS
+
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        authority = Authority.load_or_create(Path(directory.name), float(reactor.seconds()))  # type: ignore[attr-defined]
+        heard: Deferred[bytes] = Deferred()
+
+        class Server(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                heard.callback(data)
+
+        factory = TLSMemoryBIOFactory(authority.server_options(), False, Factory.forProtocol(Server))
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        plain = HostnameEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        lost: Deferred[None] = Deferred()
+        client = _End(b"hello")
+        client.connectionLost = lambda reason=None: lost.callback(None)  # type: ignore[method-assign]
+        endpoint = wrapClientTLS(Pinned(authority.token.pin), plain)
+        await endpoint.connect(Factory.forProtocol(lambda: client))
+        self.assertEqual(await heard, b"hello")
+        assert client.transport is not None
+        client.transport.loseConnection()
+        await lost
+
+
+def _with_chain(server: Authority, root: Authority) -> CertificateOptions:
+    return CertificateOptions(
+        privateKey=crypto.PKey.from_cryptography_key(server._server.key),
+        certificate=crypto.X509.from_cryptography(server._server.certificate),
+        extraCertChain=[crypto.X509.from_cryptography(root._root.certificate)],
+    )
+
+
+def _forged(pinned: Authority, forger: Authority) -> CertificateOptions:
+    """Everything of a certificate of ``pinned`` but the signature, which is the forger's."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    real = pinned._server.certificate
+    builder = x509.CertificateBuilder(
+        issuer_name=real.issuer,
+        subject_name=real.subject,
+        public_key=forger._server.key.public_key(),
+        serial_number=real.serial_number,
+        not_valid_before=real.not_valid_before_utc,
+        not_valid_after=real.not_valid_after_utc,
+        extensions=list(real.extensions),
+    )
+    certificate = builder.sign(forger._root.key, hashes.SHA256())
+    return CertificateOptions(
+        privateKey=crypto.PKey.from_cryptography_key(forger._server.key),
+        certificate=crypto.X509.from_cryptography(certificate),
+        extraCertChain=[crypto.X509.from_cryptography(pinned._root.certificate)],
+    )
