@@ -136,11 +136,11 @@ class ImageStore(Service):
         os.makedirs(os.path.join(self._root, INCOMING), mode=0o700, exist_ok=True)
         self._keepers.start()
         self._tidiers.start()
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
 
     def stopService(self) -> None:
         """Waits for files that are being made durable."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         self._keepers.stop()
         self._tidiers.stop()
 

@@ -76,11 +76,11 @@ class Datastore(Service):
     def startService(self) -> None:
         migrate.prepare(self._path)
         self._storage = Storage.open(self._path, self._reactor, self._make_threads)
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
 
     @deferred
     async def stopService(self) -> None:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         if self._storage is not None:
             await self._storage.close()
             self._storage = None

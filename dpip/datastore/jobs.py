@@ -241,9 +241,7 @@ _RECOVER_ATTEMPTS = insert(attempts).from_select(
     .where(LEASED),
 )
 _RECOVER_JOBS = (
-    update(jobs)
-    .where(LEASED)
-    .values(state=JobState.WAITING, nonce=null(), worker=null(), leased=null())
+    update(jobs).where(LEASED).values(state=JobState.WAITING, nonce=null(), worker=null(), leased=null())
 )
 
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError
 
 from dpip.datastore.engine import create_file, migrating
 from dpip.datastore.schema import metadata
@@ -43,6 +44,10 @@ def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
                 _create(connection, head)
             elif found != head:
                 _upgrade(connection, path, found, scripts)
+    except DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
+            raise
+        raise UnknownDatabase(f"{path} is not a database. Name another file.") from error
     finally:
         engine.dispose()
 
@@ -66,8 +71,6 @@ def _create(connection: Connection, head: str) -> None:
 
 
 def _upgrade(connection: Connection, path: Path, found: str, scripts: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     known = {script.revision for script in ScriptDirectory(str(scripts)).walk_revisions()}
@@ -77,12 +80,20 @@ def _upgrade(connection: Connection, path: Path, found: str, scripts: Path) -> N
             f"knows up to {max(known)}. Run that version or a later one; nothing was changed."
         )
     back_up(path, path.with_name(f"{path.name}.{found}.backup"))
+    run(connection, scripts)
+    if broken := connection.execute(text("PRAGMA foreign_key_check")).all():
+        raise RuntimeError(f"The migration left {len(broken)} rows that refer to nothing")
+
+
+def run(connection: Connection, scripts: Path) -> None:
+    """All migrations that have not been run, within the caller's transaction."""
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    if broken := connection.execute(text("PRAGMA foreign_key_check")).all():
-        raise RuntimeError(f"The migration left {len(broken)} rows that refer to nothing")
 
 
 def back_up(path: Path, copy: Path) -> None:

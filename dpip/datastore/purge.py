@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 
 from dpip.datastore.rows import micros
 from dpip.datastore.schema import activity, images, keys, purges, tokens, workloads
@@ -43,5 +43,5 @@ def expired(connection: Connection, now: float, activity_rows: int = ACTIVITY_RO
 
 
 def _remove(connection: Connection, table: Table, past: ColumnElement[bool]) -> int:
-    some = select(*table.primary_key).where(past).limit(_ROWS)
-    return connection.execute(delete(table).where(tuple_(*table.primary_key).in_(some))).rowcount
+    [name] = table.primary_key
+    return connection.execute(delete(table).where(name.in_(select(name).where(past).limit(_ROWS)))).rowcount

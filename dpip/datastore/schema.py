@@ -192,10 +192,11 @@ activity = Table(
 keys = Table(
     "keys",
     metadata,
-    _belongs_to("owner_id", "users", primary_key=True),
-    Column("key", Text, primary_key=True),
+    _id(),
+    _belongs_to("owner_id", "users"),
+    _text("key"),
     _text("fingerprint"),
     _text("answer"),  # JSON, see keys.py
     Column("created", Number, nullable=False, index=True),
-    sqlite_with_rowid=False,
+    UniqueConstraint("owner_id", "key", name="keys_name"),
 )

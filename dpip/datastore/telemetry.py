@@ -117,14 +117,14 @@ class Telemetry(Service):
         self._engine: Engine | None = None
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._engine = _opened(self._path)
         self._threads.start()
         self._loop.start(_FLUSH_SECONDS, now=False)
 
     @deferred
     async def stopService(self) -> None:
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         if self._engine is not None:
             self._loop.stop()
             await self._flush()

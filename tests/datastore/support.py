@@ -39,7 +39,9 @@ def workload(workload_id: str = "w1", owner: str = "ann", now: float = NOW, **op
 
 
 def stored(name: str = "a", size: int = 100, sha256: str | None = None) -> StoredFile:
-    return StoredFile(f"holiday/originals/{name}.png", size, sha256 or f"sha of {name}", PICTURE, f"{name}.png")
+    return StoredFile(
+        f"holiday/originals/{name}.png", size, sha256 or f"sha of {name}", PICTURE, f"{name}.png"
+    )
 
 
 def key(name: str = "k", fingerprint: str = "f", owner: str = "ann") -> IdempotencyKey:
@@ -108,6 +110,11 @@ class DatastoreTestCase(SynchronousTestCase):
         """What the file says, asked behind the datastore's back."""
         with closing(sqlite3.connect(self.path)) as connection:
             return connection.execute(statement, parameters).fetchall()
+
+    def change(self, statement: str, *parameters: Any) -> None:
+        """Change the file behind the datastore's back."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute(statement, parameters)
 
     # Steps that many tests take
 

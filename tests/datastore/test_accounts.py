@@ -65,9 +65,7 @@ class RemovalTests(DatastoreTestCase):
 class TokenTests(DatastoreTestCase):
     def test_a_token_says_whose_it_is_and_until_when(self) -> None:
         self.now(self.datastore.add_token(b"\0\xff", "ann", NOW, NOW + 60))
-        self.assertEqual(
-            self.now(self.datastore.token(b"\0\xff")), (Principal("ann", Role.USER), NOW + 60)
-        )
+        self.assertEqual(self.now(self.datastore.token(b"\0\xff")), (Principal("ann", Role.USER), NOW + 60))
         self.assertIsNone(self.now(self.datastore.token(b"\0")))
 
     def test_nobody_gets_no_token(self) -> None:

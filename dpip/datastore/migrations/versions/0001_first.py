@@ -58,14 +58,15 @@ def upgrade() -> None:
     op.create_index("ix_workers_joined", "workers", ["joined"])
     op.create_table(
         "keys",
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("owner_id", NUMBER, nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("created", NUMBER, nullable=False),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("owner_id", "key"),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("owner_id", "key", name="keys_name"),
     )
     op.create_index("ix_keys_created", "keys", ["created"])
     op.create_table(
@@ -101,8 +102,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("directory"),
         sa.UniqueConstraint("public"),
     )
-    op.create_index("ix_workloads_deleted", "workloads", ["deleted"])
     op.create_index("ix_workloads_owner_id", "workloads", ["owner_id"])
+    op.create_index(
+        "workloads_deleted",
+        "workloads",
+        ["deleted"],
+        sqlite_where=sa.text("deleted IS NOT NULL"),
+        postgresql_where=sa.text("deleted IS NOT NULL"),
+    )
     op.create_index("workloads_finished", "workloads", ["finished"], **_where("deleted IS NULL"))
     op.create_index(
         "workloads_unfinished", "workloads", ["owner_id"], **_where("deleted IS NULL AND finished IS NULL")
@@ -159,7 +166,20 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("jobs_failed", "jobs", ["workload_id", "seq"], **_where("code IS NOT NULL"))
-    op.create_index("jobs_state", "jobs", ["state", "id"])
+    op.create_index(
+        "jobs_leased",
+        "jobs",
+        ["id"],
+        sqlite_where=sa.text("state = 'leased'"),
+        postgresql_where=sa.text("state = 'leased'"),
+    )
+    op.create_index(
+        "jobs_waiting",
+        "jobs",
+        ["id"],
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.create_table(
         "attempts",
         sa.Column("job_id", NUMBER, nullable=False),
