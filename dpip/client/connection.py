@@ -8,7 +8,13 @@ from urllib.parse import urlsplit
 
 from attrs import define, frozen
 from treq.client import HTTPClient
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
 from twisted.web.client import URI, Agent, HTTPConnectionPool
@@ -69,16 +75,26 @@ def connect(
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = connections
     pool.cachedConnectionTimeout = _IDLE_SECONDS
+    pool.retryAutomatically = False  # it would repeat a DELETE unseen; dpip.client.retry repeats and counts
     factory = _OneServer(_endpoint(reactor, address, authority))
     return HTTPClient(Agent.usingEndpointFactory(reactor, factory, pool)), pool
 
 
 def _endpoint(reactor: Any, address: Address, authority: Path | None) -> IStreamClientEndpoint:
-    plain = HostnameEndpoint(reactor, address.host, address.port, timeout=_CONNECT_SECONDS)
+    plain = _plain_endpoint(reactor, address.host, address.port)
     if not address.secure:
         return plain
     trust = platformTrust() if authority is None else trustRootFromCertificates(_certificates(authority))
     return wrapClientTLS(optionsForClientTLS(address.host, trust), plain)
+
+
+def _plain_endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
+    """HostnameEndpoint tries several addresses in turn, and is slow to notice that the only one refuses."""
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, timeout=_CONNECT_SECONDS)
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, timeout=_CONNECT_SECONDS)
+    return HostnameEndpoint(reactor, host, port, timeout=_CONNECT_SECONDS)
 
 
 def _certificates(path: Path) -> list[Certificate]:

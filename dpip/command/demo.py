@@ -1,0 +1,49 @@
+"""``dpip demo``: see it work, with one command and nothing to prepare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_EXAMPLES = """\b
+Examples:
+  dpip demo                           48 frames, on every core, into dpip-demo/
+  dpip demo --frames 240 --slots 1    a longer film on one core
+  dpip demo --keep /tmp/film          leave the pictures there
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.option(
+    "--frames", type=click.IntRange(1, 5000), default=48, show_default=True, help="Length of the film."
+)
+@click.option("--slots", type=click.IntRange(1, 256), help="Images filtered at once. [default: one per core]")
+@click.option(
+    "--keep",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("dpip-demo"),
+    show_default=True,
+    help="Where to leave the pictures: a new or empty folder, or that of an earlier demo.",
+)
+def demo(frames: int, slots: int | None, folder: Path) -> None:
+    """Filter a short film on this machine, and look at the result.
+
+    Starts the whole system in this process on free ports, with its state in a temporary directory; draws a
+    film; has it made gray and blurred over the REST API, like any client; says how fast that was; and leaves
+    the pictures, with one that shows before and after. Everything else it takes down again.
+    """
+    from dpip.client import ClientError
+    from dpip.command.results import Results
+    from dpip.command.running import run
+    from dpip.command.show import Show
+
+    show = Show(frames, slots, Results.claim(folder))
+    try:
+        run(show.play)
+    except (ClientError, OSError) as error:
+        raise click.ClickException(f"{error} (The log is {show.results.log}.)") from error
+    for line in show.summary():
+        click.echo(line)

@@ -1,0 +1,121 @@
+"""How far it is: bars that move on a terminal, now and then a line anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+import click
+from attrs import define
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn
+from twisted.internet.task import LoopingCall
+
+_FRAMES_PER_SECOND = 12
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Stage(Protocol):
+    """One thing that is being done."""
+
+    def show(self, words: str, done: int = 0) -> None:
+        """How far it is."""
+
+    def finish(self, words: str) -> None:
+        """It is done."""
+
+
+class Display(Protocol):
+    """A context manager that shows stages, in the order in which they begin."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def begin(self, name: str, words: str, total: int | None = None) -> Stage:
+        """``total`` is None for what cannot be counted."""
+
+
+def display_on(stream: TextIO, reactor: Any) -> Display:
+    """What suits the stream."""
+    console = Console(file=stream)
+    return LiveDisplay(console, reactor) if console.is_terminal else PlainDisplay(stream, time.monotonic)
+
+
+@define
+class PlainDisplay:
+    """A line when a stage begins and ends, and every few seconds between."""
+
+    stream: TextIO
+    now: Callable[[], float]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put right."""
+
+    def begin(self, name: str, words: str, total: int | None = None) -> Stage:
+        stage = _PlainStage(self.stream, self.now, name, self.now())
+        stage.finish(words)
+        return stage
+
+
+@define
+class _PlainStage:
+    stream: TextIO
+    now: Callable[[], float]
+    name: str
+    last: float
+
+    def show(self, words: str, done: int = 0) -> None:
+        if self.now() - self.last >= _SECONDS_BETWEEN_LINES:
+            self.finish(words)
+
+    def finish(self, words: str) -> None:
+        self.last = self.now()
+        click.echo(f"{self.name}: {words}", file=self.stream)
+
+
+class LiveDisplay:
+    """Bars, drawn by the reactor's clock and not by a thread of rich's, so that nothing draws at once."""
+
+    def __init__(self, console: Console, reactor: Any) -> None:
+        columns: tuple[ProgressColumn, ...] = (
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[words]}"),
+        )
+        self._progress = Progress(*columns, console=console, auto_refresh=False)
+        self._ticks = LoopingCall(self._progress.refresh)
+        self._ticks.clock = reactor
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._ticks.start(1 / _FRAMES_PER_SECOND)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ticks.stop()
+        self._progress.stop()
+
+    def begin(self, name: str, words: str, total: int | None = None) -> Stage:
+        return _LiveStage(self._progress, self._progress.add_task(name, total=total, words=words))
+
+
+@define
+class _LiveStage:
+    progress: Progress
+    task: TaskID
+
+    def show(self, words: str, done: int = 0) -> None:
+        self.progress.update(self.task, completed=done, words=words)
+
+    def finish(self, words: str) -> None:
+        total = self.progress.tasks[self.task].total or 1
+        self.progress.update(self.task, total=total, completed=total, words=words)

@@ -1,0 +1,46 @@
+"""Running a command's coroutine under the reactor, from its start to the end of its clean-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """What ``main(reactor)`` returns or raises.
+
+    At Ctrl-C or SIGTERM the coroutine is cancelled, the reactor goes on until it has cleaned up, and
+    KeyboardInterrupt is raised.
+    """
+    results: list[T | Failure] = []
+    interrupted = False
+
+    async def supervise(reactor: Any) -> None:
+        over: Deferred[None] = Deferred()
+        work = Deferred.fromCoroutine(main(reactor))
+
+        def stopping() -> Deferred[None]:
+            nonlocal interrupted
+            interrupted = not results
+            work.cancel()
+            return over
+
+        reactor.addSystemEventTrigger("before", "shutdown", stopping)
+        await work.addBoth(results.append)
+        over.callback(None)
+
+    with suppress(SystemExit):  # react always ends so; how the work ended is in ``results``
+        react(supervise)
+    if interrupted:
+        raise KeyboardInterrupt
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
