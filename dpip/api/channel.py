@@ -98,6 +98,9 @@ class Channel(HTTPChannel):
             Malformed("This is not HTTP/1.1 as RFC 9112 has it, or its headers are too many or too long.")
         )
 
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._respondToBadRequestAndDisconnect()
+
     def _refuse(self, error: DpipError) -> None:
         """By the request, if it is one already; else there is only the bare connection to answer on."""
         if self._draining:

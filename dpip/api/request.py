@@ -221,8 +221,11 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """``http://host/path`` as proxies send it, without scheme and host (RFC 9112, 3.2.2)."""
+    """``http://host/path`` as proxies send it, without scheme and host (RFC 9112, 3.2.2).
+
+    Klein takes ``//images`` for ``/images``: so that the gate does too, there is one slash in front.
+    """
     scheme, separator, rest = target.partition(b"://")
-    if not separator or scheme.lower() not in (b"http", b"https"):
-        return target
-    return b"/" + rest.partition(b"/")[2]
+    if separator and scheme.lower() in (b"http", b"https"):
+        target = b"/" + rest.partition(b"/")[2]
+    return b"/" + target.lstrip(b"/") if target.startswith(b"/") else target

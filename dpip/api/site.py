@@ -24,7 +24,6 @@ _LINE = "{id} {method} {path} {status} {ms} ms {user}"
 class Site(server.Site):
     """``clock`` measures durations; ``ids()`` gives request ids."""
 
-    logger = Logger(namespace="dpip.api")
     displayTracebacks = False
     requestFactory = Request
     protocol: Any = Channel
@@ -38,6 +37,7 @@ class Site(server.Site):
         limits: Limits,
     ) -> None:
         super().__init__(resource, timeout=limits.idle_seconds, reactor=clock, parsePOSTFormSubmission=False)
+        self.logger = Logger(namespace="dpip.api")
         self.gate = gate
         self.ids = ids
         self.clock = clock

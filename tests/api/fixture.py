@@ -21,7 +21,7 @@ from dpip.api.app import make_site
 from dpip.api.limits import Limits
 from dpip.filters import registry
 from dpip.ids import IdSource
-from dpip.model import Role
+from dpip.model import ImageType, Role, WorkloadSpec
 from dpip.testing import Hold, MemoryController, PlainImageStore
 from tests.api.client import Connection, Form, Response, connect, request_bytes
 
@@ -76,6 +76,10 @@ class ApiTest(TestCase):
     async def reached(self, hold: Hold) -> None:
         """Somebody waits there, and whoever called has returned to the reactor."""
         await hold.reached
+        await self.turn()
+
+    async def turn(self) -> None:
+        """One turn of the reactor."""
         await deferLater(reactor, 0)
 
     # Requests
@@ -142,6 +146,20 @@ class ApiTest(TestCase):
         self.assertEqual(response.status, 201, response.body)
         return str(response.json()["image_id"])
 
+    def stored_workload(self, *pictures: bytes) -> str:
+        """A workload of the user with these originals, made without requests."""
+        by = self.successResultOf(self.controller.authenticate(self.user))
+        spec = WorkloadSpec("stored", (("grayscale", {}),))
+        workload = self.successResultOf(self.controller.create_workload(by, spec, None))
+        for data in pictures:
+            incoming = self.store.incoming()
+            incoming.write(data)
+            image_id = self.ids()
+            keeping = self.store.keep(incoming, workload.directory, ImageType.ORIGINAL, image_id, 10**9)
+            files = [(image_id, self.successResultOf(keeping))]
+            self.successResultOf(self.controller.commit_originals(by, workload.id, files, None))
+        return str(workload.id)
+
     # What is asserted often
 
     def assert_problem(self, response: Response, status: int, code: str) -> Any:
@@ -174,7 +192,7 @@ class ApiTest(TestCase):
         return [path for path in opened if path.startswith(os.path.realpath(self.store.root))]
 
     def _serve(self) -> None:
-        """Listens, and at the end waits for every connection to be gone: sockets of one test harm no other."""
+        """Listens; at the end waits until every connection is gone, so that no test harms another."""
         build = self.site.buildProtocol
         self._gone: list[Deferred[None]] = []
 

@@ -154,7 +154,7 @@ class ImageTests(ApiTest):
 
     async def test_a_client_that_leaves_in_the_middle(self) -> None:
         """The file is closed and nothing is logged as a fault."""
-        image = await self.made(noise(30_000_000))
+        image = await self.made(noise(12_000_000))
         connection = await self.connect()
         connection.transport.pauseProducing()
         head = f"GET /images/{image} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.user}\r\n\r\n"

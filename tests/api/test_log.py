@@ -1,0 +1,51 @@
+"""One line for each request, under the id that its client was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+
+from tests.api.fixture import ApiTest
+
+
+class LogTests(ApiTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.events: list[Any] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+
+    def lines(self) -> list[tuple[LogLevel, str]]:
+        ours = [event for event in self.events if event.get("log_namespace") == "dpip.api"]
+        return [(event["log_level"], formatEvent(event)) for event in ours]
+
+    async def test_reading_is_quiet_and_the_rest_is_not(self) -> None:
+        status = await self.get("/status", self.user)
+        made = await self.request("POST", "/workloads", self.user)
+        missing = await self.get("/images/nope?secret=x", self.user)
+        ids = [response.headers["x-request-id"] for response in (status, made, missing)]
+        self.assertEqual(
+            self.lines(),
+            [
+                (LogLevel.debug, f"{ids[0]} GET /status 200 0.0 ms ann"),
+                (LogLevel.info, f"{ids[1]} POST /workloads 201 0.0 ms ann"),
+                (LogLevel.info, f"{ids[2]} GET /images/nope 404 0.0 ms ann"),
+            ],
+        )
+
+    async def test_refusals_are_there_too(self) -> None:
+        response = await self.request("POST", "/images", None, b"x")
+        self.assertEqual(
+            self.lines(), [(LogLevel.info, f"{response.headers['x-request-id']} POST /images 401 0.0 ms -")]
+        )
+
+    async def test_no_line_holds_a_token_or_control_characters(self) -> None:
+        connection = await self.connect()
+        connection.send(b"GET /\x7f\x9b[31m HTTP/1.1\r\nHost: x\r\n\r\n")
+        await connection.response()
+        await self.get("/status", self.user)
+        for event in self.events:
+            line = formatEvent(event)
+            self.assertTrue(line.isprintable(), line)
+            self.assertNotIn(self.user, line)
