@@ -17,7 +17,7 @@ from functools import cache
 from inspect import signature
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -54,6 +54,13 @@ class LinkLost(DpipError):
 
     code = "link-lost"
     title = "The connection is gone"
+
+
+class NoAnswer(DpipError):
+    """The peer has not answered in time."""
+
+    code = "no-answer"
+    title = "No answer in time"
 
 
 class Target(pb.Referenceable):
@@ -246,20 +253,26 @@ def call(
     Raises (in the Deferred):
         Refused: the peer's sentence.
         LinkLost: there is no connection (any more).
-        TimeoutError: no answer in ``timeout`` seconds: ``twisted.internet.defer.TimeoutError``.
+        NoAnswer: for ``timeout`` seconds.
     """
     try:
         answer: Deferred[Any] = reference.callRemote(name, *arguments)
     except (pb.DeadReferenceError, BananaError) as error:
         return fail(LinkLost(str(error)))
     answer.addErrback(_as_link_lost)
-    return answer.addTimeout(timeout, clock)
+    return answer.addTimeout(timeout, clock, _as_no_answer)
 
 
 def _as_link_lost(failure: Failure) -> None:
     if failure.check(pb.PBConnectionLost):
         raise LinkLost("The connection was lost before the answer came.") from None
     failure.raiseException()
+
+
+def _as_no_answer(result: object, seconds: float) -> object:
+    if isinstance(result, Failure) and result.check(CancelledError):
+        raise NoAnswer(f"No answer within {seconds:g} s.") from None
+    return result
 
 
 def tell(reference: pb.RemoteReference, name: str, *arguments: object) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +19,7 @@ from dpip.broker import (
     MESSAGE_BYTES,
     STRANGER_BYTES,
     LinkLost,
+    NoAnswer,
     Refused,
     Target,
     call,
@@ -111,7 +112,7 @@ class CallTests(BrokerCase):
         answer = call(wire.root, "late", clock=self.clock, timeout=5)
         wire.pump.flush()
         self.clock.advance(5)
-        self.failureResultOf(answer, TimeoutError)
+        self.failureResultOf(answer, NoAnswer)
         self.target.later.callback(b"too late")
         wire.pump.flush()
         self.assertEqual(self.ask(wire, "echo", b"no harm done"), b"no harm done")

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from dpip import wire
 from dpip.asynchronous import deferred
-from dpip.broker import Broker, LinkLost, Refused, Target, call, tell
+from dpip.broker import Broker, NoAnswer, Target, call, tell
 from dpip.errors import DpipError, Malformed
 from dpip.interfaces import IWorkerLink
 from dpip.model import Lease, LeasedJob, Load, Outcome, WorkerInfo
@@ -109,11 +109,9 @@ class Link(Target):
     async def _run(self, message: bytes) -> None:
         try:
             await call(self._agent, "run", message, clock=self._clock, timeout=RUN_SECONDS)
-        except (Refused, LinkLost):
-            raise
-        except TimeoutError:
+        except NoAnswer:
             self.drop(f"it did not take its jobs within {RUN_SECONDS:.0f} s")
-            raise LinkLost("The worker did not answer.") from None
+            raise
 
     def cancel(self, leases: Sequence[Lease]) -> None:
         for message in _messages(leases, lambda some: wire.Leases(tuple(some))):
@@ -127,7 +125,7 @@ class Link(Target):
         """Does it answer, now?"""
         try:
             await call(self._agent, "ping", clock=self._clock, timeout=PING_SECONDS)
-        except (DpipError, TimeoutError):
+        except DpipError:
             return False
         return True
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -161,7 +161,7 @@ class Session(Service):
             self._hopeless = not refusal.retry
             self._say(f"The controller does not take this worker: {refusal}")
             broker.transport.loseConnection()
-        except (DpipError, TimeoutError) as error:
+        except DpipError as error:
             broker.drop(f"joining failed: {error}")
 
     def _begin(self, link: _Link, welcome: wire.Welcome, controller: RemoteReference) -> None:

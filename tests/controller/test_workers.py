@@ -1,0 +1,478 @@
+"""Joining, reporting, losing: the controller's side of the workers' port, over PB in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip import wire
+from dpip.broker import LinkLost, NoAnswer, Refused, Target, call, tell
+from dpip.controller.joining import Terms
+from dpip.controller.link import MAX_OFFENCES, MAX_SILENCE, PING_SECONDS, RUN_SECONDS
+from dpip.controller.workers import Workers
+from dpip.errors import DpipError, RetryLater
+from dpip.model import (
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Load,
+    Outcome,
+    Picture,
+    Role,
+    StoredFile,
+)
+from tests.wires import Wire
+
+SECRET = b"the join token's secret"
+LOAD = Load(cpu_percent=12.5, memory_total=2**34, memory_available=2**33)
+HELLO = wire.Hello(
+    name="anna",
+    version="1.0",
+    machine="m",
+    slots=2,
+    capacity=8,
+    tags=("gpu",),
+    filters={"grayscale": "1", "blur": "1"},
+    has_gpu=False,
+    fingerprint="f",
+)
+
+
+def job(number: int, params: str = "") -> LeasedJob:
+    picture = Picture("PNG", "image/png", 4, 3, 36)
+    file = StoredFile(f"a/{number}.png", 100, "0" * 64, picture)
+    original = Image(f"image{number}", "w", ImageType.ORIGINAL, number, file, 1.0)
+    return LeasedJob(
+        Lease(number, 1, f"n{number}"), "w", original, f"r{number}", (("blur", {"p": params}),), {}
+    )
+
+
+class Record:
+    """Stands in for scheduler, datastore and telemetry: a log of what each was told."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[Any, ...]] = []
+        self.storing: Deferred[None] = succeed(None)
+        self.link: Any = None
+
+    def worker_joined(self, *arguments: Any) -> Any:
+        if len(arguments) == 3 and isinstance(arguments[2], float):
+            self.log.append(("stored", arguments[0].name))
+            return self.storing
+        session, info, self.link = arguments
+        self.log.append(("joined", session, info.name))
+        return None
+
+    def worker_left(self, name: str, now: float) -> Deferred[None]:
+        self.log.append(("left", name))
+        return succeed(None)
+
+    def sample(self, name: str, at: float, load: Load) -> None:
+        self.log.append(("sample", name, at))
+
+    def worker_reported(self, session: str, load: Load) -> None:
+        self.log.append(("reported", session, load))
+
+    def worker_leaving(self, session: str) -> None:
+        self.log.append(("leaving", session))
+
+    def worker_lost(self, session: str) -> None:
+        self.log.append(("lost", session))
+
+    def job_ended(self, *what: Any) -> None:
+        self.log.append(("ended", *what))
+
+
+class Agent(Target):
+    """A worker's end: remembers what it is asked, answers unless told to be silent."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.silent = False
+        self.refusing = False
+
+    def remote_run(self, data: bytes) -> Any:
+        if self.refusing:
+            raise RetryLater("No.")
+        self.heard.append(wire.decode(data, wire.Jobs).jobs)
+        return Deferred() if self.silent else None
+
+    def remote_cancel(self, data: bytes) -> None:
+        self.heard.append(wire.decode(data, wire.Leases).leases)
+
+    def remote_ping(self) -> Any:
+        self.heard.append("ping")
+        return Deferred() if self.silent else None
+
+
+class WorkersCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.record = Record()
+        numbers = iter(range(1, 1000))
+        self.workers = Workers(
+            admits=lambda secret: secret == SECRET,
+            scheduler=self.record,  # type: ignore[arg-type]
+            datastore=self.record,  # type: ignore[arg-type]
+            telemetry=self.record,  # type: ignore[arg-type]
+            clock=self.clock,
+            new_id=lambda: f"session{next(numbers)}",
+            new_token=lambda: f"token{next(numbers)}",
+            terms=Terms(
+                version="1.0",
+                filters={"grayscale": "1", "blur": "1"},
+                max_pixels=1000,
+                api_url=lambda host: f"http://{host}:8080",
+            ),
+        )
+        self.workers.start()
+
+    def wire(self, host: str = "10.0.0.7") -> Wire:
+        link = Wire(self.workers.door, self.clock, host)
+        link.client.trust()
+        return link
+
+    def ask(self, link: Wire, agent: Any, hello: Any = HELLO, secret: bytes = SECRET) -> tuple[Any, Any]:
+        data = hello if isinstance(hello, bytes) else wire.encode(hello)
+        answer: tuple[Any, Any] = link.result(
+            call(link.root, "join", secret, data, agent, clock=self.clock, timeout=20)
+        )
+        return answer
+
+    def refusal(self, **how: Any) -> wire.Refusal:
+        link = self.wire()
+        data, session = self.ask(link, Agent(), **how)
+        self.assertIsNone(session)
+        self.clock.advance(0)
+        link.pump.flush()
+        self.assertTrue(link.server.disconnected, "a refused worker stays connected")
+        self.assertEqual(self.record.log, [])
+        return wire.decode(data, wire.Refusal)
+
+    def joined(self, agent: Any = None, hello: wire.Hello = HELLO, host: str = "10.0.0.7") -> Joined:
+        link = self.wire(host)
+        data, session = self.ask(link, agent or Agent(), hello)
+        return Joined(self, link, session, wire.decode(data, wire.Welcome))
+
+    def told(self, kind: str) -> list[tuple[Any, ...]]:
+        return [entry for entry in self.record.log if entry[0] == kind]
+
+
+class Joined:
+    """A worker that has joined, as it sees the controller."""
+
+    def __init__(self, case: WorkersCase, link: Wire, session: Any, welcome: wire.Welcome) -> None:
+        self.case, self.link, self.session, self.welcome = case, link, session, welcome
+
+    def report(self, load: Load = LOAD) -> Any:
+        return self.say("report", wire.encode(wire.Report(load)))
+
+    def say(self, name: str, *arguments: bytes) -> Any:
+        return self.link.result(call(self.session, name, *arguments, clock=self.case.clock, timeout=20))
+
+    @property
+    def dropped(self) -> bool:
+        self.link.pump.flush()
+        return bool(self.link.server.disconnected)
+
+
+class JoiningTests(WorkersCase):
+    def test_the_welcome_says_where_images_are_and_opens_them(self) -> None:
+        welcome = self.joined().welcome
+        self.assertEqual(welcome.image_store_endpoint, "http://10.0.0.1:8080")
+        self.assertEqual((welcome.max_pixels, welcome.job_seconds), (1000, 120.0))
+        principal = self.workers.authenticate_worker(welcome.image_store_token)
+        assert principal is not None
+        self.assertEqual((principal.name, principal.role), ("anna", Role.WORKER))
+        self.assertIsNone(self.workers.authenticate_worker("another"))
+
+    def test_the_scheduler_hears_of_it_with_the_first_report(self) -> None:
+        worker = self.joined()
+        self.assertEqual(self.record.log, [("stored", "anna")])
+        worker.report()
+        session = self.workers.authenticate_worker(worker.welcome.image_store_token).session  # type: ignore[union-attr]
+        self.assertEqual(
+            self.record.log[1:],
+            [("joined", session, "anna"), ("reported", session, LOAD), ("sample", "anna", 0.0)],
+        )
+        worker.report()
+        self.assertEqual(len(self.told("joined")), 1)
+
+    def test_a_wrong_secret(self) -> None:
+        refusal = self.refusal(secret=b"guess")
+        self.assertEqual((refusal.code, refusal.retry), ("bad-token", False))
+        self.assertIn("join token", refusal.reason)
+
+    def test_another_protocol_says_which_side_to_upgrade(self) -> None:
+        older = self.refusal(hello=wire.encode(evolve(HELLO, protocol=wire.PROTOCOL - 1)))
+        self.assertIn("upgrade the worker to the controller's version", older.reason)
+        newer = self.refusal(hello=b'{"protocol": %d, "all": "different"}' % (wire.PROTOCOL + 1))
+        self.assertIn("upgrade the controller to the worker's version", newer.reason)
+        self.assertEqual({older.code, newer.code}, {"version"})
+
+    def test_another_version_of_a_filter_is_named(self) -> None:
+        refusal = self.refusal(hello=evolve(HELLO, filters={"blur": "2"}, version="2.0"))
+        self.assertEqual(refusal.code, "version")
+        self.assertIn("filter blur in version 2", refusal.reason)
+
+    def test_filters_that_only_the_worker_has_are_welcome(self) -> None:
+        self.joined(hello=evolve(HELLO, filters={"grayscale": "1", "own": "9"}))
+
+    def test_introductions_that_make_no_sense(self) -> None:
+        for nonsense in (b"", b"[]", b"{}", b"\xff", b'{"protocol": 1}', b'{"protocol": true}', b"x" * 9000):
+            self.assertEqual(self.refusal(hello=nonsense).code, "version")
+
+    def test_what_is_no_joining_is_an_error(self) -> None:
+        for arguments in (
+            (b"s", b"h", b"no agent"),
+            (None, b"h", Agent()),
+            ((b"s",), b"h", Agent()),
+        ):
+            link = self.wire()
+            answer = call(link.root, "join", *arguments, clock=self.clock, timeout=5)
+            self.assertRaises(Refused, link.result, answer)
+
+    def test_a_connection_may_ask_only_once(self) -> None:
+        link = self.wire()
+        self.ask(link, Agent(), secret=b"guess")
+        self.assertRaises((Refused, LinkLost), self.ask, link, Agent())
+
+    def test_a_datastore_that_cannot_store_refuses_for_now(self) -> None:
+        self.record.storing = fail(DpipError("The disk is full."))
+        link = self.wire()
+        refusal = wire.decode(self.ask(link, Agent())[0], wire.Refusal)
+        self.assertEqual((refusal.code, refusal.retry), ("overloaded", True))
+        self.record.storing = succeed(None)
+        self.joined()
+
+    def test_one_that_leaves_while_it_joins_has_not_joined(self) -> None:
+        self.record.storing = Deferred()
+        link = self.wire()
+        answer = call(link.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=5)
+        link.pump.flush()
+        link.cut()
+        self.failureResultOf(answer, LinkLost)
+        self.record.storing.callback(None)
+        self.assertEqual(self.record.log, [("stored", "anna"), ("left", "anna")])
+        self.record.storing = succeed(None)
+        self.joined()
+
+
+class NameTests(WorkersCase):
+    def test_two_of_one_name_the_living_one_stays(self) -> None:
+        old = self.joined()
+        link = self.wire("10.0.0.8")
+        answer = call(link.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
+        link.pump.flush()
+        self.assertNoResult(answer)
+        old.link.pump.flush()
+        refusal = wire.decode(link.result(answer)[0], wire.Refusal)
+        self.assertEqual((refusal.code, refusal.retry), ("name-taken", True))
+        self.assertFalse(old.dropped)
+
+    def test_two_of_one_name_the_dead_one_is_replaced(self) -> None:
+        agent = Agent()
+        agent.silent = True
+        old = self.joined(agent)
+        old.report()
+        link = self.wire("10.0.0.8")
+        answer = call(link.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
+        link.pump.flush()
+        old.link.pump.flush()
+        self.assertEqual(agent.heard, ["ping"])
+        self.clock.advance(PING_SECONDS)
+        data, session = link.result(answer)
+        new = Joined(self, link, session, wire.decode(data, wire.Welcome))
+        new.report()
+        self.assertTrue(old.dropped)
+        kinds = [entry[0] for entry in self.record.log if entry[0] in ("joined", "lost", "left", "stored")]
+        self.assertEqual(kinds, ["stored", "joined", "lost", "left", "stored", "joined"])
+        self.assertIsNone(self.workers.authenticate_worker(old.welcome.image_store_token))
+        self.assertIsNotNone(self.workers.authenticate_worker(new.welcome.image_store_token))
+
+    def test_a_third_of_that_name_waits_for_the_decision(self) -> None:
+        agent = Agent()
+        agent.silent = True
+        old = self.joined(agent)
+        second, third = self.wire("10.0.0.8"), self.wire("10.0.0.9")
+        answer = call(second.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
+        second.pump.flush()
+        old.link.pump.flush()
+        refusal = wire.decode(self.ask(third, Agent())[0], wire.Refusal)
+        self.assertEqual((refusal.code, refusal.retry), ("name-taken", True))
+        self.clock.advance(PING_SECONDS)
+        self.assertIsNotNone(second.result(answer)[1])
+
+    def test_another_name_is_free(self) -> None:
+        self.joined()
+        self.joined(hello=evolve(HELLO, name="berta"), host="10.0.0.8")
+        self.assertEqual(self.told("stored"), [("stored", "anna"), ("stored", "berta")])
+
+
+class TalkTests(WorkersCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.agent = Agent()
+        self.worker = self.joined(self.agent)
+        self.worker.report()
+        self.session = self.told("joined")[0][1]
+        self.link = self.record.link
+
+    def test_endings_reach_the_scheduler_in_order(self) -> None:
+        endings = (
+            wire.Ending(Lease(1, 1, "a"), Outcome.DONE, 0.5),
+            wire.Ending(Lease(2, 1, "b"), Outcome.FAILED, 0.1, "corrupt-picture", "Cut short."),
+        )
+        tell(self.worker.session, "ended", wire.encode(wire.Endings(endings)))
+        self.worker.link.pump.flush()
+        self.assertEqual(
+            self.told("ended"),
+            [
+                ("ended", self.session, Lease(1, 1, "a"), Outcome.DONE, "", "", 0.5),
+                (
+                    "ended",
+                    self.session,
+                    Lease(2, 1, "b"),
+                    Outcome.FAILED,
+                    "corrupt-picture",
+                    "Cut short.",
+                    0.1,
+                ),
+            ],
+        )
+
+    def test_leaving_is_passed_on(self) -> None:
+        self.worker.say("leaving")
+        self.assertEqual(self.told("leaving"), [("leaving", self.session)])
+
+    def test_jobs_are_taken_in_one_message(self) -> None:
+        jobs = (job(1), job(2), job(3))
+        self.worker.link.result(self.link.run(jobs))
+        self.assertEqual(self.agent.heard, [jobs])
+
+    def test_many_and_large_jobs_go_in_several_messages(self) -> None:
+        jobs = tuple(job(number, "x" * 3000) for number in range(600))
+        self.worker.link.result(self.link.run(jobs))
+        self.assertGreater(len(self.agent.heard), 3)
+        self.assertEqual(sum(self.agent.heard, ()), jobs)
+
+    def test_a_job_larger_than_any_message_fails_and_the_link_stays(self) -> None:
+        self.failureResultOf(self.link.run([job(1, "x" * wire.MAX_MESSAGE)]), DpipError)
+        self.assertFalse(self.worker.dropped)
+
+    def test_a_worker_that_refuses_keeps_its_link(self) -> None:
+        self.agent.refusing = True
+        self.assertRaises(Refused, self.worker.link.result, self.link.run([job(1)]))
+        self.assertFalse(self.worker.dropped)
+
+    def test_a_worker_that_does_not_take_its_jobs_is_dropped(self) -> None:
+        """Whether it has them nobody knows: only the end of its session makes the leases void for sure."""
+        self.agent.silent = True
+        taking = self.link.run([job(1)])
+        self.worker.link.pump.flush()
+        self.clock.advance(RUN_SECONDS)
+        self.failureResultOf(taking, NoAnswer)
+        self.assertTrue(self.worker.dropped)
+        self.assertEqual(self.told("lost"), [("lost", self.session)])
+
+    def test_jobs_for_a_link_that_is_gone(self) -> None:
+        self.worker.link.cut()
+        self.failureResultOf(self.link.run([job(1)]), LinkLost)
+        self.link.cancel([Lease(1, 1, "a")])
+        self.link.drop("twice is no harm")
+
+    def test_cancelling_is_told_without_an_answer(self) -> None:
+        leases = (Lease(1, 1, "a"), Lease(2, 1, "b"))
+        self.link.cancel(leases)
+        self.worker.link.pump.flush()
+        self.assertEqual(self.agent.heard, [leases])
+
+    def test_a_lost_worker_is_gone_everywhere(self) -> None:
+        self.worker.link.cut()
+        self.assertEqual(self.record.log[-2:], [("lost", self.session), ("left", "anna")])
+        self.assertIsNone(self.workers.authenticate_worker(self.worker.welcome.image_store_token))
+
+    def test_closing_down_is_nobodys_fault(self) -> None:
+        self.workers.stop()
+        self.assertTrue(self.worker.dropped)
+        self.assertEqual(self.told("lost"), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class LiveTests(WorkersCase):
+    def test_silence_ends_the_link_in_less_than_15_seconds(self) -> None:
+        worker = self.joined()
+        worker.report()
+        began = self.clock.seconds()
+        while not worker.dropped:
+            self.clock.advance(0.5)
+        self.assertLess(self.clock.seconds() - began, 15)
+        self.assertEqual(len(self.told("lost")), 1)
+
+    def test_reports_keep_it_alive(self) -> None:
+        worker = self.joined()
+        for _ in range(10 * MAX_SILENCE):
+            worker.report()
+            self.clock.advance(4.0)
+        self.assertFalse(worker.dropped)
+
+    def test_one_that_joins_and_never_reports_is_dropped_unheard_of(self) -> None:
+        worker = self.joined()
+        self.clock.pump([4.0] * MAX_SILENCE)
+        self.assertTrue(worker.dropped)
+        self.assertEqual(self.record.log, [("stored", "anna"), ("left", "anna")])
+
+
+class LyingTests(WorkersCase):
+    """Nonsense is refused, said once each, and ends the link when it goes on."""
+
+    def _offends(self, name: str, data: bytes) -> None:
+        worker = self.joined(hello=evolve(HELLO, name=f"w{len(self.record.log)}"))
+        worker.report()
+        before = list(self.record.log)
+        for _ in range(MAX_OFFENCES):
+            self.assertRaises(Refused, worker.say, name, data)
+        self.assertFalse(worker.dropped)
+        self.assertRaises((Refused, LinkLost), worker.say, name, data)
+        self.assertTrue(worker.dropped)
+        after = [entry for entry in self.record.log if entry not in before]
+        self.assertEqual([entry[0] for entry in after], ["lost", "left"])
+
+    def test_loads_of_no_machine(self) -> None:
+        for lie in (
+            {"cpu_percent": -1.0},
+            {"cpu_percent": 1e9},
+            {"memory_total": -5},
+            {"memory_available": 2**70},
+            {"own_memory": -1},
+            {"running": (-1,)},
+            {"running": tuple(range(9000))},
+        ):
+            honest = json.loads(wire.encode(wire.Report(LOAD)))
+            self._offends("report", json.dumps({"load": honest["load"] | lie}).encode())
+
+    def test_what_is_not_a_report(self) -> None:
+        for data in (
+            b"",
+            b"{}",
+            b"[1]",
+            b"null",
+            b'{"load": 5}',
+            b'{"load": {"cpu_percent": NaN}}',
+            b"[" * 5000,
+        ):
+            self._offends("report", data)
+
+    def test_endings_that_no_worker_can_know(self) -> None:
+        lost = wire.Ending(Lease(1, 1, "a"), Outcome.LOST, 0.0)
+        self._offends("ended", wire.encode(wire.Endings((lost,))))
+
+    def test_what_are_not_endings(self) -> None:
+        for data in (b'{"endings": [{}]}', b'{"endings": 7}', b'{"endings": [{"outcome": "won"}]}'):
+            self._offends("ended", data)
