@@ -46,7 +46,8 @@ class Attempts:
     # Leasing
 
     def assign(self, deal: Deal) -> None:
-        job = self._backlog.take(deal.flow)
+        job = deal.job
+        self._backlog.take(deal.flow, job)
         if job.number in self._held:  # we were told twice that it waits
             return
         worker, workload = deal.worker, deal.flow.workload

@@ -39,17 +39,16 @@ class Backlog:
         """The flow whose job is next among all that are open."""
         return lowest(self._open)
 
-    def take(self, flow: Flow) -> Job:
-        """Take the flow's next job and charge it to its workload and owner."""
+    def take(self, flow: Flow, job: Job) -> None:
+        """Take the flow's next job, this one, and charge it to its workload and owner."""
         workload, owner = flow.workload, flow.workload.owner
-        job = flow.jobs.pop()
+        flow.jobs.drop_first()
         self._count(workload, -1)
         cost = workload.chain.seconds(size_of(job.pixels))
         self.virtual = max(self.virtual, owner.tag)
         owner.virtual = max(owner.virtual, workload.tag)
         owner.tag = max(owner.tag, self.virtual - _CREDIT) + cost
         workload.tag = max(workload.tag, owner.virtual - _CREDIT) + cost
-        return job
 
     def close(self, requirement: Requirement, why: Blocked) -> None:
         """None of its workers has room, or it has none."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from attrs import frozen
+from attrs import define
 
 from dpip.scheduler.backlog import Backlog
+from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Blocked, Flow, Lane
 from dpip.scheduler.lastresort import Hopeless, LastResort
 from dpip.scheduler.limits import Limits
@@ -19,11 +20,12 @@ from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import Worker
 
 
-@frozen
+@define(eq=False)
 class Deal:
     """The flow's next job goes to this worker, or fails because of ``hopeless``."""
 
     flow: Flow
+    job: Job
     worker: Worker
     need: int
     hopeless: str | None = None
@@ -39,15 +41,16 @@ class Dealer:
     def deal(self, now: float) -> Deal | None:
         """The next job and its worker; None when nothing more can be placed."""
         while (flow := self._backlog.first()) is not None:
-            need = flow.next_need()
-            choice = choose(flow, need)
-            if choice.worker is not None:
+            job = flow.jobs.first()
+            need = flow.workload.need(job.decoded_bytes)
+            chosen = choose(flow, job, need)
+            if isinstance(chosen, Worker):
                 self._placed(flow.lane)
-                return Deal(flow, choice.worker, need)
-            deal = self._lost_patience(flow, need, now) if choice.blocked is Blocked.MEMORY else None
+                return Deal(flow, job, chosen, need)
+            deal = self._lost_patience(flow, job, need, now) if chosen is Blocked.MEMORY else None
             if deal is not None:
                 return deal
-            self._close(flow.lane, choice.blocked, need)
+            self._close(flow.lane, chosen, need)
         return None
 
     def offer(self, worker: Worker) -> None:
@@ -94,7 +97,7 @@ class Dealer:
         if self._last_resort.lane is lane:
             self._end_last_resort()
 
-    def _lost_patience(self, flow: Flow, need: int, now: float) -> Deal | None:
+    def _lost_patience(self, flow: Flow, job: Job, need: int, now: float) -> Deal | None:
         lane, patience = flow.lane, self._limits.patience_seconds
         if lane.short_since is None:
             lane.short_since = now
@@ -105,9 +108,9 @@ class Dealer:
         if resort is None:
             return None
         if isinstance(resort, Hopeless):
-            return Deal(flow, resort.worker, need, resort.detail)
+            return Deal(flow, job, resort.worker, need, resort.detail)
         self._end_last_resort()
-        return Deal(flow, resort.worker, need)
+        return Deal(flow, job, resort.worker, need)
 
     def _end_last_resort(self) -> None:
         """The lanes that waited for their turn with it, and those that could use its machine, try again."""

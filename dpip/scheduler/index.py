@@ -48,14 +48,17 @@ class Index:
     def best(self, need: int) -> Entry | None:
         """The entry with the lowest score among workers whose machine has ``need`` bytes free."""
         best: Entry | None = None
+        if not self.count:
+            return best
         low = octave(need)
         # Downwards, since an entry found stale moves to a lower bucket.
         for level in range(self._highest, low - 1, -1):
-            entry = self._top(level)
-            if entry is not None and level == low and entry[3].machine.free < need:
-                entry = self._fitting(level, need)
-            if entry is not None and (best is None or entry < best):
-                best = entry
+            if self._buckets[level]:
+                entry = self._top(level)
+                if entry is not None and level == low and entry[3].machine.free < need:
+                    entry = self._fitting(level, need)
+                if entry is not None and (best is None or entry < best):
+                    best = entry
         return best
 
     def _top(self, level: int) -> Entry | None:

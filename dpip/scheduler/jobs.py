@@ -42,17 +42,16 @@ class JobQueue:
         read = self._read
         return Job(*self._cells[read : read + _FIELDS])
 
-    def pop(self) -> Job:
-        """Take the next job."""
+    def drop_first(self) -> None:
+        """The next job has been taken."""
         if self._back:
-            return heappop(self._back)
-        job = self.first()
+            heappop(self._back)
+            return
         self._read += _FIELDS
         if self._read >= _COMPACT and self._read * 2 >= len(self._cells):
             # Moves no more cells than were read since the last time: constant cost per job.
             del self._cells[: self._read]
             self._read = 0
-        return job
 
     def clear(self) -> None:
         self._cells = array("Q")

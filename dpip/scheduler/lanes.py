@@ -80,9 +80,6 @@ class Flow:
     jobs: JobQueue = field(factory=JobQueue)
     listed: bool = False  # its lane has an entry for it
 
-    def next_need(self) -> int:
-        return self.workload.need(self.jobs.first().decoded_bytes)
-
     def key(self) -> Key:
         """The lowest is served first."""
         workload = self.workload
@@ -111,13 +108,15 @@ def enter(heap: list[Entry], tie: tuple[int, int], place: Place) -> None:
 def lowest(heap: list[Entry]) -> Flow | None:
     """The first of the first flows of all places."""
     while heap:
-        key, tie, stamp, place = heap[0]
+        then, tie, stamp, place = heap[0]
         flow = place.first() if stamp == place.stamp else None
         if flow is None:
             heappop(heap)
-        elif flow.key() > key:
-            heapreplace(heap, (flow.key(), tie, stamp, place))
-        else:
+            continue
+        key = flow.key()
+        if key > then:
+            heapreplace(heap, (key, tie, stamp, place))
+        if heap[0][3] is place:
             return flow
     return None
 

@@ -55,12 +55,9 @@ class Machine:
     committed: int = 0  # needs of the jobs in flight
     in_flight: int = 0
     running: int = 0  # sum of the workers' footprints
+    free: int = 0  # for further jobs
     alone: bool = False  # one job has it for itself, though it may need more than is free
     reserved: bool = False  # is being emptied for a job that needs it alone
-
-    @property
-    def free(self) -> int:
-        return 0 if self.alone else max(0, self.base - self.committed)
 
     def report(self, footprint: Footprint, total: int, available: int, own: int) -> None:
         self.running -= footprint.jobs
@@ -68,14 +65,17 @@ class Machine:
         self.running += footprint.jobs
         self.total = total
         self.base = min(total, available + self.running)
+        self._settle()
 
     def forget(self, footprint: Footprint) -> None:
         """The worker is gone; ``base`` stays as it was measured until somebody reports."""
         self.running -= footprint.jobs
 
     def take(self, need: int) -> None:
+        self.alone = need > self.free  # only the last resort sends such a job
         self.committed += need
         self.in_flight += 1
+        self._settle()
 
     def give_back(self, footprint: Footprint, need: int) -> None:
         """A job has ended: its memory is free again."""
@@ -83,7 +83,12 @@ class Machine:
         self.in_flight -= 1
         self.alone = False
         self.running += footprint.shrink(need)
+        self._settle()
 
     def write_off(self, need: int) -> None:
         """The job given back may still be computing, out of our sight: its memory is gone until a report."""
         self.base = max(0, self.base - need)
+        self._settle()
+
+    def _settle(self) -> None:
+        self.free = 0 if self.alone else max(0, self.base - self.committed)

@@ -22,6 +22,7 @@ class Roster:
         machine = self._machines.setdefault(info.machine, Machine(info.machine))
         kind = self._matching.kind_of(info)
         worker = Worker(session, self._joined, info, machine, kind)
+        worker.reckon(self._limits.lookahead_seconds)
         self._joined += 1
         self.workers[session] = machine.workers[session] = worker
         kind.enter(worker)
@@ -39,12 +40,13 @@ class Roster:
     def report(self, worker: Worker, load: Load) -> None:
         worker.load = load
         worker.machine.report(worker.footprint, load.memory_total, load.memory_available, load.own_memory)
+        worker.reckon(self._limits.lookahead_seconds)
         self.refile(worker)
         self._lift(worker.machine)
 
     def refile(self, worker: Worker) -> None:
         """After any change to what it may take, or to its score."""
-        if worker.accepts(self._limits.lookahead_seconds):
+        if worker.accepts():
             worker.kind.index.file(worker)
         else:
             worker.kind.index.withdraw(worker)
@@ -58,7 +60,6 @@ class Roster:
 
     def hand(self, worker: Worker, held: Held) -> None:
         """The worker holds the job from now on: its slot and its memory are taken."""
-        worker.machine.alone = held.need > worker.machine.free  # only the last resort sends such a job
         worker.held[held.job.number] = held
         worker.kind.in_flight += 1
         worker.machine.take(held.need)
@@ -78,6 +79,7 @@ class Roster:
         """The worker has computed a job of this chain and size."""
         worker.kind.speed -= worker.speed
         worker.pace.learn(chain, size, seconds)
+        worker.reckon(self._limits.lookahead_seconds)
         worker.kind.speed += worker.speed
 
     def require(self, abilities: frozenset[str], wants_gpu: bool) -> Requirement:

@@ -61,7 +61,6 @@ class State:
         """Take note of the event. Jobs are handed out by ``Decide`` alone."""
         self._now = now
         self._handlers[type(event)](event)
-        self._ask_to_wake()
         out = self._out[:]
         self._out.clear()
         return out
@@ -149,6 +148,7 @@ class State:
             worker.resting = True
             heappush(self._resting, (self._now + worker.rest_seconds, worker.order, worker))
             self._roster.refile(worker)
+            self._wake_by(self._resting[0][0])
 
     # Leases
 
@@ -156,6 +156,7 @@ class State:
         self._attempts.granted(event.leased, self._now)
         if self._expiry is None:
             self._expiry = self._now + self._limits.lease_seconds
+            self._wake_by(self._expiry)
 
     def _lease_refused(self, event: e.LeaseRefused) -> None:
         self._attempts.refused(event.job)
@@ -211,8 +212,9 @@ class State:
         for _ in range(event.most):
             deal = self._dealer.deal(self._now)
             if deal is None:
-                return
+                break
             self._attempts.assign(deal)
+        self._wake_by(self._dealer.next_patience())
 
     # Time
 
@@ -224,6 +226,12 @@ class State:
             self._attempts.expire(self._now - self._limits.lease_seconds)
             oldest = self._attempts.oldest()
             self._expiry = None if oldest is None else oldest + self._limits.lease_seconds
+        for time in (
+            self._resting[0][0] if self._resting else None,
+            self._dealer.next_patience(),
+            self._expiry,
+        ):
+            self._wake_by(time)
 
     def _end_rests(self) -> None:
         while self._resting and self._resting[0][0] <= self._now:
@@ -233,10 +241,8 @@ class State:
                 self._roster.refile(worker)
                 self._dealer.offer(worker)
 
-    def _ask_to_wake(self) -> None:
-        """Only for a time before the one asked for: a tick too early does no harm."""
-        rest = self._resting[0][0] if self._resting else None
-        times = [time for time in (rest, self._dealer.next_patience(), self._expiry) if time is not None]
-        if times and (self._wake is None or min(times) < self._wake):
-            self._wake = min(times)
-            self._out.append(WakeAt(self._wake))
+    def _wake_by(self, time: float | None) -> None:
+        """Ask for a tick at that time, or before: one too early does no harm."""
+        if time is not None and (self._wake is None or time < self._wake):
+            self._wake = time
+            self._out.append(WakeAt(time))

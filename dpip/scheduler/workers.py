@@ -58,9 +58,7 @@ class Worker:
     machine: Machine
     kind: Kind
     held: dict[int, Held] = field(factory=dict)  # by job number, the oldest first
-    unheard: dict[Lease, tuple[Chain, int]] = field(
-        factory=dict
-    )  # committed; its word on the time may follow
+    unheard: dict[Lease, tuple[Chain, int]] = field(factory=dict)  # done; how long it took may follow
     pace: Pace = field(factory=Pace)
     footprint: Footprint = field(factory=Footprint)
     load: Load | None = None
@@ -71,18 +69,34 @@ class Worker:
     stamp: int = 0  # entries in the index with another stamp are stale
     filed: bool = False  # it has an entry in the index,
     level: int = 0  # in this bucket
+    limit: int = 0  # jobs it may hold now: its slots, and what they compute while further ones come in
+    speed: float = 1.0  # jobs it computes in the time the average slot takes for one
+    handicap: float = 0.0  # log of how long it takes for a job, to be multiplied by the jobs it has
 
-    @property
-    def speed(self) -> float:
-        """Jobs it computes in the time the average slot takes for one."""
-        return self.info.slots * exp(-self.pace.slowness.mean)
+    def reckon(self, lookahead: float) -> None:
+        """What follows from its load and its pace, once for the many decisions that use it."""
+        slots = self.info.slots
+        slowness = self.pace.slowness.mean
+        self.speed = slots * exp(-slowness)
+        self.handicap = slowness - log(1 - self._others_share()) - log(slots)
+        ahead = ceil(slots * lookahead / exp(self.pace.job.mean)) if self.pace.job.count else slots
+        self.limit = min(self.info.capacity, slots + max(1, ahead))
 
     def score(self) -> float:
         """Lower is better: the log of how long a job would take here, idle slots before anything else."""
         queued = len(self.held)
-        slots = self.info.slots
-        score = log((queued + 1) / slots) + self.pace.slowness.mean - log(1 - self._others_share())
-        return score + _PREFETCH if queued >= slots else score
+        score = log(queued + 1) + self.handicap
+        return score + _PREFETCH if queued >= self.info.slots else score
+
+    def accepts(self) -> bool:
+        """May it get a job now, memory aside?"""
+        return (
+            len(self.held) < self.limit
+            and self.load is not None
+            and not self.leaving
+            and not self.resting
+            and not self.machine.reserved
+        )
 
     def _others_share(self) -> float:
         """How much of the machine is kept busy by others than this worker, 0 to ``_BUSIEST``."""
@@ -91,26 +105,8 @@ class Worker:
             return 0.0
         # Reports do not say how many cores there are; the number of slots is, by default.
         cpu = (load.cpu_percent - load.own_cpu_percent / self.info.slots) / 100
-        gpu = min((g.load_percent for g in load.gpus), default=0.0) / 200
+        gpu = min((gpu.load_percent for gpu in load.gpus), default=0.0) / 200
         return max(0.0, min(_BUSIEST, max(cpu, gpu)))
-
-    def limit(self, lookahead: float) -> int:
-        """Jobs it may hold now: its slots, and what they compute within ``lookahead`` seconds."""
-        slots = self.info.slots
-        ahead = slots
-        if self.pace.job.count:
-            ahead = max(1, ceil(slots * lookahead / exp(self.pace.job.mean)))
-        return min(self.info.capacity, slots + ahead)
-
-    def accepts(self, lookahead: float) -> bool:
-        """May it get a job now, memory aside?"""
-        return (
-            self.load is not None
-            and not self.leaving
-            and not self.resting
-            and not self.machine.reserved
-            and len(self.held) < self.limit(lookahead)
-        )
 
     def expect(self, lease: Lease, chain: Chain, size: int) -> None:
         """The job is done; how long it took may be told later, or never."""
