@@ -28,14 +28,14 @@ def deleted_rows(connection: Connection) -> bool:
     return True
 
 
-def expired(connection: Connection, now: float, activity_rows: int = ACTIVITY_ROWS) -> bool:
+def expired(connection: Connection, now: float) -> bool:
     """Remove a slice of all that is past its time or its number; False when nothing more is left."""
     newest = connection.scalar(select(func.max(activity.c.id))) or 0
     purged = workloads.c.id.not_in(select(purges.c.workload_id))
     removed = (
         _remove(connection, tokens, tokens.c.expires < micros(now)),
         _remove(connection, keys, keys.c.created < micros(now - KEY_SECONDS)),
-        _remove(connection, activity, activity.c.id <= newest - activity_rows),
+        _remove(connection, activity, activity.c.id <= newest - ACTIVITY_ROWS),
         _remove(connection, activity, activity.c.at < micros(now - ACTIVITY_SECONDS)),
         _remove(connection, workloads, (workloads.c.deleted < micros(now - TOMBSTONE_SECONDS)) & purged),
     )

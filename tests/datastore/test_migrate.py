@@ -33,7 +33,7 @@ def upgrade() -> None:
 
 class MigrationTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.path = self.folder / "dpip.sqlite"
 

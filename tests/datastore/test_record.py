@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from attrs import evolve
+
+from dpip.datastore import purge
+from dpip.model import Activity, WorkerRecord
+from tests.datastore.support import NOW, DatastoreTestCase, key, stored, worker, workload
+
+DAY = 24 * 3600.0
+
+
+class ActivityTests(DatastoreTestCase):
+    def note(self, number: int, at: float = NOW) -> Activity:
+        entry = Activity(at, "ann \0", "create-workload", f"w{number}", {"name": "ü\0", "n": number})
+        self.now(self.datastore.record(entry))
+        return evolve(entry, actor="ann ")
+
+    def test_newest_first_in_pages_that_meet(self) -> None:
+        entries = [self.note(number) for number in range(5)]
+        first = self.now(self.datastore.activity(None, 2))
+        self.assertEqual(first, [(5, entries[4]), (4, entries[3])])
+        rest = self.now(self.datastore.activity(first[-1][0], 10))
+        self.assertEqual(rest, [(3, entries[2]), (2, entries[1]), (1, entries[0])])
+        self.assertEqual(self.now(self.datastore.activity(1, 10)), [])
+
+    def test_it_is_bounded_in_number(self) -> None:
+        self.patch(purge, "ACTIVITY_ROWS", 3)
+        for number in range(5):
+            self.note(number)
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual([n for n, _ in self.now(self.datastore.activity(None, 10))], [5, 4, 3])
+
+    def test_it_is_bounded_in_time(self) -> None:
+        for number, age in enumerate([91, 90.5, 89, 0]):
+            self.note(number, NOW - age * DAY)
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual([n for n, _ in self.now(self.datastore.activity(None, 10))], [4, 3])
+
+    def test_numbers_are_never_used_again(self) -> None:
+        self.note(1, NOW - 91 * DAY)
+        self.now(self.datastore.expire(NOW))
+        self.note(2)
+        self.assertEqual([n for n, _ in self.now(self.datastore.activity(None, 10))], [2])
+
+
+class ExpiryTests(DatastoreTestCase):
+    def test_dead_tokens_go(self) -> None:
+        for digest, expires in ((b"1", NOW - 1), (b"2", NOW + 1)):
+            self.now(self.datastore.add_token(digest, "ann", NOW - 9, expires))
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual(self.rows("SELECT digest FROM tokens"), [(b"2",)])
+
+    def test_keys_are_remembered_for_a_day(self) -> None:
+        for name, age in (("w1", 1.1), ("w2", 0.9)):
+            self.now(self.datastore.add_workload(workload(name, now=NOW - age * DAY), key(name)))
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual(self.rows('SELECT "key" FROM keys'), [("w2",)])
+
+    def test_tombstones_stay_for_a_season(self) -> None:
+        for name, age in (("w1", 91), ("w2", 89), ("w3", None)):
+            self.now(self.datastore.add_workload(workload(name), None))
+            if age is not None:
+                self.now(self.datastore.delete_workload(name, NOW - age * DAY))
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual(self.rows("SELECT public FROM workloads"), [("w2",), ("w3",)])
+
+    def test_more_than_a_slice_goes_at_once_in_slices(self) -> None:
+        self.patch(purge, "_ROWS", 2)
+        for number in range(7):
+            self.now(self.datastore.add_token(bytes([number]), "ann", NOW - 9, NOW - 1))
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual(self.rows("SELECT count(*) FROM tokens"), [(0,)])
+
+
+class PurgeTests(DatastoreTestCase):
+    def test_rows_of_a_deleted_workload_go_in_slices(self) -> None:
+        self.patch(purge, "_IMAGES", 2)
+        self.prepared(*"abcde")
+        self.now(self.datastore.add_workload(workload("w2"), None))
+        self.uploaded("kept", workload_id="w2")
+        self.now(self.datastore.delete_workload("w1", NOW))
+        self.assertEqual(self.rows("SELECT public FROM images"), [("kept",)])
+        self.assertEqual(self.rows("SELECT count(*) FROM purges"), [(0,)])
+
+    def test_what_a_kill_left_behind_goes_at_the_next_start(self) -> None:
+        self.prepared(*"abc")
+        self.change("UPDATE workloads SET deleted = 1")
+        self.change("INSERT INTO purges SELECT id FROM workloads")
+        again = self.opened()
+        self.assertEqual(self.now(again.unfinished(0, 10)), [])
+        self.now(again.recover(NOW))
+        self.assertEqual(self.rows("SELECT count(*) FROM images"), [(0,)])
+        self.assertEqual(self.rows("SELECT count(*) FROM purges"), [(0,)])
+
+
+class WorkerTests(DatastoreTestCase):
+    def records(self) -> list[WorkerRecord]:
+        return list(self.now(self.datastore.workers()))
+
+    def test_a_worker_is_remembered_joined_and_gone(self) -> None:
+        self.now(self.datastore.worker_joined(worker(), "10.0.0.7", NOW))
+        record = WorkerRecord(worker(), "10.0.0.7", NOW, NOW, True, 0, 0)
+        self.assertEqual(self.records(), [record])
+        self.now(self.datastore.worker_left("worker", NOW + 5))
+        self.assertEqual(self.records(), [evolve(record, joined=False, last_seen=NOW + 5)])
+
+    def test_who_comes_again_keeps_its_history(self) -> None:
+        self.now(self.datastore.worker_joined(worker(), "10.0.0.7", NOW))
+        [job] = self.prepared("a")
+        self.now(self.datastore.finish(job.lease, "worker", stored("r"), NOW))
+        changed = worker(slots=9, fingerprint="engine 2")
+        self.now(self.datastore.worker_joined(changed, "10.0.0.8", NOW + 60))
+        self.assertEqual(self.records(), [WorkerRecord(changed, "10.0.0.8", NOW, NOW + 60, True, 1, 0)])
+
+    def test_workers_come_by_name(self) -> None:
+        for name in ("b", "c", "a"):
+            self.now(self.datastore.worker_joined(worker(name), "", NOW))
+        self.assertEqual([record.info.name for record in self.records()], ["a", "b", "c"])
+
+    def test_an_unknown_worker_may_leave(self) -> None:
+        self.now(self.datastore.worker_left("never seen", NOW))
+        self.assertEqual(self.records(), [])
