@@ -59,6 +59,11 @@ class Connection(Protocol):
         if self._waiting is not None:
             self._waiting[0].errback(ConnectionError(f"closed after {self.received!r}"))
 
+    def drop(self) -> None:
+        """A dead TLS transport must not be aborted again."""
+        if not self.closed.called:
+            self.transport.abortConnection()
+
     def send(self, data: bytes) -> None:
         self.transport.write(data)
 

@@ -86,7 +86,7 @@ class ApiTest(TestCase):
 
     async def connect(self) -> Connection:
         connection = await connect(self.port)
-        self.addCleanup(connection.transport.abortConnection)
+        self.addCleanup(connection.drop)
         return connection
 
     async def request(
@@ -217,9 +217,12 @@ class ApiTest(TestCase):
             return channel
 
         self.site.buildProtocol = tracked
-        listening = reactor.listenTCP(0, self.site, interface="127.0.0.1")
+        listening = self._listen()
         self.port = listening.getHost().port
         self.addCleanup(listening.stopListening)
+
+    def _listen(self) -> Any:
+        return reactor.listenTCP(0, self.site, interface="127.0.0.1")
 
 
 def noise(size: int) -> bytes:
