@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from twisted.python import usage
+from twisted.python import reflect, usage
 
 from dpip import addresses, settings
 
@@ -69,11 +69,11 @@ class ControllerOptions(usage.Options):
             "Delete workloads so many days after they finished [default: never].",
             days,
         ],
-        ["max-upload", None, size("1G"), "Largest body of one upload.", size],
-        ["max-megapixels", None, megapixels("100"), "Largest picture, summed over its frames.", megapixels],
+        ["max-upload", None, "1G", "Largest body of one upload.", size],
+        ["max-megapixels", None, "100", "Largest picture, summed over its frames.", megapixels],
         ["quota", None, None, "Bytes each new user may keep, e.g. 50G [default: no limit].", size],
-        ["disk-floor", None, size("1G"), "Uploads are refused when less than this is free.", size],
-        ["job-seconds", None, 120.0, "Deadline for filtering one image.", float],
+        ["disk-floor", None, "1G", "Uploads are refused when less than this is free.", size],
+        ["job-seconds", None, "120", "Deadline for filtering one image.", float],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["http-tls", None, "Serve the API with TLS, by a certificate of the controller's own authority."],
@@ -85,6 +85,7 @@ class ControllerOptions(usage.Options):
     ]
 
     def postOptions(self) -> None:
+        self._coerce_defaults()
         http = self["http"]
         if not (http.loopback or http.tls or self["http-tls"] or self["behind-proxy"]):
             raise usage.UsageError(
@@ -95,3 +96,11 @@ class ControllerOptions(usage.Options):
             raise usage.UsageError("--http is an ssl: endpoint already; leave out --http-tls.")
         self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
         settings.name_process_files(self, self.process_name)
+
+    def _coerce_defaults(self) -> None:
+        """usage.Options coerces what it is given, but not its defaults, which --help shows as they stand."""
+        parameters: list[list[Any]] = []
+        reflect.accumulateClassList(type(self), "optParameters", parameters)
+        for name, _, default, _, *coerce in parameters:
+            if coerce and self[name] == default is not None:
+                self[name] = coerce[0](default)

@@ -86,7 +86,8 @@ class BadInputTests(TestCase):
         file = BytesIO()
         Image.new("1", (2000, 2000)).save(file, "PNG")
         workload = self.admin.create_workload()
-        self._assert_problem(self.admin.upload(workload, "big.png", file.getvalue()), 413, "4,000,000", "1,000,000")
+        answer = self.admin.upload(workload, "big.png", file.getvalue())
+        self._assert_problem(answer, 413, "4,000,000", "1,000,000")
 
     def test_unknown_and_deleted_workloads_are_404(self) -> None:
         self._assert_problem(self.admin.upload("nonsense", "x.png", SMALL), 404)

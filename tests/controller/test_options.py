@@ -1,0 +1,52 @@
+"""The controller's command line: safe by default, and clear about what it refuses."""
+
+from pathlib import Path
+
+from twisted.python import usage
+from twisted.trial.unittest import TestCase
+
+from dpip.addresses import parse
+from dpip.controller.options import ControllerOptions, megapixels, size
+from dpip.tap import Options as EmbeddedOptions
+
+
+class OptionsTests(TestCase):
+    def parsed(self, *arguments: str, kind: type[usage.Options] = ControllerOptions) -> usage.Options:
+        options = kind()
+        options.parseOptions(arguments)
+        return options
+
+    def test_with_no_option_everything_is_on_loopback_and_has_its_type(self) -> None:
+        for kind in (ControllerOptions, EmbeddedOptions):
+            options = self.parsed(kind=kind)
+            self.assertEqual(
+                (options["http"], options["pb"]), (parse("127.0.0.1:8080"), parse("127.0.0.1:8787"))
+            )
+            self.assertEqual((options["max-upload"], options["disk-floor"]), (2**30, 2**30))
+            self.assertEqual((options["max-megapixels"], options["job-seconds"]), (100_000_000, 120.0))
+            self.assertIsInstance(options["state-dir"], Path)
+
+    def test_sizes_as_people_write_them(self) -> None:
+        self.assertEqual([size(text) for text in ("0", "10k", "1.5M", "2GiB", "3 T")],
+                         [0, 10 * 2**10, 3 * 2**19, 2 * 2**30, 3 * 2**40])  # fmt: skip
+        self.assertEqual(megapixels("0.5"), 500_000)
+        for nonsense in ("", "much", "-1M", "1X"):
+            self.assertRaises(ValueError, size, nonsense)
+
+    def test_a_network_needs_tls_or_a_proxy(self) -> None:
+        refused = self.assertRaises(usage.UsageError, self.parsed, "--http", ":8080")
+        self.assertIn("--http-tls", str(refused))
+        self.assertIn("--behind-proxy", str(refused))
+        self.parsed("--http", ":8080", "--http-tls")
+        self.parsed("--http", "10.0.0.1:8080", "--behind-proxy")
+        self.parsed("--http", "ssl:8443:privateKey=key.pem")
+
+    def test_what_makes_no_sense_is_a_usage_error(self) -> None:
+        for arguments in (
+            ("--http", "nonsense"),
+            ("--max-upload", "lots"),
+            ("--keep-days", "0"),
+            ("--max-megapixels", "-3"),
+            ("--http", "ssl:8443", "--http-tls"),
+        ):
+            self.assertRaises(usage.UsageError, self.parsed, *arguments)
