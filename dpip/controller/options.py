@@ -102,5 +102,5 @@ class ControllerOptions(usage.Options):
         parameters: list[list[Any]] = []
         reflect.accumulateClassList(type(self), "optParameters", parameters)
         for name, _, default, _, *coerce in parameters:
-            if coerce and self[name] == default is not None:
+            if coerce and isinstance(default, str) and self[name] == default:
                 self[name] = coerce[0](default)
