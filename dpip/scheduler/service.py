@@ -34,10 +34,10 @@ def _no_gpu(steps: Sequence[Step]) -> bool:
 
 @implementer(IScheduler)
 class Scheduler(Service):
-    """Give it a datastore that has been recovered. Workers may join at any time and wait until it is ready.
+    """Give it a datastore that has been recovered. Workers may join at any time: they wait for it.
 
-    ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job, ``wants_gpu(steps)`` says whether
-    its filters can use a GPU. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
+    ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job; ``wants_gpu(steps)`` says whether
+    a GPU can be used. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
     """
 
     name = "scheduler"

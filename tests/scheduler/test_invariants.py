@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: each job ends exactly once, and no slot or memory is ever lost or overdrawn.
+"""Whatever happens, in whatever order: each job ends exactly once, and no slot or memory is lost.
 
 I1 and I3 of the project's invariants, checked by a machine that throws random events at the state.
 """

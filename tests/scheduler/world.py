@@ -1,4 +1,4 @@
-"""The state among a datastore and workers that do what a test tells them: everything around it, in one thread."""
+"""The state, with a datastore and workers around it that do what a test tells them."""
 
 from __future__ import annotations
 

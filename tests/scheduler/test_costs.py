@@ -1,0 +1,91 @@
+"""Costs learned from jobs that have ended."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
+
+from dpip.scheduler.costs import Chains, Estimate, Pace, size_of
+
+GRAY = (("grayscale", {}),)
+BLUR = (("blur", {"sigma": 5}),)
+SIZE = size_of(1280 * 720)
+
+
+class EstimateTests(TestCase):
+    def test_the_mean_of_few_values(self) -> None:
+        estimate = Estimate()
+        for value in (1.0, 2.0, 3.0):
+            estimate.learn(value)
+        self.assertAlmostEqual(estimate.mean, 2.0)
+
+    def test_an_outlier_hardly_counts(self) -> None:
+        estimate = Estimate()
+        for _ in range(20):
+            estimate.learn(1.0)
+        estimate.learn(100.0)
+        self.assertLess(estimate.mean, 1.1)
+
+    def test_a_change_is_followed(self) -> None:
+        estimate = Estimate()
+        for value in [1.0] * 50 + [2.0] * 50:
+            estimate.learn(value)
+        self.assertAlmostEqual(estimate.mean, 2.0, places=1)
+
+
+class CostTests(TestCase):
+    def setUp(self) -> None:
+        self.chains = Chains()
+
+    def assertClose(self, value: float, expected: float) -> None:
+        self.assertLess(abs(value / expected - 1), 0.1, (value, expected))
+
+    def test_a_chain_nobody_has_run(self) -> None:
+        self.assertClose(Pace().seconds(self.chains.of(GRAY), SIZE), 0.02)
+
+    def test_cost_grows_with_the_picture(self) -> None:
+        chain, pace = self.chains.of(GRAY), Pace()
+        for _ in range(10):
+            pace.learn(chain, SIZE, 0.04)
+        self.assertClose(pace.seconds(chain, SIZE), 0.04)
+        self.assertClose(pace.seconds(chain, 3 * SIZE), 0.12)
+
+    def test_fast_and_slow_workers(self) -> None:
+        chain, fast, slow = self.chains.of(GRAY), Pace(), Pace()
+        for _ in range(30):
+            fast.learn(chain, SIZE, 0.01)
+            slow.learn(chain, SIZE, 0.08)
+        self.assertClose(fast.seconds(chain, SIZE), 0.01)
+        self.assertClose(slow.seconds(chain, SIZE), 0.08)
+
+    def test_a_slow_worker_is_slow_at_filters_it_has_not_run(self) -> None:
+        gray, blur, fast, slow = self.chains.of(GRAY), self.chains.of(BLUR), Pace(), Pace()
+        for _ in range(30):
+            fast.learn(gray, SIZE, 0.01)
+            slow.learn(gray, SIZE, 0.08)
+        for _ in range(30):
+            fast.learn(blur, SIZE, 0.05)
+        self.assertClose(slow.seconds(blur, SIZE), 0.40)
+
+    def test_a_worker_fast_at_one_filter_alone(self) -> None:
+        """A GPU, say: pairs of chain and worker are learned by themselves."""
+        gray, blur, other, gpu = self.chains.of(GRAY), self.chains.of(BLUR), Pace(), Pace()
+        for _ in range(30):
+            for pace, chain, seconds in ((other, gray, 0.01), (other, blur, 0.1), (gpu, gray, 0.01)):
+                pace.learn(chain, SIZE, seconds)
+            gpu.learn(blur, SIZE, 0.005)
+        self.assertClose(gpu.seconds(blur, SIZE), 0.005)
+        self.assertClose(gpu.seconds(gray, SIZE), 0.01)
+
+    def test_no_time_at_all_is_understood(self) -> None:
+        chain, pace = self.chains.of(GRAY), Pace()
+        pace.learn(chain, SIZE, 0.0)
+        self.assertGreater(pace.seconds(chain, SIZE), 0.0)
+
+    def test_chains_and_pairs_are_bounded(self) -> None:
+        pace = Pace()
+        kept = self.chains.of(GRAY)
+        for sigma in range(6000):
+            pace.learn(self.chains.of((("blur", {"sigma": sigma}),)), SIZE, 0.1)
+            self.assertIs(self.chains.of(GRAY), kept)  # used all the time
+        self.assertLessEqual(len(self.chains._chains), 4096)
+        self.assertLessEqual(len(pace.pairs), 32)
