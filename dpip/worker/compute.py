@@ -93,10 +93,10 @@ class Pool:
 
     def child_ready(self, child: Child) -> None:
         if not self._ready.called:
-            assert child.ready is not None
-            self._ready.callback(child.ready)
             for _ in range(self.slots - 1):
                 self._spawn()
+            assert child.ready is not None
+            self._ready.callback(child.ready)
         self._dispatch()
 
     def child_free(self, child: Child, seconds: float) -> None:
