@@ -16,9 +16,19 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.option(
-    "--frames", type=click.IntRange(1, 5000), default=48, show_default=True, help="Length of the film."
+    "--frames",
+    metavar="N",
+    type=click.IntRange(1, 5000),
+    default=48,
+    show_default=True,
+    help="Length of the film.",
 )
-@click.option("--slots", type=click.IntRange(1, 256), help="Images filtered at once. [default: one per core]")
+@click.option(
+    "--slots",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Images filtered at once. [default: one per core]",
+)
 @click.option(
     "--keep",
     "folder",
@@ -35,7 +45,6 @@ def demo(frames: int, slots: int | None, folder: Path) -> None:
     film; has it made gray and blurred over the REST API, like any client; says how fast that was; and leaves
     the pictures, with one that shows before and after. Everything else it takes down again.
     """
-    from dpip.client import ClientError
     from dpip.command.results import Results
     from dpip.command.running import run
     from dpip.command.show import Show
@@ -43,7 +52,9 @@ def demo(frames: int, slots: int | None, folder: Path) -> None:
     show = Show(frames, slots, Results.claim(folder))
     try:
         run(show.play)
-    except (ClientError, OSError) as error:
-        raise click.ClickException(f"{error} (The log is {show.results.log}.)") from error
+    except click.ClickException:
+        raise
+    except Exception as error:
+        raise click.ClickException(show.explain(error)) from error
     for line in show.summary():
         click.echo(line)

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogBeginner, textFileLogObserver
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 from zope.interface import provider
 
 
 def log_to(path: Path, listener: Callable[[str], object]) -> None:
-    """From now on, and for the life of the process. ``listener`` is told every line too."""
+    """From now on, for the life of the process. ``listener`` is told what the compute processes say."""
 
     @provider(ILogObserver)
     def tell(event: LogEvent) -> None:
-        listener(formatEvent(event))
+        if "line" in event:
+            listener(str(event["line"]))
 
-    file = path.open("w", encoding="utf-8")
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(file), tell], redirectStandardIO=False)
+    written = textFileLogObserver(path.open("w", encoding="utf-8"))
+    wanted = FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.info)])
+    globalLogBeginner.beginLoggingTo([wanted, tell], redirectStandardIO=False)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from dpip.client import Client, gather_bounded
+from dpip.client import Client, ClientError, gather_bounded
 from dpip.command.comparison import compare
 from dpip.command.embedded import embedded
 from dpip.command.film import HEIGHT, WIDTH, Scene
@@ -24,12 +26,13 @@ from dpip.worker.resources import cores
 _PAINTERS = 2
 _SIGMA = 10
 _COMPILING = "Compiling"  # how the line begins that the worker says then
-_COMPILING_WORDS = "compiling the filters for this machine, once, about 30 s"
 
 
 @define
 class Show:
     """``play`` plays it under a reactor; ``summary`` is what there is to say afterwards."""
+
+    log: ClassVar[Logger] = Logger()
 
     frames: int
     slots: int | None
@@ -62,6 +65,13 @@ class Show:
         yield f"Look at    {self.results.comparison}"
         yield f"All frames {self.results.folder}/original, grayscale, blur"
 
+    def explain(self, error: Exception) -> str:
+        """What went wrong, for people; the details go to the log."""
+        self.log.error("The demo failed", log_failure=Failure(error))
+        if isinstance(error, ClientError | OSError):
+            return f"{error} (The log is {self.results.log}.)"
+        return f"This is a fault of DPIP: {error!r}. The details are in {self.results.log}."
+
     async def _filter_what(self, drawing: Deferred[None], display: Display, reactor: Any) -> None:
         began = self.now()
         self._starting = display.begin("system", "starting")
@@ -76,7 +86,7 @@ class Show:
     def _heard(self, line: str) -> None:
         """A line of the log."""
         if line.startswith(_COMPILING) and self._starting is not None:
-            self._starting.show(_COMPILING_WORDS)
+            self._starting.show("compiling the filters, once (about 30 s)")
 
     async def _draw(self, display: Display) -> None:
         stage = display.begin("film", "drawing", self.frames)

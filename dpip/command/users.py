@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dpip.command.passwords import new_password
+from dpip.command.asking import confirm, new_password
 
 if TYPE_CHECKING:
     from dpip.command.directory import Directory
@@ -21,24 +20,16 @@ Examples:
   dpip users list
   dpip users add eve --quota 50G           asks for her password
   dpip users passwd admin < new-password   takes it from a file
-  dpip users --state-dir /var/lib/dpip remove eve
+  dpip users remove eve --state-dir /var/lib/dpip
 """
 
 
 @click.group(epilog=_EXAMPLES)
-@click.option(
-    "--state-dir",
-    envvar="DPIP_STATE_DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the service keeps its state. [env: DPIP_STATE_DIR; default: the user's state directory]",
-)
-@click.pass_context
-def users(context: click.Context, state_dir: Path | None) -> None:
+def users() -> None:
     """Add, list and remove users, and set their passwords.
 
     Works on the state directory itself, for whoever may write there, whether the service runs or not.
     """
-    context.obj = state_dir
 
 
 def _quota(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
@@ -51,10 +42,17 @@ def _quota(_context: click.Context, _option: click.Parameter, text: str | None) 
 
 
 _name = click.argument("name")
+_state_dir = click.option(
+    "--state-dir",
+    metavar="DIR",
+    envvar="DPIP_STATE_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the service keeps its state. [env: DPIP_STATE_DIR; default: the user's state directory]",
+)
 
 
 @users.command("list")
-@click.pass_obj
+@_state_dir
 def list_users(state_dir: Path | None) -> None:
     """Show every user, with role, space used and quota."""
     with _opened(state_dir) as directory:
@@ -70,8 +68,8 @@ def list_users(state_dir: Path | None) -> None:
 @click.option(
     "--quota", metavar="BYTES", callback=_quota, help="Space for images, e.g. 50G. [default: no limit]"
 )
-@click.pass_obj
-def add(state_dir: Path | None, name: str, admin: bool, quota: int | None) -> None:
+@_state_dir
+def add(name: str, admin: bool, quota: int | None, state_dir: Path | None) -> None:
     """Add the user NAME.
 
     Asks for the password, or takes the first line of standard input when that is not a terminal.
@@ -85,13 +83,13 @@ def add(state_dir: Path | None, name: str, admin: bool, quota: int | None) -> No
 @users.command()
 @_name
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def remove(state_dir: Path | None, name: str, yes: bool) -> None:
+@_state_dir
+def remove(name: str, yes: bool, state_dir: Path | None) -> None:
     """Remove the user NAME, with all workloads and images of that user."""
     with _opened(state_dir) as directory:
         directory.check_known(name)
-        if sys.stdin.isatty() and not yes:
-            click.confirm(f"Remove {name}, with all workloads and images of that user?", abort=True, err=True)
+        if not yes:
+            confirm(f"Remove {name}, with all workloads and images of that user?")
         workloads = directory.remove(name)
     click.echo(
         f"Removed {name}" + (f" and {workloads} workload{'s'[: workloads > 1]}." if workloads else ".")
@@ -100,8 +98,8 @@ def remove(state_dir: Path | None, name: str, yes: bool) -> None:
 
 @users.command()
 @_name
-@click.pass_obj
-def passwd(state_dir: Path | None, name: str) -> None:
+@_state_dir
+def passwd(name: str, state_dir: Path | None) -> None:
     """Set the password of the user NAME, who is logged out everywhere.
 
     Asks for it, or takes the first line of standard input when that is not a terminal.
