@@ -146,9 +146,12 @@ class Telemetry(Service):
 
     @deferred
     async def history(self, worker: str, since: float) -> Sequence[Sample]:
-        """At most ``POINTS`` of them, evenly thinned, the newest among them."""
+        """At most ``POINTS`` of them, evenly thinned, the newest among them. Raises RetryLater."""
         await self._flush()
-        return await in_thread(self._reactor, self._threads, self._history, worker, since)
+        try:
+            return await in_thread(self._reactor, self._threads, self._history, worker, since)
+        except DBAPIError as error:
+            raise engine.told(error) or error from error
 
     @deferred
     async def _flush(self) -> None:
