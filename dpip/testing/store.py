@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from dpip.errors import DpipError, NotAnImage, TooLarge
+from dpip.errors import NotAnImage, TooLarge
 from dpip.filters.codec.headers import probe
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, Picture, StoredFile
@@ -52,15 +52,12 @@ class PlainFile:
 @implementer(IImageStore)
 @define(slots=False)
 class PlainImageStore:
-    """Under ``root``, a directory that exists. ``fail_writing`` is raised by the next :meth:`incoming`."""
+    """Under ``root``, a directory that exists."""
 
     root: str
-    fail_writing: DpipError | None = None
     _count: int = 0
 
     def incoming(self) -> IIncomingFile:
-        if self.fail_writing is not None:
-            raise self.fail_writing
         self._count += 1
         return PlainFile(os.path.join(self.root, f"incoming-{self._count}"))
 

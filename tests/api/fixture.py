@@ -45,10 +45,9 @@ class ApiTest(TestCase):
         self.clock = Clock()
         self.now = NOW
         self.ids = IdSource(clock=lambda: self.now)
-        root = self.mktemp()
-        os.makedirs(root)
-        self.store = PlainImageStore(root)
-        self.controller = MemoryController(lambda: self.now, self.ids, self.store)
+        self.root = os.path.realpath(self.mktemp())
+        os.makedirs(self.root)
+        self.make_backend()
         self.site = make_site(
             self.controller,
             self.store,
@@ -63,6 +62,22 @@ class ApiTest(TestCase):
         self.admin = self.token_of("admin", "password")
         self.new_user("ann")
         self.user = self.token_of("ann", "password-of-ann")
+
+    def make_backend(self) -> None:
+        """``self.controller`` and ``self.store``; :mod:`tests.api.real` has others."""
+        self.store: Any = PlainImageStore(self.root)
+        self.controller: Any = MemoryController(lambda: self.now, self.ids, self.store)
+
+    def uploads_under_way(self) -> int:
+        return len(self.controller.admitted)
+
+    def calls(self, method: str) -> list[list[Any]]:
+        """What was asked of this method of the controller."""
+        return [facts for name, *facts in self.controller.log if name == method]
+
+    def stored_files(self) -> list[str]:
+        """Paths of every file of the image store, those on their way in too."""
+        return [os.path.join(folder, name) for folder, _, names in os.walk(self.root) for name in names]
 
     # Users and workers, without going through the API
 
@@ -177,8 +192,8 @@ class ApiTest(TestCase):
 
     def assert_nothing_left(self) -> None:
         """No temporary file, no admission that is still held."""
-        self.assertEqual([name for name in os.listdir(self.store.root) if name.startswith("incoming")], [])
-        self.assertEqual(self.controller.admitted, set())
+        self.assertEqual([path for path in self.stored_files() if "incoming" in path], [])
+        self.assertEqual(self.uploads_under_way(), 0)
 
     # The server's side
 
@@ -189,7 +204,7 @@ class ApiTest(TestCase):
     def open_files(self) -> list[str]:
         """Files of the image store that this process has open."""
         opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
-        return [path for path in opened if path.startswith(os.path.realpath(self.store.root))]
+        return [path for path in opened if path.startswith(self.root) and "sqlite" not in path]
 
     def _serve(self) -> None:
         """Listens; at the end waits until every connection is gone, so that no test harms another."""
@@ -223,6 +238,15 @@ class ApiTest(TestCase):
 
     def _listen(self) -> Any:
         return reactor.listenTCP(0, self.site, interface="127.0.0.1")
+
+
+def raiser(error: Exception) -> Any:
+    """A function that raises this, whatever it is called with."""
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    return fail
 
 
 def noise(size: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpip.errors import DiskFull, RetryLater
 from tests.api.client import Form, request_bytes
-from tests.api.fixture import ApiTest, picture
+from tests.api.fixture import ApiTest, picture, raiser
 from tests.api.wire import Wire
 
 
@@ -50,11 +50,7 @@ class HeadersDecideTests(ApiTest):
 
     def test_what_the_controller_has_no_room_for(self) -> None:
         for error, status in ((DiskFull("Full."), 507), (RetryLater("Busy.", retry_after=7), 503)):
-
-            def refuse(*_: object, error: Exception = error) -> None:
-                raise error
-
-            self.controller.admit_upload = refuse
+            self.controller.admit_upload = raiser(error)
             wire = self.wire()
             wire.send(self.head())
             response = wire.response()

@@ -87,7 +87,7 @@ class UploadKeyTests(ApiTest):
         first = Deferred.fromCoroutine(self.send(picture()))
         await self.reached(held)
         second = Deferred.fromCoroutine(self.send(picture()))
-        while self.controller.log.count(("commit_originals", "ann", 1)) < 2:
+        while len(self.calls("commit_originals")) < 2:
             await self.turn()
         held.release()
         self.assertEqual((await first).json(), (await second).json())

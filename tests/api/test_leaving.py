@@ -23,7 +23,7 @@ class LeavingTests(ApiTest):
         for cut in (len(self.upload_bytes) - 1, len(self.upload_bytes) - len(self.form.body) // 2):
             wire = Wire(self.site)
             wire.send(self.upload_bytes[:cut])
-            self.assertEqual(len(self.controller.admitted), 1)
+            self.assertEqual(self.uploads_under_way(), 1)
             wire.hang_up()
             self.assert_nothing_left()
         self.assertEqual(self.accepted(), 0)

@@ -44,7 +44,7 @@ class LoginTests(ApiTest):
     async def test_the_controller_hears_the_clients_address(self) -> None:
         headers = {**basic("ann", "password-of-ann"), "X-Forwarded-For": "6.6.6.6"}
         await self.request("POST", "/login", headers=headers)
-        self.assertIn(("login", "ann", "127.0.0.1"), self.controller.log)
+        self.assertIn("127.0.0.1", self.calls("login")[-1])
 
     async def test_a_body_is_not_needed_and_a_long_one_is_refused_before_it_is_read(self) -> None:
         headers = {**basic("ann", "password-of-ann"), "Content-Length": str(10**9)}
@@ -58,4 +58,4 @@ class BehindProxyTests(ApiTest):
     async def test_only_the_address_that_our_own_proxy_added_counts(self) -> None:
         headers = {**basic("ann", "password-of-ann"), "X-Forwarded-For": "6.6.6.6, 192.0.2.7"}
         await self.request("POST", "/login", headers=headers)
-        self.assertIn(("login", "ann", "192.0.2.7"), self.controller.log)
+        self.assertIn("192.0.2.7", self.calls("login")[-1])

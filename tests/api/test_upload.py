@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 
 from twisted.internet.defer import Deferred
 
 from dpip.errors import DiskFull
-from tests.api.fixture import ApiTest, Form, picture
+from tests.api.fixture import ApiTest, Form, picture, raiser
 
 
 class UploadTests(ApiTest):
@@ -56,7 +55,7 @@ class UploadTests(ApiTest):
         response = await self.send_multipart("POST", "/images", self.user, form)
         self.assertEqual(self.assert_problem(response, 415, "not-an-image")["file"], 1)
         self.assertEqual((await self.get(f"/workloads/{workload}", self.user)).json()["accepted"], 0)
-        self.assertEqual(os.listdir(self.store.absolute(workload)), [])
+        self.assertEqual(self.stored_files(), [])
         self.assert_nothing_left()
 
     async def test_file_names_are_kept_as_data(self) -> None:
@@ -144,13 +143,13 @@ class UploadTests(ApiTest):
 
     async def test_a_full_disk(self) -> None:
         workload = await self.new_workload()
-        self.store.fail_writing = DiskFull("The disk of the image store is full.")
+        self.store.incoming = raiser(DiskFull("The disk of the image store is full."))
         self.assert_problem(await self.upload(workload), 507, "disk-full")
         self.assert_nothing_left()
 
     async def test_a_fault_of_ours_is_logged_and_not_shown(self) -> None:
         workload = await self.new_workload()
-        self.store.fail_writing = RuntimeError("secret path")  # type: ignore[assignment]
+        self.store.incoming = raiser(RuntimeError("secret path"))
         response = await self.upload(workload)
         problem = self.assert_problem(response, 500, "internal-error")
         self.assertNotIn("secret", response.body.decode())

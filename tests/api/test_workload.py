@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from tests.api.fixture import ApiTest, picture
 
 
@@ -57,7 +55,7 @@ class ShowWorkloadTests(ApiTest):
         await self.finish_job("w", picture())
         for _ in range(3):
             await self.get(f"/workloads/{workload}", self.user)
-        self.assertEqual(self.controller.log.count(("results", "ann")), 1)
+        self.assertEqual(len(self.calls("results")), 1)
 
     async def test_who_has_the_newest_is_not_sent_it_again(self) -> None:
         workload = await self.new_workload()
@@ -98,7 +96,7 @@ class DeleteWorkloadTests(ApiTest):
             self.assert_problem(await self.get(path, self.user), 404, "not-found")
         self.assert_problem(await self.upload(workload), 404, "not-found")
         self.assert_nothing_left()
-        self.assertEqual(os.listdir(self.store.root), [])
+        self.assertEqual(self.stored_files(), [])
 
     async def test_only_once_and_only_ones_own(self) -> None:
         theirs = await self.new_workload(self.admin)

@@ -1,0 +1,184 @@
+"""The real controller, datastore and image store behind the API, their threads inline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from dpip.controller.accounts import Accounts
+from dpip.controller.admission import AdmissionDesk
+from dpip.controller.core import Controller
+from dpip.datastore.datastore import Datastore
+from dpip.datastore.telemetry import Telemetry
+from dpip.imagestore import ImageStore, directory_for
+from dpip.model import Lease, LeasedJob, Outcome, Principal, Role
+from dpip.testing import Hold
+from dpip.threads import InlineThreads
+
+MAX_UPLOAD = 100 * 1024 * 1024
+
+
+class InlineReactor(Clock):
+    """A clock of its own, so that the deadlines' clock shows the API's timers only."""
+
+    def callFromThread(self, function: Any, *args: Any, **kwargs: Any) -> None:
+        function(*args, **kwargs)
+
+
+class PlainPasswords:
+    """No hashing: these tests are not about it."""
+
+    async def hash(self, password: str) -> str:
+        return password
+
+    async def verify(self, password: str, known: str | None) -> bool:
+        return password == known
+
+
+@define
+class HandScheduler:
+    """Deals no job by itself: the test leases, requeues and fails them."""
+
+    datastore: Datastore
+    waiting: list[int] = field(factory=list)
+    held: dict[tuple[str, Lease], LeasedJob] = field(factory=dict)
+
+    def workload_opened(self, workload: Any) -> None:
+        """Nothing to do."""
+
+    def workload_deleted(self, workload_id: str) -> None:
+        self.held = {key: job for key, job in self.held.items() if job.workload_id != workload_id}
+
+    def jobs_waiting(self, workload_id: str, jobs: Any) -> None:
+        self.waiting += [job.job for job in jobs]
+
+    def result_committed(self, lease: Lease) -> None:
+        self.held = {key: job for key, job in self.held.items() if key[1] != lease}
+
+    def leased(self, session: str, lease: Lease) -> LeasedJob | None:
+        return self.held.get((session, lease))
+
+    def holds(self, session: str, image_id: str) -> LeasedJob | None:
+        jobs = [job for (holder, _), job in self.held.items() if holder == session]
+        return next((job for job in jobs if job.original.id == image_id), None)
+
+    def running_jobs(self, workload_id: str) -> int:
+        return sum(job.workload_id == workload_id for job in self.held.values())
+
+
+class WatchedController:
+    """The real one, with the log, the holds and the jobs by hand that :class:`MemoryController` has."""
+
+    def __init__(self, real: Controller, scheduler: HandScheduler, workers: dict[str, Principal]) -> None:
+        self.real = real
+        self.log: list[tuple[Any, ...]] = []
+        self._scheduler = scheduler
+        self._workers = workers
+        self._held: dict[str, Hold] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.real, name)
+        if not callable(method):
+            return method
+
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            self.log.append((name, *args))
+            if name not in self._held:
+                return method(*args, **kwargs)
+            return Deferred.fromCoroutine(self._later(self._held[name], method, *args, **kwargs))
+
+        return ask
+
+    async def _later(self, hold: Hold, method: Any, *args: Any, **kwargs: Any) -> Any:
+        await hold.wait()
+        return await method(*args, **kwargs)
+
+    def hold(self, method: str) -> Hold:
+        return self._held.setdefault(method, Hold())
+
+    @property
+    def max_pixels(self) -> int:
+        return self.real.max_pixels
+
+    @max_pixels.setter
+    def max_pixels(self, pixels: int) -> None:
+        self.real.max_pixels = pixels
+
+    @property
+    def max_upload(self) -> int:
+        return self.real.admission.max_upload
+
+    @max_upload.setter
+    def max_upload(self, size: int) -> None:
+        self.real.admission.max_upload = size
+
+    def join_worker(self, name: str) -> str:
+        self._workers[f"token-of-{name}"] = Principal(name, Role.WORKER, f"session-of-{name}")
+        return f"token-of-{name}"
+
+    def lease(self, worker: str) -> LeasedJob | None:
+        if not self._scheduler.waiting:
+            return None
+        wanted = [(self._scheduler.waiting.pop(0), worker, f"nonce-{len(self.log)}")]
+        [job] = _now(self.real.datastore.lease(wanted, self.real.clock()))
+        if job is not None:
+            self._scheduler.held[f"session-of-{worker}", job.lease] = job
+        return job
+
+    def requeue(self, lease: Lease) -> None:
+        _now(self.real.datastore.release([(lease, Outcome.LOST)], self.real.clock()))
+        self._scheduler.result_committed(lease)
+        self._scheduler.waiting.insert(0, lease.job)
+
+    def fail_job(self, lease: Lease, code: str, detail: str) -> None:
+        assert _now(self.real.datastore.fail(lease, code, detail, self.real.clock()))
+        self._scheduler.result_committed(lease)
+
+
+class RealBackend:
+    """Mixed into an :class:`tests.api.fixture.ApiTest` before it."""
+
+    def make_backend(self: Any) -> None:
+        database = Path(self.mktemp())
+        database.mkdir()
+        datastore = Datastore(database / "db.sqlite", InlineThreads(), InlineThreads)
+        self.store = ImageStore(Path(self.root), InlineThreads(), InlineThreads, floor=0)
+        telemetry = Telemetry(database / "telemetry.sqlite", InlineReactor(), InlineThreads)
+        for service in (datastore, self.store, telemetry):
+            service.startService()
+            self.addCleanup(service.stopService)
+        accounts = Accounts(datastore, PlainPasswords(), lambda: self.now, lambda: self.now, os.urandom)
+        scheduler = HandScheduler(datastore)
+        workers: dict[str, Principal] = {}
+        real = Controller(
+            datastore=datastore,
+            image_store=self.store,
+            scheduler=scheduler,
+            telemetry=telemetry,
+            accounts=accounts,
+            admission=AdmissionDesk(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD),
+            authenticate_worker=workers.get,
+            operator_warnings=list,
+            directory_for=directory_for,
+            new_id=self.ids,
+            clock=lambda: self.now,
+            max_pixels=10**8,
+        )
+        self.controller = WatchedController(real, scheduler, workers)
+        _now(Deferred.fromCoroutine(accounts.add("admin", "password", Role.ADMIN, None)))
+
+    def uploads_under_way(self: Any) -> int:
+        """Their bytes are counted, so this is 0 or 1."""
+        return int(self.controller.real.admission.in_flight > 0)
+
+
+def _now(done: Deferred[Any]) -> Any:
+    """The result of what inline threads have done already."""
+    results: list[Any] = []
+    done.addCallback(results.append)
+    return results[0]

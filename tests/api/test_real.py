@@ -1,0 +1,90 @@
+"""The tests of the endpoints once more, before the real controller, datastore and image store."""
+
+from __future__ import annotations
+
+from tests.api import (
+    test_create_workload,
+    test_deadlines,
+    test_headers_decide,
+    test_http,
+    test_idempotency,
+    test_image,
+    test_images,
+    test_leaving,
+    test_logout,
+    test_result,
+    test_roles,
+    test_upload,
+    test_users,
+    test_workload,
+    test_workloads,
+)
+from tests.api.real import RealBackend
+
+
+class RealLogoutTests(RealBackend, test_logout.LogoutTests):
+    pass
+
+
+class RealCreateWorkloadTests(RealBackend, test_create_workload.CreateWorkloadTests):
+    pass
+
+
+class RealShowWorkloadTests(RealBackend, test_workload.ShowWorkloadTests):
+    pass
+
+
+class RealDeleteWorkloadTests(RealBackend, test_workload.DeleteWorkloadTests):
+    pass
+
+
+class RealWorkloadsTests(RealBackend, test_workloads.WorkloadsTests):
+    pass
+
+
+class RealUploadTests(RealBackend, test_upload.UploadTests):
+    pass
+
+
+class RealResultTests(RealBackend, test_result.ResultTests):
+    pass
+
+
+class RealImageTests(RealBackend, test_image.ImageTests):
+    pass
+
+
+class RealImagesTests(RealBackend, test_images.ImagesTests):
+    pass
+
+
+class RealUsersTests(RealBackend, test_users.UsersTests):
+    pass
+
+
+class RealWorkloadKeyTests(RealBackend, test_idempotency.WorkloadKeyTests):
+    pass
+
+
+class RealUploadKeyTests(RealBackend, test_idempotency.UploadKeyTests):
+    pass
+
+
+class RealLeavingTests(RealBackend, test_leaving.LeavingTests):
+    pass
+
+
+class RealHeadersDecideTests(RealBackend, test_headers_decide.HeadersDecideTests):
+    pass
+
+
+class RealDeadlineTests(RealBackend, test_deadlines.DeadlineTests):
+    pass
+
+
+class RealFramingTests(RealBackend, test_http.FramingTests):
+    pass
+
+
+class RealRolesTests(RealBackend, test_roles.RolesTests):
+    pass
