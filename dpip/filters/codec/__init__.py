@@ -32,13 +32,17 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False) -> Picture:
             f"The picture has {info.pixels:,} pixels{frames}; the limit is {max_pixels:,}.",
             pixels=info.pixels,
         )
-    from dpip.filters.codec import jpeg, pillow, png
+    from dpip.filters.codec import jpeg, pillow, png, tiff, webp
 
     with pillow.damage_as_corrupt():
         if info.format == "JPEG":
             return jpeg.decode(data, luma=luma)
         if info.format == "PNG":
             return png.decode(data)
+        if info.format == "WEBP":
+            return webp.decode(data)
+        if info.format == "TIFF":
+            return tiff.decode(data, info.bits)
         return pillow.decode(data, info.format)
 
 

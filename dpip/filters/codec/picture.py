@@ -26,13 +26,12 @@ class Metadata:
 class Frame:
     """One frame or page: uint8 or uint16, H x W, or H x W x 2, 3, 4 with alpha last where even.
 
-    ``duration`` is in milliseconds; ``disposal`` and ``blend`` are the numbers of the picture's own format.
+    ``duration`` is in milliseconds; ``disposal`` is the number of the picture's own format.
     """
 
     pixels: Pixels
     duration: float = 0
     disposal: int = 0
-    blend: int = 0
     #: Shown by programs that cannot animate, and no part of the animation (APNG).
     hidden: bool = False
 

@@ -62,7 +62,7 @@ def decode(data: bytes, format: str) -> Picture:
         count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "TIFF") else 1
         return Picture(
             format=format,
-            frames=_frames(image, count, orientation(metadata.exif)),
+            frames=_frames(image, count, 1 if format == "TIFF" else orientation(metadata.exif)),
             frame_count=count,
             metadata=_upright_metadata(metadata, image),
             loop=image.info.get("loop"),
@@ -79,7 +79,7 @@ def _frames(image: Image.Image, count: int, turn: int) -> Iterator[Frame]:
                 upright(_pixels(image), turn),
                 duration=image.info.get("duration", 0),
                 disposal=_disposal(image),
-                blend=int(image.info.get("blend", 0)),
+                hidden=number == 0 and count > 1 and bool(image.info.get("default_image")),
             )
 
 

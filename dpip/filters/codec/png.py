@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import attrs
 import numpy as np
@@ -92,12 +93,14 @@ def _pixels(header: _Header, packed: bytes) -> Pixels:
 
 
 def _unfilter(rows: npt.NDArray[np.uint8], width: int, height: int, step: int) -> npt.NDArray[np.uint8]:
-    flat = np.empty(height * width * step, np.uint8)
+    size = width * step
+    flat = np.empty((height + 1) * size, np.uint8)
+    flat[:size] = 0
     bad = np.zeros(1, np.uint8)
-    png_rows.unfilter(rows, flat, width * step, step, bad)
+    png_rows.unfilter(rows, flat, size, step, bad)
     if bad[0]:
         raise CorruptPicture("The PNG is damaged: a row has an unknown filter type.")
-    return flat
+    return flat[size:]
 
 
 def _deinterlace(header: _Header, packed: bytes, step: int) -> npt.NDArray[np.uint8]:
@@ -155,6 +158,46 @@ def encode(pixels: Pixels, metadata: Metadata) -> bytes:
     """H x W or H x W x C, uint8 or uint16, as a PNG."""
     parts = [SIGNATURE, chunk(b"IHDR", _ihdr(pixels)), *_metadata_chunks(metadata)]
     return b"".join((*parts, chunk(b"IDAT", compressed(pixels)), chunk(b"IEND", b"")))
+
+
+def encode_animation(frames: Iterable[Frame], picture: Picture, metadata: Metadata) -> bytes:
+    """An APNG: every frame whole, replacing what was there, shown for its time.
+
+    Pillow's own writer joins frames that look alike and so loses some.
+    """
+    parts: list[bytes] = []
+    sequence = 0
+    for number, frame in enumerate(frames):
+        if number == 0:
+            first = frame
+            shown = picture.frame_count - frame.hidden
+            plays = struct.pack(">II", shown, picture.loop or 0)
+            parts += [SIGNATURE, chunk(b"IHDR", _ihdr(first.pixels)), *_metadata_chunks(metadata)]
+            parts.append(chunk(b"acTL", plays))
+        pixels = _alike(frame.pixels, first.pixels)
+        if not frame.hidden:
+            parts.append(chunk(b"fcTL", _frame_control(sequence, frame, pixels)))
+            sequence += 1
+        if number == 0:
+            parts.append(chunk(b"IDAT", compressed(pixels)))
+        else:
+            parts.append(chunk(b"fdAT", struct.pack(">I", sequence) + compressed(pixels)))
+            sequence += 1
+    return b"".join((*parts, chunk(b"IEND", b"")))
+
+
+def _frame_control(sequence: int, frame: Frame, pixels: Pixels) -> bytes:
+    height, width = pixels.shape[:2]
+    seconds = Fraction(frame.duration / 1000).limit_denominator(10_000)
+    delay = (min(seconds.numerator, 65535), seconds.denominator)
+    return struct.pack(">IIIIIHHBB", sequence, width, height, 0, 0, *delay, frame.disposal, 0)
+
+
+def _alike(pixels: Pixels, first: Pixels) -> Pixels:
+    """In the channels of the first frame, which the one header describes."""
+    if pixels.shape[2:] == first.shape[2:]:
+        return pixels
+    return np.asarray(pillow.to_image(pixels).convert(pillow.to_image(first).mode))
 
 
 def _ihdr(pixels: Pixels) -> bytes:

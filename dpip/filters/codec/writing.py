@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import attrs
 import numpy as np
 
 from dpip.errors import UnsupportedPicture
-from dpip.filters.codec import jpeg, pillow, png
+from dpip.filters.codec import gif, icc, jpeg, pillow, png, tiff, webp
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
 _LONGEST_SIDE = {"JPEG": 65535, "WEBP": 16383, "GIF": 65535}
 _MANY_FRAMES = ("GIF", "PNG", "WEBP", "TIFF")
-_WEBP_QUALITY = 80
 
 
 def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
@@ -28,9 +27,14 @@ def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> 
         raise UnsupportedPicture(
             f"The original has {picture.frame_count} frames and {format} holds one picture."
         )
+    if format != picture.format:  # the numbers of one format mean other things in another
+        frames = (attrs.evolve(frame, disposal=0) for frame in frames)
     fitted = (attrs.evolve(frame, pixels=_fit(frame.pixels, format)) for frame in frames)
     if format == "TIFF":
-        return _tiff(list(fitted), picture, output, style), format
+        pages = list(fitted)
+        return tiff.encode(pages, _metadata(picture, format, output, pages[0].pixels), style), format
+    if picture.frame_count > 1 or format == "GIF":
+        return _animation(fitted, format, picture, output, style), format
     frame = next(iter(fitted))
     metadata = _metadata(picture, format, output, frame.pixels)
     return _still(frame.pixels, format, metadata, style), format
@@ -42,26 +46,31 @@ def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any
     if format == "PNG":
         return png.encode(pixels, metadata)
     if format == "WEBP":
-        options = {"lossless": style.get("lossless", False), "quality": style.get("quality", _WEBP_QUALITY)}
-        return pillow.encode(pixels, format, metadata, **options)
+        return webp.encode(pixels, metadata, style)
     return pillow.encode(pixels, format, metadata)
 
 
-def _tiff(frames: list[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:
-    first, *rest = (pillow.to_image(frame.pixels) for frame in frames)
-    out = io.BytesIO()
-    keep = pillow.keep(_metadata(picture, "TIFF", output, frames[0].pixels), "TIFF")
-    compression = style.get("compression", "raw")
-    first.save(out, "TIFF", save_all=True, append_images=rest, compression=compression, **keep)
-    return out.getvalue()
+def _animation(
+    frames: Iterator[Frame], format: str, picture: Picture, output: dict[str, Any], style: dict[str, Any]
+) -> bytes:
+    if format == "GIF":
+        return gif.encode(frames, picture.loop)
+    first = next(frames)
+    metadata = _metadata(picture, format, output, first.pixels)
+    every = chain((first,), frames)
+    if format == "PNG":
+        return png.encode_animation(every, picture, metadata)
+    return webp.encode_animation(every, picture, metadata, style)
 
 
 def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pixels) -> Metadata:
     """What of the original's metadata goes along."""
     metadata = picture.metadata
+    profile = icc.fitting(metadata.icc, pixels.shape[2] if pixels.ndim == 3 else 1)
     if output["metadata"] == "strip":
-        return Metadata(icc=metadata.icc)
-    return metadata if format == picture.format else attrs.evolve(metadata, extra=())
+        return Metadata(icc=profile)  # without it, the colours would be others
+    extra = metadata.extra if format == picture.format else ()
+    return attrs.evolve(metadata, icc=profile, extra=extra)
 
 
 def _fit(pixels: Pixels, format: str) -> Pixels:

@@ -109,5 +109,36 @@ def _spread(channels: Any, count: Any) -> Any:
     return spread
 
 
+def paeth(source: Any, x: Any, target: Any, above: Any, at: Any, step: Any, pixels: Any) -> Any:
+    """Undo PNG's Paeth filter for so many pixels of ``step`` bytes from source[x] on, into target[at] and on.
+
+    The row above begins at target[above]; there is a pixel to the left in both. The bytes after the last
+    pixel may be overwritten, up to 4 (``paeth4``, for 3 or 4 bytes) or 8 (``paeth8``, for 6 or 8) from its
+    start.
+    """
+    raise NotImplementedError("Only inside a kernel.")
+
+
+@overload(paeth)
+def _overload_paeth(source: Any, x: Any, target: Any, above: Any, at: Any, step: Any, pixels: Any) -> Any:
+    def implementation(source: Any, x: Any, target: Any, above: Any, at: Any, step: Any, pixels: Any) -> Any:
+        for i in range(pixels * step):
+            a, b, c = target[at + i - step], target[above + i], target[above + i - step]
+            target[at + i] = source[x + i] + nearest(a, b, c)
+
+    return implementation
+
+
+@register_jitable
+def nearest(a: Any, b: Any, c: Any) -> Any:
+    """Paeth's predictor: whichever of left, above and corner is nearest to left + above - corner."""
+    up, across = np.int32(b) - np.int32(c), np.int32(a) - np.int32(c)
+    to_a, to_b, to_c = abs(up), abs(across), abs(up + across)
+    if to_a <= to_b and to_a <= to_c:
+        return a
+    return b if to_b <= to_c else c
+
+
 split1, split3 = _split(1, BLOCK1), _split(3, BLOCK3)
 spread1, spread3 = _spread(1, BLOCK1), _spread(3, BLOCK3)
+paeth4 = paeth8 = paeth

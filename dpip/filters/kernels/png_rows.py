@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dpip.filters.kernels.compile import BYTES, BYTES_OUT, INT, kernel
+from dpip.filters.kernels.lanes import nearest, paeth4, paeth8
 
 
 @kernel((BYTES, BYTES_OUT, INT, INT, INT))
@@ -29,42 +30,50 @@ def filter_up(pixels: Any, rows: Any, size: Any, first: Any, last: Any) -> None:
 
 
 @kernel((BYTES, BYTES_OUT, INT, INT, BYTES_OUT))
-def unfilter(rows: Any, pixels: Any, size: Any, step: Any, bad: Any) -> None:
-    """Undo any of the five filters; ``step``: bytes per pixel. ``bad[0]`` is set where there is a sixth."""
-    zeros = np.zeros(size, np.uint8)
-    for y in range(pixels.size // size):
-        kind = rows[y * (size + 1)]
-        source = rows[y * (size + 1) + 1 : (y + 1) * (size + 1)]
-        out = pixels[y * size : (y + 1) * size]
-        above = pixels[(y - 1) * size : y * size] if y else zeros
+def unfilter(rows: Any, pixels: Any, size: int, step: int, bad: Any) -> None:
+    """Undo any of the five filters; ``step``: bytes per pixel. ``bad[0]`` is set where there is a sixth.
+
+    ``pixels`` begins with a row of zeros, the one "above" the first.
+    """
+    for y in range(1, pixels.size // size):
+        x = (y - 1) * (size + 1) + 1
+        at = y * size
+        above = at - size
+        kind = rows[x - 1]
         if kind == 0:
-            for x in range(size):
-                out[x] = source[x]
+            for i in range(size):
+                pixels[at + i] = rows[x + i]
         elif kind == 1:
-            for x in range(step):
-                out[x] = source[x]
-            for x in range(step, size):
-                out[x] = source[x] + out[x - step]
+            for i in range(step):
+                pixels[at + i] = rows[x + i]
+            for i in range(step, size):
+                pixels[at + i] = rows[x + i] + pixels[at + i - step]
         elif kind == 2:
-            for x in range(size):
-                out[x] = source[x] + above[x]
+            here = rows[x : x + size]
+            up = pixels[above:at]
+            out = pixels[at : at + size]
+            for i in range(size):
+                out[i] = here[i] + up[i]
         elif kind == 3:
-            for x in range(step):
-                out[x] = source[x] + (above[x] >> 1)
-            for x in range(step, size):
-                out[x] = source[x] + np.uint8((np.int32(out[x - step]) + np.int32(above[x])) >> 1)
+            for i in range(step):
+                pixels[at + i] = rows[x + i] + (pixels[above + i] >> 1)
+            for i in range(step, size):
+                mean = (np.int32(pixels[at + i - step]) + np.int32(pixels[above + i])) >> 1
+                pixels[at + i] = rows[x + i] + np.uint8(mean)
         elif kind == 4:
-            for x in range(step):
-                out[x] = source[x] + above[x]
-            for x in range(step, size):
-                a = np.int32(out[x - step])
-                b = np.int32(above[x])
-                c = np.int32(above[x - step])
-                pa = abs(b - c)
-                pb = abs(a - c)
-                pc = abs(a + b - c - c)
-                nearest = a if pa <= pb and pa <= pc else (b if pb <= pc else c)
-                out[x] = source[x] + np.uint8(nearest)
+            for i in range(step):
+                pixels[at + i] = rows[x + i] + pixels[above + i]
+            done = step
+            inner = size // step - 2  # the last pixel would spill over
+            if inner > 0 and 3 <= step <= 4:
+                paeth4(rows, x + step, pixels, above + step, at + step, step, inner)
+                done += inner * step
+            elif inner > 0 and 6 <= step <= 8:
+                paeth8(rows, x + step, pixels, above + step, at + step, step, inner)
+                done += inner * step
+            for i in range(done, size):
+                a, b, c = pixels[at + i - step], pixels[above + i], pixels[above + i - step]
+                pixels[at + i] = rows[x + i] + nearest(a, b, c)
         else:
             bad[0] = 1
             return

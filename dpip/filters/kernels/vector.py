@@ -178,10 +178,61 @@ def _to_bytes(builder: Any, words: Any) -> Any:
     return builder.trunc(rounded, ir.VectorType(_I8, words.type.count))
 
 
+def _make_paeth(count: int) -> Callable[..., None]:
+    words = ir.VectorType(_I16, count)
+
+    def distance(builder: Any, difference: Any) -> Any:
+        negative = builder.icmp_signed("<", difference, _constant(0, words))
+        return builder.select(negative, builder.sub(_constant(0, words), difference), difference)
+
+    def smaller(builder: Any, one: Any, other: Any) -> Any:
+        return builder.select(builder.icmp_signed("<", one, other), one, other)
+
+    @intrinsic
+    def paeth(
+        typing: Any, source: Any, x: Any, target: Any, above: Any, at: Any, step: Any, pixels: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            source = _Memory(context, builder, signature.args[0], arguments[0])
+            target = _Memory(context, builder, signature.args[2], arguments[2])
+            x, _, above, at, step, pixels = arguments[1:]
+
+            def pixel(memory: _Memory, start: Any, index: Any) -> Any:
+                position = builder.add(start, builder.mul(index, step))
+                return builder.zext(memory.load(position, count), words)
+
+            before = ir.Constant(_I64, -1)
+            left = cgutils.alloca_once_value(builder, pixel(target, at, before))
+            corner = cgutils.alloca_once_value(builder, pixel(target, above, before))
+            with cgutils.for_range(builder, pixels, intp=_I64) as loop:
+                a, c = builder.load(left), builder.load(corner)
+                b = pixel(target, above, loop.index)
+                up, across = builder.sub(b, c), builder.sub(a, c)
+                to_a, to_b = distance(builder, up), distance(builder, across)
+                to_c = distance(builder, builder.add(up, across))
+                least = smaller(builder, smaller(builder, to_a, to_b), to_c)
+                b_or_c = builder.select(builder.icmp_signed("==", to_b, least), b, c)
+                nearest = builder.select(builder.icmp_signed("==", to_a, least), a, b_or_c)
+                total = builder.add(pixel(source, x, loop.index), nearest)
+                value = builder.and_(total, _constant(255, words))
+                builder.store(value, left)
+                builder.store(b, corner)
+                position = builder.add(at, builder.mul(loop.index, step))
+                target.store(builder.trunc(value, ir.VectorType(_I8, count)), position)
+            return context.get_dummy_value()
+
+        positions = (types.int64,) * 4
+        return types.void(source, types.int64, target, *positions), generate
+
+    chosen: Callable[..., None] = paeth
+    return chosen
+
+
 pairs: Callable[..., None] = _pairs
 lean: Callable[..., None] = _lean_rows
 split1, split3 = _make_split(1, BLOCK1), _make_split(3, BLOCK3)
 spread1, spread3 = _make_spread(1, BLOCK1), _make_spread(3, BLOCK3)
+paeth4, paeth8 = _make_paeth(4), _make_paeth(8)
 
 
 @kernel((BYTES, INTS, WORDS, WORDS_OUT, BYTES_OUT))
@@ -199,3 +250,5 @@ def trial(source: Any, offsets: Any, weights: Any, words: Any, out: Any) -> None
     pairs(source, offsets, weights, 320, out, 64)
     spread1(words, 64, out, 128)
     spread3(words, 64, out, 256)
+    paeth4(source, 0, out, 3, 400, 3, 20)
+    paeth8(source, 70, out, 200, 480, 6, 4)

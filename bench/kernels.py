@@ -1,0 +1,206 @@
+# ruff: noqa: E402 - the path is set first, so that this runs from anywhere, installed or not
+"""How fast are the filters and the codecs, beside OpenCV and Pillow on the same pictures in the same run?
+
+    python bench/kernels.py [--film FILM.mp4] [--rounds N] [SECTION ...]
+
+Prints, for each row, both times, the ratio (above 1 we are faster) and the ratio that DPIP holds itself to.
+Sections: grayscale, blur, large, jpeg, png, webp, more. Without a film the "film frame" is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from timing import seconds, together
+
+from dpip.filters import apply, process
+from dpip.filters.codec import encode
+from dpip.filters.codec.picture import Frame, Picture
+from dpip.filters.engine import fingerprint, warm_up
+from dpip.filters.registry import validate_output
+
+Array = npt.NDArray[Any]
+SIZES = {"VGA": (640, 480), "720p": (1280, 720), "1080p": (1920, 1080), "12 MP": (4000, 3000)}
+#: Row, theirs, ours, the ratio to reach.
+Row = tuple[str, Callable[[], object], Callable[[], object], float]
+
+
+def draw(width: int, height: int) -> Array:
+    """Something between a photograph and a film frame: soft shapes, hard edges, a little noise."""
+    rng = np.random.default_rng(7)
+    picture = np.full((height, width, 3), 120, np.float32)
+    for octave in range(9):
+        cells = 2 ** (octave + 1)
+        grid = rng.standard_normal((max(2, cells * height // width), cells, 3)).astype(np.float32)
+        picture += 60 * 0.6**octave * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+    for _ in range(30):
+        colour = tuple(float(value) for value in rng.uniform(0, 255, 3))
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        cv2.circle(picture, centre, int(rng.integers(width // 60, width // 12)), colour, -1, cv2.LINE_AA)
+    picture += rng.standard_normal(picture.shape).astype(np.float32)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def film_frame(path: str | None) -> Array:
+    if path is None:
+        return draw(1280, 720)
+    film = cv2.VideoCapture(path)
+    film.set(cv2.CAP_PROP_POS_FRAMES, 60)
+    found, frame = film.read()
+    if not found:
+        raise SystemExit(f"No frame could be read from {path}.")
+    return cv2.cvtColor(cv2.resize(frame, (1280, 720)), cv2.COLOR_BGR2RGB)
+
+
+def saved(array: Array, format: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(array).save(out, format, **options)
+    return out.getvalue()
+
+
+def encoded(array: Array, format: str) -> bytes:
+    frame = Frame(array)
+    return encode(Picture(format, (frame,)), (frame,), validate_output({}))[0]
+
+
+def grayscale(film: Array) -> Iterator[Row]:
+    for name, size in SIZES.items():
+        picture = draw(*size)
+        yield (
+            f"grayscale {name} | OpenCV",
+            lambda p=picture: cv2.cvtColor(p, cv2.COLOR_RGB2GRAY),
+            lambda p=picture: apply("grayscale", p),
+            1.0,
+        )
+
+
+def blur(film: Array) -> Iterator[Row]:
+    for name in ("720p", "1080p", "12 MP"):
+        picture = draw(*SIZES[name])
+        for sigma, goal in ((2, 2.0), (5, 6.0), (10, 15.0), (25, 50.0)):
+            if name == "12 MP" and sigma > 10:
+                continue  # four seconds a turn for OpenCV
+            yield (
+                f"blur {sigma} {name} | OpenCV",
+                lambda p=picture, s=sigma: cv2.GaussianBlur(p, (0, 0), s, borderType=cv2.BORDER_REPLICATE),
+                lambda p=picture, s=sigma: apply("blur", p, sigma=s),
+                goal,
+            )
+
+
+def large(film: Array) -> Iterator[Row]:
+    picture = draw(*SIZES["12 MP"])
+    for sigma in (2, 5, 25):
+        yield (
+            f"blur {sigma} 12 MP, 2 cores | 1 core",
+            lambda s=sigma: apply("blur", picture, sigma=s),
+            lambda s=sigma: apply("blur", picture, sigma=s, threads=2),
+            1.7,
+        )
+
+
+def jpeg(film: Array) -> Iterator[Row]:
+    data = saved(draw(*SIZES["1080p"]), "JPEG", quality=90)
+    buffer = np.frombuffer(data, np.uint8)
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90]
+
+    def opencv_blur() -> object:
+        return cv2.imencode(
+            ".jpg", cv2.GaussianBlur(cv2.imdecode(buffer, cv2.IMREAD_COLOR), (0, 0), 5), options
+        )
+
+    def opencv_gray() -> object:
+        return cv2.imencode(
+            ".jpg", cv2.cvtColor(cv2.imdecode(buffer, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY), options
+        )
+
+    def ours(name: str) -> Callable[[], object]:
+        return together(lambda: process(data, name), 2)
+
+    yield "JPEG 1080p job, blur 5, 2 threads | OpenCV", together(opencv_blur, 2), ours("blur"), 1.8
+    yield "JPEG 1080p job, gray, 2 threads | OpenCV", together(opencv_gray, 2), ours("grayscale"), 1.0
+
+
+def png(film: Array) -> Iterator[Row]:
+    data = saved(film, "PNG")
+    buffer = np.frombuffer(data, np.uint8)
+    size, theirs, opencvs = len(encoded(film, "PNG")), len(data), len(cv2.imencode(".png", film)[1])
+    print(
+        f"  PNG bytes: ours {size:,}, Pillow {theirs:,} (ours {size / theirs:.3f} of it), OpenCV {opencvs:,}"
+    )
+    yield "PNG 720p encode | Pillow", lambda: saved(film, "PNG"), lambda: encoded(film, "PNG"), 15.0
+    yield "PNG 720p encode | OpenCV", lambda: cv2.imencode(".png", film), lambda: encoded(film, "PNG"), 3.0
+
+    def pillow(change: Callable[[Image.Image], Image.Image]) -> Callable[[], object]:
+        return lambda: change(Image.open(io.BytesIO(data))).save(io.BytesIO(), "PNG")
+
+    def opencv(change: Callable[[Any], Any]) -> Callable[[], object]:
+        return lambda: cv2.imencode(".png", change(cv2.imdecode(buffer, cv2.IMREAD_COLOR)))
+
+    gray, soft = (lambda: process(data, "grayscale")), (lambda: process(data, "blur"))
+    yield "PNG 720p job, gray | Pillow", pillow(lambda image: image.convert("L")), gray, 6.0
+    yield (
+        "PNG 720p job, blur 5 | Pillow",
+        pillow(lambda image: image.filter(ImageFilter.GaussianBlur(5))),
+        soft,
+        6.0,
+    )
+    yield (
+        "PNG 720p job, gray | OpenCV",
+        opencv(lambda image: cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)),
+        gray,
+        2.0,
+    )
+    yield "PNG 720p job, blur 5 | OpenCV", opencv(lambda image: cv2.GaussianBlur(image, (0, 0), 5)), soft, 2.0
+
+
+def webp(film: Array) -> Iterator[Row]:
+    data = saved(draw(*SIZES["1080p"]), "WEBP", quality=80)
+
+    def pillow() -> None:
+        image = Image.open(io.BytesIO(data)).filter(ImageFilter.GaussianBlur(5))
+        image.save(io.BytesIO(), "WEBP", quality=80)
+
+    yield "WebP 1080p job, blur 5 | Pillow", pillow, lambda: process(data, "blur"), 1.5
+
+
+SECTIONS = {section.__name__: section for section in (grayscale, blur, large, jpeg, png, webp)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--film", help="take the film frame from this file")
+    parser.add_argument("--rounds", type=int, default=7)
+    chosen = parser.parse_args()
+    cv2.setNumThreads(1)
+    warm_up(print)
+    print(fingerprint())
+    print(f"{'what | against':48} {'theirs':>10} {'ours':>10} {'ratio':>7} {'goal':>6}")
+    film = film_frame(chosen.film)
+    for name in chosen.sections or SECTIONS:
+        for row, theirs, ours, goal in SECTIONS[name](film):
+            taken = seconds({"theirs": theirs, "ours": ours}, chosen.rounds)
+            ratio = taken["theirs"] / taken["ours"]
+            times = f"{taken['theirs'] * 1e3:7.2f} ms {taken['ours'] * 1e3:7.2f} ms"
+            print(
+                f"{row:48} {times} {ratio:7.2f} {goal:6.1f} {'' if ratio >= goal else '  below'}", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""GIF: Pillow compresses each frame, the file around them is put together here.
+
+Pillow's own writer joins frames that look alike and so loses some. Every frame here is the whole picture,
+with a palette of its own. Source: GIF89a specification.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from dpip.filters.codec.picture import Frame, Pixels
+
+_OPAQUE_FROM = 128
+
+
+def encode(frames: Iterable[Frame], loop: int | None) -> bytes:
+    """8-bit frames, gray, RGB or RGBA, all of one size."""
+    parts: list[bytes] = []
+    for frame in frames:
+        if not parts:
+            height, width = frame.pixels.shape[:2]
+            parts.append(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
+            if loop is not None:
+                parts.append(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", min(loop, 65535), 0))
+        parts.append(_frame(frame))
+    return b"".join((*parts, b"\x3b"))
+
+
+def _frame(frame: Frame) -> bytes:
+    image, transparent = _with_palette(frame.pixels)
+    flags = (frame.disposal & 7) << 2 | (transparent is not None)
+    delay = min(round(frame.duration / 10), 65535)
+    control = b"\x21\xf9\x04" + struct.pack("<BHBB", flags, delay, transparent or 0, 0)
+    out = io.BytesIO()
+    image.save(out, "GIF", interlace=0)
+    return control + _as_local(out.getvalue())
+
+
+def _as_local(single: bytes) -> bytes:
+    """The image of a one-frame file, with the file's palette as its own."""
+    bits = single[10] & 7
+    position = 13 + (3 << (bits + 1))
+    palette = single[13:position]
+    while single[position] == 0x21:
+        position += 2
+        while single[position]:
+            position += 1 + single[position]
+        position += 1
+    descriptor = single[position : position + 9] + bytes((single[position + 9] & 0x40 | 0x80 | bits,))
+    return descriptor + palette + single[position + 10 : -1]
+
+
+def _with_palette(pixels: Pixels) -> tuple[Image.Image, int | None]:
+    """At most 256 colours, and which of them, if any, stands for transparent."""
+    if pixels.ndim == 2:
+        return Image.fromarray(pixels), None
+    if pixels.shape[2] == 3:
+        return _quantized(pixels, 256), None
+    hidden = pixels[..., 3] < _OPAQUE_FROM
+    colours = np.ascontiguousarray(pixels[..., :3])
+    if not hidden.any():
+        return _quantized(colours, 256), None
+    colours[hidden] = 0
+    image = _quantized(colours, 255)
+    palette = (image.getpalette() or [])[: 3 * 255]
+    indices = np.array(image)
+    indices[hidden] = 255
+    image = Image.fromarray(indices).convert("L")
+    image.putpalette(palette + [0] * (768 - len(palette)))
+    return image, 255
+
+
+def _quantized(pixels: Pixels, colours: int) -> Image.Image:
+    """Exact where there are few enough colours (gray always is), by median cut otherwise."""
+    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    known, indices = np.unique(packed, return_inverse=True)
+    if known.size > colours:
+        return Image.fromarray(pixels).quantize(colours)
+    image = Image.fromarray(indices.reshape(packed.shape).astype(np.uint8))
+    image.putpalette(
+        np.stack((known >> 16, known >> 8 & 255, known & 255), axis=1).astype(np.uint8).tobytes()
+    )
+    return image

@@ -1,0 +1,54 @@
+"""Colour profiles that stay true when a filter turns colour into gray. Source: ICC.1:2022 (profile version
+4.4)."""
+
+from __future__ import annotations
+
+import struct
+
+
+def fitting(profile: bytes | None, channels: int) -> bytes | None:
+    """The profile for a result of so many channels: itself, a gray one that shows the same, or none."""
+    if profile is None or len(profile) < 132:
+        return None
+    space = profile[16:20]
+    if channels <= 2:
+        return profile if space == b"GRAY" else _gray(profile) if space == b"RGB " else None
+    return profile if space == b"RGB " else None
+
+
+def _gray(profile: bytes) -> bytes | None:
+    """A gray profile with the tone curve of an RGB one.
+
+    In a profile of curves and a matrix, equal red, green and blue lie on the neutral axis, at the height that
+    the curve gives: so gray written with that curve looks as equal RGB did. Profiles made of tables have no
+    such curve; without one, programs take gray for sRGB-like, which is what most of them are.
+    """
+    tags = _tags(profile)
+    curve, white = tags.get(b"gTRC"), tags.get(b"wtpt")
+    if curve is None or white is None:
+        return None
+    parts = {b"kTRC": curve, b"wtpt": white, b"desc": tags.get(b"desc"), b"cprt": tags.get(b"cprt")}
+    parts[b"chad"] = tags.get(b"chad")
+    kept = {name: body + b"\0" * (-len(body) % 4) for name, body in parts.items() if body is not None}
+    offset = 132 + 12 * len(kept)
+    table = struct.pack(">I", len(kept))
+    for name, body in kept.items():
+        table += struct.pack(">4sII", name, offset, len(body))
+        offset += len(body)
+    # The profile's id, a checksum of what has changed, is zeroed, which means "not calculated".
+    header = (
+        struct.pack(">I", offset) + profile[4:16] + b"GRAY" + profile[20:84] + bytes(16) + profile[100:128]
+    )
+    return header + table + b"".join(kept.values())
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    (count,) = struct.unpack_from(">I", profile, 128)
+    found = {}
+    for number in range(min(count, 100)):
+        if len(profile) < 144 + 12 * number:
+            break
+        name, offset, size = struct.unpack_from(">4sII", profile, 132 + 12 * number)
+        if offset + size <= len(profile):
+            found[name] = profile[offset : offset + size]
+    return found

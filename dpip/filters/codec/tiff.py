@@ -1,0 +1,173 @@
+"""TIFF: Pillow for what it does well, and 16 bits per channel, of which Pillow keeps gray only.
+
+For the rest, the file is described to Pillow as 8-bit gray of more columns: libtiff then undoes every
+compression, and the bytes come out as they are. Source: TIFF 6.0.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dpip.errors import CorruptPicture, UnsupportedPicture
+from dpip.filters.codec import pillow
+from dpip.filters.codec.metadata import upright
+from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 259, 262, 274, 277
+_ROWS_PER_STRIP, _PLANAR, _PREDICTOR, _TILE_WIDTH, _EXTRA, _FORMAT = 278, 284, 317, 322, 338, 339
+#: Tags that say where the bytes are and how they are packed: these stay as they are.
+_KEPT = frozenset({_COMPRESSION, 266, 273, _ROWS_PER_STRIP, 279, _TILE_WIDTH, 323, 324, 325})
+#: What libtiff can write whatever the kind of picture.
+_ANY_KIND = frozenset({"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"})
+
+# tag -> (type, count, the four bytes of the value or its place)
+_Directory = dict[int, tuple[int, int, bytes]]
+
+
+def decode(data: bytes, bits: int) -> Picture:
+    """All pages.
+
+    :raises UnsupportedPicture: for other than unsigned whole numbers of at most 16 bits.
+    """
+    if bits > 16:
+        raise UnsupportedPicture(
+            f"The picture has {bits} bits per channel; DPIP filters 8 and 16 bits per channel."
+        )
+    if bits != 16:
+        return pillow.decode(data, "TIFF")
+    order = "<" if data[:2] == b"II" else ">"
+    if struct.unpack_from(order + "H", data, 2)[0] != 42:
+        raise UnsupportedPicture("BigTIFF of 16 bits per channel is not filtered.")
+    pages = list(_directories(data, order))
+    metadata, style = _described(data)
+    frames = (Frame(_page(data, order, page)) for page in pages)
+    return Picture("TIFF", frames, len(pages), metadata, style=style)
+
+
+def _described(data: bytes) -> tuple[Metadata, dict[str, Any]]:
+    """Metadata and style, where Pillow knows this kind of picture (it does not know 16-bit gray with
+    alpha)."""
+    try:
+        picture = pillow.decode(data, "TIFF")
+    except CorruptPicture:
+        return Metadata(), {}
+    return picture.metadata, picture.style
+
+
+def _directories(data: bytes, order: str) -> Iterator[_Directory]:
+    """Of every page; the loop and the lengths were checked with the header."""
+    (offset,) = struct.unpack_from(order + "I", data, 4)
+    while offset:
+        (count,) = struct.unpack_from(order + "H", data, offset)
+        entries = (struct.unpack_from(order + "HHI4s", data, offset + 2 + 12 * n) for n in range(count))
+        yield {tag: (kind, number, value) for tag, kind, number, value in entries}
+        (offset,) = struct.unpack_from(order + "I", data, offset + 2 + 12 * count)
+
+
+def _numbers(data: bytes, order: str, page: _Directory, tag: int, default: int) -> tuple[int, ...]:
+    if tag not in page:
+        return (default,)
+    kind, count, value = page[tag]
+    code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}[kind]
+    if size * count <= 4:
+        return struct.unpack_from(f"{order}{count}{code}", value)
+    return struct.unpack_from(f"{order}{count}{code}", data, *struct.unpack(order + "I", value))
+
+
+def _page(data: bytes, order: str, page: _Directory) -> Pixels:
+    with pillow.damage_as_corrupt():
+
+        def number(tag: int, default: int = 1) -> int:
+            return _numbers(data, order, page, tag, default)[0]
+
+        width, height, samples = number(_WIDTH), number(_HEIGHT), number(_SAMPLES)
+        tile, predictor, photometric = number(_TILE_WIDTH, 0), number(_PREDICTOR), number(_PHOTOMETRIC)
+        if (
+            set(_numbers(data, order, page, _BITS, 1)) != {16}
+            or set(_numbers(data, order, page, _FORMAT, 1)) != {1}
+            or samples != {0: 1, 1: min(samples, 2), 2: min(max(samples, 3), 4)}.get(photometric)
+            or (samples > 1 and number(_PLANAR) != 1)
+            or predictor not in (1, 2)
+            or number(_EXTRA, 2) == 1
+        ):
+            raise UnsupportedPicture(
+                "This kind of 16-bit TIFF is not filtered: gray or RGB, with or without alpha, is."
+            )
+        columns = {_WIDTH: width * samples * 2, _TILE_WIDTH: tile * samples * 2}
+        raw = _as_bytes(data, order, page, columns, height)
+        pixels = raw.view(order + "u2").astype(np.uint16).reshape(height, width, samples)
+        if predictor == 2:
+            for start in range(0, width, tile or width):  # the differences begin anew in each tile
+                part = pixels[:, start : start + (tile or width)]
+                np.cumsum(part, axis=1, dtype=np.uint16, out=part)
+        if photometric == 0:
+            pixels = 65535 - pixels
+        return upright(pixels if samples > 1 else pixels[..., 0], number(_ORIENTATION))
+
+
+def _as_bytes(data: bytes, order: str, page: _Directory, columns: dict[int, int], height: int) -> Any:
+    """The bytes of the page, decompressed, one row of them after the other."""
+    long = {_WIDTH: columns[_WIDTH], _HEIGHT: height, _BITS: 8, _PHOTOMETRIC: 1, _SAMPLES: 1}
+    if _TILE_WIDTH in page:
+        long[_TILE_WIDTH] = columns[_TILE_WIDTH]
+    entries = {tag: entry for tag, entry in page.items() if tag in _KEPT}
+    entries |= {tag: (4, 1, struct.pack(order + "I", value)) for tag, value in long.items()}
+    end = len(data) + len(data) % 2
+    table = b"".join(struct.pack(order + "HHI4s", tag, *entries[tag]) for tag in sorted(entries))
+    directory = struct.pack(order + "H", len(entries)) + table + bytes(4)
+    plain = data[:4] + struct.pack(order + "I", end) + data[8:] + bytes(len(data) % 2) + directory
+    return np.asarray(Image.open(io.BytesIO(plain), formats=("TIFF",)))
+
+
+def encode(frames: list[Frame], metadata: Metadata, style: dict[str, Any]) -> bytes:
+    """All pages, compressed as the original was where that suits what they have become."""
+    wide = [frame.pixels.shape if _is_wide(frame.pixels) else None for frame in frames]
+    first, *rest = (
+        Image.fromarray(_rows_of_bytes(frame.pixels) if shape else frame.pixels)
+        for frame, shape in zip(frames, wide, strict=True)
+    )
+    compression = style.get("compression", "raw")
+    if compression not in _ANY_KIND:
+        compression = "tiff_adobe_deflate"
+    out = io.BytesIO()
+    keep = pillow.keep(metadata, "TIFF")
+    first.save(out, "TIFF", save_all=True, append_images=rest, compression=compression, **keep)
+    return _described_as_wide(out.getvalue(), wide)
+
+
+def _is_wide(pixels: Pixels) -> bool:
+    return pixels.dtype == np.uint16 and pixels.ndim == 3
+
+
+def _rows_of_bytes(pixels: Pixels) -> Pixels:
+    return pixels.astype("<u2").view(np.uint8).reshape(pixels.shape[0], -1)
+
+
+def _described_as_wide(data: bytes, pages: list[tuple[int, ...] | None]) -> bytes:
+    """Turn pages written as rows of bytes into what they are: a new directory each, behind all the rest."""
+    if not any(pages):
+        return data
+    result = bytearray(data + bytes(len(data) % 2))
+    link = 4  # where the place of the next directory is noted
+    for page, shape in zip(_directories(data, "<"), pages, strict=True):
+        if shape:
+            _, width, samples = shape
+            bits = len(result)
+            result += struct.pack("<4H", 16, 16, 16, 16)
+            place = struct.pack("<I", bits) if samples > 2 else struct.pack("<HH", 16, 16)
+            short = {_PHOTOMETRIC: 2 if samples > 2 else 1, _SAMPLES: samples, _PLANAR: 1}
+            if samples in (2, 4):
+                short[_EXTRA] = 2  # alpha, and the colours not multiplied by it
+            page |= {tag: (3, 1, struct.pack("<HH", value, 0)) for tag, value in short.items()}
+            page |= {_WIDTH: (4, 1, struct.pack("<I", width)), _BITS: (3, samples, place)}
+        struct.pack_into("<I", result, link, len(result))
+        table = b"".join(struct.pack("<HHI4s", tag, *page[tag]) for tag in sorted(page))
+        link = len(result) + 2 + len(table)
+        result += struct.pack("<H", len(page)) + table + bytes(4)
+    return bytes(result)
