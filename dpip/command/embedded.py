@@ -15,6 +15,8 @@ import click
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Client
+from dpip.controller.service import CannotStart
+from dpip.tap import Options, make_service
 
 _VARIABLE = "DPIP_ADMIN_PASSWORD"
 _STOP_SECONDS = 20
@@ -27,9 +29,6 @@ async def embedded(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
 
     At the end the system stops, and the directory goes. Raises ClickException when it cannot start.
     """
-    from dpip.controller.service import CannotStart
-    from dpip.tap import Options, make_service
-
     state = Path(tempfile.mkdtemp(prefix="dpip-"))
     options = Options()
     options.parseOptions(_arguments(state, slots))
