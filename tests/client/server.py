@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
@@ -35,6 +37,11 @@ class Seen:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def temporary_folder(case: Any) -> Path:
+    """A folder that goes with the test; trial's own ``mktemp`` leaves it behind under pytest."""
+    return Path(case.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
 
 
 Answer = Callable[[Request], bytes | int]

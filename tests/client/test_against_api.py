@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image as Pillow
 from twisted.internet.defer import Deferred
@@ -16,14 +15,13 @@ from dpip.filters import registry
 from dpip.ids import IdSource
 from dpip.model import ImageType
 from dpip.testing import MemoryController, PlainImageStore
-from tests.client.server import ServedTestCase, reactor
+from tests.client.server import ServedTestCase, reactor, temporary_folder
 from tests.frames import encoded
 
 
 class ApiTests(ServedTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        self.folder = temporary_folder(self)
         ids = IdSource()
         self.store = PlainImageStore(str(self.folder))
         self.controller = MemoryController(lambda: 1_800_000_000.0, ids, self.store)

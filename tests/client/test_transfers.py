@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -20,6 +19,7 @@ from tests.client.server import (
     problem,
     say_nothing,
     stop_in_the_middle,
+    temporary_folder,
 )
 
 IMAGE = {"image_id": "i1", "workload_id": "w1", "type": "original", "seq": 0, "name": "a.png"}
@@ -42,7 +42,7 @@ class Pieces:
 class UploadBodyTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.path = Path(self.mktemp())
+        self.path = temporary_folder(self) / "a.png"
         self.path.write_bytes(b"\x89PNG" + bytes(200_000))
 
     def test_the_body_is_read_in_pieces_and_as_long_as_it_says(self) -> None:
@@ -77,9 +77,7 @@ class UploadBodyTests(SynchronousTestCase):
 class UploadTests(StandInTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.path = Path(self.mktemp())
-        self.path.mkdir()
-        self.path /= "größe 😀.png"
+        self.path = temporary_folder(self) / "größe 😀.png"
         self.data = os.urandom(300_000)
         self.path.write_bytes(self.data)
 
@@ -140,8 +138,7 @@ class UploadTests(StandInTestCase):
 class DownloadTests(StandInTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        self.folder = temporary_folder(self)
         self.to = self.folder / "i1.png"
         self.data = os.urandom(300_000)
 
