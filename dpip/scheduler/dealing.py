@@ -13,14 +13,14 @@ from attrs import define
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Blocked, Flow, Lane
-from dpip.scheduler.lastresort import Hopeless, LastResort
+from dpip.scheduler.lastresort import LastResort
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.policy import choose
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import Worker
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Deal:
     """The flow's next job goes to this worker, or fails because of ``hopeless``."""
 
@@ -40,6 +40,9 @@ class Dealer:
 
     def deal(self, now: float) -> Deal | None:
         """The next job and its worker; None when nothing more can be placed."""
+        deal = self._last_resort_deal()
+        if deal is not None:
+            return deal
         while (flow := self._backlog.first()) is not None:
             job = flow.jobs.first()
             need = flow.workload.need(job.decoded_bytes)
@@ -58,8 +61,6 @@ class Dealer:
         machine = worker.machine
         for one in machine.workers.values() if self._backlog.short_of_memory else (worker,):
             self._offer(one, machine.free if one.filed else -1)
-        if self._last_resort.concerns(machine) and self._last_resort.lane is not None:
-            self._backlog.open_lane(self._last_resort.lane)
 
     def withdrawn(self, worker: Worker) -> None:
         """The worker takes no more jobs: nobody may wait for it."""
@@ -104,13 +105,21 @@ class Dealer:
             heappush(self._patience, (now + patience, lane.order, lane))
         if now < lane.short_since + patience:
             return None
-        resort = self._last_resort.consider(flow, need)
-        if resort is None:
+        hopeless = self._last_resort.consider(flow, need)
+        return Deal(flow, job, hopeless.worker, need, hopeless.detail) if hopeless is not None else None
+
+    def _last_resort_deal(self) -> Deal | None:
+        lane = self._last_resort.lane
+        flow = lane.first() if lane is not None else None
+        if flow is None:
             return None
-        if isinstance(resort, Hopeless):
-            return Deal(flow, job, resort.worker, need, resort.detail)
-        self._end_last_resort()
-        return Deal(flow, job, resort.worker, need)
+        job = flow.jobs.first()
+        need = flow.workload.need(job.decoded_bytes)
+        worker = self._last_resort.ready(flow, need)
+        if worker is None:
+            return None
+        self._placed(flow.lane)
+        return Deal(flow, job, worker, need)
 
     def _end_last_resort(self) -> None:
         """The lanes that waited for their turn with it, and those that could use its machine, try again."""

@@ -43,7 +43,7 @@ class Blocked(Enum):
     TAIL = "a faster worker will be free before a slow one could finish it"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Owner:
     name: str
     order: int
@@ -53,7 +53,7 @@ class Owner:
     workloads: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class WorkloadQueue:
     """What the scheduler keeps of one workload."""
 
@@ -71,7 +71,7 @@ class WorkloadQueue:
     deleted: bool = False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Flow:
     """The waiting jobs of one workload that need about the same memory: one too large blocks no small one."""
 
@@ -124,7 +124,7 @@ def lowest(heap: list[Entry]) -> Flow | None:
 _Flows = list[tuple[float, int, Flow]]  # a heap by workload's tag and order
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Lane:
     """The flows of one requirement and one size class: when the next of them fits nowhere, none does."""
 

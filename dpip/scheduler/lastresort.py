@@ -26,13 +26,6 @@ CODE = "not-enough-memory"
 
 
 @frozen
-class Alone:
-    """The job goes to this worker."""
-
-    worker: Worker
-
-
-@frozen
 class Hopeless:
     """The job fails; ``worker`` is leased the job for the record only."""
 
@@ -48,21 +41,25 @@ class LastResort:
         self.lane: Lane | None = None
         self._machine: Machine | None = None
 
-    def consider(self, flow: Flow, need: int) -> Alone | Hopeless | None:
-        """What to do with a flow's next job that has lost its patience; None: wait on."""
-        if self.lane is flow.lane:
-            worker = self._ready(flow, need)
-            return Alone(worker) if worker is not None else None
+    def consider(self, flow: Flow, need: int) -> Hopeless | None:
+        """The flow's next job has lost its patience: it fails, or a machine is emptied if none is yet."""
         able = list(_able(flow))
-        if not able:
-            return None
         largest = max(able, key=lambda worker: (worker.machine.total, -worker.order))
         if need > largest.machine.total:
             return Hopeless(largest, _detail(need, largest))
         if self.lane is None:
-            self._reserve(flow.lane, _roomiest(able, need))
-            return self.consider(flow, need)
+            self.lane, self._machine = flow.lane, _roomiest(able, need)
+            self._machine.reserved = True
+            self._refile(self._machine)
         return None
+
+    def ready(self, flow: Flow, need: int) -> Worker | None:
+        """The worker for the lane's next job, once the machine has the memory or does nothing else."""
+        machine = self._machine
+        if machine is None or (machine.in_flight and machine.free < need):
+            return None
+        here = [worker for worker in _able(flow) if worker.machine is machine and worker.takes_more()]
+        return min(here, key=lambda worker: (worker.score(), worker.order), default=None)
 
     def concerns(self, machine: Machine) -> bool:
         return self._machine is machine
@@ -75,22 +72,9 @@ class LastResort:
             self._refile(machine)
         return machine
 
-    def _reserve(self, lane: Lane, machine: Machine) -> None:
-        self.lane, self._machine = lane, machine
-        machine.reserved = True
-        self._refile(machine)
-
     def _refile(self, machine: Machine) -> None:
         for worker in machine.workers.values():
             self._roster.refile(worker)
-
-    def _ready(self, flow: Flow, need: int) -> Worker | None:
-        """The worker for the job, once the machine has the memory or does nothing else."""
-        machine = self._machine
-        if machine is None or (machine.in_flight and machine.free < need):
-            return None
-        here = [w for w in _able(flow) if w.machine is machine and not w.resting]
-        return min(here, key=lambda worker: (worker.score(), worker.order), default=None)
 
 
 def _able(flow: Flow) -> Iterator[Worker]:

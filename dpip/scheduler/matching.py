@@ -18,7 +18,7 @@ from dpip.scheduler.workers import Worker
 Abilities = frozenset[str]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Kind:
     """Workers that no workload tells apart."""
 
@@ -46,7 +46,7 @@ class Kind:
         self.speed -= worker.speed
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Requirement:
     """What workloads ask of a worker. A GPU is a wish: without one the job goes elsewhere."""
 

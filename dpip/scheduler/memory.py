@@ -26,7 +26,7 @@ def size_class(need: int) -> int:
     return bits * 4 + (need >> (bits - 3) & 3 if bits >= 3 else 0)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Footprint:
     """What one worker's jobs have of its machine's memory."""
 
@@ -44,7 +44,7 @@ class Footprint:
         return -change
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Machine:
     """The shared account. Until a worker has reported, nothing is free."""
 

@@ -36,8 +36,8 @@ def _no_gpu(steps: Sequence[Step]) -> bool:
 class Scheduler(Service):
     """Give it a datastore that has been recovered. Workers may join at any time: they wait for it.
 
-    ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job; ``wants_gpu(steps)`` says whether
-    a GPU can be used. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
+    ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job; ``wants_gpu(steps)`` says if a
+    GPU can be used. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
     """
 
     name = "scheduler"

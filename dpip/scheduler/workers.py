@@ -27,7 +27,7 @@ class Phase(Enum):
     RELEASING = "releasing"  # with nobody; the datastore has been asked to make it waiting again
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Held:
     """A job that is not waiting and has not ended. ``worker`` is None once that one is out of it."""
 
@@ -48,7 +48,7 @@ class Held:
         return self.leased is not None and self.leased.lease == lease
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Worker:
     """One session of a worker. ``order`` counts joinings: the last word where all else is equal."""
 
@@ -90,13 +90,11 @@ class Worker:
 
     def accepts(self) -> bool:
         """May it get a job now, memory aside?"""
-        return (
-            len(self.held) < self.limit
-            and self.load is not None
-            and not self.leaving
-            and not self.resting
-            and not self.machine.reserved
-        )
+        return self.takes_more() and not self.machine.reserved
+
+    def takes_more(self) -> bool:
+        """The same, but for the one job that its machine may be reserved for."""
+        return len(self.held) < self.limit and self.load is not None and not self.leaving and not self.resting
 
     def _others_share(self) -> float:
         """How much of the machine is kept busy by others than this worker, 0 to ``_BUSIEST``."""

@@ -68,7 +68,7 @@ class JobQueueTests(TestCase):
                 queue.put_back(job(number))
                 back.append(job(number))
             elif back or rest:
-                expected = back if back else rest
+                expected = back or rest
                 self.assertEqual(queue.first(), expected.pop(0))
                 queue.drop_first()
             self.assertEqual(len(queue), len(back) + len(rest))

@@ -1,0 +1,266 @@
+"""Which worker a job goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.trial.unittest import TestCase
+
+from dpip.model import GpuLoad, Step
+from dpip.scheduler import events as e
+from tests.scheduler.fakes import GIB, MIB, info, load, waiting, workload
+from tests.scheduler.world import World
+
+SMALL = 100_000
+
+
+class PolicyTestCase(TestCase):
+    def setUp(self) -> None:
+        self.world = World(wants_gpu=self.wants_gpu)
+        self.number = 0
+
+    def wants_gpu(self, steps: Sequence[Step]) -> bool:
+        return any(name == "gpu-blur" for name, _ in steps)
+
+    def join(self, name: str, available: int = 16 * GIB, cpu: float = 0.0, **facts: object) -> None:
+        self.world.join(name, info(name, **facts), load(available, cpu=cpu))  # type: ignore[arg-type]
+
+    def add(self, jobs: int = 1, pixels: int = SMALL, **facts: object) -> None:
+        first = self.number + 1
+        self.number += jobs
+        made = workload(f"w{first}", **facts)  # type: ignore[arg-type]
+        self.world.add(made, [waiting(first + i, pixels) for i in range(jobs)])
+        self.world.settle()
+
+    def counts(self) -> dict[str, int]:
+        return {session: len(jobs) for session, jobs in self.world.sent.items()}
+
+    def finish_all(self, seconds: dict[str, float]) -> None:
+        for session, jobs in self.world.sent.items():
+            for job in list(jobs.values()):
+                self.world.finish(session, job.lease, seconds[session])
+        self.world.settle()
+
+
+class PlacementTests(PolicyTestCase):
+    def test_idle_slots_come_before_prefetching(self) -> None:
+        self.join("a", slots=2, capacity=8)
+        self.join("b", slots=2, capacity=8)
+        self.join("c", slots=4, capacity=8)
+        self.add(8)
+        self.assertEqual(self.counts(), {"a": 2, "b": 2, "c": 4})
+
+    def test_capacity_is_never_exceeded(self) -> None:
+        self.join("a", slots=2, capacity=3)
+        self.join("b", slots=2, capacity=2)
+        self.add(100)
+        self.assertEqual(self.counts(), {"a": 3, "b": 2})
+
+    def test_jobs_are_spread(self) -> None:
+        for name in "abcd":
+            self.join(name, slots=4)
+        self.add(8)
+        self.assertEqual(set(self.counts().values()), {2})
+
+    def test_ties_go_to_the_first_that_joined(self) -> None:
+        self.join("b")
+        self.join("a")
+        self.add(1)
+        self.assertEqual(self.counts(), {"b": 1, "a": 0})
+
+    def test_a_machine_busy_with_other_things_comes_last(self) -> None:
+        self.join("busy", cpu=80.0)
+        self.join("idle")
+        self.add(2)
+        self.assertEqual(self.counts(), {"busy": 0, "idle": 2})
+
+    def test_a_machine_busy_with_our_jobs_does_not_look_busy(self) -> None:
+        self.join("ours", slots=4)
+        self.world.tell(e.WorkerReported("ours", load(cpu=100.0, own_cpu=400.0)))
+        self.join("other", slots=4, cpu=10.0)
+        self.add(1)
+        self.assertEqual(self.counts(), {"ours": 1, "other": 0})
+
+    def test_nothing_before_the_first_report(self) -> None:
+        self.world.join("silent", info("silent"), None)
+        self.add(1)
+        self.assertEqual(self.counts(), {"silent": 0})
+        self.world.tell(e.WorkerReported("silent", load()))
+        self.world.settle()
+        self.assertEqual(self.counts(), {"silent": 1})
+
+    def test_prefetch_is_bounded_by_time(self) -> None:
+        """Half a second of work ahead, and one job at least."""
+        self.join("slow", slots=1, capacity=100)
+        self.join("fast", slots=1, capacity=100)
+        self.add(2000)
+        for _ in range(60):
+            self.finish_all({"slow": 3.0, "fast": 0.05})
+        self.assertEqual(self.counts(), {"slow": 2, "fast": 11})
+
+
+class AbilityTests(PolicyTestCase):
+    def test_only_workers_with_the_filter(self) -> None:
+        self.join("plain", filters=("blur",))
+        self.join("rich", filters=("blur", "rare"))
+        self.add(2, filters=("rare", "blur"))
+        self.assertEqual(self.counts(), {"plain": 0, "rich": 2})
+
+    def test_only_workers_with_all_the_tags(self) -> None:
+        self.join("one", tags=("fast",))
+        self.join("both", tags=("fast", "trusted"))
+        self.add(2, tags=("trusted", "fast"))
+        self.assertEqual(self.counts(), {"one": 0, "both": 2})
+
+    def test_a_tag_asked_for_only_now(self) -> None:
+        """The two workers were of one kind until somebody cared."""
+        self.join("a")
+        self.join("b", tags=("fast",))
+        self.add(4)
+        self.assertEqual(self.counts(), {"a": 2, "b": 2})
+        self.add(2, tags=("fast",))
+        self.assertEqual(self.counts(), {"a": 2, "b": 4})
+        self.add(2)
+        self.assertEqual(self.counts(), {"a": 4, "b": 4})
+
+    def test_a_tag_nobody_asks_for_any_more(self) -> None:
+        self.join("a", tags=("fast",))
+        self.add(1, tags=("fast",))
+        self.world.delete("w1")
+        self.add(2, tags=("fast",))
+        self.assertEqual(self.world.jobs("a"), [2, 3])
+
+    def test_jobs_wait_for_a_worker_that_can(self) -> None:
+        self.join("plain")
+        self.add(2, filters=("rare",))
+        self.add(1)
+        self.assertEqual(self.world.jobs("plain"), [3])
+        self.join("rich", filters=("rare",))
+        self.world.settle()
+        self.assertEqual(self.world.jobs("rich"), [1, 2])
+
+    def test_a_gpu_is_preferred_where_it_helps(self) -> None:
+        self.join("cpu", filters=("blur", "gpu-blur"))
+        self.join("gpu", filters=("blur", "gpu-blur"), gpu=True)
+        self.add(2, filters=("gpu-blur",))
+        self.assertEqual(self.counts(), {"cpu": 0, "gpu": 2})
+
+    def test_a_gpu_is_not_insisted_on(self) -> None:
+        self.join("cpu", filters=("blur", "gpu-blur"), slots=2)
+        self.join("gpu", filters=("blur", "gpu-blur"), gpu=True, slots=2)
+        self.add(4, filters=("gpu-blur",))
+        self.assertEqual(self.counts(), {"cpu": 2, "gpu": 2})
+
+    def test_a_gpu_is_left_free_for_those_it_helps(self) -> None:
+        self.join("gpu", gpu=True)
+        self.join("cpu")
+        self.add(1)
+        self.assertEqual(self.counts(), {"gpu": 0, "cpu": 1})
+
+    def test_the_idle_gpu_of_two(self) -> None:
+        for name, percent in (("busy", 90.0), ("idle", 0.0)):
+            self.world.join(name, info(name, filters=("gpu-blur",), gpu=True), None)
+            gpu = GpuLoad("GPU", percent, 8 * GIB, 0)
+            self.world.tell(e.WorkerReported(name, _with_gpu(gpu)))
+        self.add(1, filters=("gpu-blur",))
+        self.assertEqual(self.counts(), {"busy": 0, "idle": 1})
+
+
+class MemoryTests(PolicyTestCase):
+    def test_no_more_than_fits(self) -> None:
+        self.join("a", available=250 * MIB, slots=8, capacity=8)
+        self.add(8, pixels=100 * MIB // 15)  # 100 MiB each
+        self.assertEqual(self.counts(), {"a": 2})
+
+    def test_workers_of_one_machine_share_it(self) -> None:
+        for name in "ab":
+            self.join(name, machine="m", available=250 * MIB, slots=8, capacity=8)
+        self.add(8, pixels=100 * MIB // 15)
+        self.assertEqual(sum(self.counts().values()), 2)
+
+    def test_a_large_job_goes_where_there_is_room(self) -> None:
+        self.join("small", available=64 * MIB)
+        self.join("large", available=2 * GIB)
+        self.add(1, pixels=100 * MIB // 15)
+        self.assertEqual(self.counts(), {"small": 0, "large": 1})
+
+    def test_small_jobs_pass_a_large_one_that_waits_for_memory(self) -> None:
+        self.join("a", available=150 * MIB, slots=8, capacity=8)
+        self.add(2, pixels=100 * MIB // 15)
+        self.add(3, pixels=SMALL)
+        self.assertEqual(sorted(self.world.jobs("a")), [1, 3, 4, 5])
+
+    def test_small_jobs_of_the_same_workload_pass_too(self) -> None:
+        self.join("a", available=150 * MIB, slots=8, capacity=8)
+        jobs = [waiting(n, 100 * MIB // 15 if n < 3 else SMALL) for n in range(1, 6)]
+        self.world.add(workload(), jobs)
+        self.world.settle()
+        self.assertEqual(sorted(self.world.jobs("a")), [1, 3, 4, 5])
+
+    def test_memory_is_free_again_when_a_job_ends(self) -> None:
+        self.join("a", available=150 * MIB, slots=8, capacity=8)
+        self.add(2, pixels=100 * MIB // 15)
+        self.finish_all({"a": 1.0})
+        self.assertEqual(self.world.jobs("a"), [2])
+
+    def test_memory_freed_by_one_worker_serves_the_other_of_its_machine(self) -> None:
+        self.join("a", machine="m", available=150 * MIB, filters=("blur",))
+        self.join("b", machine="m", available=150 * MIB, filters=("rare",))
+        self.add(1, pixels=100 * MIB // 15)
+        self.add(1, pixels=100 * MIB // 15, filters=("rare",))
+        self.assertEqual(self.counts(), {"a": 1, "b": 0})
+        self.world.finish("a", self.world.sent["a"][1].lease)
+        self.world.settle()
+        self.assertEqual(self.counts(), {"a": 0, "b": 1})
+
+    def test_a_report_of_more_memory_is_used(self) -> None:
+        self.join("a", available=50 * MIB)
+        self.add(1, pixels=100 * MIB // 15)
+        self.assertEqual(self.counts(), {"a": 0})
+        self.world.tell(e.WorkerReported("a", load(120 * MIB)))
+        self.world.settle()
+        self.assertEqual(self.counts(), {"a": 1})
+
+    def test_a_large_job_met_while_all_were_busy(self) -> None:
+        self.join("a", available=150 * MIB, slots=1, capacity=1)
+        self.add(1)
+        self.add(1, pixels=100 * MIB // 15)
+        self.finish_all({"a": 1.0})
+        self.assertEqual(self.world.jobs("a"), [2])
+
+
+class TailTests(PolicyTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.join("slow", slots=1, capacity=1)
+        self.join("fast", slots=1, capacity=1)
+        self.add(40)
+        for _ in range(20):
+            self.finish_all({"slow": 8.0, "fast": 1.0})
+
+    def test_the_last_job_waits_for_the_fast_worker(self) -> None:
+        self.add(2)
+        self.assertEqual(self.counts(), {"slow": 0, "fast": 1})
+        self.finish_all({"fast": 1.0})
+        self.assertEqual(self.counts(), {"slow": 0, "fast": 1})
+
+    def test_far_from_the_tail_everyone_works(self) -> None:
+        self.add(30)
+        self.assertEqual(self.counts(), {"slow": 1, "fast": 1})
+
+    def test_nobody_waits_for_a_fast_worker_that_is_gone(self) -> None:
+        self.add(2)
+        self.world.lose("fast")
+        self.world.settle()
+        self.assertEqual(self.counts(), {"slow": 1})
+
+    def test_nobody_waits_for_a_fast_worker_that_leaves(self) -> None:
+        self.add(2)
+        self.world.tell(e.WorkerLeaving("fast"))
+        self.finish_all({"fast": 1.0})
+        self.assertEqual(self.counts(), {"slow": 1, "fast": 0})
+
+
+def _with_gpu(gpu: GpuLoad) -> object:
+    plain = load()
+    return type(plain)(plain.cpu_percent, plain.memory_total, plain.memory_available, gpus=(gpu,))
