@@ -96,7 +96,7 @@ class System:
         start = time.perf_counter()
         with ThreadPoolExecutor(CONNECTIONS) as lanes:
             list(lanes.map(lane, range(CONNECTIONS)))
-        wait_until(lambda: self.client.workload(workload)["status"] == "completed", "results", every=0.02)
+        wait_until(lambda: self.client.workload(workload)["status"] == "completed", "results", every=0.1)
         seconds = time.perf_counter() - start
         now = self.client.workload(workload)
         assert len(now["filtered_images"]) == len(frames), now["failed_images"]
