@@ -155,7 +155,7 @@ class CrashTests(PoolCase):
             await self.run_("leave").done
         self.assertEqual(self.pool._deaths, 3)
         (call,) = self.pool._replacing
-        self.assertGreater(call.getTime() - reactor.seconds(), 0.8)  # type: ignore[attr-defined]
+        self.assertGreater(call.getTime() - reactor.seconds(), 0.6)  # type: ignore[attr-defined]
         call.reset(0)
         await self.run_("copy").done
         self.assertEqual(self.pool._deaths, 0)

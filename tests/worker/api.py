@@ -1,0 +1,111 @@
+"""A stand-in for the API: originals to fetch, results to take, and whatever a test wants to go wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from multipart import MultipartParser, parse_options_header
+from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.trial.unittest import TestCase
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from dpip.model import Image, ImageType, Lease, LeasedJob, Picture, Step, StoredFile
+
+TOKEN = "the worker's token"
+Handler = Callable[[Request], Any]
+
+
+def job(number: int, data: bytes, *steps: Step) -> LeasedJob:
+    """A job whose original is ``data``."""
+    picture = Picture("PNG", "image/png", 4, 3, 36)
+    file = StoredFile(f"w/{number}.png", len(data), hashlib.sha256(data).hexdigest(), picture)
+    original = Image(f"image{number}", "workload", ImageType.ORIGINAL, number, file, 1.0)
+    lease = Lease(number, 1, f"nonce{number}")
+    return LeasedJob(lease, "workload", original, f"result{number}", steps or (("copy", {}),), {})
+
+
+class Api(Resource):
+    """``next`` holds handlers for the requests to come; when it is empty the API behaves."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.originals: dict[str, bytes] = {}
+        self.results: list[tuple[dict[str, str], bytes]] = []
+        self.requests: list[tuple[str, str]] = []
+        self.next: list[Handler] = []
+        self.url = ""
+        self.token = TOKEN
+
+    async def listen(self, case: TestCase, tls: CertificateOptions | None = None) -> None:
+        site = Site(self)
+        factory = TLSMemoryBIOFactory(tls, False, site) if tls else site
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(factory)
+        case.addCleanup(port.stopListening)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{port.getHost().port}"
+
+    def render(self, request: Request) -> Any:
+        self.requests.append((request.method.decode(), request.path.decode()))
+        handler = self.next.pop(0) if self.next else self.behave
+        return handler(request)
+
+    def behave(self, request: Request) -> Any:
+        if request.getHeader("authorization") != f"Bearer {self.token}":
+            return problem(request, 401, "Who are you?")
+        if request.method == b"POST":
+            self.results.append(form(request))
+            request.setResponseCode(201)
+            return b'{"image_id": "r"}'
+        name = request.path.rpartition(b"/")[2].decode()
+        if name not in self.originals:
+            return problem(request, 404, f"No image {name}.")
+        return self.originals[name]
+
+
+def problem(request: Request, status: int, detail: str, retry_after: int | None = None) -> bytes:
+    request.setResponseCode(status)
+    if retry_after is not None:
+        request.setHeader("Retry-After", str(retry_after))
+    return json.dumps({"type": "urn:x", "detail": detail}).encode()
+
+
+def answering(status: int, detail: str = "Not now.", retry_after: int | None = None) -> Handler:
+    return lambda request: problem(request, status, detail, retry_after)
+
+
+def cut(request: Request) -> Any:
+    """The connection breaks in the middle of the answer."""
+    request.setHeader("Content-Length", "1000")
+    request.write(b"only this")
+    request.transport.abortConnection()  # type: ignore[union-attr]
+    return NOT_DONE_YET
+
+
+def hang(request: Request) -> Any:
+    """No answer at all."""
+    request.notifyFinish().addErrback(lambda _: None)
+    return NOT_DONE_YET
+
+
+def form(request: Request) -> tuple[dict[str, str], bytes]:
+    """Fields, and the bytes of the file in ``data``."""
+    _, options = parse_options_header(request.getHeader("content-type") or "")
+    body = request.content.read()
+    fields, data = {}, b""
+    for part in MultipartParser(io.BytesIO(body), options["boundary"], memfile_limit=2**24):
+        if part.name == "data":
+            data = part.raw
+            fields["content_type"] = part.content_type
+        else:
+            fields[part.name] = part.value
+    return fields, data
