@@ -106,7 +106,9 @@ class Dealer:
         if now < lane.short_since + patience:
             return None
         hopeless = self._last_resort.consider(flow, need)
-        return Deal(flow, job, hopeless.worker, need, hopeless.detail) if hopeless is not None else None
+        if hopeless is not None:
+            return Deal(flow, job, hopeless.worker, need, hopeless.detail)
+        return self._last_resort_deal()
 
     def _last_resort_deal(self) -> Deal | None:
         lane = self._last_resort.lane
@@ -118,7 +120,7 @@ class Dealer:
         worker = self._last_resort.ready(flow, need)
         if worker is None:
             return None
-        self._placed(flow.lane)
+        self._end_last_resort()  # the lane's patience stays lost: its next job need not wait for that again
         return Deal(flow, job, worker, need)
 
     def _end_last_resort(self) -> None:
