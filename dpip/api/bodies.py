@@ -9,7 +9,7 @@ from attrs import define, field
 from dpip.api.forms import texts
 from dpip.api.limits import Limits
 from dpip.api.multipart import MultipartReader
-from dpip.errors import TooLarge
+from dpip.errors import RetryLater, TooLarge
 from dpip.interfaces import IAdmission, IImageStore, IIncomingFile
 
 
@@ -45,6 +45,25 @@ class SmallBody:
 
 
 @define
+class FileBudget:
+    """Descriptors that uploads of several files may hold, all of them together."""
+
+    limit: int
+    used: int = field(default=0, init=False)
+
+    def take(self) -> None:
+        """Raises RetryLater."""
+        if self.used >= self.limit:
+            raise RetryLater(
+                "Many files are on their way in at the moment. Send fewer at once, or try again."
+            )
+        self.used += 1
+
+    def give_back(self, count: int) -> None:
+        self.used -= count
+
+
+@define
 class Upload:
     """A multipart body; its files are written and hashed as they arrive, whatever order the parts come in."""
 
@@ -52,8 +71,10 @@ class Upload:
     image_store: IImageStore
     boundary: bytes
     limits: Limits
+    more_files: FileBudget
     incoming: list[IIncomingFile] = field(factory=list, init=False)
     _size: int = field(default=0, init=False)
+    _budgeted: int = field(default=0, init=False)
     _reader: MultipartReader = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -71,6 +92,8 @@ class Upload:
     def close(self) -> None:
         for file in self.incoming:
             file.abandon()
+        self.more_files.give_back(self._budgeted)
+        self._budgeted = 0
         self.admission.release()
 
     @property
@@ -82,6 +105,9 @@ class Upload:
         return texts(self._reader.fields)
 
     def _open(self, name: str | None) -> IIncomingFile:
+        if self.incoming:
+            self.more_files.take()
+            self._budgeted += 1
         file: IIncomingFile = self.image_store.incoming()
         self.incoming.append(file)
         file.name = name

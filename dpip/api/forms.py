@@ -6,7 +6,7 @@ Values of a JSON body have their types; those of a form are text. The getters ta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -82,9 +82,9 @@ class Fields:
             raise BadParameter(f'{name} must be a list of words such as ["gpu"].', parameter=name)
         return value
 
-    def only(self, *known: str) -> None:
+    def only(self, *known: str, passed_over: Collection[str] = ()) -> None:
         """Raises BadParameter naming those not known: a misspelt one must not be lost in silence."""
-        unknown = sorted(set(self.values) - set(known))
+        unknown = sorted(set(self.values) - {*known, *passed_over})
         if unknown:
             shown = ", ".join(repr(name[:60]) for name in unknown[:10])
             raise BadParameter(f"Not known here: {shown}. Known: {', '.join(known)}.", unknown=unknown[:10])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, field
 
 from dpip.api.auth import bearer
-from dpip.api.bodies import Body, SmallBody, Upload, too_large
+from dpip.api.bodies import Body, FileBudget, SmallBody, Upload, too_large
 from dpip.api.limits import Limits
 from dpip.api.multipart import boundary_of
 from dpip.api.problems import UnsupportedBody
@@ -26,6 +26,10 @@ class Gate:
     controller: IController
     image_store: IImageStore
     limits: Limits
+    _more_files: FileBudget = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._more_files = FileBudget(self.limits.more_files)
 
     @deferred
     async def admit(self, request: Request, length: int | None) -> Body:
@@ -43,7 +47,8 @@ class Gate:
         boundary = boundary_of(request.header("Content-Type"))
         if boundary is None:
             raise not_multipart()
-        return Upload(self.controller.admit_upload(by, length), self.image_store, boundary, self.limits)
+        admission = self.controller.admit_upload(by, length)
+        return Upload(admission, self.image_store, boundary, self.limits, self._more_files)
 
 
 def is_upload(request: Request) -> bool:

@@ -12,7 +12,8 @@ class Limits:
     small_body: int = 256 * 1024  # of any request but an upload
     anonymous_body: int = 8 * 1024  # of a request without a token (POST /login needs none at all)
 
-    files: int = 100  # in one upload: each keeps a descriptor open until it is stored
+    files: int = 100  # in one upload: each keeps a descriptor open until it is stored …
+    more_files: int = 300  # … so the second and further ones of all uploads under way are bounded together
     fields: int = 100  # in one body or query
     field_size: int = 64 * 1024
     fields_size: int = 256 * 1024  # all of them together

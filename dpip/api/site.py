@@ -55,10 +55,16 @@ class Site(server.Site):
 
     def log(self, request: Any) -> None:
         """A line per answer: at level info for what went wrong or changed something, else at debug."""
-        reading = request.method in (b"GET", b"HEAD", b"OPTIONS") and request.code < 400
-        level = LogLevel.debug if reading else LogLevel.info
+        level = LogLevel.info if request.code >= 400 else _level(request)
         ms = round((self.clock.seconds() - request.began) * 1000, 1)
         self.logger.emit(level, _LINE, status=request.code, ms=ms, **request.facts())
 
     def log_gone(self, request: Request) -> None:
-        self.logger.debug("{id} {method} {path}: the client left {user}", **request.facts())
+        """The client left before it was answered; what it asked for may be done nevertheless."""
+        self.logger.emit(_level(request), "{id} {method} {path} client-left {user}", **request.facts())
+
+
+def _level(request: Request) -> LogLevel:
+    reading = request.method in (b"GET", b"HEAD", b"OPTIONS")
+    level: LogLevel = LogLevel.debug if reading else LogLevel.info
+    return level

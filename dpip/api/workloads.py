@@ -27,7 +27,20 @@ MAX_TAGS, MAX_TAG = 16, 64
 
 _ASKED = ("filter", "workload_name", "params", "numbering", "tags", "output")
 #: Parts of our own answers, which clients send back with the rest: harmless, so they are passed over.
-_ANSWERED = ("workload_id", "owner", "status", "running_jobs", "filtered_images", "failed_images")
+_ANSWERED = (
+    *(
+        "workload_id",
+        "owner",
+        "status",
+        "created_at",
+        "finished_at",
+        "size",
+        "accepted",
+        "filtered",
+        "failed",
+    ),
+    *("running_jobs", "waiting", "filtered_images", "failed_images"),
+)
 
 
 class Registry(Protocol):
@@ -105,7 +118,7 @@ class Workloads:
         """Raises BadParameter, UnknownFilter."""
         if not fields.given:
             fields = Fields({"filter": DEFAULT_FILTER, "numbering": Numbering.FRAMES.value})
-        fields.only(*_ASKED, *_ANSWERED)
+        fields.only(*_ASKED, passed_over=_ANSWERED)
         name, params = self._filter(fields)
         return WorkloadSpec(
             name=_workload_name(fields) or self._generated_name(name),

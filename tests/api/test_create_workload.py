@@ -114,10 +114,10 @@ class CreateWorkloadTests(ApiTest):
         )
 
     async def test_members_of_our_own_answers_are_passed_over(self) -> None:
-        asked = {"filter": "blur", "workload_id": "x", "status": "running", "filtered_images": []}
-        response = await self.send_json("POST", "/workloads", self.user, asked)
-        self.assertEqual(response.status, 201)
-        self.assertNotEqual(response.json()["workload_id"], "x")
+        made = (await self.request("POST", "/workloads", self.user)).json()
+        again = await self.send_json("POST", "/workloads", self.user, made)
+        self.assertEqual(again.status, 201, again.body)
+        self.assertNotEqual(again.json()["workload_id"], made["workload_id"])
 
     async def test_malformed_bodies(self) -> None:
         json_type = "application/json"

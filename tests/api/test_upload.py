@@ -7,7 +7,9 @@ from hashlib import sha256
 from twisted.internet.defer import Deferred
 
 from dpip.errors import DiskFull
+from tests.api.client import request_bytes
 from tests.api.fixture import ApiTest, Form, picture, raiser
+from tests.api.wire import Wire
 
 
 class UploadTests(ApiTest):
@@ -200,6 +202,25 @@ class UploadTests(ApiTest):
             response = await self.send_multipart("POST", "/images", self.user, form)
             self.assert_problem(response, 400, "malformed-request")
         self.assert_nothing_left()
+
+    async def test_files_of_all_uploads_together_are_bounded(self) -> None:
+        """Each holds a descriptor: a user must not take them all."""
+        workload = await self.new_workload()
+        form = Form().field("workload_id", workload)
+        for _ in range(self.limits.files):
+            form.file("f", "f.png", picture())
+        named = {"Authorization": f"Bearer {self.user}", "Content-Type": form.content_type}
+        under_way = [Wire(self.site) for _ in range(5)]
+        for wire in under_way:
+            wire.send(request_bytes("POST", "/images", named, form.body)[:-1])
+        answered = [wire for wire in under_way if wire.value()]
+        self.assertEqual(len(answered), 2)
+        for wire in answered:
+            self.assertEqual(self.assert_problem(wire.response(), 503, "busy")["status"], 503)
+        for wire in under_way:
+            wire.hang_up()
+        self.assert_nothing_left()
+        self.assertEqual((await self.send_multipart("POST", "/images", self.user, form)).status, 201)
 
     async def test_a_body_that_was_cut_short(self) -> None:
         form = Form().field("workload_id", await self.new_workload()).file("data", "a.png", picture())
