@@ -16,8 +16,8 @@ from dpip import wire
 from dpip.broker import call
 from dpip.model import Load
 
-MAX_SILENCE: Final = 3
-"""Reports in a row that find no answer: then the link is dead, and :class:`Pulse` says so."""
+MAX_SILENCE: Final = 2
+"""Reports in a row that find no answer: with 4 s between them a dead link is noticed after 12 s at most."""
 
 
 class Pulse:
@@ -63,13 +63,14 @@ class Pulse:
             self._sample().addCallback(self._sampled).addErrback(self._no_sample).addBoth(self._report)
 
     def _sampled(self, load: Load) -> None:
+        self._sampling = False
         self._load = load
 
     def _no_sample(self, failure: Failure) -> None:
+        self._sampling = False
         self.log.failure("The load of this machine could not be taken", failure)
 
     def _report(self, _: object = None) -> None:
-        self._sampling = False
         if self._load is None or not self._loop.running:
             return
         self._unanswered += 1

@@ -30,6 +30,8 @@ from dpip.worker.spool import Spool
 _PORT: Final = 8787
 _LEAST_MEMORY: Final = 2**30
 _WORD: Final = re.compile(r"[\w.@+-]{1,64}")
+_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[\w.-]+)(?::(\d{1,5}))?")
+_ENDPOINTS: Final = ("tcp:", "unix:")
 
 
 def unique_name() -> str:
@@ -54,6 +56,14 @@ def name(text: str) -> str:
     return text
 
 
+def address(text: str) -> str:
+    """Where the controller is; see ``controller_endpoint``."""
+    match = _ADDRESS.fullmatch(text)
+    if not text.startswith(_ENDPOINTS) and (match is None or int(match[2] or 0) > 65535):
+        raise ValueError(f"{text!r} is neither host:port nor an endpoint string such as tcp:host:8787")
+    return text
+
+
 def slots(text: str) -> int:
     """How many jobs at once."""
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
@@ -67,7 +77,13 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "A worker of DPIP: joins a controller and filters images for it."
     optParameters: ClassVar[list[list[Any]]] = [
-        ["controller", None, None, "The controller's workers' port: host:port, 8787 where none is given."],
+        [
+            "controller",
+            None,
+            None,
+            "The controller's port for workers: host or host:port [port: 8787].",
+            address,
+        ],
         ["worker-name", None, None, "Unique among the controller's workers [default: made up].", name],
         ["tags", None, (), "What workloads may ask of workers, e.g. gpu,fast.", words],
         ["slots", None, None, "Jobs computed at once [default: the number of cores].", slots],
@@ -109,7 +125,7 @@ def makeService(options: Options) -> IService:
 
 def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:
     """``host``, ``host:port``, ``[v6]:port``, or a client endpoint string such as ``unix:/run/dpip``."""
-    match = re.fullmatch(r"(\[[0-9a-fA-F:.%\w]+\]|[^:/\[\]=]+)(?::(\d{1,5}))?", address)
+    match = _ADDRESS.fullmatch(address)
     if match is None:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
         return endpoint

@@ -1,0 +1,74 @@
+"""The spool: one directory for each living worker, and never the last bytes of a disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip.worker.spool import PREFIX, Spool
+
+DIES = """
+import os, sys
+from pathlib import Path
+from dpip.worker.spool import Spool
+spool = Spool(Path(sys.argv[1]))
+spool.open()
+spool.pair()[0].write_bytes(b"left behind")
+os._exit(1)
+"""
+
+
+class SpoolTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.parent = Path(temporary.name) / "spool"
+
+    def spool(self, floor: int = 0) -> Spool:
+        spool = Spool(self.parent, floor)
+        spool.open()
+        self.addCleanup(spool.close)
+        return spool
+
+    def test_names_are_never_given_twice(self) -> None:
+        spool = self.spool()
+        paths = [path for _ in range(10) for path in spool.pair()]
+        self.assertEqual(len(set(paths)), 20)
+        self.assertEqual({path.parent for path in paths}, {spool.directory})
+
+    def test_nobody_else_may_look(self) -> None:
+        self.assertEqual(self.spool().directory.stat().st_mode & 0o077, 0)
+
+    def test_closing_removes_everything(self) -> None:
+        spool = self.spool()
+        spool.pair()[0].write_bytes(b"x")
+        spool.close()
+        spool.close()
+        self.assertEqual(list(self.parent.iterdir()), [])
+
+    def test_what_a_dead_worker_left_is_removed_and_a_living_ones_is_not(self) -> None:
+        living = self.spool()
+        living.pair()[0].write_bytes(b"in use")
+        subprocess.run([sys.executable, "-c", DIES, str(self.parent)], check=False)
+        self.assertEqual(len(list(self.parent.iterdir())), 2)
+        new = self.spool()
+        self.assertEqual(set(self.parent.iterdir()), {living.directory, new.directory})
+        self.assertEqual(len(list(living.directory.iterdir())), 2)
+
+    def test_other_peoples_files_are_left_alone(self) -> None:
+        self.parent.mkdir()
+        (self.parent / "theirs").mkdir()
+        (self.parent / f"{PREFIX}file").write_text("not a directory")
+        self.spool()
+        self.assertTrue((self.parent / "theirs").exists())
+        self.assertTrue((self.parent / f"{PREFIX}file").exists())
+
+    def test_there_is_room_down_to_the_floor(self) -> None:
+        free = self.spool().free()
+        self.assertTrue(self.spool(floor=free // 2).has_room_for(free // 4))
+        self.assertFalse(self.spool(floor=free // 2).has_room_for(free))
+        self.assertFalse(self.spool(floor=2 * free).has_room_for(0))
