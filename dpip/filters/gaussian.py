@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from dpip.filters import octaves
+from dpip.filters.alpha import divided, is_opaque, rounded, weighted
 from dpip.filters.kernels import float_gaussian
 from dpip.filters.schema import Pixels
 
@@ -18,28 +18,13 @@ def gaussian(array: Pixels, sigma: float, threads: int = 1) -> Pixels:
     if array.dtype == np.uint8:
         return octaves.gaussian(planes, sigma, threads).reshape(array.shape)
     blurred = float_gaussian.gaussian(planes.astype(np.float32), sigma, threads)
-    return _rounded(blurred, array.dtype).reshape(array.shape)
+    return rounded(blurred, array.dtype).reshape(array.shape)
 
 
 def _with_alpha(array: Pixels, sigma: float, threads: int) -> Pixels:
-    """Blur colour times alpha, and alpha; then divide. Opaque pictures, the common case, need neither."""
-    if bool((array[..., -1] == np.iinfo(array.dtype).max).all()):
-        opaque = array.copy()
-        opaque[..., :-1] = gaussian(np.ascontiguousarray(array[..., :-1]), sigma, threads)
-        return opaque
-    weighted = array.astype(np.float32)
-    weighted[..., :-1] *= weighted[..., -1:]
-    blurred = float_gaussian.gaussian(weighted, sigma, threads)
-    alpha = blurred[..., -1:]
-    # Below half a level the alpha rounds to 0 and nothing shows.
-    visible = alpha >= 0.5
-    np.divide(blurred[..., :-1], alpha, out=blurred[..., :-1], where=visible)
-    blurred[..., :-1] *= visible
-    return _rounded(blurred, array.dtype)
-
-
-def _rounded(array: npt.NDArray[np.float32], dtype: npt.DTypeLike) -> Pixels:
-    array += np.float32(0.5)
-    np.clip(array, 0, np.iinfo(dtype).max, out=array)
-    rounded: Pixels = array.astype(dtype)
-    return rounded
+    """Opaque pictures, the common case, need no weights."""
+    if not is_opaque(array):
+        return divided(float_gaussian.gaussian(weighted(array, np.float32), sigma, threads), array.dtype)
+    opaque = array.copy()
+    opaque[..., :-1] = gaussian(np.ascontiguousarray(array[..., :-1]), sigma, threads)
+    return opaque

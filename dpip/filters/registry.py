@@ -32,8 +32,22 @@ GROUP = "dpip.filters"
 MAX_STEPS = 32
 
 _BUILT_IN = {
-    "grayscale": "dpip.filters.grayscale",
-    "blur": "dpip.filters.blur",
+    name: f"dpip.filters.{name}"
+    for name in (
+        "grayscale",
+        "blur",
+        "box_blur",
+        "sharpen",
+        "edges",
+        "median",
+        "invert",
+        "sepia",
+        "brightness_contrast",
+        "gamma",
+        "threshold",
+        "resize",
+        "thumbnail",
+    )
 }
 
 

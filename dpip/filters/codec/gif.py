@@ -37,7 +37,7 @@ def _frame(frame: Frame) -> bytes:
     delay = min(round(frame.duration / 10), 65535)
     control = b"\x21\xf9\x04" + struct.pack("<BHBB", flags, delay, transparent or 0, 0)
     out = io.BytesIO()
-    image.save(out, "GIF", interlace=0)
+    image.save(out, "GIF", interlace=0, optimize=False)  # which would renumber the colours
     return control + _as_local(out.getvalue())
 
 

@@ -124,7 +124,8 @@ def _colour_key(pixels: Pixels, key: bytes) -> Pixels:
     planes = pixels if pixels.ndim == 3 else pixels[..., None]
     colour = np.frombuffer(key, ">u2", planes.shape[2]).astype(planes.dtype)
     opaque = (planes != colour).any(axis=2, keepdims=True)
-    return np.concatenate((planes, opaque * np.iinfo(planes.dtype).max), axis=2, dtype=planes.dtype)
+    alpha = opaque.astype(planes.dtype) * planes.dtype.type(np.iinfo(planes.dtype).max)
+    return np.concatenate((planes, alpha), axis=2)
 
 
 def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:

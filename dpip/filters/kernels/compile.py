@@ -27,12 +27,15 @@ _lock = threading.Lock()
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 WORDS = types.Array(types.uint16, 1, "C", readonly=True)
 FLOATS = types.Array(types.float32, 1, "C", readonly=True)
+DOUBLES = types.Array(types.float64, 1, "C", readonly=True)
 #: What a kernel writes to.
 BYTES_OUT = types.uint8[::1]
 WORDS_OUT = types.uint16[::1]
 FLOATS_OUT = types.float32[::1]
+DOUBLES_OUT = types.float64[::1]
 INTS = types.Array(types.int64, 1, "C", readonly=True)
 INT = types.int64
+FLOAT = types.float64
 
 #: Kept apart in the cache, whose key does not see which operations a kernel was compiled with (see
 #: ``lanes``).

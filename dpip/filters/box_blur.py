@@ -1,0 +1,36 @@
+"""Box blur: the mean of a square."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def box_blur(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
+    """The mean of 2 ``radius`` + 1 squared pixels, edges clamped; colours weighted by their alpha."""
+    import numpy as np
+
+    from dpip.filters.alpha import divided, is_opaque, weighted
+    from dpip.filters.bands import over_rows
+    from dpip.filters.kernels import windows
+
+    transparent = array.ndim == 3 and array.shape[2] in (2, 4) and not is_opaque(array)
+    samples = weighted(array, np.float64) if transparent else array
+    height = array.shape[0]
+    channels = array.shape[2] if array.ndim == 3 else 1
+    width = array.shape[1] * channels
+    result = np.empty_like(samples)
+    source, target, half = samples.reshape(-1), result.reshape(-1), 0.0 if transparent else 0.5
+    over_rows(
+        height, threads, lambda a, b: windows.box(source, target, height, width, channels, radius, half, a, b)
+    )
+    return divided(result, array.dtype) if transparent else result
+
+
+FILTER = Filter(
+    name="box_blur",
+    summary="Blur by the mean of a square.",
+    function=box_blur,
+    parameters=(Parameter("radius", "integer", 2, "Pixels to each side: 2 is a 5 x 5 square.", 1, 100),),
+    memory_factor=20.0,  # with alpha, 64-bit numbers; without, 3
+    takes_threads=True,
+)

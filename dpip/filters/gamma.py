@@ -1,0 +1,22 @@
+"""Gamma: middle tones lighter or darker, black and white as they are."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def gamma(array: Pixels, *, gamma: float, threads: int = 1) -> Pixels:
+    """Every sample to the power of 1 / ``gamma``, on a scale from 0 to 1."""
+    from dpip.filters.tables import apply_curve
+
+    return apply_curve(array, lambda values: values ** (1 / gamma), threads)
+
+
+FILTER = Filter(
+    name="gamma",
+    summary="Middle tones lighter (above 1) or darker (below 1).",
+    function=gamma,
+    parameters=(Parameter("gamma", "float", 1.0, "Above 1 is lighter, below 1 darker.", 0.1, 10),),
+    memory_factor=3.0,
+    takes_threads=True,
+)

@@ -1,0 +1,157 @@
+"""Filters that look at a square around each pixel; beyond the edge the nearest pixel counts.
+
+Pictures are flat, ``width`` is in samples; rows first to last - 1 are made.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from dpip.filters.kernels.compile import (
+    BYTES,
+    BYTES_OUT,
+    DOUBLES,
+    DOUBLES_OUT,
+    FLOAT,
+    INT,
+    WORDS,
+    WORDS_OUT,
+    kernel,
+)
+
+
+@kernel(
+    (BYTES, BYTES_OUT, INT, INT, INT, INT, FLOAT, INT, INT),
+    (WORDS, WORDS_OUT, INT, INT, INT, INT, FLOAT, INT, INT),
+    (DOUBLES, DOUBLES_OUT, INT, INT, INT, INT, FLOAT, INT, INT),
+)
+def box(
+    source: Any,
+    target: Any,
+    height: int,
+    width: int,
+    channels: int,
+    radius: int,
+    half: float,
+    first: int,
+    last: int,
+) -> None:
+    """The mean, plus ``half`` for rounding, of 2 radius + 1 squared pixels, by running sums: the radius costs
+    nothing.
+
+    All sums are whole numbers below 2^53, so they are exact in float64; the area is odd, so no mean ends in
+    1/2.
+    """
+    margin = (radius + 1) * channels
+    line = np.zeros(margin + width + margin, np.float64)
+    columns = line[margin : margin + width]
+    share = 1.0 / ((2 * radius + 1) * (2 * radius + 1))
+    for k in range(-radius, radius + 1):
+        start = min(max(first + k, 0), height - 1) * width
+        row = source[start : start + width]
+        for x in range(width):
+            columns[x] += row[x]
+    for y in range(first, last):
+        for i in range(margin):
+            line[margin - 1 - i] = line[margin + channels - 1 - i]
+            line[margin + width + i] = line[margin + width - channels + i]
+        for c in range(channels):
+            total = 0.0
+            for k in range(-radius, radius + 1):
+                total += line[margin + c + k * channels]
+            for x in range(c, width, channels):
+                target[y * width + x] = total * share + half
+                total += line[margin + x + margin] - line[margin + x - margin + channels]
+        enters = min(y + 1 + radius, height - 1) * width
+        leaves = max(y - radius, 0) * width
+        new = source[enters : enters + width]
+        old = source[leaves : leaves + width]
+        for x in range(width):
+            columns[x] += np.float64(new[x]) - np.float64(old[x])
+
+
+@kernel((BYTES, BYTES_OUT, INT, INT, FLOAT, INT, INT), (WORDS, WORDS_OUT, INT, INT, FLOAT, INT, INT))
+def sobel(source: Any, target: Any, height: int, width: int, top: float, first: int, last: int) -> None:
+    """Length of the gradient of a gray picture, Sobel's 3 x 3 masks, cut at ``top``."""
+    padded = np.empty((3, width + 2), np.int32)
+    for y in range(first, last):
+        for k in range(3):
+            start = min(max(y + k - 1, 0), height - 1) * width
+            row = padded[k]
+            for x in range(width):
+                row[x + 1] = source[start + x]
+            row[0] = row[1]
+            row[width + 1] = row[width]
+        above, here, below = padded[0], padded[1], padded[2]
+        for x in range(width):
+            left = above[x] + 2 * here[x] + below[x]
+            right = above[x + 2] + 2 * here[x + 2] + below[x + 2]
+            over = above[x] + 2 * above[x + 1] + above[x + 2]
+            under = below[x] + 2 * below[x + 1] + below[x + 2]
+            across, down = np.float64(right - left), np.float64(under - over)
+            target[y * width + x] = np.int32(min(math.sqrt(across * across + down * down) + 0.5, top))
+
+
+@kernel((BYTES, BYTES_OUT, INT, INT, INT, INT, INT, INT))
+def median8(
+    source: Any, target: Any, height: int, width: int, channels: int, radius: int, first: int, last: int
+) -> None:
+    """By a histogram that moves along the row and the median with it.
+
+    Source: Huang, Yang, Tang, "A fast two-dimensional median filtering algorithm" (1979).
+    """
+    middle = ((2 * radius + 1) * (2 * radius + 1)) // 2
+    counts = np.empty(256, np.int32)
+    end = width - channels
+    for y in range(first, last):
+        for c in range(channels):
+            counts[:] = 0
+            for j in range(-radius, radius + 1):
+                row = min(max(y + j, 0), height - 1) * width + c
+                for i in range(-radius, radius + 1):
+                    counts[source[row + min(max(i * channels, 0), end)]] += 1
+            median = 0
+            below = np.int64(0)  # how many are less than the median
+            for x in range(0, width, channels):
+                while below > middle:
+                    median -= 1
+                    below -= counts[median]
+                while below + counts[median] <= middle:
+                    below += counts[median]
+                    median += 1
+                target[y * width + x + c] = median
+                leaves = max(x - radius * channels, 0)
+                enters = min(x + (radius + 1) * channels, end)
+                for j in range(-radius, radius + 1):
+                    row = min(max(y + j, 0), height - 1) * width + c
+                    old, new = source[row + leaves], source[row + enters]
+                    counts[old] -= 1
+                    counts[new] += 1
+                    below += np.int64(new < median) - np.int64(old < median)
+
+
+@kernel((WORDS, WORDS_OUT, INT, INT, INT, INT, INT, INT))
+def median16(
+    source: Any, target: Any, height: int, width: int, channels: int, radius: int, first: int, last: int
+) -> None:
+    """By sorting each window; a histogram of 65536 would be slower to walk than 49 numbers are to sort."""
+    size = (2 * radius + 1) * (2 * radius + 1)
+    window = np.empty(size, np.uint16)
+    end = width - channels
+    for y in range(first, last):
+        for x in range(width):
+            n = 0
+            for j in range(-radius, radius + 1):
+                row = min(max(y + j, 0), height - 1) * width + x % channels
+                for i in range(-radius, radius + 1):
+                    value = source[row + min(max(x - x % channels + i * channels, 0), end)]
+                    k = n
+                    while k > 0 and window[k - 1] > value:
+                        window[k] = window[k - 1]
+                        k -= 1
+                    window[k] = value
+                    n += 1
+            target[y * width + x] = window[size // 2]

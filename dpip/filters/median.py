@@ -1,0 +1,32 @@
+"""Median: removes specks, keeps edges."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def median(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
+    """The median of 2 ``radius`` + 1 squared samples of each channel, alpha included, edges clamped."""
+    import numpy as np
+
+    from dpip.filters.bands import over_rows
+    from dpip.filters.kernels import windows
+
+    height = array.shape[0]
+    channels = array.shape[2] if array.ndim == 3 else 1
+    width = array.shape[1] * channels
+    result = np.empty_like(array)
+    source, target = array.reshape(-1), result.reshape(-1)
+    kernel = windows.median16 if array.dtype == np.uint16 else windows.median8
+    over_rows(height, threads, lambda a, b: kernel(source, target, height, width, channels, radius, a, b))
+    return result
+
+
+FILTER = Filter(
+    name="median",
+    summary="Removes specks and keeps edges.",
+    function=median,
+    parameters=(Parameter("radius", "integer", 1, "Pixels to each side: 1 is a 3 x 3 square.", 1, 3),),
+    memory_factor=3.0,
+    takes_threads=True,
+)

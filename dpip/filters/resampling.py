@@ -1,0 +1,75 @@
+"""Lanczos resampling of any picture, by Pillow's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dpip.errors import PictureTooLarge
+from dpip.filters.alpha import divided, is_opaque, rounded, weighted
+from dpip.filters.schema import Pixels
+
+_MAX_PIXELS = 100_000_000
+Box = tuple[float, float, float, float]
+
+
+def resample(array: Pixels, width: int, height: int, box: Box | None = None, linear: bool = False) -> Pixels:
+    """The part ``box`` (left, top, right, bottom) of the picture, the whole by default, at the new size.
+
+    :raises PictureTooLarge: for a result of more than 100 million pixels.
+    """
+    if width * height > _MAX_PIXELS:
+        raise PictureTooLarge(
+            f"The result would have {width} x {height} pixels; the limit is {_MAX_PIXELS:,}."
+        )
+    has_alpha = array.ndim == 3 and array.shape[2] in (2, 4)
+    if array.dtype == np.uint8 and not linear and not has_alpha:
+        return np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.LANCZOS, box))
+    planes = array if array.ndim == 3 else array[..., None]
+    transparent = has_alpha and not is_opaque(planes)
+    top = float(np.iinfo(array.dtype).max)
+    light = planes.astype(np.float32)
+    colours = planes.shape[2] - has_alpha
+    if linear:
+        light[..., :colours] = _to_light(light[..., :colours] / top) * top
+    if transparent:
+        light = weighted(light, np.float32)
+    scaled = np.stack([_plane(light[..., c], width, height, box) for c in range(planes.shape[2])], axis=2)
+    result = _finished(scaled, array.dtype, top, colours, transparent, linear)
+    return result if array.ndim == 3 else result[..., 0]
+
+
+def _plane(
+    samples: npt.NDArray[np.float32], width: int, height: int, box: Box | None
+) -> npt.NDArray[np.float32]:
+    image = Image.fromarray(np.ascontiguousarray(samples))
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box))
+
+
+def _finished(
+    scaled: npt.NDArray[np.float32],
+    dtype: npt.DTypeLike,
+    top: float,
+    colours: int,
+    transparent: bool,
+    linear: bool,
+) -> Pixels:
+    if not linear:
+        return divided(scaled, dtype) if transparent else rounded(scaled, dtype)
+    if transparent:
+        alpha = np.maximum(scaled[..., -1:], 0.5)
+        scaled[..., :colours] /= alpha
+    scaled[..., :colours] = _from_light(np.clip(scaled[..., :colours] / top, 0, 1)) * top
+    return rounded(scaled, dtype)
+
+
+def _to_light(value: Any) -> Any:
+    """sRGB to linear light (IEC 61966-2-1), 0 to 1."""
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def _from_light(value: Any) -> Any:
+    return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1 / 2.4) - 0.055)

@@ -1,0 +1,35 @@
+"""Sepia: the brown of old photographs."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Pixels
+
+
+def sepia(array: Pixels, *, threads: int = 1) -> Pixels:
+    """RGB, with alpha where the original has it; gray becomes RGB."""
+    import numpy as np
+
+    from dpip.filters.bands import over_rows
+    from dpip.filters.kernels import points
+
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    elif array.shape[2] == 2:
+        array = np.ascontiguousarray(array[..., (0, 0, 0, 1)])
+    result = np.empty_like(array)
+    channels, top = array.shape[2], np.iinfo(array.dtype).max
+
+    def rows(first: int, last: int) -> None:
+        points.sepia(array[first:last].reshape(-1), result[first:last].reshape(-1), channels, top)
+
+    over_rows(array.shape[0], threads, rows)
+    return result
+
+
+FILTER = Filter(
+    name="sepia",
+    summary="The brown of old photographs.",
+    function=sepia,
+    memory_factor=6.0,
+    takes_threads=True,
+)
