@@ -78,7 +78,7 @@ _FAILURES = as_json(
 )
 
 
-def _all(connection: Connection, statement: Select[Any], **parameters: str) -> Iterator[list[Any]]:
+def _all(connection: Connection, statement: Select[Any], **parameters: str) -> Iterator[tuple[Any, ...]]:
     """Every row of a statement whose rows begin with their ``seq``."""
     after, full = -1, True
     while full:

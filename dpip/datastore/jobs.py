@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import Connection, bindparam, insert, literal, null, select, update
 
-from dpip.datastore.bulk import as_json, execute, fetch, given
+from dpip.datastore.bulk import as_json, execute, fetch, fetch_columns, given
 from dpip.datastore.rows import FILE, IMAGE, image_of, micros, spec_of
 from dpip.datastore.schema import LEASED, WAITING, attempts, images, jobs, workers, workloads
 from dpip.datastore.writer import Kind
@@ -253,15 +253,20 @@ def recover(connection: Connection, now: float) -> None:
 
 
 _UNFINISHED = as_json(
-    select(workloads.c.public, jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes, jobs.c.crashes, jobs.c.losses)
+    select(jobs.c.workload_id, jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes, jobs.c.crashes, jobs.c.losses)
     .join_from(jobs, workloads, workloads.c.id == jobs.c.workload_id)
     .where(WAITING, jobs.c.id > bindparam("after"), workloads.c.deleted.is_(None))
     .order_by(jobs.c.id)
     .limit(bindparam("limit"))
 )
+_named = given("id")
+_PUBLIC = as_json(
+    select(workloads.c.id, workloads.c.public).join_from(_named, workloads, workloads.c.id == _named.c.id)
+)
 
 
 def unfinished(connection: Connection, after: int, limit: int) -> Sequence[tuple[str, WaitingJob]]:
     """After ``recover`` every unfinished job waits."""
-    found = fetch(connection, _UNFINISHED, after=after, limit=limit)
-    return [(public, WaitingJob(*facts)) for public, *facts in found]
+    of_workload, *facts = fetch_columns(connection, _UNFINISHED, after=after, limit=limit)
+    public = dict(fetch(connection, _PUBLIC, [[number] for number in set(of_workload)]))
+    return list(zip(map(public.__getitem__, of_workload), map(WaitingJob, *facts), strict=True))
