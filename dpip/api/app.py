@@ -138,7 +138,7 @@ class Server:
 
 def klein_app(server: Server, routes: Sequence[Route]) -> Klein:
     app = Klein()
-    # Else werkzeug redirects //images to the Host header of whoever sent it.
+    # Else werkzeug answers /images//x with a redirect: here it is a 404 like any other wrong path.
     app.url_map.merge_slashes = False
     for route in routes:
         _add(app, server, route)
@@ -157,10 +157,10 @@ def shielded(work: Coroutine[Any, Any, T]) -> Deferred[T]:
     """Fires as the work does; to cancel it leaves the work alone."""
     waiting: Deferred[T] = Deferred()
 
-    def done(result: T | Failure) -> None:
+    def done(result: Any) -> None:
         if waiting.called and isinstance(result, Failure) and not result.check(DpipError):
             log.failure("Work failed after its client had left", result)
-        waiting.callback(result) if not isinstance(result, Failure) else waiting.errback(result)
+        waiting.callback(result)
 
     Deferred.fromCoroutine(work).addBoth(done)
     return waiting
@@ -177,8 +177,7 @@ def _explain(request: Request, failure: Failure) -> None:
     if isinstance(error, HTTPException):
         error = _routing_error(error, request)
     if not isinstance(error, DpipError):
-        log.failure("Request {id} failed: {method} {path}", failure, **request.facts())
-        error = problems.InternalError()
+        error = request.explained(failure)
     if request.startedWriting:  # the answer is on its way: it can only be cut short
         cut_short(request)
         return

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dpip.api.channel import Channel
     from dpip.api.site import Site
 
+_LOGGED_PATH = 200  # characters: a line of the log stays a line
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -112,9 +113,9 @@ class Request(server.Request):
         self.transport.resumeProducing()
 
     def _failed(self, failure: Failure) -> None:
-        self.refuse(self._explained(failure))
+        self.refuse(self.explained(failure))
 
-    def _explained(self, failure: Failure) -> DpipError:
+    def explained(self, failure: Failure) -> DpipError:
         """What to tell the client; a failure that is not for it is logged, under the id that it is given."""
         if isinstance(failure.value, DpipError):
             return failure.value
@@ -181,6 +182,7 @@ class Request(server.Request):
             body.close()
 
     def finish(self) -> None:
+        """The answer is complete."""
         self._stop()
         super().finish()
 
@@ -194,7 +196,7 @@ class Request(server.Request):
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Something failed before a route was found."""
-        write_answer(self, problem(self._explained(reason), self.id), self.id)
+        write_answer(self, problem(self.explained(reason), self.id), self.id)
         self.finish()
         return reason
 
@@ -207,7 +209,7 @@ class Request(server.Request):
         return {
             "id": self.id,
             "method": self.method.decode("latin-1"),
-            "path": ascii(self.path.decode("latin-1"))[1:-1],
+            "path": ascii(self.path.decode("latin-1"))[1:-1][:_LOGGED_PATH],
             "user": self.principal.name if self.principal is not None else "-",
         }
 

@@ -34,6 +34,11 @@ class LogTests(ApiTest):
             ],
         )
 
+    async def test_a_line_stays_a_line(self) -> None:
+        await self.get("/" + "x" * 10_000, self.user)
+        [(_, line)] = self.lines()
+        self.assertLess(len(line), 300)
+
     async def test_refusals_are_there_too(self) -> None:
         response = await self.request("POST", "/images", None, b"x")
         self.assertEqual(

@@ -57,7 +57,7 @@ cuts = st.lists(st.integers(0, 1500), max_size=40)
 
 
 class MultipartTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, derandomize=True, max_examples=150)
     @given(
         st.lists(
             st.one_of(
@@ -79,7 +79,7 @@ class MultipartTests(SynchronousTestCase):
         self.assertEqual(fields, [(name, data) for kind, name, data in parts if kind == "field"])
         self.assertEqual(files, [(name, data) for kind, name, data in parts if kind == "file"])
 
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, derandomize=True, max_examples=150)
     @given(st.one_of(st.binary(max_size=300), tricky.map(lambda data: b"--frontier" + data)), cuts)
     @example(b"--frontier--", [])
     @example(b"--frontier\r\n\r\n", [])

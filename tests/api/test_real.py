@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from tests.api import (
     test_create_workload,
-    test_deadlines,
     test_headers_decide,
-    test_http,
     test_idempotency,
     test_image,
     test_images,
@@ -75,14 +73,6 @@ class RealLeavingTests(RealBackend, test_leaving.LeavingTests):
 
 
 class RealHeadersDecideTests(RealBackend, test_headers_decide.HeadersDecideTests):
-    pass
-
-
-class RealDeadlineTests(RealBackend, test_deadlines.DeadlineTests):
-    pass
-
-
-class RealFramingTests(RealBackend, test_http.FramingTests):
     pass
 
 
