@@ -15,9 +15,11 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
 from dpip.authority import TOKEN_FILE, Authority
+from dpip.controller import link as link_module
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.model import Lease, Outcome
+from dpip.worker import pulse as pulse_module
 from dpip.worker import session as session_module
 from dpip.worker import shift as shift_module
 from dpip.worker.entrance import token_reader
@@ -89,6 +91,11 @@ class ClusterCase(TestCase):
         for name, value in (("_FIRST_DELAY", 0.01), ("_MAX_DELAY", 0.02), ("_HOPELESS_DELAY", 0.02)):
             self.patch(session_module, name, value)
         self.patch(shift_module, "_FIRST_PAUSE", 0.01)
+        for module in (
+            link_module,
+            pulse_module,
+        ):  # 0.1 s of silence is no sign of death
+            self.patch(module, "MAX_SILENCE", 10_000)
         self.lines: list[str] = []
         globalLogPublisher.addObserver(self._observe)
         self.addCleanup(globalLogPublisher.removeObserver, self._observe)

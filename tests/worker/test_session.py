@@ -16,6 +16,7 @@ from dpip.authority import Authority
 from dpip.broker import Refused
 from dpip.model import Outcome, Role
 from dpip.worker import child as child_module
+from dpip.worker import pulse as pulse_module
 from dpip.worker import session as session_module
 from dpip.worker import shift as shift_module
 from tests.worker.api import answering, job
@@ -92,6 +93,7 @@ class JoiningTests(ClusterCase):
         self.assertEqual(len(self.record.told("lost")), 1)
 
     async def test_a_controller_that_falls_silent_is_left(self) -> None:
+        self.patch(pulse_module, "MAX_SILENCE", 2)
         session = self.worker()
         await self.record.times("joined")
         assert session._link is not None
