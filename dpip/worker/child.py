@@ -56,6 +56,8 @@ class Verdict:
     content_type: str = ""
 
 
+_LAST_LINES: Final = 8
+_MAX_PRINTED: Final = 500
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is not Outcome.LOST}
 CANCELLED: Final = Verdict(Outcome.RETURNED, "cancelled")
 
@@ -101,6 +103,8 @@ class Child(ProcessProtocol):
         self._deadline: IDelayedCall | None = None
         self._killed_for: Verdict | None = None
         self._replies = bytearray()
+        self._overheard: deque[str] = deque(maxlen=_LAST_LINES)
+        self._unfinished = ""
         self._jobs = 0
         self._rss = 0
 
@@ -138,8 +142,7 @@ class Child(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: Any) -> None:
         if childFD != REPLIES:
-            for line in data.decode(errors="replace").splitlines()[:20]:
-                self._owner.say(f"Compute child {self.pid}: {line[:500]}")
+            self._overhear(data.decode(errors="replace"))
             return
         self._replies += data
         *lines, self._replies = self._replies.split(b"\n")
@@ -156,11 +159,21 @@ class Child(ProcessProtocol):
         self._cancel_deadline()
         verdict = self._killed_for or Verdict(Outcome.CRASHED, "compute-crashed", _how(reason))
         charged = self.work.popleft() if self.work else None
-        self._owner.child_ended(self, verdict.detail or verdict.code)
+        last = "".join(f"\n    {line}" for line in (*self._overheard, self._unfinished) if line.strip())
+        self._owner.child_ended(self, f"{verdict.detail or verdict.code}{last}")
         if charged is not None:
             charged.end(verdict)
 
     # What it says
+
+    def _overhear(self, text: str) -> None:
+        """What a child prints. Its last lines say why it died; of one that is at work they go to the log."""
+        *lines, rest = (self._unfinished + text).split("\n")
+        self._unfinished = rest[-_MAX_PRINTED:]
+        for line in filter(str.strip, lines):
+            self._overheard.append(line[:_MAX_PRINTED])
+            if self.ready:
+                self._owner.say(f"Compute child {self.pid}: {line[:_MAX_PRINTED]}")
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         if "say" in message:

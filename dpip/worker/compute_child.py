@@ -25,6 +25,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -168,7 +169,12 @@ def _resident() -> int:
 
 def main(engine: Engine) -> None:
     """``python -m … <parent's process id> <memory limit>``."""
-    serve(engine, int(sys.argv[1]), int(sys.argv[2]))
+    try:
+        serve(engine, int(sys.argv[1]), int(sys.argv[2]))
+    except BaseException:  # noqa: BLE001 - it ends here; an orderly end would wait for the thread that reads
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":
