@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from dpip.errors import DiskFull, DpipError, RetryLater
@@ -85,9 +84,9 @@ def create_file(path: Path) -> bool:
     return True
 
 
-def told(error: DBAPIError) -> DpipError | None:
+def told(error: Exception) -> DpipError | None:
     """What the machine's failure is to the one who asked; None when it is a bug of ours."""
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF  # the primary one
     if code == sqlite3.SQLITE_FULL:
         return DiskFull("The disk that holds the database is full. Nothing was changed.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

@@ -30,24 +30,26 @@ class Leasing:
     now: float
 
 
-_wanted = given("job")
+# States are compared with the rows' own and never with a parameter: SQLite would plan the statement anew for
+# each value of it, because of the partial indexes, and that takes longer than the statement.
+_wanted = given("job", "state")
 _WAITING = as_json(
     select(jobs.c.id, jobs.c.attempt, jobs.c.result, jobs.c.workload_id, *IMAGE, *FILE)
     .join_from(_wanted, jobs, jobs.c.id == _wanted.c.job)
     .join(images, images.c.id == jobs.c.original_id)
     .join(workloads, workloads.c.id == jobs.c.workload_id)
-    .where(jobs.c.state == JobState.WAITING, workloads.c.deleted.is_(None))
+    .where(jobs.c.state == _wanted.c.state, workloads.c.deleted.is_(None))
 )
 _workload = given("id")
 _SPECS = as_json(
     select(workloads.c.id, workloads.c.spec).join_from(_workload, workloads, workloads.c.id == _workload.c.id)
 )
-_leased = given("job", "attempt", "nonce", "worker", "leased")
+_leased = given("job", "waiting", "state", "attempt", "nonce", "worker", "leased")
 _LEASE = (
     update(jobs)
-    .where(jobs.c.id == _leased.c.job, jobs.c.state == JobState.WAITING)
+    .where(jobs.c.id == _leased.c.job, jobs.c.state == _leased.c.waiting)
     .values(
-        state=JobState.LEASED,
+        state=_leased.c.state,
         attempt=_leased.c.attempt,
         nonce=_leased.c.nonce,
         worker=_leased.c.worker,
@@ -59,7 +61,7 @@ _LEASE = (
 def _lease(
     connection: Connection, leasings: Sequence[Leasing]
 ) -> Sequence[Sequence[LeasedJob | None] | DpipError]:
-    numbers = [[job] for leasing in leasings for job, _, _ in leasing.wanted]
+    numbers = [(job, JobState.WAITING) for leasing in leasings for job, _, _ in leasing.wanted]
     waiting = {number: facts for number, *facts in fetch(connection, _WAITING, numbers)}
     specs = _specs(connection, {facts[2] for facts in waiting.values()})
     rows: list[tuple[Any, ...]] = []
@@ -71,7 +73,8 @@ def _lease(
             job = None if facts is None else _leased_job(number, nonce, facts, specs)
             answers[-1].append(job)
             if job is not None:
-                rows.append((number, job.lease.attempt, nonce, worker, micros(leasing.now)))
+                lease = job.lease.attempt, nonce, worker, micros(leasing.now)
+                rows.append((number, JobState.WAITING, JobState.LEASED, *lease))
     exactly(execute(connection, _LEASE, rows), rows)
     return answers
 
@@ -144,14 +147,14 @@ def held(connection: Connection, numbers: Iterable[int]) -> dict[int, Held]:
     return {row[0]: Held(*row) for row in fetch(connection, _HELD, [[number] for number in numbers])}
 
 
-_ended = given("job", "attempt", "nonce", "state", "code", "detail", "crashes", "losses")
+_ended = given("job", "attempt", "nonce", "leased", "state", "code", "detail", "crashes", "losses")
 _END = (
     update(jobs)
     .where(
         jobs.c.id == _ended.c.job,
         jobs.c.attempt == _ended.c.attempt,
         jobs.c.nonce == _ended.c.nonce,
-        jobs.c.state == JobState.LEASED,
+        jobs.c.state == _ended.c.leased,
     )
     .values(
         state=_ended.c.state,
@@ -180,6 +183,7 @@ def end(connection: Connection, endings: Sequence[Ending]) -> None:
             ending.held.job,
             ending.held.attempt,
             ending.held.nonce,
+            JobState.LEASED,
             ending.state,
             ending.code,
             ending.detail,

@@ -7,7 +7,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import define, field
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, fail
 
 from dpip.datastore.engine import told
@@ -41,7 +40,7 @@ class Reader:
         try:
             with self._engine.connect() as connection:
                 return function(connection, *args, **kwargs)
-        except DBAPIError as error:
+        except Exception as error:
             if (reason := told(error)) is not None:
                 raise reason from error
             raise

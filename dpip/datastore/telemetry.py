@@ -6,6 +6,7 @@ A sample may be lost at a crash; nobody waits for one to be written, and nothing
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,8 @@ _ROWS = 1_000_000  # of all workers, some 200 MB
 _BUFFER = 100_000  # samples in memory, should the disk not take them
 _SLICE = 20_000  # rows forgotten at once
 _FORGET_SECONDS = 3600.0  # after which a worker that says nothing has no newest load any more
+
+FAILURES = (DBAPIError, sqlite3.Error)
 
 metadata = MetaData()
 samples = Table(
@@ -150,7 +153,7 @@ class Telemetry(Service):
         await self._flush()
         try:
             return await in_thread(self._reactor, self._threads, self._history, worker, since)
-        except DBAPIError as error:
+        except FAILURES as error:
             raise engine.told(error) or error from error
 
     @deferred
@@ -162,7 +165,7 @@ class Telemetry(Service):
         taken, self._buffer = list(self._buffer), deque(maxlen=_BUFFER)
         try:
             await in_thread(self._reactor, self._threads, self._write, taken)
-        except DBAPIError as error:
+        except FAILURES as error:
             if not self._failing:
                 self.log.warn("Utilisation samples are lost, they cannot be written: {error}", error=error)
             self._failing = True

@@ -14,7 +14,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from attrs import define, field, frozen
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -90,6 +89,7 @@ class Writer:
     _waiting: deque[_Operation] = field(factory=deque, init=False)
     _draining: bool = field(default=False, init=False)
     _stopped: Deferred[None] | None = field(default=None, init=False)
+    _connection: Connection | None = field(default=None, init=False)
 
     def call(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
@@ -114,8 +114,12 @@ class Writer:
     def stop(self) -> Deferred[None]:
         """Take no more; fires when all that waits is durable."""
         with self._lock:
-            self._stopped = Deferred() if self._draining else succeed(None)
-        return self._stopped
+            if self._draining:
+                self._stopped = Deferred()
+            else:
+                self._stopped = succeed(None)
+                self._disconnect()
+            return self._stopped
 
     # In the writer's thread
 
@@ -129,6 +133,7 @@ class Writer:
             if not group:
                 self._draining = False
                 if self._stopped is not None:
+                    self._disconnect()
                     self._reactor.callFromThread(self._stopped.callback, None)
             return group
 
@@ -136,17 +141,21 @@ class Writer:
         """Each operation's result, or its DpipError or Failure; whatever happens, all are answered."""
         try:
             return self._transaction(group)
-        except DBAPIError as error:
+        except Exception as error:  # noqa: BLE001 - the thread must go on, and all be answered
             if told(error) is None:
                 return self._alone(group)
             self.log.error("A transaction of {count} failed: {error}", count=len(group), error=error)
-            self._engine.dispose()  # after an I/O error start again with a new connection
+            self._disconnect()  # after an I/O error start again with a new connection
             return [told(error) for _ in group]
-        except Exception:  # noqa: BLE001 - a bug in one operation: the others must not suffer, nor the thread end
-            return self._alone(group)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._engine.dispose()
 
     def _alone(self, group: list[_Operation]) -> list[Any]:
-        """Nothing of the group was committed: each by itself now, so that only the culprit fails."""
+        """A bug, and nothing of the group was committed: each by itself now, and only the culprit fails."""
         if len(group) == 1:
             failure = Failure()
             self.log.failure("An operation on the database failed", failure)
@@ -155,9 +164,11 @@ class Writer:
 
     def _transaction(self, group: list[_Operation]) -> list[Any]:
         results: dict[int, Any] = {}
-        with self._engine.begin() as connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        with self._connection.begin():
             for batch in arranged(group):
-                answers = batch[0].kind.run(connection, [operation.argument for operation in batch])
+                answers = batch[0].kind.run(self._connection, [operation.argument for operation in batch])
                 results.update(zip(map(id, batch), answers, strict=True))
         return [results[id(operation)] for operation in group]
 

@@ -7,8 +7,10 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Dialect, Engine, Executable, event
 
+from dpip.datastore import bulk
+from dpip.datastore.bulk import _written as written
 from dpip.model import Activity, ImageType, Outcome, Role
 from tests.datastore.support import NOW, DatastoreTestCase, key, stored, worker, workload
 
@@ -29,12 +31,19 @@ class PlanTests(DatastoreTestCase):
     def setUp(self) -> None:
         self.statements: dict[str, Any] = {}
         event.listen(Engine, "before_cursor_execute", self.heard)
+        self.patch(bulk, "_written", self.written)
         self.addCleanup(event.remove, Engine, "before_cursor_execute", self.heard)
         super().setUp()
 
     def heard(self, _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if re.match("SELECT|INSERT|UPDATE|DELETE", statement) and "sqlite_master" not in statement:
             self.statements[statement] = parameters
+
+    def written(self, statement: Executable, dialect: Dialect) -> Any:
+        sql, names, constants = found = written(statement, dialect)
+        everything = {"rows": "[]", "workload": "w1", "directory": "", "type": "", "after": 0, "limit": 9}
+        self.statements[sql] = [(constants | everything)[name] for name in names]
+        return found
 
     def live(self) -> None:
         """A little of everything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def break_down(connection: Connection, number: int) -> None:
 
 class WriterTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        path = Path(self.mktemp())
+        self.path = Path(self.mktemp())
         self.threads = HeldThreads()
-        self.engine: Engine = engine.writing(path)
+        self.engine: Engine = engine.writing(self.path)
         self.addCleanup(self.engine.dispose)
         with self.engine.begin() as connection:
             connection.execute(text("CREATE TABLE things (number INTEGER PRIMARY KEY)"))
@@ -59,8 +60,8 @@ class WriterTestCase(SynchronousTestCase):
         self.commits += 1
 
     def things(self) -> list[int]:
-        with self.engine.connect() as connection:
-            return list(connection.scalars(text("SELECT number FROM things ORDER BY number")))
+        with closing(sqlite3.connect(self.path)) as connection:
+            return [number for (number,) in connection.execute("SELECT number FROM things ORDER BY number")]
 
 
 class GroupTests(WriterTestCase):
@@ -178,7 +179,7 @@ class FailureTests(WriterTestCase):
 
     def test_a_locked_database_is_asked_again_later(self) -> None:
         self.engine.dispose()
-        other = engine.writing(Path(self.engine.url.database or ""))
+        other = engine.writing(self.path)
         self.addCleanup(other.dispose)
         with self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA busy_timeout = 1")
