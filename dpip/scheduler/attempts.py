@@ -123,6 +123,11 @@ class Attempts:
         held.phase = Phase.RELEASING
         self._out.append(Release(held.leased.lease, outcome))
 
+    def move(self, held: Held) -> None:
+        """From a slow worker to whoever is idle."""
+        held.workload.moved.add(held.job.number)
+        self.put_back(held, Outcome.RETURNED)
+
     def drop(self, workload: WorkloadQueue) -> None:
         """The workload is deleted."""
         for held in list(workload.held.values()):
@@ -147,6 +152,9 @@ class Attempts:
             assert held.worker is not None
             self._abandon(held.worker, held)
             self._crashed(held, "timeout", "The worker did not finish this picture in time.")
+
+    def any(self) -> bool:
+        return bool(self._held)
 
     def oldest(self) -> float | None:
         """When the oldest attempt was leased."""
@@ -190,6 +198,7 @@ class Attempts:
             self._take_from(held.worker, held)
         del self._held[held.job.number]
         held.workload.strikes.pop(held.job.number, None)
+        held.workload.moved.discard(held.job.number)
 
     def _abandon(self, worker: Worker, held: Held) -> None:
         sent = held.phase is Phase.LEASED

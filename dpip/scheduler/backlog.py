@@ -82,7 +82,7 @@ class Backlog:
         if requirement.blocked is not None:
             self.open(requirement)
         for lane in list(requirement.closed.values()) if requirement.closed else ():
-            if lane.blocked is Blocked.TAIL or lane.blocked_need <= free:
+            if lane.blocked is Blocked.LATER or lane.blocked_need <= free:
                 self.open_lane(lane)
 
     def discard(self, workload: WorkloadQueue) -> None:

@@ -21,6 +21,7 @@ _DEFAULT = log(
 _SHORTEST = 1e-6
 _MEMORY = 0.1  # weight of the newest value, once ten have been seen
 _CLIP = 0.7  # one outlier moves the mean as a factor of two would
+_CHANGED = 3  # outliers in a row
 _TRUSTED = 4  # values before outliers are clipped, and before a pair is believed
 _MAX_CHAINS = 4096
 _MAX_PAIRS = 32
@@ -33,16 +34,24 @@ def size_of(pixels: int) -> int:
 
 @define(eq=False)
 class Estimate:
-    """A running mean of logarithms that one odd value cannot throw off."""
+    """A running mean of logarithms that one odd value cannot throw off. Three odd values are a change."""
 
     mean: float = 0.0
     count: int = 0
+    odd: int = 0  # values in a row that were far above, or (negative) far below
 
     def learn(self, value: float) -> None:
         self.count += 1
         error = value - self.mean
-        if self.count > _TRUSTED:
-            error = max(-_CLIP, min(_CLIP, error))
+        if self.count > _TRUSTED and abs(error) > _CLIP:
+            sign = 1 if error > 0 else -1
+            self.odd = self.odd + sign if self.odd * sign > 0 else sign
+            if abs(self.odd) < _CHANGED:
+                error = sign * _CLIP
+            else:
+                self.count = 1
+        else:
+            self.odd = 0
         self.mean += error * max(_MEMORY, 1 / self.count)
 
 

@@ -6,6 +6,7 @@ worker that matches gets room, or when its patience is over.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 
 from attrs import define
@@ -15,7 +16,7 @@ from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Blocked, Flow, Lane
 from dpip.scheduler.lastresort import LastResort
 from dpip.scheduler.limits import Limits
-from dpip.scheduler.policy import choose
+from dpip.scheduler.policy import choose, is_waste
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import Worker
 
@@ -38,23 +39,54 @@ class Dealer:
         self._last_resort = LastResort(roster)
         self._patience: list[tuple[float, int, Lane]] = []  # a heap: when lanes short of memory lose it
 
-    def deal(self, now: float) -> Deal | None:
-        """The next job and its worker; None when nothing more can be placed."""
+    def deals(self, now: float, most: int) -> Iterator[Deal]:
+        """The next jobs, each with its worker. Each is to be taken before the next is asked for.
+
+        First without waste: a GPU for work that can use it, other workers for other work. Only what room is
+        left then is given to anybody.
+        """
+        for wasteful in (False, True):
+            aside: list[Lane] = []
+            while most and (deal := self._deal(now, aside, wasteful)) is not None:
+                most -= 1
+                yield deal
+            for lane in aside:
+                self._backlog.open_lane(lane)
+            if not aside:
+                return
+
+    def _deal(self, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
         deal = self._last_resort_deal()
-        if deal is not None:
-            return deal
-        while (flow := self._backlog.first()) is not None:
-            job = flow.jobs.first()
-            need = flow.workload.need(job.decoded_bytes)
-            chosen = choose(flow, job, need)
-            if isinstance(chosen, Worker):
-                self._placed(flow.lane)
+        while deal is None and (flow := self._backlog.first()) is not None:
+            deal = self._try(flow, now, aside, wasteful)
+        return deal
+
+    def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
+        """Place the flow's next job, or else close its lane."""
+        job, lane = flow.jobs.first(), flow.lane
+        need = flow.workload.need(job.decoded_bytes)
+        chosen = choose(flow, job, need)
+        if isinstance(chosen, Worker):
+            if self._hoards(chosen):
+                chosen = Blocked.LATER
+            elif wasteful or not is_waste(lane.requirement, chosen):
+                self._placed(lane)
                 return Deal(flow, job, chosen, need)
-            deal = self._lost_patience(flow, job, need, now) if chosen is Blocked.MEMORY else None
+            else:
+                aside.append(lane)
+                chosen = Blocked.LATER
+        elif chosen is Blocked.MEMORY and self._patience_is_lost(lane, now):
+            deal = self._resort(flow, job, need)
             if deal is not None:
                 return deal
-            self._close(flow.lane, chosen, need)
+        self._close(lane, chosen, need)
         return None
+
+    def _hoards(self, worker: Worker) -> bool:
+        """Would a job that can only wait there take memory that others wait for?"""
+        return len(worker.held) >= worker.info.slots and any(
+            lane.requirement in worker.kind.requirements for lane in self._backlog.short_of_memory.values()
+        )
 
     def offer(self, worker: Worker) -> None:
         """The worker may have room that it had not, and so may its whole machine."""
@@ -98,13 +130,14 @@ class Dealer:
         if self._last_resort.lane is lane:
             self._end_last_resort()
 
-    def _lost_patience(self, flow: Flow, job: Job, need: int, now: float) -> Deal | None:
-        lane, patience = flow.lane, self._limits.patience_seconds
+    def _patience_is_lost(self, lane: Lane, now: float) -> bool:
+        patience = self._limits.patience_seconds
         if lane.short_since is None:
             lane.short_since = now
             heappush(self._patience, (now + patience, lane.order, lane))
-        if now < lane.short_since + patience:
-            return None
+        return now >= lane.short_since + patience
+
+    def _resort(self, flow: Flow, job: Job, need: int) -> Deal | None:
         hopeless = self._last_resort.consider(flow, need)
         if hopeless is not None:
             return Deal(flow, job, hopeless.worker, need, hopeless.detail)

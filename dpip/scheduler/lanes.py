@@ -40,7 +40,7 @@ class Blocked(Enum):
     INCAPABLE = "no joined worker has its filters and tags"
     BUSY = "all workers that can do it are busy"
     MEMORY = "no worker that can do it has enough free memory at present"
-    TAIL = "a faster worker will be free before a slow one could finish it"
+    LATER = "a better place for it will be free soon"
 
 
 @define(eq=False, repr=False)
@@ -68,6 +68,7 @@ class WorkloadQueue:
     flows: dict[int, Flow] = field(factory=dict)  # by size class
     strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
     held: dict[int, Held] = field(factory=dict)  # jobs that workers have
+    moved: set[int] = field(factory=set)  # jobs taken from a slow worker for an idle one
     deleted: bool = False
 
 

@@ -30,5 +30,8 @@ class Limits:
     """A worker gets so much work beyond what it computes, to overlap transfer with computing (but one job
     at least, and never more than its capacity). More would make small workloads wait behind it."""
 
+    balance_seconds: float = 1.0
+    """How often it is looked for jobs that an idle worker would finish much sooner than their own."""
+
     patience_seconds: float = 30.0
     """A job for which memory never suffices waits this long; then it runs alone, or fails."""

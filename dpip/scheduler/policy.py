@@ -31,7 +31,17 @@ def choose(flow: Flow, job: Job, need: int) -> Worker | Blocked:
     if best is None:
         return _why_none(requirement)
     worker = best[3]
-    return Blocked.TAIL if _better_wait(flow, job, worker) else worker
+    return Blocked.LATER if _better_wait(flow, job, worker) else worker
+
+
+def is_waste(requirement: Requirement, worker: Worker) -> bool:
+    """Is this a GPU for work that has no use for it while other work has, or the other way round?"""
+    gpu = worker.kind.gpu
+    if requirement.wants_gpu == gpu:
+        return False
+    if gpu:
+        return any(other.wants_gpu and other.waiting for other in worker.kind.requirements)
+    return any(kind.gpu for kind in requirement.kinds)
 
 
 def _why_none(requirement: Requirement) -> Blocked:

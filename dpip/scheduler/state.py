@@ -22,6 +22,7 @@ from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Strikes
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.roster import Roster
+from dpip.scheduler.stealing import worth_moving
 from dpip.scheduler.workers import Held, Worker
 from dpip.scheduler.workloads import Need, WantsGpu, Workloads
 
@@ -37,6 +38,7 @@ class State:
         self._attempts = Attempts(self._roster, self._backlog, self._dealer, limits, self._out)
         self._resting: list[tuple[float, int, Worker]] = []  # a heap by the end of the rest
         self._expiry: float | None = None  # when to look for overdue attempts; none is overdue before
+        self._balance: float | None = None  # when to look for jobs to be moved
         self._wake: float | None = None  # the Tick asked for
         self._now = 0.0
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -203,18 +205,18 @@ class State:
     def _result_committed(self, event: e.ResultCommitted) -> None:
         worker = self._attempts.committed(event.lease)
         if worker is not None:
+            worker.last_end = self._now
             worker.rest_seconds = 0.0
             worker.dispatch_failures = 0
 
     # Decisions
 
     def _decide(self, event: e.Decide) -> None:
-        for _ in range(event.most):
-            deal = self._dealer.deal(self._now)
-            if deal is None:
-                break
+        for deal in self._dealer.deals(self._now, event.most):
             self._attempts.assign(deal)
-        self._wake_by(self._dealer.next_patience())
+        if self._balance is None and self._attempts.any():
+            self._balance = self._now + self._limits.balance_seconds
+        self._ask_for_ticks()
 
     # Time
 
@@ -226,12 +228,18 @@ class State:
             self._attempts.expire(self._now - self._limits.lease_seconds)
             oldest = self._attempts.oldest()
             self._expiry = None if oldest is None else oldest + self._limits.lease_seconds
-        for time in (
-            self._resting[0][0] if self._resting else None,
-            self._dealer.next_patience(),
-            self._expiry,
-        ):
-            self._wake_by(time)
+        if self._balance is not None and self._balance <= self._now:
+            self._balance = None
+            self._move_jobs()
+        self._ask_for_ticks()
+
+    def _move_jobs(self) -> None:
+        """The worker a running job is taken from rests: being idle now, it would get it back."""
+        for held in worth_moving(self._roster, self._now):
+            worker = held.worker
+            self._attempts.move(held)
+            if worker is not None and len(worker.held) < worker.info.slots:
+                self._rest(worker)
 
     def _end_rests(self) -> None:
         while self._resting and self._resting[0][0] <= self._now:
@@ -240,6 +248,11 @@ class State:
             if worker.session in self._roster.workers:
                 self._roster.refile(worker)
                 self._dealer.offer(worker)
+
+    def _ask_for_ticks(self) -> None:
+        rest = self._resting[0][0] if self._resting else None
+        for time in (rest, self._dealer.next_patience(), self._expiry, self._balance):
+            self._wake_by(time)
 
     def _wake_by(self, time: float | None) -> None:
         """Ask for a tick at that time, or before: one too early does no harm."""

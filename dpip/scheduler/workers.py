@@ -66,6 +66,7 @@ class Worker:
     resting: bool = False
     rest_seconds: float = 0.0
     dispatch_failures: int = 0
+    last_end: float = 0.0  # when a job of it last ended: what it computes now was begun then or later
     stamp: int = 0  # entries in the index with another stamp are stale
     filed: bool = False  # it has an entry in the index,
     level: int = 0  # in this bucket

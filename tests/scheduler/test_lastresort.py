@@ -53,11 +53,10 @@ class LastResortTests(TestCase):
         self.add(8)
         self.add(0.1, jobs=100, name="small")
         self.advance(30)
-        self.assertEqual(self.world.jobs("a"), [2, 3, 4, 5])
-        for job in (2, 3, 4):
-            self.world.finish("a", self.world.sent["a"][job].lease)
-            self.world.settle()
-        self.assertEqual(self.world.jobs("a"), [5])
+        self.assertEqual(self.world.jobs("a"), [2, 3])
+        self.world.finish("a", self.world.sent["a"][2].lease)
+        self.world.settle()
+        self.assertEqual(self.world.jobs("a"), [3])
         self.finish("a")
         self.assertEqual(self.world.jobs("a"), [1])
         self.finish("a")
@@ -70,7 +69,7 @@ class LastResortTests(TestCase):
         self.add(0.1, jobs=100, name="small")
         self.advance(30)
         self.finish("small")
-        self.assertEqual(len(self.world.jobs("small")), 4)
+        self.assertEqual(len(self.world.jobs("small")), 2)
 
     def test_the_machine_that_will_have_room_is_emptied(self) -> None:
         """Not the largest: its memory is used by others."""
@@ -164,7 +163,7 @@ class LastResortTests(TestCase):
         self.add(0.1, jobs=100, name="small")
         self.advance(30)
         for _ in range(8):
-            busy = [name for name in "abc" if len(self.world.jobs(name)) == 4]
+            busy = [name for name in "abc" if len(self.world.jobs(name)) >= 2]
             self.assertGreaterEqual(len(busy), 2 - len(self._alone()))
             for name in "abc":
                 self.finish(name)

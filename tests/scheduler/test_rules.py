@@ -227,7 +227,7 @@ class DispatchTests(RulesTestCase):
         self.join()
         lease = self.lease()
         self.world.tell(e.DispatchFailed("s", [lease]))
-        self.assertEqual(self.world.log[-3:-1], [Cancel("s", lease), Release(lease, Outcome.RETURNED)])
+        self.assertEqual(self.world.log[-2:], [Cancel("s", lease), Release(lease, Outcome.RETURNED)])
 
     def test_dropped_after_five_in_a_row(self) -> None:
         self.add(1)
@@ -356,13 +356,26 @@ class DeletionTests(RulesTestCase):
 
 
 class WakeTests(RulesTestCase):
+    def asked(self) -> list[float]:
+        return [one.time for one in self.world.log if isinstance(one, WakeAt)]
+
     def test_only_an_earlier_time_is_asked_for(self) -> None:
         self.add(1, 2)
         self.join()
+        self.world.end("s", self.lease(job=1), Outcome.RETURNED)
+        self.world.end("s", self.lease(job=2), Outcome.RETURNED)
+        self.assertEqual(self.asked(), [1.0])
+
+    def test_the_next_time_is_asked_for_at_the_tick(self) -> None:
+        self.add(1)
+        self.join()
         self.world.advance(10)
-        self.world.end("s", self.lease(), Outcome.RETURNED)
-        self.assertEqual(
-            [one for one in self.world.log if isinstance(one, WakeAt)], [WakeAt(900.0), WakeAt(11.0)]
-        )
-        self.world.advance(1)
-        self.assertEqual(self.last(WakeAt), WakeAt(900.0))
+        self.assertEqual(self.asked(), [1.0, 900.0])
+
+    def test_nothing_to_wake_for(self) -> None:
+        self.add(1)
+        self.join()
+        self.world.finish("s", self.lease())
+        self.world.advance(1000)
+        self.world.settle()
+        self.assertIsNone(self.world.wake)
