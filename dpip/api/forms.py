@@ -70,6 +70,15 @@ class Fields:
             raise BadParameter(f'{name} must be a JSON object such as {{"sigma": 3}}.', parameter=name)
         return value
 
+    def array(self, name: str) -> list[Any]:
+        """A JSON array; in a form, its text. Empty when it is not given."""
+        value = self._maybe_json(name)
+        if value is None or value == "":
+            return []
+        if not isinstance(value, list):
+            raise BadParameter(f'{name} must be a JSON list such as [{{"name": "blur"}}].', parameter=name)
+        return value
+
     def words(self, name: str) -> list[str]:
         """A JSON list of texts; in a form its text, or words with commas, or the field several times."""
         value = self.values.get(name)

@@ -13,6 +13,7 @@ from dpip.model import (
     Load,
     Numbering,
     Sample,
+    Step,
     User,
     WorkerRecord,
     Workload,
@@ -27,6 +28,11 @@ def timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def filter_label(steps: Sequence[Step]) -> str:
+    """One word for a chain: ``grayscale+blur``."""
+    return "+".join(name for name, _ in steps)
+
+
 def summary(workload: Workload, running: int) -> Json:
     """A workload without its lists."""
     spec = workload.spec
@@ -35,8 +41,9 @@ def summary(workload: Workload, running: int) -> Json:
         "workload_id": workload.id,
         "workload_name": spec.name,
         "owner": workload.owner,
-        "filter": "+".join(name for name, _ in spec.steps),
+        "filter": filter_label(spec.steps),
         "params": spec.steps[0][1] if len(spec.steps) == 1 else {},
+        "steps": [{"name": name, **params} for name, params in spec.steps],
         "output": spec.output,
         "tags": list(spec.tags),
         "numbering": spec.numbering.value,

@@ -16,16 +16,16 @@ from dpip.api.downloads import not_modified
 from dpip.api.forms import Fields
 from dpip.api.idempotency import key_of
 from dpip.api.routes import Call, Route, next_page
-from dpip.api.views import summary, workload_json
+from dpip.api.views import filter_label, summary, workload_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController
-from dpip.model import Numbering, Params, Principal, Workload, WorkloadSpec
+from dpip.model import Numbering, Params, Principal, Step, Workload, WorkloadSpec
 
 DEFAULT_FILTER = "grayscale"
 MAX_NAME = 200
 MAX_TAGS, MAX_TAG = 16, 64
 
-_ASKED = ("filter", "workload_name", "params", "numbering", "tags", "output")
+_ASKED = ("filter", "steps", "workload_name", "params", "numbering", "tags", "output")
 #: Parts of our own answers, which clients send back with the rest: harmless, so they are passed over.
 _ANSWERED = (
     *(
@@ -49,6 +49,7 @@ class Registry(Protocol):
     def names(self) -> list[str]: ...
     def describe(self) -> list[dict[str, Any]]: ...
     def validate(self, name: str, params: Any) -> Params: ...
+    def validate_steps(self, steps: Any) -> list[Step]: ...
     def validate_output(self, output: Any) -> Params: ...
 
 
@@ -68,7 +69,8 @@ class Workloads:
         ]
 
     async def create(self, call: Call) -> Answer:
-        """``filter``, ``workload_name``, ``params``, ``numbering``, ``tags``, ``output``; or nothing at all.
+        """``filter`` and ``params``, or a chain of ``steps``; ``workload_name``, ``numbering``, ``tags``,
+        ``output``; or nothing at all.
 
         With no body the workload is grayscale, gets a generated name, and numbers its results as frames.
         Other members are refused by name, so that a misspelt option is not lost; members of our own answers
@@ -119,25 +121,32 @@ class Workloads:
         if not fields.given:
             fields = Fields({"filter": DEFAULT_FILTER, "numbering": Numbering.FRAMES.value})
         fields.only(*_ASKED, passed_over=_ANSWERED)
-        name, params = self._filter(fields)
+        steps = self._steps(fields)
         return WorkloadSpec(
-            name=_workload_name(fields) or self._generated_name(name),
-            steps=((name, params),),
+            name=_workload_name(fields) or self._generated_name(filter_label(steps)),
+            steps=steps,
             tags=_tags(fields),
             output=self.registry.validate_output(fields.object("output")),
             numbering=fields.choice("numbering", Numbering) or Numbering.IDS,
         )
 
-    def _filter(self, fields: Fields) -> tuple[str, Params]:
-        name = fields.text("filter")
-        if not name:
-            available = self.registry.names()
-            raise BadParameter(
-                f"filter is missing. Known filters: {', '.join(available)}.",
-                parameter="filter",
-                available=available,
-            )
-        return name, self.registry.validate(name, fields.object("params"))
+    def _steps(self, fields: Fields) -> tuple[Step, ...]:
+        """The chain that is asked for; a single filter is a chain of one."""
+        name, params, chain = fields.text("filter"), fields.object("params"), fields.array("steps")
+        if chain:
+            steps = tuple(self.registry.validate_steps(chain))
+            # Both is fine when they say the same, as our own answers do.
+            if name in (None, "", filter_label(steps)) and params in ({}, steps[0][1]):
+                return steps
+            raise BadParameter("Give either steps, each with its parameters, or one filter with params.")
+        if name:
+            return ((name, self.registry.validate(name, params)),)
+        available = self.registry.names()
+        raise BadParameter(
+            f"filter is missing. Known filters: {', '.join(available)}.",
+            parameter="filter",
+            available=available,
+        )
 
     def _generated_name(self, filter_name: str) -> str:
         return f"{filter_name} {datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d %H:%M:%S}"

@@ -57,6 +57,35 @@ class CreateWorkloadTests(ApiTest):
             self.assertEqual((made["workload_name"], made["tags"]), ("n", ["a", "b"]))
             self.assertEqual(made["numbering"], "ids")
 
+    async def test_a_chain_of_steps_instead_of_a_filter(self) -> None:
+        steps = [{"name": "grayscale"}, {"name": "blur", "sigma": 3}]
+        answers = [
+            await self.send_json("POST", "/workloads", self.user, {"steps": steps}),
+            await self.send_form("POST", "/workloads", self.user, {"steps": json.dumps(steps)}),
+        ]
+        for answer in answers:
+            self.assertEqual(answer.status, 201, answer.body)
+            made = answer.json()
+            self.assertEqual(made["filter"], "grayscale+blur")
+            self.assertEqual(made["steps"], [{"name": "grayscale"}, {"name": "blur", "sigma": 3.0}])
+
+    async def test_a_bad_step_is_refused_by_its_number(self) -> None:
+        for steps, number in (
+            ([{"name": "blur"}, {"name": "blurr"}], 1),
+            ([{"name": "blur", "sigma": 0}], 0),
+        ):
+            answer = await self.send_json("POST", "/workloads", self.user, {"steps": steps})
+            self.assertEqual((answer.status, answer.json()["step"]), (422, number))
+        for asked in (
+            {"filter": "blur", "steps": [{"name": "grayscale"}]},
+            {"params": {"sigma": 1}, "steps": [{"name": "grayscale"}]},
+            {"steps": {"name": "grayscale"}},
+            {"steps": ["grayscale"]},
+        ):
+            self.assert_problem(
+                await self.send_json("POST", "/workloads", self.user, asked), 422, "bad-parameter"
+            )
+
     async def test_output_and_numbering_are_taken(self) -> None:
         asked = {"filter": "grayscale", "numbering": "frames", "output": {"format": "jpeg", "quality": 80}}
         made = (await self.send_json("POST", "/workloads", self.user, asked)).json()

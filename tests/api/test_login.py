@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpip.testing.controller import TOKEN_SECONDS
+from dpip.testing.accounts import TOKEN_SECONDS
 from tests.api.fixture import ApiTest, basic
 
 
