@@ -4,7 +4,8 @@ They keep a ``log`` of what was asked of them, and ``hold`` makes one of their m
 lets it go on. The tests of the API run against these and against the real things alike.
 """
 
-from dpip.testing.controller import Hold, MemoryController
+from dpip.testing.controller import MemoryController
+from dpip.testing.hold import Hold
 from dpip.testing.store import PlainImageStore
 
 __all__ = ["Hold", "MemoryController", "PlainImageStore"]

@@ -1,0 +1,79 @@
+"""Users and tokens in memory; passwords as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from dpip.errors import BadCredentials, BadParameter, Conflict, NotFound, Unauthenticated
+from dpip.model import Principal, Role, Token, User
+
+TOKEN_SECONDS = 3600.0
+
+
+@define
+class MemoryAccounts:
+    """``clock`` gives seconds since the epoch. It begins with the admin ``admin``, password ``password``."""
+
+    clock: Callable[[], float]
+    ids: Callable[[], str]
+    _users: dict[str, tuple[User, str]] = field(factory=dict)
+    _tokens: dict[str, tuple[Principal, float]] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.add("admin", "password", Role.ADMIN, None)
+
+    def login(self, name: str, password: str) -> Token:
+        user, known = self._users.get(name, (None, None))
+        if user is None or known != password:
+            raise BadCredentials("The user name or the password is wrong.")
+        return self.new_token(Principal(name, user.role))
+
+    def new_token(self, principal: Principal) -> Token:
+        token = Token(f"token-{self.ids()}", principal.name, self.clock() + TOKEN_SECONDS)
+        self._tokens[token.secret] = principal, token.expires_at
+        return token
+
+    def authenticate(self, secret: str) -> Principal:
+        principal, expires_at = self._tokens.get(secret, (None, 0.0))
+        if principal is None or expires_at <= self.clock():
+            raise Unauthenticated("The token is not valid, or not any more.")
+        return principal
+
+    def logout(self, secret: str) -> None:
+        self._tokens.pop(secret, None)
+
+    def all(self) -> list[User]:
+        return [self._users[name][0] for name in sorted(self._users)]
+
+    def known(self, name: str) -> User:
+        if name not in self._users:
+            raise NotFound(f"There is no user {name!r}.")
+        return self._users[name][0]
+
+    def add(self, name: str, password: str, role: Role, quota: int | None) -> User:
+        if role is Role.WORKER:
+            raise BadParameter("A user is a 'user' or an 'admin'.")
+        if len(password) < 8:
+            raise BadParameter("A password has at least 8 characters.")
+        if name in self._users:
+            raise Conflict(f"There is a user {name!r} already.")
+        user = User(name, role, self.clock(), quota, 0)
+        self._users[name] = user, password
+        return user
+
+    def remove(self, name: str) -> None:
+        user = self.known(name)
+        if user.role is Role.ADMIN and sum(u.role is Role.ADMIN for u in self.all()) == 1:
+            raise Conflict("The last admin stays.")
+        del self._users[name]
+        self._forget_tokens(name)
+
+    def set_password(self, name: str, password: str) -> None:
+        self._users[name] = self.known(name), password
+        self._forget_tokens(name)
+
+    def _forget_tokens(self, name: str) -> None:
+        for secret in [s for s, (principal, _) in self._tokens.items() if principal.name == name]:
+            del self._tokens[secret]

@@ -1,0 +1,22 @@
+"""Making an asynchronous method wait until the test lets it go on."""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+
+@define
+class Hold:
+    """``reached`` fires when somebody waits here; :meth:`release` lets all go on, now and later."""
+
+    reached: Deferred[None] = field(factory=Deferred)
+    _released: Deferred[None] = field(factory=Deferred)
+
+    async def wait(self) -> None:
+        if not self.reached.called:
+            self.reached.callback(None)
+        await self._released
+
+    def release(self) -> None:
+        self._released.callback(None)

@@ -1,0 +1,73 @@
+"""Workloads in memory with their images and jobs: places, leases, counters."""
+
+from __future__ import annotations
+
+from attrs import define, evolve, field
+
+from dpip.model import Failure, Image, ImageType, Lease, LeasedJob, Workload
+
+
+@define
+class MemoryJob:
+    """One original and what becomes of it; ``holder`` is the session of the worker that has it."""
+
+    number: int
+    original: Image
+    result_id: str
+    attempt: int = 0
+    holder: str | None = None
+    result: Image | None = None
+    failure: Failure | None = None
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(self.number, self.attempt, f"nonce-{self.number}-{self.attempt}")
+
+    @property
+    def waiting(self) -> bool:
+        return self.holder is None and self.result is None and self.failure is None
+
+
+@define
+class MemoryWorkload:
+    """``workload`` has the counters of now."""
+
+    workload: Workload
+    jobs: list[MemoryJob] = field(factory=list)
+
+    def lease(self, job: MemoryJob, session: str) -> LeasedJob:
+        job.attempt += 1
+        job.holder = session
+        return self.leased(job)
+
+    def leased(self, job: MemoryJob) -> LeasedJob:
+        spec = self.workload.spec
+        return LeasedJob(job.lease, self.workload.id, job.original, job.result_id, spec.steps, spec.output)
+
+    def end(self, job: MemoryJob, ended: Image | Failure, now: float) -> None:
+        """The job is done, or has failed."""
+        if isinstance(ended, Image):
+            job.result = ended
+        else:
+            job.failure = ended
+        job.holder = None
+        self.count(now)
+
+    def images(self, kind: ImageType) -> list[Image]:
+        if kind is ImageType.ORIGINAL:
+            return [job.original for job in self.jobs]
+        return [job.result for job in self.jobs if job.result is not None]
+
+    def count(self, now: float) -> None:
+        """Something has changed."""
+        filtered = sum(job.result is not None for job in self.jobs)
+        failed = sum(job.failure is not None for job in self.jobs)
+        self.workload = evolve(
+            self.workload,
+            accepted=len(self.jobs),
+            filtered=filtered,
+            failed=failed,
+            size=sum(image.file.size for kind in ImageType for image in self.images(kind)),
+            finished_at=now if filtered + failed == len(self.jobs) else None,
+            version=self.workload.version + 1,
+        )
