@@ -219,7 +219,7 @@ class Broker(pb.Broker):
         else:
             self.log.failure("A call of {peer} failed", failure, peer=self.peer)
         if wanted and not self.disconnected:
-            self.sendCall(b"error", request, words.encode()[:_SENTENCE])
+            self.sendCall(b"error", request, words.encode(errors="replace")[:_SENTENCE])
 
     # Answers to our calls; one that nobody waits for any more does no harm
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -27,6 +27,7 @@ MAX_GROWTH: Final = 512 * 2**20
 """A child is worn out after so many jobs, or when it has kept so many bytes more than it began with."""
 PATIENCE_SECONDS: Final = 2.0
 """A job that nobody wants any more may run on for so long: about what replacing its child would cost."""
+_TOLERANCE_SECONDS: Final = 0.05
 _MAX_LINE: Final = 1024 * 1024
 """Of a child that has gone mad; a ``ready`` with a thousand filters needs 100 KB."""
 
@@ -58,6 +59,7 @@ class Verdict:
 
 _LAST_LINES: Final = 8
 _MAX_PRINTED: Final = 500
+_MAX_SECONDS: Final = 1e6
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is not Outcome.LOST}
 CANCELLED: Final = Verdict(Outcome.RETURNED, "cancelled")
 
@@ -94,12 +96,13 @@ class Child(ProcessProtocol):
 
     transport: Any = None
 
-    def __init__(self, owner: Owner, clock: IReactorTime) -> None:
+    def __init__(self, owner: Owner, clock: IReactorTime, monotonic: Callable[[], float]) -> None:
         self.ready: Mapping[str, Any] | None = None
         self.work: deque[Work] = deque()
         self.worn_out = False
         self._owner = owner
         self._clock = clock
+        self._monotonic = monotonic
         self._deadline: IDelayedCall | None = None
         self._killed_for: Verdict | None = None
         self._replies = bytearray()
@@ -218,7 +221,14 @@ class Child(ProcessProtocol):
     # Deadlines
 
     def _expire(self, seconds: float, verdict: Verdict) -> None:
+        """The reactor's timers follow the wall clock: one that was set forward must not cost a job."""
+        end = self._monotonic() + seconds
+
         def expired() -> None:
+            left = end - self._monotonic()
+            if left > _TOLERANCE_SECONDS:
+                self._deadline = self._clock.callLater(left, expired)
+                return
             self._killed_for = verdict
             self.kill()
 
@@ -234,9 +244,11 @@ class Child(ProcessProtocol):
             self.transport.writeToChild(0, json.dumps(message).encode() + b"\n")
 
 
-def spawn(reactor: Any, owner: Owner, command: Sequence[str], memory_limit: int) -> Child:
+def spawn(
+    reactor: Any, monotonic: Callable[[], float], owner: Owner, command: Sequence[str], memory_limit: int
+) -> Child:
     """Start a compute child. It sees the modules that we see, and nothing of our descriptors."""
-    child = Child(owner, reactor)
+    child = Child(owner, reactor, monotonic)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     arguments = [*command, str(os.getpid()), str(memory_limit)]
     reactor.spawnProcess(
@@ -252,7 +264,7 @@ def _verdict(message: Mapping[str, Any]) -> Verdict:
         ],
         code=str(message["code"]),
         detail=str(message["detail"]),
-        seconds=max(0.0, float(message["seconds"])),
+        seconds=min(max(0.0, float(message["seconds"])), _MAX_SECONDS),
         sha256=str(message.get("sha256", "")),
         content_type=str(message.get("content_type", "")),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -32,14 +32,23 @@ _LEARNING: Final = 0.1
 
 
 class Pool:
-    """``slots`` children, started by :meth:`start`. ``reactor`` gives time and processes."""
+    """``slots`` children, started by :meth:`start`. ``reactor`` gives timers and processes, ``monotonic()``
+    seconds that never jump."""
 
     log = Logger()
 
-    def __init__(self, reactor: Any, slots: int, memory_limit: int, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        monotonic: Callable[[], float],
+        slots: int,
+        memory_limit: int,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         self.slots = slots
         self.say = Sparingly(self.log, reactor)
         self._reactor = reactor
+        self._monotonic = monotonic
         self._memory_limit = memory_limit
         self._command = command
         self._waiting: deque[Work] = deque()
@@ -136,7 +145,8 @@ class Pool:
         return min(fit, key=lambda child: len(child.work), default=None)
 
     def _spawn(self) -> None:
-        self._children.add(spawn(self._reactor, self, self._command, self._memory_limit))
+        child = spawn(self._reactor, self._monotonic, self, self._command, self._memory_limit)
+        self._children.add(child)
 
     def _replace(self) -> None:
         delay = min(_MAX_DELAY, _FIRST_DELAY * 2**self._deaths) if self._deaths else 0.0

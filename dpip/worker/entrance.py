@@ -62,6 +62,9 @@ class Entrance:
         self._read_token = read_token
         self._waiting = waiting
 
+    def __repr__(self) -> str:
+        return "the controller"
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         try:
             token = self._read_token()

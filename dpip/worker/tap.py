@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -147,7 +148,8 @@ def make_worker(
     gpus = resources.Gpus()
     spool = Spool(spool_dir or Path(tempfile.gettempdir()))
     total, _ = resources.memory()
-    pool = Pool(reactor, slots or resources.cores(), max(_LEAST_MEMORY, total // 2), command)
+    memory = max(_LEAST_MEMORY, total // 2)
+    pool = Pool(reactor, time.monotonic, slots or resources.cores(), memory, command)
 
     def in_thread(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)

@@ -36,7 +36,7 @@ class PoolCase(TestCase):
         self.directory = Path(temporary.name)
         self.source = self.directory / "source"
         self.source.write_bytes(b"picture")
-        self.pool = Pool(reactor, self.slots, 64 * 2**20, PROGRAM)
+        self.pool = Pool(reactor, time.monotonic, self.slots, 64 * 2**20, PROGRAM)
         self.said: list[str] = []
         self.pool.say = self.said.append  # type: ignore[assignment]
         self.addCleanup(self.stop)
@@ -135,6 +135,16 @@ class CrashTests(PoolCase):
         self.assertEqual((verdict.outcome, verdict.code), (Outcome.CRASHED, "compute-timeout"))
         self.assertIn("0.2 s", verdict.detail)
         self.assertIs((await self.run_("copy").done).outcome, Outcome.DONE)
+
+    async def test_a_clock_set_forward_costs_no_job(self) -> None:
+        await self.pool.start()
+        slow, marker = self.slow()
+        (child,) = self.pool._children
+        assert child._deadline is not None
+        child._deadline.reset(0)  # as if half an hour had passed on the wall
+        await deferLater(reactor, 0.01)
+        marker.unlink()
+        self.assertIs((await slow.done).outcome, Outcome.DONE)
 
     async def test_too_much_memory_is_the_jobs_fault_alone(self) -> None:
         await self.pool.start()
@@ -248,12 +258,12 @@ class SeveralTests(PoolCase):
 
 
 PARENT = """
-import sys
+import sys, time
 from twisted.internet import reactor
 from dpip.worker.child import Task
 from dpip.worker.compute import Pool
 from tests.worker.test_compute import PROGRAM
-pool = Pool(reactor, 2, 2**26, PROGRAM)
+pool = Pool(reactor, time.monotonic, 2, 2**26, PROGRAM)
 def ready(_):
     pool.run(Task(sys.argv[1], sys.argv[1] + ".out", (("hold_the_gil", {}),), {}, 1, 1, 60.0))
     reactor.callLater(0.3, lambda: print(*pool.pids(), flush=True))
