@@ -17,8 +17,12 @@ def median(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
     width = array.shape[1] * channels
     result = np.empty_like(array)
     source, target = array.reshape(-1), result.reshape(-1)
-    kernel = windows.median16 if array.dtype == np.uint16 else windows.median8
-    over_rows(height, threads, lambda a, b: kernel(source, target, height, width, channels, radius, a, b))
+    size = (height, width, channels)
+    if radius == 1:
+        over_rows(height, threads, lambda a, b: windows.median_of_nine(source, target, *size, a, b))
+    else:
+        kernel = windows.median16 if array.dtype == np.uint16 else windows.median8
+        over_rows(height, threads, lambda a, b: kernel(source, target, *size, radius, a, b))
     return result
 
 

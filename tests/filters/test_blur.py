@@ -49,7 +49,7 @@ class Accuracy(TestCase):
             self.check(noise(101, 77), sigma)
 
     def test_stripes(self) -> None:
-        for sigma in SIGMAS:
+        for sigma in SIGMAS[::2]:
             for period in (2, 20, 64):
                 self.check(stripes(70, 150, period), sigma)
 
@@ -68,7 +68,7 @@ class Accuracy(TestCase):
             for height, width in ((1, 1), (1, 2), (1, 300), (300, 1), (2, 3), (17, 64), (64, 17)):
                 self.check(noise(height, width), sigma)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(
         st.integers(1, 90),
         st.integers(1, 90),

@@ -75,9 +75,10 @@ class Formats(TestCase):
                 shown = np.asarray(opened(data).convert("RGB"))
                 result = opened(process(data, "blur", {"sigma": 2}).data)
                 difference = np.abs(np.asarray(result.convert("RGB")) - gaussian(shown, 2))
-                self.assertLessEqual(
-                    np.quantile(difference, 0.99), 16 if format == "GIF" else 1.6, (format, mode)
-                )
+                if format == "GIF":  # 256 colours, the errors spread
+                    self.assertLessEqual(difference.mean(), 6, mode)
+                else:
+                    self.assertLessEqual(np.quantile(difference, 0.99), 1.6, (format, mode))
                 self.assertEqual("A" in result.mode, "A" in mode)
 
     def test_cmyk_jpeg_becomes_rgb(self) -> None:

@@ -67,22 +67,30 @@ def _with_palette(pixels: Pixels) -> tuple[Image.Image, int | None]:
         return _quantized(colours, 256), None
     colours[hidden] = 0
     image = _quantized(colours, 255)
-    palette = (image.getpalette() or [])[: 3 * 255]
     indices = np.array(image)
     indices[hidden] = 255
-    image = Image.fromarray(indices).convert("L")
-    image.putpalette(palette + [0] * (768 - len(palette)))
-    return image, 255
+    return _in_palette(indices, image.getpalette() or []), 255
 
 
 def _quantized(pixels: Pixels, colours: int) -> Image.Image:
-    """Exact where there are few enough colours (gray always is), by median cut otherwise."""
+    """Exact where there are few enough colours (gray always is), otherwise by median cut and error diffusion,
+    without which soft gradients fall into steps."""
     packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     known, indices = np.unique(packed, return_inverse=True)
     if known.size > colours:
-        return Image.fromarray(pixels).quantize(colours)
-    image = Image.fromarray(indices.reshape(packed.shape).astype(np.uint8))
-    image.putpalette(
-        np.stack((known >> 16, known >> 8 & 255, known & 255), axis=1).astype(np.uint8).tobytes()
-    )
+        image = Image.fromarray(pixels)
+        plain = image.quantize(colours)
+        spread = image.quantize(palette=plain, dither=Image.Dither.FLOYDSTEINBERG)
+        indices = np.array(spread)
+        # Entries that the palette does not use are black too, and one of them may stand for transparent.
+        unused = indices >= colours
+        indices[unused] = np.asarray(plain)[unused]
+        return _in_palette(indices, plain.getpalette() or [])
+    table = np.stack((known >> 16, known >> 8 & 255, known & 255), axis=1).astype(np.uint8)
+    return _in_palette(indices.reshape(packed.shape).astype(np.uint8), table.reshape(-1).tolist())
+
+
+def _in_palette(indices: Pixels, palette: list[int]) -> Image.Image:
+    image = Image.fromarray(indices)
+    image.putpalette(palette + [0] * (768 - len(palette)))
     return image

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 
 from dpip.filters.kernels.compile import (
     BYTES,
@@ -21,6 +22,58 @@ from dpip.filters.kernels.compile import (
     WORDS_OUT,
     kernel,
 )
+
+# Loops over rows are functions of their own: inside a kernel, LLVM does not see that so many slices do not
+# overlap.
+
+
+@register_jitable
+def _slide(enter: Any, leave: Any, sums: Any, channels: int) -> None:
+    """sums[x + channels] is that around sample x: what enters on the right, less what leaves on the left."""
+    for x in range(enter.size):
+        sums[x + channels] = enter[x] - leave[x]
+    for x in range(enter.size):
+        sums[x + channels] += sums[x]
+
+
+@register_jitable
+def _scale(sums: Any, out: Any, share: float, half: float) -> None:
+    for x in range(out.size):
+        out[x] = sums[x] * share + half
+
+
+@register_jitable
+def _move(columns: Any, new: Any, old: Any) -> None:
+    for x in range(columns.size):
+        columns[x] += np.float64(new[x]) - np.float64(old[x])
+
+
+@register_jitable
+def _middle(a: Any, b: Any, c: Any) -> Any:
+    return max(min(a, b), min(max(a, b), c))
+
+
+@register_jitable
+def _sort_columns(above: Any, here: Any, below: Any, low: Any, mid: Any, high: Any) -> None:
+    for x in range(low.size):
+        a, b, c = above[x], here[x], below[x]
+        low[x] = min(min(a, b), c)
+        mid[x] = _middle(a, b, c)
+        high[x] = max(max(a, b), c)
+
+
+@register_jitable
+def _middle_of_three(low: Any, mid: Any, high: Any, three: Any, out: Any, channels: int) -> None:
+    """In four loops: in one, there would be more pointers than LLVM is willing to compare."""
+    lowest, middle, highest = three[0], three[1], three[2]
+    for x in range(out.size):
+        lowest[x] = max(max(low[x], low[x + channels]), low[x + 2 * channels])
+    for x in range(out.size):
+        middle[x] = _middle(mid[x], mid[x + channels], mid[x + 2 * channels])
+    for x in range(out.size):
+        highest[x] = min(min(high[x], high[x + channels]), high[x + 2 * channels])
+    for x in range(out.size):
+        out[x] = _middle(lowest[x], middle[x], highest[x])
 
 
 @kernel(
@@ -47,6 +100,7 @@ def box(
     """
     margin = (radius + 1) * channels
     line = np.zeros(margin + width + margin, np.float64)
+    sums = np.empty(width + channels, np.float64)
     columns = line[margin : margin + width]
     share = 1.0 / ((2 * radius + 1) * (2 * radius + 1))
     for k in range(-radius, radius + 1):
@@ -59,18 +113,15 @@ def box(
             line[margin - 1 - i] = line[margin + channels - 1 - i]
             line[margin + width + i] = line[margin + width - channels + i]
         for c in range(channels):
-            total = 0.0
-            for k in range(-radius, radius + 1):
-                total += line[margin + c + k * channels]
-            for x in range(c, width, channels):
-                target[y * width + x] = total * share + half
-                total += line[margin + x + margin] - line[margin + x - margin + channels]
+            sums[c] = 0
+            for k in range(-radius - 1, radius):
+                sums[c] += line[margin + c + k * channels]
+        reach = radius * channels
+        _slide(line[margin + reach : margin + reach + width], line[:width], sums, channels)
+        _scale(sums[channels:], target[y * width : (y + 1) * width], share, half)
         enters = min(y + 1 + radius, height - 1) * width
         leaves = max(y - radius, 0) * width
-        new = source[enters : enters + width]
-        old = source[leaves : leaves + width]
-        for x in range(width):
-            columns[x] += np.float64(new[x]) - np.float64(old[x])
+        _move(columns, source[enters : enters + width], source[leaves : leaves + width])
 
 
 @kernel((BYTES, BYTES_OUT, INT, INT, FLOAT, INT, INT), (WORDS, WORDS_OUT, INT, INT, FLOAT, INT, INT))
@@ -93,6 +144,31 @@ def sobel(source: Any, target: Any, height: int, width: int, top: float, first: 
             under = below[x] + 2 * below[x + 1] + below[x + 2]
             across, down = np.float64(right - left), np.float64(under - over)
             target[y * width + x] = np.int32(min(math.sqrt(across * across + down * down) + 0.5, top))
+
+
+@kernel((BYTES, BYTES_OUT, INT, INT, INT, INT, INT), (WORDS, WORDS_OUT, INT, INT, INT, INT, INT))
+def median_of_nine(
+    source: Any, target: Any, height: int, width: int, channels: int, first: int, last: int
+) -> None:
+    """Of 3 x 3: sort the columns; the median is that of the largest low, the middle middle and the smallest
+    high.
+
+    Only minima and maxima, so LLVM does 32 or more samples at once.
+    """
+    padded = np.empty((3, width + 2 * channels), source.dtype)
+    low, mid, high = padded[0], padded[1], padded[2]
+    three = np.empty((3, width), source.dtype)
+    inner = slice(channels, channels + width)
+    for y in range(first, last):
+        above = source[max(y - 1, 0) * width : max(y - 1, 0) * width + width]
+        here = source[y * width : y * width + width]
+        below = source[min(y + 1, height - 1) * width : min(y + 1, height - 1) * width + width]
+        _sort_columns(above, here, below, low[inner], mid[inner], high[inner])
+        for row in padded:
+            for c in range(channels):
+                row[c] = row[channels + c]
+                row[channels + width + c] = row[width + c]
+        _middle_of_three(low, mid, high, three, target[y * width : (y + 1) * width], channels)
 
 
 @kernel((BYTES, BYTES_OUT, INT, INT, INT, INT, INT, INT))
