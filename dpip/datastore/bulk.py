@@ -57,8 +57,9 @@ def fetch_columns(
     connection: Connection, statement: Executable, rows: Iterable[Row] = (), **parameters: Any
 ) -> list[list[Any]]:
     """The columns of a statement made by :func:`as_json`."""
-    [answer] = step(connection, statement, rows=json.dumps(list(rows)), **parameters).fetchone()
-    columns: list[list[Any]] = json.loads(answer)
+    answer = one(connection, statement, rows=json.dumps(list(rows)), **parameters)
+    assert answer is not None  # an aggregate always has a row
+    columns: list[list[Any]] = json.loads(answer[0])
     return columns
 
 
@@ -67,6 +68,14 @@ def fetch(
 ) -> list[tuple[Any, ...]]:
     """The rows of a statement made by :func:`as_json`."""
     return list(zip(*fetch_columns(connection, statement, rows, **parameters), strict=True))
+
+
+def one(connection: Connection, statement: Executable, **parameters: Any) -> tuple[Any, ...] | None:
+    """The only row of a statement, or None when it has none."""
+    cursor = step(connection, statement, **parameters)
+    row: tuple[Any, ...] | None = cursor.fetchone()
+    cursor.close()
+    return row
 
 
 def step(connection: Connection, statement: Executable, **parameters: Any) -> Any:

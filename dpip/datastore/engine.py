@@ -41,7 +41,7 @@ def migrating(path: Path) -> Engine:
 def _locking(engine: Engine) -> Engine:
     @event.listens_for(engine, "begin")
     def take_the_lock(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.connection.cursor().execute("BEGIN IMMEDIATE")
 
     return engine
 

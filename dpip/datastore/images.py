@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, insert, select
 
-from dpip.datastore.bulk import as_json, execute, fetch, given, text
+from dpip.datastore.bulk import as_json, execute, fetch, given, one, text
 from dpip.datastore.engine import snapshot
 from dpip.datastore.rows import FILE, file_row, image_of, micros, select_images
 from dpip.datastore.schema import images, jobs, workloads
@@ -30,10 +30,11 @@ def add(connection: Connection, new: Iterable[tuple[int, Image]]) -> None:
 
 
 _SELECT = select_images()
+_BY_ID = _SELECT.where(images.c.public == bindparam("image"))
 
 
 def get(connection: Connection, image_id: str) -> Image | None:
-    row = connection.execute(_SELECT.where(images.c.public == text(image_id))).one_or_none()
+    row = one(connection, _BY_ID, image=text(image_id))
     return None if row is None else image_of(row)
 
 

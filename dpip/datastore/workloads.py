@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 
 from dpip.datastore import keys
-from dpip.datastore.bulk import text
+from dpip.datastore.bulk import one, text
 from dpip.datastore.rows import micros, select_workloads, spec_to_json, workload_of
 from dpip.datastore.schema import purges, users, workloads
 from dpip.errors import NotFound
 from dpip.model import IdempotencyKey, Workload
 
 _SELECT = select_workloads()
-_BY_ID = workloads.c.id
+_NUMBER = workloads.c.id
+_GET = _SELECT.where(workloads.c.public == bindparam("workload"))
 
 
 def add(connection: Connection, new: Workload, key: IdempotencyKey | None) -> Workload:
@@ -45,28 +46,30 @@ def _made_earlier(connection: Connection, workload_id: str) -> Workload:
 
 
 def get(connection: Connection, workload_id: str) -> Workload | None:
-    row = connection.execute(_SELECT.where(workloads.c.public == text(workload_id))).one_or_none()
+    row = one(connection, _GET, workload=text(workload_id))
     return None if row is None else workload_of(row)
 
 
 def page(
     connection: Connection, owner: str | None, unfinished_only: bool, after: str | None, limit: int
 ) -> Sequence[Workload]:
-    statement = _SELECT.order_by(_BY_ID.desc()).limit(limit)
+    statement = _SELECT.order_by(_NUMBER.desc()).limit(limit)
     if owner is not None:
         owner_id = select(users.c.id).where(users.c.name == text(owner)).scalar_subquery()
         statement = statement.where(workloads.c.owner_id == owner_id)
     if unfinished_only:
         statement = statement.where(workloads.c.finished.is_(None))
     if after is not None:
-        last = select(_BY_ID).where(workloads.c.public == text(after)).scalar_subquery()
-        statement = statement.where(last > _BY_ID)
+        last = select(_NUMBER).where(workloads.c.public == text(after)).scalar_subquery()
+        statement = statement.where(last > _NUMBER)
     return [workload_of(row) for row in connection.execute(statement)]
 
 
 def finished_before(connection: Connection, when: float, limit: int) -> Sequence[Workload]:
     statement = (
-        _SELECT.where(workloads.c.finished < micros(when)).order_by(workloads.c.finished, _BY_ID).limit(limit)
+        _SELECT.where(workloads.c.finished < micros(when))
+        .order_by(workloads.c.finished, _NUMBER)
+        .limit(limit)
     )
     return [workload_of(row) for row in connection.execute(statement)]
 

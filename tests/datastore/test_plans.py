@@ -41,7 +41,15 @@ class PlanTests(DatastoreTestCase):
 
     def written(self, statement: Executable, dialect: Dialect) -> Any:
         sql, names, constants = found = written(statement, dialect)
-        everything = {"rows": "[]", "workload": "w1", "directory": "", "type": "", "after": 0, "limit": 9}
+        everything = {
+            "rows": "[]",
+            "workload": "w1",
+            "image": "a",
+            "directory": "",
+            "type": "",
+            "after": 0,
+            "limit": 9,
+        }
         self.statements[sql] = [(constants | everything)[name] for name in names]
         return found
 
