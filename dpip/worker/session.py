@@ -92,8 +92,6 @@ class Session(Service):
     def __init__(
         self, worker: Worker, controller: IStreamClientEndpoint, read_token: Callable[[], JoinToken]
     ) -> None:
-        self.joined: Deferred[None] = Deferred()
-        """Fires when the worker has joined for the first time."""
         self._worker = worker
         self._clock: IReactorTime = worker.reactor
         self._entrance = Entrance(controller, read_token, self._say)
@@ -177,8 +175,6 @@ class Session(Service):
         link.pulse.start(welcome.report_seconds)
         self._said = ""
         self.log.info("Joined as {name}; images are at {url}", name=worker.name, url=store.url)
-        if not self.joined.called:
-            self.joined.callback(None)
         if not self.joined.called:
             self.joined.callback(None)
 
