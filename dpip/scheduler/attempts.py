@@ -17,15 +17,23 @@ from dpip.scheduler.lastresort import CODE
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import Held, Phase, Worker
+from dpip.scheduler.workloads import Workloads
 
 
 class Attempts:
     """All held jobs. What must be done is appended to ``out``."""
 
     def __init__(
-        self, roster: Roster, backlog: Backlog, dealer: Dealer, limits: Limits, out: list[Instruction]
+        self,
+        roster: Roster,
+        workloads: Workloads,
+        backlog: Backlog,
+        dealer: Dealer,
+        limits: Limits,
+        out: list[Instruction],
     ) -> None:
         self._roster = roster
+        self._workloads = workloads
         self._backlog = backlog
         self._dealer = dealer
         self._limits = limits
@@ -49,6 +57,7 @@ class Attempts:
         job = deal.job
         self._backlog.take(deal.flow, job)
         if job.number in self._held:  # we were told twice that it waits
+            self._workloads.finish(deal.flow.workload)
             return
         worker, workload = deal.worker, deal.flow.workload
         held = self._held[job.number] = Held(job, workload, deal.need, doom=deal.hopeless)
@@ -199,6 +208,7 @@ class Attempts:
         del self._held[held.job.number]
         held.workload.strikes.pop(held.job.number, None)
         held.workload.moved.discard(held.job.number)
+        self._workloads.finish(held.workload)
 
     def _abandon(self, worker: Worker, held: Held) -> None:
         sent = held.phase is Phase.LEASED

@@ -65,6 +65,7 @@ class WorkloadQueue:
     need: Callable[[int], int]  # bytes to filter a picture of so many decoded bytes
     tag: float = 0.0
     waiting: int = 0
+    unfinished: int = 0  # jobs that are waiting, held or being released
     flows: dict[int, Flow] = field(factory=dict)  # by size class
     strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
     held: dict[int, Held] = field(factory=dict)  # jobs that workers have

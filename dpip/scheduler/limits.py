@@ -23,6 +23,9 @@ class Limits:
     max_rest_seconds: float = 60.0
     """...up to this."""
 
+    idle_workloads: int = 10_000
+    """Workloads without unfinished jobs that are remembered; others are opened again when they get some."""
+
     max_dispatch_failures: int = 5
     """Sendings in a row that a worker may fail to take before its connection is dropped."""
 

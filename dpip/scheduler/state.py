@@ -31,11 +31,13 @@ class State:
     def __init__(self, need: Need, wants_gpu: WantsGpu, limits: Limits) -> None:
         self._limits = limits
         self._roster = Roster(limits)
-        self._workloads = Workloads(self._roster, need, wants_gpu)
+        self._workloads = Workloads(self._roster, need, wants_gpu, limits.idle_workloads)
         self._backlog = Backlog()
         self._dealer = Dealer(self._backlog, self._roster, limits)
         self._out: list[Instruction] = []
-        self._attempts = Attempts(self._roster, self._backlog, self._dealer, limits, self._out)
+        self._attempts = Attempts(
+            self._roster, self._workloads, self._backlog, self._dealer, limits, self._out
+        )
         self._resting: list[tuple[float, int, Worker]] = []  # a heap by the end of the rest
         self._expiry: float | None = None  # when to look for overdue attempts; none is overdue before
         self._balance: float | None = None  # when to look for jobs to be moved
@@ -98,6 +100,7 @@ class State:
         workload = self._workloads.get(event.workload_id)
         if workload is None:  # deleted meanwhile
             return
+        self._workloads.add(workload, len(event.jobs))
         for job in event.jobs:
             if job.crashes or job.losses:
                 workload.strikes[job.job] = Strikes(job.crashes, job.losses)

@@ -18,8 +18,10 @@ WantsGpu = Callable[[Sequence[Step]], bool]
 
 
 class Workloads:
-    def __init__(self, roster: Roster, need: Need, wants_gpu: WantsGpu) -> None:
+    def __init__(self, roster: Roster, need: Need, wants_gpu: WantsGpu, most_idle: int) -> None:
         self._roster = roster
+        self._most_idle = most_idle
+        self._idle: dict[str, None] = {}  # without unfinished jobs, the longest first
         self._need = need
         self._wants_gpu = wants_gpu
         self._chains = Chains()
@@ -46,10 +48,24 @@ class Workloads:
         queue.owner.workloads += 1
         self._known[workload.id] = queue
 
+    def add(self, queue: WorkloadQueue, jobs: int) -> None:
+        """So many more jobs are unfinished."""
+        queue.unfinished += jobs
+        self._idle.pop(queue.id, None)
+
+    def finish(self, queue: WorkloadQueue) -> None:
+        """One job less is unfinished. Workloads that are done would pile up: the oldest is forgotten."""
+        queue.unfinished -= 1
+        if not queue.unfinished and not queue.deleted:
+            self._idle[queue.id] = None
+            if len(self._idle) > self._most_idle:
+                self.forget(next(iter(self._idle)))
+
     def forget(self, workload_id: str) -> WorkloadQueue | None:
         """Its queue, for others to clear, or None if it was unknown."""
         queue = self._known.pop(workload_id, None)
         if queue is not None:
+            self._idle.pop(workload_id, None)
             self._roster.require_no_more(queue.requirement)
             queue.owner.workloads -= 1
             if not queue.owner.workloads:

@@ -26,7 +26,7 @@ OUTCOMES = (Outcome.FAILED, Outcome.CRASHED, Outcome.RETURNED, Outcome.LOST, Out
 class Events(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(limits=Limits(max_losses=4))
+        self.world = World(limits=Limits(max_losses=4, idle_workloads=2))
         self.number = 0  # of the last job
         self.session = 0  # number of the last session
         self.leases: list[tuple[str, Lease]] = []  # every lease that was ever sent, with its session

@@ -355,6 +355,57 @@ class DeletionTests(RulesTestCase):
         self.assertEqual(self.world.jobs("s"), [])
 
 
+class IdleWorkloadTests(RulesTestCase):
+    """Workloads that are done are remembered for a while, and come back when they get new jobs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.world = World(limits=Limits(idle_workloads=2))
+        self.join()
+
+    def do(self, job: int, workload_id: str) -> None:
+        self.add(job, workload_id=workload_id)
+        self.world.settle()
+        self.world.finish("s", self.lease(job=job))
+
+    def known(self) -> list[str]:
+        return [name for name in "abcd" if self.world.state.knows(name)]
+
+    def test_the_one_idle_longest_is_forgotten(self) -> None:
+        for job, name in enumerate("abc"):
+            self.do(job, name)
+        self.assertEqual(self.known(), ["b", "c"])
+
+    def test_work_makes_young(self) -> None:
+        for job, name in enumerate("abac"):
+            self.do(job, name)
+        self.assertEqual(self.known(), ["a", "c"])
+
+    def test_not_while_a_job_is_unfinished(self) -> None:
+        self.add(1, 2, workload_id="a")
+        self.world.settle()
+        self.world.finish("s", self.lease(job=2))
+        self.world.end("s", self.lease(job=1), Outcome.CRASHED)
+        for job, name in enumerate("bcd", start=3):
+            self.do(job, name)
+        self.assertEqual(self.known(), ["a", "c", "d"])
+        self.world.settle()
+        self.assertEqual(self.world.jobs("s"), [1])
+
+    def test_it_comes_back(self) -> None:
+        for job, name in enumerate("abca"):
+            self.do(job, name)
+        self.assertEqual({row.state for row in self.world.datastore.rows.values()}, {"done"})
+
+    def test_nothing_of_it_remains(self) -> None:
+        for job in range(20):
+            self.do(job, f"w{job}")
+        workloads = self.world.state._workloads
+        self.assertEqual((len(workloads._known), len(workloads._idle), len(workloads._owners)), (2, 2, 1))
+        self.world.delete("w19")
+        self.assertEqual((len(workloads._known), len(workloads._idle)), (1, 1))
+
+
 class WakeTests(RulesTestCase):
     def asked(self) -> list[float]:
         return [one.time for one in self.world.log if isinstance(one, WakeAt)]
