@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from dpip.datastore.bulk import as_json, execute, fetch, given
+from dpip.datastore.bulk import as_json, execute, fetch, given, text
 from dpip.datastore.rows import micros
 from dpip.datastore.schema import keys, users
 from dpip.errors import KeyReused
@@ -35,7 +35,7 @@ Earlier = dict[tuple[str, str], tuple[str, Answer]]
 
 def find(connection: Connection, wanted: Iterable[IdempotencyKey | None]) -> Earlier:
     """Fingerprint and answer of those that are known, by owner and key."""
-    asked = [(key.owner, key.key) for key in wanted if key is not None]
+    asked = [_name(key) for key in wanted if key is not None]
     if not asked:
         return {}
     return {
@@ -44,9 +44,13 @@ def find(connection: Connection, wanted: Iterable[IdempotencyKey | None]) -> Ear
     }
 
 
+def _name(key: IdempotencyKey) -> tuple[str, str]:
+    return text(key.owner), text(key.key)
+
+
 def answered(earlier: Earlier, key: IdempotencyKey | None, kind: str) -> Any:
     """What was answered to this very request, or None. Raises KeyReused."""
-    found = None if key is None else earlier.get((key.owner, key.key))
+    found = None if key is None else earlier.get(_name(key))
     if key is None or found is None:
         return None
     fingerprint, answer = found
@@ -60,7 +64,7 @@ def answered(earlier: Earlier, key: IdempotencyKey | None, kind: str) -> Any:
 def remember(connection: Connection, answers: Iterable[tuple[IdempotencyKey | None, Answer, float]]) -> None:
     """Keep each ``(key, answer, now)`` that has a key."""
     new = [
-        (key.owner, key.key, key.fingerprint, json.dumps(answer), micros(now))
+        (*_name(key), key.fingerprint, json.dumps(answer), micros(now))
         for key, answer, now in answers
         if key is not None
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
-from dpip.datastore.engine import create_file, migrating
+from dpip.datastore.engine import create_file, migrating, sync_folder
 from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 
@@ -105,8 +105,4 @@ def back_up(path: Path, copy: Path) -> None:
         target.execute("PRAGMA synchronous = FULL")
         source.backup(target)
     unfinished.replace(copy)
-    folder = os.open(copy.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(copy.parent)

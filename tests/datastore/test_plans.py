@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-from sqlalchemy import Dialect, Engine, Executable, event
+from sqlalchemy import Engine, Executable, event
 
 from dpip.datastore import bulk
 from dpip.datastore.bulk import _written as written
@@ -39,8 +39,8 @@ class PlanTests(DatastoreTestCase):
         if re.match("SELECT|INSERT|UPDATE|DELETE", statement) and "sqlite_master" not in statement:
             self.statements[statement] = parameters
 
-    def written(self, statement: Executable, dialect: Dialect) -> Any:
-        sql, names, constants = found = written(statement, dialect)
+    def written(self, statement: Executable, driver: str) -> Any:
+        sql, names, constants = found = written(statement, driver)
         everything = {
             "rows": "[]",
             "workload": "w1",
