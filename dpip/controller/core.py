@@ -187,10 +187,10 @@ class Controller:
         files: Sequence[tuple[str, StoredFile]],
         key: IdempotencyKey | None,
     ) -> Sequence[Image]:
-        _users_only(by)
-        workload = await self._known_workload(by, workload_id)
-        rows = [(image_id, self.new_id(), file) for image_id, file in files]
         try:
+            _users_only(by)
+            workload = await self._known_workload(by, workload_id)
+            rows = [(image_id, self.new_id(), file) for image_id, file in files]
             accepted, fresh = await self.datastore.add_originals(workload_id, rows, key, self.clock())
         except _REFUSED:
             self._discard([file for _, file in files])
@@ -211,8 +211,8 @@ class Controller:
 
     @deferred
     async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:
-        job = await self.check_lease(by, lease)
         try:
+            job = await self.check_lease(by, lease)
             image, fresh = await self.datastore.finish(lease, by.name, file, self.clock())
         except _REFUSED:
             self._discard([file])
@@ -336,7 +336,7 @@ class Controller:
 
 # After these the datastore has certainly kept nothing of a file. After a failed commit it may have: then the
 # file stays until the sweep has looked for its row.
-_REFUSED = (NotFound, Conflict, TooLarge, KeyReused)
+_REFUSED = (NotFound, Forbidden, Conflict, TooLarge, KeyReused)
 
 
 def _admins_only(by: Principal) -> None:

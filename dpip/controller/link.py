@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
 
 from twisted.internet.defer import FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
@@ -24,8 +24,6 @@ PING_SECONDS: Final = 3.0
 MAX_SILENCE: Final = 3
 """Intervals of reporting without a word: with 4 s between reports a dead link is dropped after 8 to 12 s."""
 MAX_OFFENCES: Final = 3
-BATCH: Final = 512
-"""Jobs in one message at most: 570 bytes each without parameters."""
 
 T = TypeVar("T")
 
@@ -99,7 +97,7 @@ class Link(Target):
 
     @deferred
     async def run(self, jobs: Sequence[LeasedJob]) -> None:
-        taken = [self._run(message) for message in _messages(jobs, lambda some: wire.Jobs(tuple(some)))]
+        taken = [self._run(message) for message in wire.batches(jobs, wire.Jobs)]
         try:
             await gatherResults(taken, consumeErrors=True)
         except FirstError as first:
@@ -114,7 +112,7 @@ class Link(Target):
             raise
 
     def cancel(self, leases: Sequence[Lease]) -> None:
-        for message in _messages(leases, lambda some: wire.Leases(tuple(some))):
+        for message in wire.batches(leases, wire.Leases):
             tell(self._agent, "cancel", message)
 
     def drop(self, reason: str) -> None:
@@ -134,19 +132,3 @@ class Link(Target):
         self._silence += 1
         if self._silence >= MAX_SILENCE:
             self.drop("nothing heard from it for too long")
-
-
-def _messages(things: Sequence[Any], message: Callable[[Sequence[Any]], object]) -> Iterable[bytes]:
-    """As few messages as hold them all.
-
-    Raises:
-        Malformed: one of them alone is too large.
-    """
-    if len(things) <= BATCH:
-        try:
-            return [wire.encode(message(things))] if things else []
-        except Malformed:
-            if len(things) == 1:
-                raise
-    half = (len(things) + 1) // 2 if len(things) <= BATCH else BATCH
-    return [*_messages(things[:half], message), *_messages(things[half:], message)]

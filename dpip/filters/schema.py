@@ -39,7 +39,9 @@ class Parameter:
     """
 
     name: str
-    type: Literal["float", "integer", "boolean", "choice"]
+    type: Literal["float", "integer", "boolean", "choice"] = attrs.field(
+        validator=attrs.validators.in_(("float", "integer", "boolean", "choice"))
+    )
     default: float | bool | str | None
     description: str
     minimum: float | None = None

@@ -231,6 +231,13 @@ class UploadTests(CoreTestCase):
         self.assertEqual(self.files(), [])
         self.assertNotIn("waiting", [entry[0] for entry in self.scheduler.log])
 
+    def test_an_upload_that_is_refused_leaves_no_file_either(self) -> None:
+        made = self.workload()
+        for by, kind in ((BOB, NotFound), (WORKER, Forbidden)):
+            files = [("id", self.stored(made, png()))]
+            self.refused(self.controller.commit_originals(by, made.id, files, None), kind)
+        self.assertEqual(self.files(), [])
+
 
 class ResultTests(CoreTestCase):
     def test_a_result_under_its_lease_completes_the_job(self) -> None:
@@ -263,6 +270,9 @@ class ResultTests(CoreTestCase):
         self.refused(self.controller.check_lease(evolve(WORKER, session="other"), leased.lease), StaleLease)
         self.refused(self.controller.check_lease(WORKER, evolve(leased.lease, attempt=9)), StaleLease)
         self.refused(self.controller.check_lease(ANN, leased.lease), StaleLease)
+        file = self.stored(made, png(2), ImageType.FILTERED)
+        self.refused(self.controller.commit_result(WORKER, evolve(leased.lease, nonce="x"), file), StaleLease)
+        self.assertEqual(len(self.files()), 1, "the original alone")
 
     def test_a_worker_reads_the_originals_it_holds_and_nothing_else(self) -> None:
         made = self.workload()

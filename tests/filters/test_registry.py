@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.errors import BadParameter, UnknownFilter
 from dpip.filters import registry
-from dpip.filters.registry import Filter
+from dpip.filters.registry import Filter, Parameter
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -126,6 +126,9 @@ class Parameters(TestCase):
             registry.validate(name, params)
         except BadParameter as problem:
             self.assertLess(len(problem.detail), 300)
+
+    def test_a_parameter_of_an_unknown_type_cannot_be_made(self) -> None:
+        self.assertRaises(ValueError, Parameter, "limit", "int", 128, "")
 
 
 class Output(TestCase):
