@@ -28,12 +28,14 @@ from twisted.spread.banana import BananaError
 from dpip.banana import Decoder, Expression, Hostile
 from dpip.errors import DpipError
 from dpip.logs import Sparingly
-from dpip.wire import MAX_HELLO, MAX_MESSAGE
+from dpip.wire import MAX_HELLO, MAX_MESSAGE, MAX_REPORT
 
 STRANGER_BYTES: Final = MAX_HELLO + 4 * 1024
 """All that a peer may send before it has joined."""
 MESSAGE_BYTES: Final = MAX_MESSAGE + 4 * 1024
-"""One message of a peer that has joined."""
+"""One message of the controller."""
+REPORT_BYTES: Final = MAX_REPORT + 4 * 1024
+"""One message of a worker that has joined."""
 JOIN_SECONDS: Final = 10.0
 MAX_STRANGERS: Final = 256
 MAX_STRANGERS_PER_ADDRESS: Final = 64
@@ -120,7 +122,7 @@ class Broker(pb.Broker):
         """The peer has joined: from now on each message has a limit, and no longer the whole connection."""
         if not self.trusted:
             self.trusted = True
-            self._decoder.limit = MESSAGE_BYTES
+            self._decoder.limit = MESSAGE_BYTES if self.isClient else REPORT_BYTES
             self._cancel_deadline()
             self.factory.settled(self, None)
 

@@ -18,7 +18,7 @@ report on, so that no job can overtake the welcome. ``cancel`` and ``ended`` are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import cattrs
@@ -31,15 +31,19 @@ from dpip.model import Lease, LeasedJob, Load, Outcome
 PROTOCOL = 1
 MAX_MESSAGE = 512 * 1024
 """Bytes of one message at most: PB itself stops at 640 KiB for one string."""
+MAX_REPORT = 128 * 1024
+"""Bytes of one message from a worker: its checking must not stop the controller's reactor for long."""
 MAX_HELLO = 12 * 1024
 """Bytes of a :class:`Hello`: before joining a peer may send little (``dpip.broker``). 250 filters fit."""
+BATCH = 512
+"""Things in one message at most; half a second's work for the fastest worker."""
 
 T = TypeVar("T")
 
 _word: Any = and_(instance_of(str), max_len(64), matches_re(r"[\w.@+-]+"))
 _text: Any = and_(instance_of(str), max_len(1024))
 _code: Any = and_(instance_of(str), max_len(64))
-_sentence: Any = and_(instance_of(str), max_len(4096))
+_sentence: Any = and_(instance_of(str), max_len(1024))
 _tags: Any = deep_iterable(_word, and_(instance_of(tuple), max_len(64)))
 _filters: Any = and_(max_len(1024), deep_mapping(_word, _text, instance_of(dict)))
 
@@ -110,12 +114,12 @@ class Refusal:
 
 @frozen
 class Jobs:
-    jobs: tuple[LeasedJob, ...] = field(validator=max_len(1024))
+    jobs: tuple[LeasedJob, ...] = field(validator=max_len(BATCH))
 
 
 @frozen
 class Leases:
-    leases: tuple[Lease, ...] = field(validator=max_len(8192))
+    leases: tuple[Lease, ...] = field(validator=max_len(BATCH))
 
 
 @frozen
@@ -131,7 +135,7 @@ class Ending:
 
 @frozen
 class Endings:
-    endings: tuple[Ending, ...] = field(validator=max_len(8192))
+    endings: tuple[Ending, ...] = field(validator=max_len(BATCH))
 
 
 _converter = cattrs.Converter(forbid_extra_keys=False)
@@ -162,17 +166,38 @@ _structure(str, lambda value: _exactly(value, str))
 _structure(float, _number)
 
 
+_LIMITS: dict[type, int] = {Hello: MAX_HELLO, Report: MAX_REPORT, Endings: MAX_REPORT}
+
+
 def encode(message: Any) -> bytes:
     """The bytes of a message.
 
     Raises:
-        Malformed: it would be larger than ``MAX_MESSAGE``.
+        Malformed: it would be larger than messages of its kind may be.
     """
     data = json.dumps(_converter.unstructure(message), separators=(",", ":")).encode()
-    most = MAX_HELLO if isinstance(message, Hello) else MAX_MESSAGE
+    most = _LIMITS.get(type(message), MAX_MESSAGE)
     if len(data) > most:
         raise Malformed(f"{type(message).__name__} of {len(data)} bytes: at most {most} go in a message.")
     return data
+
+
+def batches(things: Sequence[Any], kind: type[Jobs] | type[Leases] | type[Endings]) -> list[bytes]:
+    """As few messages as hold them all.
+
+    Raises:
+        Malformed: one of them alone is too large.
+    """
+    if not things:
+        return []
+    if len(things) <= BATCH:
+        try:
+            return [encode(kind(tuple(things)))]
+        except Malformed:
+            if len(things) == 1:
+                raise
+    half = min(BATCH, (len(things) + 1) // 2)
+    return [*batches(things[:half], kind), *batches(things[half:], kind)]
 
 
 def decode(data: object, kind: type[T]) -> T:
@@ -181,8 +206,9 @@ def decode(data: object, kind: type[T]) -> T:
     Raises:
         Malformed: anything else than the bytes of a valid ``kind``; says what was wrong, not what was sent.
     """
-    if not isinstance(data, bytes) or len(data) > MAX_MESSAGE:
-        raise Malformed(f"{kind.__name__}: at most {MAX_MESSAGE} bytes of JSON expected.")
+    most = _LIMITS.get(kind, MAX_MESSAGE)
+    if not isinstance(data, bytes) or len(data) > most:
+        raise Malformed(f"{kind.__name__}: at most {most} bytes of JSON expected.")
     try:
         return _converter.structure(json.loads(data), kind)
     except (ValueError, TypeError, KeyError, RecursionError, cattrs.BaseValidationError) as error:

@@ -16,7 +16,7 @@ from dpip.broker import (
     JOIN_SECONDS,
     MAX_STRANGERS,
     MAX_STRANGERS_PER_ADDRESS,
-    MESSAGE_BYTES,
+    REPORT_BYTES,
     STRANGER_BYTES,
     LinkLost,
     NoAnswer,
@@ -141,7 +141,7 @@ class CallTests(BrokerCase):
         self.assertEqual(self.target.heard, [b"psst"])
 
     def test_the_largest_message_passes_once_trusted_and_not_before(self) -> None:
-        large = b"x" * (MESSAGE_BYTES - 200)
+        large = b"x" * (REPORT_BYTES - 200)
         wire = Wire(self.door, self.clock)
         wire.server.trust()
         tell(wire.root, "echo", large)

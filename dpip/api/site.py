@@ -24,6 +24,7 @@ _LINE = "{id} {method} {path} {status} {ms} ms {user}"
 class Site(server.Site):
     """``clock`` measures durations; ``ids()`` gives request ids."""
 
+    noisy = False  # no line when it starts
     displayTracebacks = False
     requestFactory = Request
     protocol: Any = Channel

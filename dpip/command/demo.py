@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from dpip import __version__
+
 _EXAMPLES = """\b
 Examples:
   dpip demo                           48 frames, on every core, into dpip-demo/
@@ -46,10 +48,17 @@ def demo(frames: int, slots: int | None, folder: Path) -> None:
     the pictures, with one that shows before and after. Everything else it takes down again.
     """
     from dpip.command.results import Results
+
+    results = Results.claim(folder)
+    # Said before the imports below, which take a second or more.
+    click.echo(
+        f"DPIP {__version__}: {frames} frames of film will be drawn, made gray, and blurred.", err=True
+    )
+
     from dpip.command.running import run
     from dpip.command.show import Show
 
-    show = Show(frames, slots, Results.claim(folder))
+    show = Show(frames, slots, results)
     try:
         run(show.play)
     except click.ClickException:

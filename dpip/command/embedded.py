@@ -30,26 +30,33 @@ async def embedded(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
     At the end the system stops, and the directory goes. Raises ClickException when it cannot start.
     """
     state = Path(tempfile.mkdtemp(prefix="dpip-"))
-    options = Options()
-    options.parseOptions(_arguments(state, slots))
-    service = make_service(options, reactor)
-    password = secrets.token_urlsafe()
-    os.environ[_VARIABLE] = password  # read once, by the first start
     try:
-        service.startService()
-        await service.ready
-        async with Client(reactor, service.api_url) as client:
-            await client.login("admin", password)
+        async with _running(reactor, _options(state, slots)) as url, Client(reactor, url) as client:
+            await client.login("admin", os.environ.pop(_VARIABLE))
             yield client
     except CannotStart as reason:
         raise click.ClickException(f"DPIP cannot start: {reason}") from None
     finally:
-        del os.environ[_VARIABLE]
-        await service.stopService().addTimeout(_STOP_SECONDS, reactor)
         await deferToThread(shutil.rmtree, state, ignore_errors=True)
 
 
-def _arguments(state: Path, slots: int | None) -> list[str]:
+@asynccontextmanager
+async def _running(reactor: Any, options: Options) -> AsyncIterator[str]:
+    """The API's address."""
+    os.environ[_VARIABLE] = secrets.token_urlsafe()  # for the admin that the first start makes
+    service = make_service(options, reactor)
+    try:
+        service.startService()
+        await service.ready
+        yield service.api_url
+    finally:
+        await service.stopService().addTimeout(_STOP_SECONDS, reactor)
+
+
+def _options(state: Path, slots: int | None) -> Options:
+    options = Options()
     arguments = ["--state-dir", str(state), "--http", "127.0.0.1:0", "--pb", "127.0.0.1:0"]
     arguments += ["--disk-floor", _DISK_FLOOR]
-    return [*arguments, "--slots", str(slots)] if slots else arguments
+    arguments += ["--slots", str(slots)] if slots else []
+    options.parseOptions(arguments)
+    return options

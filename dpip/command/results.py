@@ -49,7 +49,11 @@ class Results:
 
     def frame(self, kind: str, number: int) -> Path:
         """``kind`` is original, grayscale or blur."""
-        return self.folder / kind / f"frame-{number:04}.jpg"
+        return Path(self.pattern(kind) % number)
+
+    def pattern(self, kind: str) -> str:
+        """Of the frames' paths, for a number to be put in with ``%``."""
+        return str(self.folder / kind).replace("%", "%%") + "/frame-%04d.jpg"
 
     def _forget_frames(self) -> None:
         """An earlier, longer film would leave its end behind."""

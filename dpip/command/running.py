@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ T = TypeVar("T")
 def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """What ``main(reactor)`` returns or raises.
 
-    At Ctrl-C or SIGTERM the coroutine is cancelled, the reactor goes on until it has cleaned up, and
+    At Ctrl-C, SIGTERM or SIGHUP the coroutine is cancelled, the reactor goes on until it has cleaned up, and
     KeyboardInterrupt is raised.
     """
     results: list[T | Failure] = []
@@ -33,6 +34,8 @@ def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
             return over
 
         reactor.addSystemEventTrigger("before", "shutdown", stopping)
+        if hasattr(signal, "SIGHUP"):  # the terminal is closed: the reactor knows only Ctrl-C and SIGTERM
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))
         await work.addBoth(results.append)
         over.callback(None)
 

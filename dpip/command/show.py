@@ -13,17 +13,17 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dpip.client import Client, ClientError, gather_bounded
+from dpip.client import Client, ClientError
 from dpip.command.comparison import compare
+from dpip.command.drawing import draw
 from dpip.command.embedded import embedded
-from dpip.command.film import HEIGHT, WIDTH, Scene
+from dpip.command.film import HEIGHT, WIDTH
 from dpip.command.filtering import Filtering, Timing
 from dpip.command.log import log_to
 from dpip.command.progress import Display, Stage, display_on
 from dpip.command.results import Results
 from dpip.worker.resources import cores
 
-_PAINTERS = 2
 _SIGMA = 10
 _COMPILING = "Compiling"  # how the line begins that the worker says then
 
@@ -45,7 +45,7 @@ class Show:
         """Raises ClickException, ClientError, OSError."""
         log_to(self.results.log, self._heard)
         with display_on(sys.stderr, reactor) as display:
-            drawing = Deferred.fromCoroutine(self._draw(display))
+            drawing = Deferred.fromCoroutine(self._draw(display, reactor))
             try:
                 await self._filter_what(drawing, display, reactor)
             finally:
@@ -86,24 +86,20 @@ class Show:
     def _heard(self, line: str) -> None:
         """A line of the log."""
         if line.startswith(_COMPILING) and self._starting is not None:
-            self._starting.show("compiling the filters, once (about 30 s)")
+            self._starting.show("compiling the filters, once (up to a minute)")
 
-    async def _draw(self, display: Display) -> None:
+    async def _draw(self, display: Display, reactor: Any) -> None:
         stage = display.begin("film", "drawing", self.frames)
-        scene: Scene = await deferToThread(Scene, self.frames)
-        drawn = 0
+        ready = 0
 
-        async def draw(number: int) -> None:
-            nonlocal drawn
-            await deferToThread(self._draw_frame, scene, number)
-            drawn += 1
-            stage.show(f"{drawn} frames drawn", drawn)
+        def drawn(more: int) -> None:
+            nonlocal ready
+            ready += more
+            stage.show(f"{ready} of {self.frames} frames drawn", ready)
 
-        await gather_bounded(_PAINTERS, draw, range(self.frames))
+        painters = max(1, cores() // 2)  # the other half starts the system
+        await draw(reactor, self.frames, self.results.pattern("original"), painters, drawn)
         stage.finish(f"{self.frames} frames of {WIDTH}x{HEIGHT} drawn")
-
-    def _draw_frame(self, scene: Scene, number: int) -> None:
-        self.results.frame("original", number).write_bytes(scene.jpeg(number))
 
     async def _filter(
         self, client: Client, name: str, params: Mapping[str, Any], display: Display, reactor: Any

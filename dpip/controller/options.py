@@ -76,6 +76,7 @@ class ControllerOptions(usage.Options):
         ["job-seconds", None, "120", "Deadline for filtering one image.", float],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
+        ["log-requests", None, "Log requests that only read, too; polling clients make many."],
         ["http-tls", None, "Serve the API with TLS, by a certificate of the controller's own authority."],
         [
             "behind-proxy",

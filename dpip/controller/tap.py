@@ -9,6 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.logger import (
+    FilteringLogObserver,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogPublisher,
+)
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -116,6 +123,8 @@ def build(service: ControllerService) -> Parts:
         keep_days=options["keep-days"],
     )
     site = make_site(controller, image_store, registry, ids, reactor, behind_proxy=options["behind-proxy"])
+    if not options["log-requests"]:
+        site.logger = Logger("dpip.api", observer=_from_info_on)
     return Parts(
         datastore=datastore,
         telemetry=telemetry,
@@ -127,6 +136,11 @@ def build(service: ControllerService) -> Parts:
         site=site,
         housekeeping=housekeeping,
     )
+
+
+_from_info_on = FilteringLogObserver(
+    globalLogPublisher, [LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)]
+)
 
 
 def _need(steps: Sequence[Step], decoded_bytes: int) -> int:

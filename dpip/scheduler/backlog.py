@@ -11,6 +11,13 @@ from dpip.scheduler.memory import size_class
 _CREDIT = 30.0  # seconds of computing that may be caught up by who was blocked while others were served
 
 
+def _served(virtual: float, tag: float, cost: float) -> tuple[float, float]:
+    """The virtual time and the tag after serving who has this tag."""
+    if tag >= virtual:
+        return tag, tag + cost
+    return virtual, max(tag, virtual - _CREDIT) + cost
+
+
 class Backlog:
     """A requirement or a lane that cannot be served is closed, and costs nothing until it is opened again."""
 
@@ -45,10 +52,8 @@ class Backlog:
         flow.jobs.drop_first()
         self._count(workload, -1)
         cost = workload.chain.seconds(size_of(job.pixels))
-        self.virtual = max(self.virtual, owner.tag)
-        owner.virtual = max(owner.virtual, workload.tag)
-        owner.tag = max(owner.tag, self.virtual - _CREDIT) + cost
-        workload.tag = max(workload.tag, owner.virtual - _CREDIT) + cost
+        self.virtual, owner.tag = _served(self.virtual, owner.tag, cost)
+        owner.virtual, workload.tag = _served(owner.virtual, workload.tag, cost)
 
     def close(self, requirement: Requirement, why: Blocked) -> None:
         """None of its workers has room, or it has none."""

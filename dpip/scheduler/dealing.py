@@ -35,6 +35,7 @@ class Deal:
 class Dealer:
     def __init__(self, backlog: Backlog, roster: Roster, limits: Limits) -> None:
         self._backlog = backlog
+        self._roster = roster
         self._limits = limits
         self._last_resort = LastResort(roster)
         self._patience: list[tuple[float, int, Lane]] = []  # a heap: when lanes short of memory lose it
@@ -57,9 +58,13 @@ class Dealer:
 
     def _deal(self, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
         deal = self._last_resort_deal()
-        while deal is None and (flow := self._backlog.first()) is not None:
+        while deal is None and self._roster.room and (flow := self._backlog.first()) is not None:
             deal = self._try(flow, now, aside, wasteful)
         return deal
+
+    def worthwhile(self) -> bool:
+        """Might there be deals?"""
+        return self._roster.room > 0 and self._backlog.first() is not None
 
     def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
         """Place the flow's next job, or else close its lane."""
@@ -84,9 +89,10 @@ class Dealer:
 
     def _hoards(self, worker: Worker) -> bool:
         """Would a job that can only wait there take memory that others wait for?"""
-        return len(worker.held) >= worker.info.slots and any(
-            lane.requirement in worker.kind.requirements for lane in self._backlog.short_of_memory.values()
-        )
+        short = self._backlog.short_of_memory
+        if not short or len(worker.held) < worker.info.slots:
+            return False
+        return any(lane.requirement in worker.kind.requirements for lane in short.values())
 
     def offer(self, worker: Worker) -> None:
         """The worker may have room that it had not, and so may its whole machine."""

@@ -1,15 +1,14 @@
 """Workers of one kind by free memory and score: the best that fits is found without looking at the others.
 
-One heap for each octave of free memory. Entries are never searched for: a worker whose score changes gets a
-new entry with a new stamp, and the old one is dropped when it comes to the top. Every bucket above the need's
-octave fits for certain; only in the need's own octave must entries be looked at.
+One heap for each octave of free memory, that is for each number of bits. Entries are never searched for: a
+worker whose score changes gets a new entry with a new stamp, and the old one is dropped when it comes to the
+top. Every bucket above the need's octave fits for certain; only in its own must entries be looked at.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from dpip.scheduler.memory import octave
 from dpip.scheduler.workers import Worker
 
 Entry = tuple[float, int, int, Worker]  # score, order of joining, stamp
@@ -30,8 +29,9 @@ class Index:
             worker.filed = True
             self.count += 1
         worker.stamp += 1
-        level = worker.level = octave(worker.machine.free)
-        self._highest = max(self._highest, level)
+        level = worker.level = worker.machine.free.bit_length()
+        if level > self._highest:
+            self._highest = level
         bucket = self._buckets[level]
         heappush(bucket, (worker.score(), worker.order, worker.stamp, worker))
         if len(bucket) > 2 * self.count + _SLACK:
@@ -50,7 +50,7 @@ class Index:
         best: Entry | None = None
         if not self.count:
             return best
-        low = octave(need)
+        low = need.bit_length()
         # Downwards, since an entry found stale moves to a lower bucket.
         for level in range(self._highest, low - 1, -1):
             if self._buckets[level]:
@@ -68,7 +68,7 @@ class Index:
             worker = entry[3]
             if entry[2] != worker.stamp:
                 heappop(bucket)
-            elif octave(worker.machine.free) != level:  # another worker of its machine took memory
+            elif worker.machine.free.bit_length() != level:  # another worker of its machine took memory
                 heappop(bucket)
                 self.file(worker)
             else:

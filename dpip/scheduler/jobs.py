@@ -29,6 +29,9 @@ class JobQueue:
     def __len__(self) -> int:
         return (len(self._cells) - self._read) // _FIELDS + len(self._back)
 
+    def __bool__(self) -> bool:
+        return self._read < len(self._cells) or bool(self._back)
+
     def append(self, job: Job) -> None:
         self._cells.extend(job)
 
@@ -40,7 +43,7 @@ class JobQueue:
         if self._back:
             return self._back[0]
         read = self._read
-        return Job(*self._cells[read : read + _FIELDS])
+        return Job._make(self._cells[read : read + _FIELDS])
 
     def drop_first(self) -> None:
         """The next job has been taken."""

@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from dpip.scheduler.workers import Worker
 
 
-def octave(size: int) -> int:
-    """Sizes from 2**(n-1) to 2**n - 1 share the octave n."""
-    return size.bit_length()
-
-
 def size_class(need: int) -> int:
     """Four classes an octave: needs of one class differ by less than 25 %."""
     bits = need.bit_length()

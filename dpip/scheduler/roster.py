@@ -6,13 +6,14 @@ from dpip.model import Load, WorkerInfo
 from dpip.scheduler.costs import Chain
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.matching import Kind, Matching, Requirement
-from dpip.scheduler.memory import Machine, octave
+from dpip.scheduler.memory import Machine
 from dpip.scheduler.workers import Held, Worker
 
 
 class Roster:
     def __init__(self, limits: Limits) -> None:
         self.workers: dict[str, Worker] = {}  # by session
+        self.room = 0  # workers that may get a job now, if it fits in their memory
         self._limits = limits
         self._machines: dict[str, Machine] = {}
         self._matching = Matching()
@@ -46,14 +47,16 @@ class Roster:
 
     def refile(self, worker: Worker) -> None:
         """After any change to what it may take, or to its score."""
+        self.room -= worker.filed
         if worker.accepts():
             worker.kind.index.file(worker)
         else:
             worker.kind.index.withdraw(worker)
+        self.room += worker.filed
 
     def _lift(self, machine: Machine) -> None:
         """Memory may be free again: its workers must not stay in buckets for less."""
-        level = octave(machine.free)
+        level = machine.free.bit_length()
         for worker in machine.workers.values():
             if worker.filed and worker.level < level:
                 worker.kind.index.file(worker)
@@ -96,5 +99,6 @@ class Roster:
 
     def _leave_kind(self, worker: Worker) -> None:
         kind: Kind = worker.kind
+        self.room -= worker.filed
         kind.leave(worker)
         self._matching.forget_kind(kind)

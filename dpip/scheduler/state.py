@@ -76,7 +76,7 @@ class State:
 
     def worth_deciding(self) -> bool:
         """Might ``Decide`` hand out a job?"""
-        return self._backlog.first() is not None
+        return self._dealer.worthwhile()
 
     def leased(self, session: str, lease: Lease) -> LeasedJob | None:
         held = self._attempts.find(session, lease)

@@ -73,7 +73,7 @@ class Attempt:
         finally:
             source.unlink(missing_ok=True)
             result.unlink(missing_ok=True)
-        code, detail = verdict.code[:64], verdict.detail[:4096]
+        code, detail = verdict.code[:64], verdict.detail[:1024]
         return Ending(self.job.lease, verdict.outcome, verdict.seconds, code, detail)
 
     async def _verdict(self, source: Path, result: Path) -> Verdict:

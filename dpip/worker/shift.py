@@ -27,7 +27,6 @@ DRAIN_SECONDS: Final = 25.0
 """For what is being computed when the worker is told to end; service managers kill after 30 s or more."""
 _FLUSH_SECONDS: Final = 0.02
 """Endings are collected for so long: one message for many, and nobody waits for it."""
-_ENDINGS_PER_MESSAGE: Final = 100
 _FIRST_PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 30.0
 """Before a job is handed back because of trouble here: it would come straight back, to the same trouble."""
@@ -182,9 +181,10 @@ class Shift(Target):
         if self._flushing is not None and self._flushing.active():
             self._flushing.cancel()
         self._flushing = None
-        while self._endings and self._controller is not None:
-            some, self._endings = self._endings[:_ENDINGS_PER_MESSAGE], self._endings[_ENDINGS_PER_MESSAGE:]
-            tell(self._controller, "ended", wire.encode(wire.Endings(tuple(some))))
+        endings, self._endings = self._endings, []
+        if self._controller is not None:
+            for message in wire.batches(endings, wire.Endings):
+                tell(self._controller, "ended", message)
 
 
 def _returned(attempt: Attempt, code: str, detail: str) -> wire.Ending:

@@ -69,10 +69,10 @@ class DemoTests(ProcessTestCase):
         self.assertEqual(list(self.temporary.iterdir()), [])
 
     def test_ctrl_c_takes_everything_down(self) -> None:
-        process = self.start(*DPIP, "demo", "--frames", "5000")
+        process = self.start(*DPIP, "demo", "--frames", "5000", "--slots", "1")
         assert process.stderr is not None
-        while "system: starting" not in (line := process.stderr.readline()):
-            self.assertNotEqual(line, "", "it ended before it started")
+        while "ready in" not in (line := process.stderr.readline()):
+            self.assertNotEqual(line, "", "it ended before it was ready")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 130, err)

@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.command.comparison import compare
-from dpip.command.film import Scene
+from dpip.command.film.scene import Scene
 
 
 class FilmTests(SynchronousTestCase):

@@ -184,6 +184,8 @@ class Events(RuleBasedStateMachine):
             assert kind.in_flight == sum(len(worker.held) for worker in kind.workers.values())
             assert kind.index.count == sum(worker.filed for worker in kind.workers.values())
 
+        assert self.world.state._roster.room == sum(worker.filed for worker in self.workers().values())
+
     @invariant()
     def workers_have_what_we_think(self) -> None:
         for session, worker in self.workers().items():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
-from dpip.scheduler.memory import Footprint, Machine, octave, size_class
+from dpip.scheduler.memory import Footprint, Machine, size_class
 
 
 class SizeTests(TestCase):
@@ -16,11 +16,6 @@ class SizeTests(TestCase):
         self.assertLessEqual(size_class(low), size_class(high))
         if size_class(low) == size_class(high):
             self.assertLess(high, low * 1.25 + 1)
-
-    @given(st.integers(0, 2**50))
-    def test_a_higher_octave_always_fits(self, need: int) -> None:
-        self.assertLess(need, 2 ** octave(need))
-        self.assertEqual(octave(2 ** octave(need)), octave(need) + 1)
 
 
 class MachineTests(TestCase):

@@ -8,11 +8,10 @@ from io import BytesIO
 from attrs import define, field
 from PIL import Image, ImageChops
 
-from dpip.command.film import sprites
+from dpip.command.film import HEIGHT, WIDTH, sprites
 from dpip.command.film.land import meadow, paint_land
 from dpip.command.film.sky import light_at, paint_sky
 
-WIDTH, HEIGHT = 1280, 720
 _BALL = 128
 _CLOUDS = ((300, 1, 90, 66, 150), (210, 2, 610, 150, 100), (340, 5, 860, 36, 190))  # width, seed, x, y, speed
 
