@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import define, frozen
+from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import (
@@ -17,14 +17,12 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
-from twisted.web.client import URI, Agent, HTTPConnectionPool
-from twisted.web.iweb import IAgentEndpointFactory
-from zope.interface import implementer
+from twisted.web.client import HTTPConnectionPool
+
+from dpip.http import client_of
 
 _CONNECT_SECONDS = 15
-_IDLE_SECONDS = (
-    30  # less than the server's own limit: a request seldom meets a connection that is being closed
-)
+_IDLE_SECONDS = 30
 
 
 @frozen
@@ -54,17 +52,6 @@ def _not_an_address(url: str) -> ValueError:
     return ValueError(f"The address of a DPIP server looks like http://127.0.0.1:8080; {url!r} does not.")
 
 
-@implementer(IAgentEndpointFactory)
-@define
-class _OneServer:
-    """The same endpoint for every request: building one costs more than sending a small request."""
-
-    endpoint: IStreamClientEndpoint
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return self.endpoint
-
-
 def connect(
     reactor: Any, address: Address, connections: int, authority: Path | None
 ) -> tuple[HTTPClient, HTTPConnectionPool]:
@@ -72,12 +59,7 @@ def connect(
 
     ``authority`` is a PEM file of certificates to trust instead of the system's.
     """
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = connections
-    pool.cachedConnectionTimeout = _IDLE_SECONDS
-    pool.retryAutomatically = False  # it would repeat a DELETE unseen; dpip.client.retry repeats and counts
-    factory = _OneServer(_endpoint(reactor, address, authority))
-    return HTTPClient(Agent.usingEndpointFactory(reactor, factory, pool)), pool
+    return client_of(_endpoint(reactor, address, authority), reactor, connections, _IDLE_SECONDS)
 
 
 def _endpoint(reactor: Any, address: Address, authority: Path | None) -> IStreamClientEndpoint:

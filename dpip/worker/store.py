@@ -10,12 +10,11 @@ from treq.client import HTTPClient
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.web.client import URI, Agent, HTTPConnectionPool
-from twisted.web.iweb import IAgentEndpointFactory
-from zope.interface import implementer
+from twisted.web.client import HTTPConnectionPool
 
 from dpip.authority import Pinned, fingerprint_of_pem
 from dpip.errors import Malformed
+from dpip.http import client_of
 
 _IDLE_SECONDS: Final = 20
 """A connection idle for longer is closed: before the API does, which would cost a retry."""
@@ -47,22 +46,6 @@ class Store:
             raise Malformed(f"The API's address {self.url!r} cannot be used: {error}.") from None
 
 
-@implementer(IAgentEndpointFactory)
-@frozen
-class _Always:
-    """Made once: a HostnameEndpoint per request would redo IDNA and name resolution each time."""
-
-    endpoint: IStreamClientEndpoint
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return self.endpoint
-
-
 def client_for(store: Store, reactor: Any, connections: int) -> tuple[HTTPClient, HTTPConnectionPool]:
     """treq's client over kept-alive connections to the store, and the pool to close in the end."""
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = connections
-    pool.cachedConnectionTimeout = _IDLE_SECONDS
-    pool.retryAutomatically = False  # dpip.worker.transfer tries again, and knows when not to
-    agent = Agent.usingEndpointFactory(reactor, _Always(store.endpoint(reactor)), pool)
-    return HTTPClient(agent), pool
+    return client_of(store.endpoint(reactor), reactor, connections, _IDLE_SECONDS)
