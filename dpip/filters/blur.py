@@ -23,6 +23,6 @@ FILTER = Filter(
     summary="Gaussian blur.",
     function=blur,
     parameters=(SIGMA,),
-    memory_factor=6.0,
+    memory_factor=11.0,  # with alpha, as floating point; without, 5
     takes_threads=True,
 )

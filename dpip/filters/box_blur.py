@@ -31,6 +31,6 @@ FILTER = Filter(
     summary="Blur by the mean of a square.",
     function=box_blur,
     parameters=(Parameter("radius", "integer", 2, "Pixels to each side: 2 is a 5 x 5 square.", 1, 100),),
-    memory_factor=20.0,  # with alpha, 64-bit numbers; without, 3
+    memory_factor=20.0,  # with alpha, 64-bit numbers; without, 4
     takes_threads=True,
 )

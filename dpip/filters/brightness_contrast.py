@@ -21,6 +21,6 @@ FILTER = Filter(
         Parameter("brightness", "float", 0.0, "Percent of the whole range that is added.", -100, 100),
         Parameter("contrast", "float", 0.0, "Percent by which tones move from middle gray.", -100, 300),
     ),
-    memory_factor=3.0,
+    memory_factor=4.5,
     takes_threads=True,
 )

@@ -17,6 +17,6 @@ FILTER = Filter(
     summary="Middle tones lighter (above 1) or darker (below 1).",
     function=gamma,
     parameters=(Parameter("gamma", "float", 1.0, "Above 1 is lighter, below 1 darker.", 0.1, 10),),
-    memory_factor=3.0,
+    memory_factor=4.5,
     takes_threads=True,
 )

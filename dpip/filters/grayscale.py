@@ -26,7 +26,7 @@ FILTER = Filter(
     name="grayscale",
     summary="Gray from colour: the luma of ITU-R BT.601.",
     function=grayscale,
-    memory_factor=2.5,
+    memory_factor=3.5,
     takes_threads=True,
     luma_only=True,
 )

@@ -13,4 +13,4 @@ def invert(array: Pixels) -> Pixels:
     return negative
 
 
-FILTER = Filter(name="invert", summary="The negative.", function=invert, memory_factor=3.0)
+FILTER = Filter(name="invert", summary="The negative.", function=invert, memory_factor=4.5)

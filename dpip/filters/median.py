@@ -31,6 +31,6 @@ FILTER = Filter(
     summary="Removes specks and keeps edges.",
     function=median,
     parameters=(Parameter("radius", "integer", 1, "Pixels to each side: 1 is a 3 x 3 square.", 1, 3),),
-    memory_factor=3.0,
+    memory_factor=4.5,
     takes_threads=True,
 )

@@ -30,6 +30,6 @@ FILTER = Filter(
     name="sepia",
     summary="The brown of old photographs.",
     function=sepia,
-    memory_factor=6.0,
+    memory_factor=9.0,  # gray becomes three channels
     takes_threads=True,
 )

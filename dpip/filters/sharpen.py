@@ -29,6 +29,6 @@ FILTER = Filter(
         Parameter("sigma", "float", 2.0, "Width of the details, in pixels.", 0.3, 100),
         Parameter("amount", "float", 1.0, "How much of them is added.", 0, 10),
     ),
-    memory_factor=7.0,
+    memory_factor=11.0,  # see blur
     takes_threads=True,
 )

@@ -54,6 +54,6 @@ FILTER = Filter(
             choices=("otsu",),
         ),
     ),
-    memory_factor=10.0,  # the histogram counts 64-bit numbers
+    memory_factor=12.0,  # the histogram counts 64-bit numbers
     luma_only=True,
 )

@@ -21,5 +21,5 @@ FILTER = Filter(
     summary="Small enough to fit a square.",
     function=thumbnail,
     parameters=(Parameter("size", "integer", 256, "Pixels of the longer side.", 1, 4096),),
-    memory_factor=5.0,
+    memory_factor=11.0,  # with alpha, as floating point
 )
