@@ -23,6 +23,8 @@ _MEMORY = 0.1  # weight of the newest value, once ten have been seen
 _CLIP = 0.7  # one outlier moves the mean as a factor of two would
 _CHANGED = 3  # outliers in a row
 _TRUSTED = 4  # values before outliers are clipped, and before a pair is believed
+_EAGER = 16  # jobs of a worker that are learned from without exception
+_EVERY = 0.1  # seconds between two others: learning takes 20 µs, as long as a decision
 _MAX_CHAINS = 4096
 _MAX_PAIRS = 32
 
@@ -73,6 +75,7 @@ class Pace:
     slowness: Estimate = field(factory=Estimate)
     job: Estimate = field(factory=Estimate)  # log of seconds of its jobs of late, whatever they were
     pairs: dict[str, Estimate] = field(factory=dict)
+    learned: float = 0.0  # when it learned last
 
     def seconds(self, chain: Chain, size: int) -> float:
         """What the job will take here."""
@@ -81,8 +84,13 @@ class Pace:
             return size * exp(pair.mean)
         return size * exp(chain.cost.mean + self.slowness.mean)
 
-    def learn(self, chain: Chain, size: int, seconds: float) -> None:
+    def wants_to_learn(self, now: float) -> bool:
+        """Short jobs by the hundred tell nothing new: after the first ones, a few each second are enough."""
+        return self.job.count <= _EAGER or now >= self.learned + _EVERY
+
+    def learn(self, chain: Chain, size: int, seconds: float, now: float) -> None:
         """One job of this chain has taken ``seconds`` of computing here."""
+        self.learned = now
         taken = log(max(seconds, _SHORTEST))
         self.job.learn(taken)
         cost = taken - log(size)

@@ -10,6 +10,7 @@ from dpip.scheduler.matching import Requirement
 from dpip.scheduler.workers import Worker
 
 _GPU_BONUS = 1.0  # in logs: a GPU is worth a worker that is 2.7 times as busy
+_FAR = 100  # waiting jobs for each slot: then no worker is too slow to help
 _TAIL_JOBS = 2.0  # at the tail a slow worker may take so many average job times for its last job
 
 
@@ -62,7 +63,7 @@ def _better_wait(flow: Flow, job: Job, worker: Worker) -> bool:
         slots += kind.slots
         speed += kind.speed
     mine = len(worker.held)
-    if in_flight <= mine:
+    if in_flight <= mine or requirement.waiting > _FAR * slots:
         return False
     size = size_of(job.pixels)
     here = worker.pace.seconds(chain, size) * (1 + mine // worker.info.slots)

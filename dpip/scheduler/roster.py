@@ -78,10 +78,12 @@ class Roster:
         self.refile(worker)
         self._lift(worker.machine)
 
-    def learn(self, worker: Worker, chain: Chain, size: int, seconds: float) -> None:
+    def learn(self, worker: Worker, chain: Chain, size: int, seconds: float, now: float) -> None:
         """The worker has computed a job of this chain and size."""
+        if not worker.pace.wants_to_learn(now):
+            return
         worker.kind.speed -= worker.speed
-        worker.pace.learn(chain, size, seconds)
+        worker.pace.learn(chain, size, seconds, now)
         worker.reckon(self._limits.lookahead_seconds)
         worker.kind.speed += worker.speed
 

@@ -203,7 +203,7 @@ class State:
             known = None if held.heard else (held.workload.chain, size_of(held.job.pixels))
             held.heard = True
         if known is not None:
-            self._roster.learn(worker, *known, event.seconds)
+            self._roster.learn(worker, *known, event.seconds, self._now)
 
     def _result_committed(self, event: e.ResultCommitted) -> None:
         worker = self._attempts.committed(event.lease)

@@ -45,25 +45,25 @@ class CostTests(TestCase):
     def test_cost_grows_with_the_picture(self) -> None:
         chain, pace = self.chains.of(GRAY), Pace()
         for _ in range(10):
-            pace.learn(chain, SIZE, 0.04)
+            pace.learn(chain, SIZE, 0.04, 0.0)
         self.assertClose(pace.seconds(chain, SIZE), 0.04)
         self.assertClose(pace.seconds(chain, 3 * SIZE), 0.12)
 
     def test_fast_and_slow_workers(self) -> None:
         chain, fast, slow = self.chains.of(GRAY), Pace(), Pace()
         for _ in range(30):
-            fast.learn(chain, SIZE, 0.01)
-            slow.learn(chain, SIZE, 0.08)
+            fast.learn(chain, SIZE, 0.01, 0.0)
+            slow.learn(chain, SIZE, 0.08, 0.0)
         self.assertClose(fast.seconds(chain, SIZE), 0.01)
         self.assertClose(slow.seconds(chain, SIZE), 0.08)
 
     def test_a_slow_worker_is_slow_at_filters_it_has_not_run(self) -> None:
         gray, blur, fast, slow = self.chains.of(GRAY), self.chains.of(BLUR), Pace(), Pace()
         for _ in range(30):
-            fast.learn(gray, SIZE, 0.01)
-            slow.learn(gray, SIZE, 0.08)
+            fast.learn(gray, SIZE, 0.01, 0.0)
+            slow.learn(gray, SIZE, 0.08, 0.0)
         for _ in range(30):
-            fast.learn(blur, SIZE, 0.05)
+            fast.learn(blur, SIZE, 0.05, 0.0)
         self.assertClose(slow.seconds(blur, SIZE), 0.40)
 
     def test_a_worker_fast_at_one_filter_alone(self) -> None:
@@ -71,21 +71,21 @@ class CostTests(TestCase):
         gray, blur, other, gpu = self.chains.of(GRAY), self.chains.of(BLUR), Pace(), Pace()
         for _ in range(30):
             for pace, chain, seconds in ((other, gray, 0.01), (other, blur, 0.1), (gpu, gray, 0.01)):
-                pace.learn(chain, SIZE, seconds)
-            gpu.learn(blur, SIZE, 0.005)
+                pace.learn(chain, SIZE, seconds, 0.0)
+            gpu.learn(blur, SIZE, 0.005, 0.0)
         self.assertClose(gpu.seconds(blur, SIZE), 0.005)
         self.assertClose(gpu.seconds(gray, SIZE), 0.01)
 
     def test_no_time_at_all_is_understood(self) -> None:
         chain, pace = self.chains.of(GRAY), Pace()
-        pace.learn(chain, SIZE, 0.0)
+        pace.learn(chain, SIZE, 0.0, 0.0)
         self.assertGreater(pace.seconds(chain, SIZE), 0.0)
 
     def test_chains_and_pairs_are_bounded(self) -> None:
         pace = Pace()
         kept = self.chains.of(GRAY)
         for sigma in range(6000):
-            pace.learn(self.chains.of((("blur", {"sigma": sigma}),)), SIZE, 0.1)
+            pace.learn(self.chains.of((("blur", {"sigma": sigma}),)), SIZE, 0.1, 0.0)
             self.assertIs(self.chains.of(GRAY), kept)  # used all the time
         self.assertLessEqual(len(self.chains._chains), 4096)
         self.assertLessEqual(len(pace.pairs), 32)
