@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import cattrs
 from attrs import field, frozen
 from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instance_of, le, matches_re, max_len
 
 from dpip.errors import Malformed
-from dpip.model import Lease, LeasedJob, Load, Outcome
+from dpip.model import ImageType, Lease, LeasedJob, Load, Outcome
 
 PROTOCOL = 1
 MAX_MESSAGE = 512 * 1024
@@ -142,11 +142,6 @@ _converter = cattrs.Converter(forbid_extra_keys=False)
 _converter.register_unstructure_hook(frozenset, sorted)
 
 
-def _structure(kind: type[T], structure: Callable[[Any], T]) -> None:
-    """For ``kind`` alone: a plain hook would take its subclasses too, and an enum would stay a str."""
-    _converter.register_structure_hook_func(lambda asked: asked is kind, lambda value, _: structure(value))
-
-
 def _exactly(value: Any, kind: type[T]) -> T:
     """JSON gives the right types or it is not our peer: ``int("3")`` would hide that."""
     if type(value) is not kind:
@@ -160,10 +155,26 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-_structure(int, lambda value: _exactly(value, int))
-_structure(bool, lambda value: _exactly(value, bool))
-_structure(str, lambda value: _exactly(value, str))
-_structure(float, _number)
+def _tuple_hook(kind: Any) -> Callable[[Any, Any], tuple[Any, ...]]:
+    """Of ``tuple[T, ...]`` and ``tuple[A, B]``: from a list alone, where cattrs takes whatever iterates."""
+    arguments = get_args(kind)
+    if arguments[-1] is Ellipsis:
+        item, structure = arguments[0], _converter.get_structure_hook(arguments[0])
+        return lambda value, _: tuple([structure(one, item) for one in _exactly(value, list)])
+    pairs = [(one, _converter.get_structure_hook(one)) for one in arguments]
+    return lambda value, _: tuple(
+        [hook(one, wanted) for one, (wanted, hook) in zip(_exactly(value, list), pairs, strict=True)]
+    )
+
+
+_converter.register_structure_hook_factory(
+    lambda kind: getattr(kind, "__origin__", None) is tuple, _tuple_hook
+)
+for _kind in (int, bool, str):
+    _converter.register_structure_hook(_kind, _exactly)
+for _enum in (Outcome, ImageType):  # or the hook of str would take them, and leave them as they are
+    _converter.register_structure_hook(_enum, lambda value, kind: kind(value))
+_converter.register_structure_hook(float, lambda value, _: _number(value))
 
 
 _LIMITS: dict[type, int] = {Hello: MAX_HELLO, Report: MAX_REPORT, Endings: MAX_REPORT}
