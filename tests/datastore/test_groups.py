@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import event
 from twisted.internet.defer import Deferred
 
 from dpip.datastore import jobs, record, results, uploads
@@ -40,8 +41,13 @@ class GroupTestCase(DatastoreTestCase):
         works = [call() for call in calls]
         for work in works:
             self.assertNoResult(work)
-        self.assertEqual(len(self.held[0].waiting), 1)
+        storage = self.together._storage
+        assert storage is not None
+        commits: list[Any] = []
+        event.listen(storage.writer._engine, "commit", commits.append)
         self.held[0].run()
+        event.remove(storage.writer._engine, "commit", commits.append)
+        self.assertEqual(len(commits), 1)
         return works
 
     def add(self, name: str, size: int = 100, workload_id: str = "w1", **options: Any) -> Deferred[Any]:

@@ -92,6 +92,16 @@ class PurgeTests(DatastoreTestCase):
         self.assertEqual(self.rows("SELECT count(*) FROM images"), [(0,)])
         self.assertEqual(self.rows("SELECT count(*) FROM purges"), [(0,)])
 
+    def test_a_tombstone_stays_until_its_rows_are_gone(self) -> None:
+        self.prepared(*"abc")
+        self.change("UPDATE workloads SET deleted = 1")
+        self.change("INSERT INTO purges SELECT id FROM workloads")
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual(self.rows("SELECT count(*) FROM images"), [(0,)])
+        self.assertEqual(self.rows("SELECT public FROM workloads"), [("w1",)])
+        self.now(self.datastore.expire(NOW))
+        self.assertEqual(self.rows("SELECT public FROM workloads"), [])
+
 
 class WorkerTests(DatastoreTestCase):
     def records(self) -> list[WorkerRecord]:

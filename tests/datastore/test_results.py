@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 
+from dpip.datastore import images
 from dpip.errors import StaleLease
 from dpip.model import Failure, Image, ImageType, Lease, Outcome, StoredFile, WorkloadStatus
 from tests.datastore.support import NOW, PICTURE, DatastoreTestCase, stored, worker
@@ -130,8 +133,6 @@ class ResultsTests(DatastoreTestCase):
         self.assertEqual([failure.seq for failure in failures], [1, 4])
 
     def test_longer_lists_than_one_slice_are_whole(self) -> None:
-        from dpip.datastore import images
-
         self.patch(images, "_SLICE", 2)
         jobs = self.prepared(*"abcdefgh")
         for job in jobs[:5]:
@@ -142,6 +143,21 @@ class ResultsTests(DatastoreTestCase):
         self.assertEqual([seq for seq, _ in filtered], [0, 1, 2, 3, 4])
         self.assertEqual([failure.seq for failure in failures], [5, 6, 7])
         self.assertEqual(len(self.now(self.datastore.paths("holiday-w1"))), 13)
+
+    def test_a_list_is_of_one_moment_however_long_it_takes_to_read(self) -> None:
+        jobs = self.prepared("a", "b")
+        self.now(self.datastore.finish(jobs[0].lease, "worker", stored("r"), NOW))
+        fetch = images.fetch
+
+        def slow(*args: Any, **kwargs: Any) -> Any:
+            found = fetch(*args, **kwargs)
+            self.datastore.finish(jobs[1].lease, "worker", stored("s"), NOW)
+            return found
+
+        self.patch(images, "_SLICE", 1)
+        self.patch(images, "fetch", slow)
+        self.assertEqual(self.now(self.datastore.results("w1"))[0], [(0, "a-result")])
+        self.assertEqual(len(self.now(self.datastore.results("w1"))[0]), 2)
 
     def test_paths_and_directories_tell_the_sweep_what_to_keep(self) -> None:
         [job] = self.prepared("a")
