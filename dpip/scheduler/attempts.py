@@ -90,7 +90,7 @@ class Attempts:
         if held is not None and held.phase is Phase.RELEASING and held.is_by(lease):
             del self._held[lease.job]
             if not held.workload.deleted:
-                self._backlog.put(held.workload, held.job, back=True)
+                self._backlog.put_back(held.workload, held.job)
 
     def _send(self, worker: Worker, held: Held, leased: LeasedJob, now: float) -> None:
         held.phase = Phase.LEASED

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from heapq import heappop, heappush
+from itertools import chain
 from typing import NamedTuple
+
+from dpip.model import WaitingJob
 
 _FIELDS = 3
 _COMPACT = 1024 * _FIELDS  # cells read before the array is shortened at all
@@ -32,8 +36,8 @@ class JobQueue:
     def __bool__(self) -> bool:
         return self._read < len(self._cells) or bool(self._back)
 
-    def append(self, job: Job) -> None:
-        self._cells.extend(job)
+    def extend(self, jobs: Iterable[WaitingJob]) -> None:
+        self._cells.extend(chain.from_iterable((job.job, job.pixels, job.decoded_bytes) for job in jobs))
 
     def put_back(self, job: Job) -> None:
         heappush(self._back, job)

@@ -18,7 +18,6 @@ from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
 from dpip.scheduler.dealing import Dealer
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
-from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Strikes
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.roster import Roster
@@ -104,7 +103,7 @@ class State:
         for job in event.jobs:
             if job.crashes or job.losses:
                 workload.strikes[job.job] = Strikes(job.crashes, job.losses)
-            self._backlog.put(workload, Job(job.job, job.pixels, job.decoded_bytes))
+        self._backlog.add(workload, event.jobs)
 
     def _workload_deleted(self, event: e.WorkloadDeleted) -> None:
         workload = self._workloads.forget(event.workload_id)

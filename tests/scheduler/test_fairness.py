@@ -87,6 +87,14 @@ class FairnessTests(TestCase):
         done = self.rounds(50)
         self.assertLess(abs(done["a"] - done["b"]), 6, done)
 
+    def test_no_credit_among_the_workloads_of_one_owner(self) -> None:
+        self.add("first", "ann", 1000)
+        self.join()
+        self.rounds(100)
+        self.add("second", "ann", 1000)
+        done = self.rounds(50)
+        self.assertLess(abs(done["first"] - done["second"]), 6, done)
+
     def test_no_debt_for_idle_capacity_used(self) -> None:
         """Bob had everything while nobody else was there: that is not held against him."""
         self.add("b", "bob", 300)

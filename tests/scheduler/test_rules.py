@@ -10,7 +10,7 @@ from dpip.model import Lease, Outcome
 from dpip.scheduler import events as e
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Drop, Fail, Instruction, Release, WakeAt
 from dpip.scheduler.limits import Limits
-from tests.scheduler.fakes import info, load, waiting, workload
+from tests.scheduler.fakes import info, leased, load, waiting, workload
 from tests.scheduler.world import World
 
 
@@ -291,6 +291,56 @@ class ResultTests(RulesTestCase):
         self.join("other", capacity=4)
         self.assertEqual(sorted(self.world.jobs("other")), [2, 3])
         self.assertEqual(self.state_of(1), "done")
+
+
+class RepetitionTests(RulesTestCase):
+    """What is told twice, or of another attempt, changes nothing."""
+
+    def test_a_job_told_twice(self) -> None:
+        self.add(1, 2)
+        self.world.tell(e.JobsWaiting("w", [waiting(1), waiting(2)]))
+        self.join()
+        self.assertEqual(self.world.jobs("s"), [1, 2])
+        self.world.finish("s", self.lease(job=1))
+        self.world.tell(e.JobsWaiting("w", [waiting(2)]))
+        self.world.settle()
+        self.assertEqual(self.world.jobs("s"), [2])
+        self.world.finish("s", self.lease(job=2))
+        self.world.settle()
+        self.assertEqual((self.state_of(1), self.state_of(2)), ("done", "done"))
+
+    def test_a_release_of_another_attempt(self) -> None:
+        self.add(1)
+        self.join()
+        lease = self.lease()
+        self.world.tell(e.Released(lease))  # not being released at all
+        self.assertEqual(self.world.state.leased("s", lease), self.world.sent["s"][1])
+        self.world.end("s", lease, Outcome.CRASHED)
+        self.world.tell(e.Released(Lease(1, 7, "other")))
+        self.assertFalse([one for one in self.world.decide() if isinstance(one, Assign)])
+
+    def test_a_grant_nobody_asked_for(self) -> None:
+        self.join()
+        stray = leased(9, 1, "stray")
+        self.assertEqual(self.world.tell(e.LeaseGranted(stray)), [Release(stray.lease, Outcome.RETURNED)])
+
+    def test_a_refusal_of_a_job_that_is_leased(self) -> None:
+        self.add(1)
+        self.join()
+        lease = self.lease()
+        self.world.tell(e.LeaseRefused(1))
+        self.assertEqual(self.world.state.leased("s", lease), self.world.sent["s"][1])
+
+    def test_nothing_is_kept_of_a_job_that_has_ended(self) -> None:
+        self.add(1)
+        self.join()
+        self.world.end("s", self.lease(), Outcome.CRASHED)
+        self.world.settle()
+        workload = self.world.state._workloads.get("w")
+        assert workload is not None
+        self.assertEqual(len(workload.strikes), 1)
+        self.world.finish("s", self.lease())
+        self.assertEqual((workload.strikes, workload.held, workload.unfinished), ({}, {}, 0))
 
 
 class LeavingTests(RulesTestCase):
