@@ -108,7 +108,7 @@ class _Scratch(threading.local):
     picture.
     """
 
-    _KEPT = 16 << 20
+    _KEPT = 24 << 20  # samples: enough for 12 megapixels
     _room = np.empty(0, np.uint16)
 
     def take(self, samples: int) -> npt.NDArray[np.uint16]:
