@@ -34,7 +34,7 @@ class Backlog:
         self.short_of_memory: dict[int, Lane] = {}  # closed lanes, by order
 
     def add(self, workload: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
-        """New jobs of a workload, behind those it has. Runs of one size cost little: a million two seconds."""
+        """New jobs of a workload, behind those it has. Runs of one size are cheap: a million in 2 s."""
         self._arrive(workload, len(jobs))
         for decoded_bytes, run in groupby(jobs, key=attrgetter("decoded_bytes")):
             flow = self._flow(workload, workload.need(decoded_bytes))

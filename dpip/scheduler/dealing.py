@@ -101,8 +101,7 @@ class Dealer:
             self._offer(one, machine.free if one.filed else -1)
 
     def withdrawn(self, worker: Worker) -> None:
-        """The worker takes no more jobs: nobody may wait for it."""
-        self._offer(worker, -1)
+        """The worker takes no more jobs."""
         if self._last_resort.concerns(worker.machine):
             self._end_last_resort()
 

@@ -136,7 +136,6 @@ class State:
         if worker is not None:
             self._withdraw(worker)
             self._attempts.worker_lost(worker)
-            self._dealer.withdrawn(worker)  # its jobs' ends were what others might have waited for
             self._roster.leave(worker)
 
     def _withdraw(self, worker: Worker) -> None:

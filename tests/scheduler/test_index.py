@@ -37,7 +37,7 @@ class IndexTests(TestCase):
         entry = self.index.best(need)
         return entry[3].order if entry is not None else None
 
-    @settings(max_examples=150)
+    @settings(max_examples=150, deadline=None)
     @given(st.lists(st.tuples(st.sampled_from("fwmh"), st.integers(0, 7), SIZES), max_size=60))
     def test_like_looking_at_all(self, steps: list[tuple[str, int, int]]) -> None:
         self.setUp()  # Hypothesis runs the same instance many times

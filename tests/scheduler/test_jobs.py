@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
@@ -51,6 +51,7 @@ class JobQueueTests(TestCase):
             queue.drop_first()
         self.assertLess(sys.getsizeof(queue._cells), 4 * 1_000 * 24)
 
+    @settings(deadline=None)
     @given(st.lists(st.sampled_from(["append", "take", "back"]), max_size=200), st.integers(0, 5000))
     def test_like_a_list(self, steps: list[str], before: int) -> None:
         """The same as a list with an own part for what is put back, also beyond the size of a compaction."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
@@ -10,6 +10,7 @@ from dpip.scheduler.memory import Footprint, Machine, size_class
 
 
 class SizeTests(TestCase):
+    @settings(deadline=None)
     @given(st.integers(1, 2**50), st.integers(1, 2**50))
     def test_classes_grow_with_the_need(self, one: int, other: int) -> None:
         low, high = sorted((one, other))

