@@ -105,9 +105,11 @@ def send(message: Message) -> None:
 
 
 def _read_commands(commands: queue.SimpleQueue[Message]) -> None:
-    for line in sys.stdin.buffer:
-        commands.put(json.loads(line))
-    os._exit(0)  # the parent is gone, or has no more use for us
+    try:
+        for line in sys.stdin.buffer:
+            commands.put(json.loads(line))
+    finally:
+        os._exit(0)  # the parent is gone, or has no more use for us
 
 
 def _done(engine: Engine, job: Message) -> Message:

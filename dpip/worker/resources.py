@@ -69,6 +69,9 @@ class Gpus:
     def __init__(self) -> None:
         self._nvml: Any = None
         self._handles: list[Any] = []
+
+    def open(self) -> None:
+        """Find them. Not before the process has become a daemon: a driver's handles do not survive a fork."""
         try:
             import pynvml
         except ImportError:

@@ -24,7 +24,7 @@ from dpip.worker.attempt import Tools
 from dpip.worker.compute import Pool
 from dpip.worker.entrance import Entrance
 from dpip.worker.pulse import Pulse
-from dpip.worker.resources import Sampler
+from dpip.worker.resources import Gpus, Sampler
 from dpip.worker.shift import Shift
 from dpip.worker.spool import Spool
 from dpip.worker.store import Store
@@ -32,11 +32,13 @@ from dpip.worker.transfer import Transfer
 
 _FIRST_DELAY: Final = 0.2
 _MAX_DELAY: Final = 5.0
+_PATIENT: Final = 100
 _HOPELESS_DELAY: Final = 30.0
-"""Seconds between attempts, each ± half: growing to 5 s; 30 s where only somebody's help can change the
-answer."""
+"""Seconds between attempts, each ± half: growing to 5 s; 30 s after 100 attempts in vain, and where only
+somebody's help can change the answer."""
 _SETTLED_SECONDS: Final = 10.0
 """A link that lasted less counts as a failed attempt: the next one waits longer."""
+_MAX_SAID: Final = 20
 _CLOSING_SECONDS: Final = 5.0
 
 
@@ -48,7 +50,7 @@ class Worker:
     machine: str
     tags: tuple[str, ...]
     cores: int
-    has_gpu: bool
+    gpus: Gpus
     pool: Pool
     spool: Spool
     sampler: Sampler
@@ -66,7 +68,7 @@ class Worker:
             capacity=2 * self.pool.slots + 4,  # one waiting for each that computes, and a few on their way
             tags=self.tags,
             filters=dict(ready["filters"]),
-            has_gpu=self.has_gpu,
+            has_gpu=bool(self.gpus),
             fingerprint=ready["fingerprint"],
         )
 
@@ -101,11 +103,12 @@ class Session(Service):
         self._link: _Link | None = None
         self._failures = 0  # in a row
         self._hopeless = False  # the last attempt was refused, and another one alone will not help
-        self._said = ""
+        self._said: set[str] = set()
         self.joined: Deferred[None] = Deferred()
 
     def startService(self) -> None:
         super().startService()
+        self._worker.gpus.open()
         self._worker.spool.open()
         self._worker.pool.start().addCallback(self._warm).addErrback(self._cannot_work)
 
@@ -173,7 +176,7 @@ class Session(Service):
         link.shift.begin(controller, Tools(worker.pool, worker.spool, transfer, welcome))
         link.pulse = Pulse(controller, lambda: self._sample(link.shift), link.broker.drop, self._clock)
         link.pulse.start(welcome.report_seconds)
-        self._said = ""
+        self._said.clear()
         self.log.info("Joined as {name}; images are at {url}", name=worker.name, url=store.url)
         if not self.joined.called:
             self.joined.callback(None)
@@ -201,14 +204,15 @@ class Session(Service):
             self._say(f"The connection was closed before we had joined: {reason.getErrorMessage()}")
 
     def _delay(self, attempt: int) -> float:
-        doubled = _FIRST_DELAY * 2 ** min(10, max(attempt, self._failures))
-        seconds = _HOPELESS_DELAY if self._hopeless else min(_MAX_DELAY, doubled)
+        attempts = max(attempt, self._failures)
+        hopeless = self._hopeless or attempts > _PATIENT
+        seconds = _HOPELESS_DELAY if hopeless else min(_MAX_DELAY, _FIRST_DELAY * 2 ** min(10, attempts))
         return seconds * (0.5 + self._worker.jitter())
 
     def _say(self, words: str) -> None:
-        """Once: a worker that waits for hours must not fill the log."""
-        if words != self._said and self.running:
-            self._said = words
+        """Once between two joinings: a worker that waits for hours must not fill the log."""
+        if words not in self._said and len(self._said) < _MAX_SAID and self.running:
+            self._said.add(words)
             self.log.info("{words}", words=words)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -52,6 +52,7 @@ class Shift(Target):
         self._tools: Tools | None = None
         self._controller: RemoteReference | None = None
         self._in_hand: dict[Lease, Attempt] = {}
+        self._pauses: dict[Attempt, Deferred[None]] = {}
         self._endings: list[wire.Ending] = []
         self._flushing: IDelayedCall | None = None
         self._troubles = 0  # in a row
@@ -90,6 +91,7 @@ class Shift(Target):
         """The link is lost. Fires when no connection to the API is left."""
         self._leaving = True
         self._drop(self._in_hand.values())
+        self._check_empty()
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
@@ -120,6 +122,8 @@ class Shift(Target):
     def _drop(self, attempts: Iterable[Attempt]) -> None:
         for attempt in list(attempts):
             attempt.drop()
+            if attempt in self._pauses:
+                self._pauses[attempt].cancel()
 
     def _check_empty(self) -> None:
         """Has a shift that is leaving done all that somebody waits for?"""
@@ -157,18 +161,23 @@ class Shift(Target):
             self.log.failure("Job {job} could not be done", job=attempt.job.lease.job)
             ending = _returned(attempt, "worker-error", "See the worker's log.")
         if ending.outcome is Outcome.RETURNED and ending.code not in _NO_TROUBLE and not attempt.dropped:
-            await self._pause(ending)
+            await self._pause(attempt, ending)
         elif ending.outcome is Outcome.DONE:
             self._troubles = 0
         return ending
 
-    async def _pause(self, ending: wire.Ending) -> None:
+    async def _pause(self, attempt: Attempt, ending: wire.Ending) -> None:
         self.log.warn(
             "Job {job} goes back to the controller: {detail}", job=ending.lease.job, detail=ending.detail
         )
         seconds = min(_MAX_PAUSE, _FIRST_PAUSE * 2**self._troubles) * (0.5 + self._jitter())
         self._troubles = min(self._troubles + 1, 10)
-        await deferLater(self._clock, seconds)
+        self._pauses[attempt] = deferLater(self._clock, seconds)
+        try:
+            await self._pauses[attempt]
+        except CancelledError:
+            self.log.debug("Job {job} was dropped meanwhile", job=ending.lease.job)
+        del self._pauses[attempt]
 
     # Endings
 

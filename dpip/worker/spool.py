@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -39,13 +40,17 @@ class Spool:
         self._parent.mkdir(parents=True, exist_ok=True)
         for left in self._parent.glob(f"{PREFIX}*"):
             _remove_if_dead(left)
-        self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent))
-        self._lock = _locked(self._directory)
+        # Locked before it has the name by which another worker that starts now would find and remove it.
+        new = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=self._parent))
+        self._lock = _locked(new)
+        self._directory = new.rename(new.with_name(new.name.removeprefix(".")))
 
     def close(self) -> None:
         """Remove the directory with everything in it."""
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
         if self._lock is not None:
-            shutil.rmtree(self.directory, ignore_errors=True)
             os.close(self._lock)
             self._lock = None
 
@@ -63,9 +68,9 @@ class Spool:
 
 
 def _locked(directory: Path) -> int | None:
-    """A descriptor that holds the directory's lock; None when another process does, or it is not ours."""
+    """A descriptor that holds the directory's lock; None when another process does, or nobody can."""
     try:
-        descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError:
         return None
     try:
@@ -77,6 +82,9 @@ def _locked(directory: Path) -> int | None:
 
 
 def _remove_if_dead(directory: Path) -> None:
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        return  # in a shared temporary directory anybody may plant such a name
     descriptor = _locked(directory)
     if descriptor is not None:
         shutil.rmtree(directory, ignore_errors=True)

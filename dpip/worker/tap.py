@@ -159,7 +159,7 @@ def make_worker(
         machine=resources.machine(),
         tags=tuple(tags),
         cores=resources.cores(),
-        has_gpu=bool(gpus),
+        gpus=gpus,
         pool=pool,
         spool=spool,
         sampler=resources.Sampler(gpus, spool.free),

@@ -55,7 +55,9 @@ class Nvml(ModuleType):
 class GpuTests(SynchronousTestCase):
     def gpus(self, module: Any) -> Gpus:
         self.patch(sys, "modules", {**sys.modules, "pynvml": module})
-        return Gpus()
+        gpus = Gpus()
+        gpus.open()
+        return gpus
 
     def test_without_the_package_there_are_none(self) -> None:
         gpus = self.gpus(None)

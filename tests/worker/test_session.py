@@ -281,6 +281,28 @@ class LeavingTests(WorkingCase):
         await self.record.times("lost")
         self.assertEqual(self.record.endings(), {1: (Outcome.RETURNED, "leaving")})
 
+    async def test_what_waits_to_be_handed_back_is_handed_back_at_once(self) -> None:
+        self.patch(shift_module, "_FIRST_PAUSE", 1000.0)
+        self.patch(shift_module, "_MAX_PAUSE", 1000.0)
+        await self.start()
+        self.patch(self.session._worker.spool, "_floor", 2**60)
+        await self.record.link.run([self.give(1)])
+        await self.said("goes back to the controller")
+        await self.session.stopService()
+        await self.record.times("lost")
+        self.assertEqual(self.record.endings(), {1: (Outcome.RETURNED, "leaving")})
+
+    async def test_a_link_that_is_lost_meanwhile_ends_the_waiting(self) -> None:
+        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        await self.start()
+        await self.record.link.run([self.give(1, "hold_the_gil")])
+        await self.record.until(lambda: self.running() == (1,))
+        stopped = self.session.stopService()
+        await self.record.times("leaving")
+        self.record.link.drop("for the test")
+        await stopped
+        self.assertEqual(self.record.told("ended"), [])
+
     async def test_with_nothing_in_hand_it_just_goes(self) -> None:
         await self.start()
         await self.session.stopService()

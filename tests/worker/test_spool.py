@@ -67,6 +67,15 @@ class SpoolTests(SynchronousTestCase):
         self.assertTrue((self.parent / "theirs").exists())
         self.assertTrue((self.parent / f"{PREFIX}file").exists())
 
+    def test_a_link_that_somebody_planted_is_not_followed(self) -> None:
+        victim = self.parent.parent / "victim"
+        victim.mkdir()
+        (victim / "precious").write_text("x")
+        self.parent.mkdir()
+        (self.parent / f"{PREFIX}planted").symlink_to(victim)
+        self.spool()
+        self.assertEqual([path.name for path in victim.iterdir()], ["precious"])
+
     def test_there_is_room_down_to_the_floor(self) -> None:
         free = self.spool().free()
         self.assertTrue(self.spool(floor=free // 2).has_room_for(free // 4))
