@@ -36,18 +36,19 @@ class GroupTestCase(DatastoreTestCase):
         self.together.stopService()
         self.held[0].run()
 
-    def group(self, *calls: Callable[[], Deferred[Any]]) -> list[Deferred[Any]]:
-        """What became of all of them in one transaction."""
+    def group(self, *calls: Callable[[], Deferred[Any]], commits: int = 1) -> list[Deferred[Any]]:
+        """What became of all of them in one transaction (and those that their answers led to)."""
         works = [call() for call in calls]
         for work in works:
             self.assertNoResult(work)
         storage = self.together._storage
         assert storage is not None
-        commits: list[Any] = []
-        event.listen(storage.writer._engine, "commit", commits.append)
+        heard: list[Any] = []
+        listener = heard.append
+        event.listen(storage.writer._engine, "commit", listener)
         self.held[0].run()
-        event.remove(storage.writer._engine, "commit", commits.append)
-        self.assertEqual(len(commits), 1)
+        event.remove(storage.writer._engine, "commit", listener)
+        self.assertEqual(len(heard), commits)
         return works
 
     def add(self, name: str, size: int = 100, workload_id: str = "w1", **options: Any) -> Deferred[Any]:
@@ -97,6 +98,7 @@ class UploadGroupTests(GroupTestCase):
             lambda: self.add("a"),
             lambda: self.together.delete_workload("w1", NOW),
             lambda: self.add("b"),
+            commits=3,  # and two slices of rows to remove
         )
         self.assertTrue(self.now(before)[1])
         gone = self.now(deleted)
@@ -160,7 +162,9 @@ class JobGroupTests(GroupTestCase):
 
     def test_a_result_that_comes_with_the_end_of_its_workload(self) -> None:
         deleted, late = self.group(
-            lambda: self.together.delete_workload("w1", NOW), lambda: self.finish(self.one.lease)
+            lambda: self.together.delete_workload("w1", NOW),
+            lambda: self.finish(self.one.lease),
+            commits=3,
         )
         self.assertIsNotNone(self.now(deleted))
         self.refused(late, StaleLease)

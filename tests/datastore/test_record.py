@@ -83,7 +83,8 @@ class PurgeTests(DatastoreTestCase):
         self.assertEqual(self.rows("SELECT count(*) FROM purges"), [(0,)])
 
     def test_what_a_kill_left_behind_goes_at_the_next_start(self) -> None:
-        self.prepared(*"abc")
+        self.now(self.datastore.add_workload(workload(), None))
+        self.uploaded(*"abc")
         self.change("UPDATE workloads SET deleted = 1")
         self.change("INSERT INTO purges SELECT id FROM workloads")
         again = self.opened()
