@@ -1,0 +1,163 @@
+"""How good are the scheduler's decisions, and what do they cost?
+
+``python -m bench.scheduling`` simulates workers around the scheduler's real state and policy, beside simpler
+rules under the same conditions, and prints makespan ÷ lower bound. ``--full`` adds larger scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+from collections import deque
+from pathlib import Path
+from time import perf_counter
+
+from bench.scheduling_rules import RULES, Ours, info_of, leased_job, need
+from bench.scheduling_scenes import BOUNDS, SCENES, bound, photos, users
+from bench.scheduling_world import GIB, Machine, Simulation
+from dpip.model import Lease, Load, Outcome, WaitingJob, Workload, WorkloadSpec
+from dpip.scheduler import events as e
+from dpip.scheduler.instructions import Assign
+from dpip.scheduler.limits import Limits
+from dpip.scheduler.state import State
+
+
+def compare(scale: int) -> None:
+    """Makespan ÷ bound of each rule in each scene."""
+    print(f"{'makespan ÷ lower bound':38}" + "".join(f"{name:>14}" for name in RULES))
+    for name, scene in SCENES.items():
+        cells = []
+        for make in RULES.values():
+            machines, jobs = scene(scale)
+            run = Simulation(make(), machines, jobs).run()
+            ratio = run.makespan / BOUNDS.get(scene, bound)(machines, jobs)
+            cells.append(f"{ratio:13.3f}" + ("!" if run.overcommitted > 0 else " "))
+        print(f"{name:38}" + "".join(cells))
+    print("! memory was overcommitted\n")
+
+
+def growth() -> None:
+    """From few workers to very many; the others' rules look at every worker for each job."""
+    for workers in (10, 100, 1000, 10_000):
+        machines = [Machine(f"m{i}", speed=1.0 + i % 4) for i in range(workers)]
+        jobs = photos(40 * workers)
+        start = perf_counter()
+        run = Simulation(Ours(), machines, jobs).run()
+        each = (perf_counter() - start) / len(jobs) * 1e6
+        ratio = run.makespan / bound(machines, jobs)
+        print(f"{workers:6,} workers, {len(jobs):7,} jobs: {ratio:.3f}, {each:.0f} µs a job in all")
+    print()
+
+
+def small_user(scale: int) -> None:
+    """How long those with few images wait, in job times."""
+    print(f"{'done after so many job times':38}" + "".join(f"{name:>14}" for name in RULES))
+    results = {}
+    for name, make in RULES.items():
+        machines, jobs = users(scale)
+        run = Simulation(make(), machines, jobs).run()
+        typical = statistics.mean(job.seconds for job in jobs)
+        for user in ("one", "some", "many"):
+            last = max(run.finished[job.number] for job in jobs if job.workload == user)
+            results[user, name] = last / typical
+    for user, label in (("one", "1 image"), ("some", "100 images"), ("many", f"{1000 * scale} images")):
+        print(f"{label:38}" + "".join(f"{results[user, name]:14.1f}" for name in RULES))
+    print()
+
+
+# What it costs
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def waiting_memory(jobs: int) -> State:
+    """Bytes and time per waiting job. Returns the state that holds them."""
+    state = State(need, lambda steps: False, Limits())
+    workloads = [
+        Workload(f"w{i}", f"u{i % 3}", WorkloadSpec("w", (("blur", {}),)), "d", 0.0) for i in range(10)
+    ]
+    for workload in workloads:
+        state.handle(e.WorkloadOpened(workload), 0.0)
+    gc.collect()
+    before, seconds, slice_ = resident(), 0.0, 500
+    for first in range(0, jobs, slice_):
+        page = [WaitingJob(first + i, 1280 * 720, 1280 * 720 * 3) for i in range(slice_)]
+        start = perf_counter()
+        state.handle(e.JobsWaiting(f"w{first // slice_ % 10}", page), 0.0)
+        seconds += perf_counter() - start
+    gc.collect()
+    used = resident() - before
+    print(f"{jobs:,} waiting jobs: {used / 2**20:.0f} MiB, {used / jobs:.1f} bytes each, {seconds:.1f} s")
+    return state
+
+
+def decision_time(state: State, workers: int, decisions: int) -> None:
+    """From the end of one job to the choice of the next, all workers busy; medians of batches."""
+    for i in range(workers):
+        machine = Machine(f"m{i}", slots=1, memory=(4 + i % 61) * GIB)
+        state.handle(e.WorkerJoined(machine.name, info_of(machine)), 0.0)
+        state.handle(e.WorkerReported(machine.name, Load(0.0, machine.memory, machine.memory)), 0.0)
+    running: deque[tuple[str, Lease]] = deque()
+
+    def decide(now: float) -> float:
+        """Seconds for each job that was placed."""
+        start = perf_counter()
+        instructions = state.handle(e.Decide(64), now)
+        seconds = perf_counter() - start
+        assigns = [one for one in instructions if isinstance(one, Assign)]
+        for assign in assigns:
+            leased = leased_job(assign.job)
+            state.handle(e.LeaseGranted(leased), now)
+            running.append((assign.session, leased.lease))
+        return seconds / max(1, len(assigns))
+
+    known = -1
+    while known < len(running):
+        known = len(running)
+        decide(0.0)
+    endings, choices = [], []
+    for turn in range(decisions):
+        session, lease = running.popleft()
+        start = perf_counter()
+        state.handle(e.ResultCommitted(lease), 1.0)
+        state.handle(e.JobEnded(session, lease, Outcome.DONE, seconds=0.02 + turn % 7 / 1000), 1.0)
+        endings.append(perf_counter() - start)
+        choices.append(decide(1.0))
+    unit = loop_time()
+    for label, times in (("a job ends (two events)", endings), ("a decision", choices)):
+        batches = [statistics.mean(times[i : i + 100]) for i in range(0, len(times), 100)]
+        print(
+            f"{workers:,} workers, {label}: {statistics.median(batches) * 1e6:.1f} µs, "
+            f"best {min(batches) * 1e6:.1f} µs = {min(batches) / unit:.0f} turns of an empty loop"
+        )
+
+
+def loop_time() -> float:
+    """Seconds for one turn of a loop that adds two numbers: how fast this machine is just now."""
+
+    def loop(total: int = 0) -> float:
+        start = perf_counter()
+        for i in range(20_000):
+            total += i
+        return (perf_counter() - start) / 20_000
+
+    return min(loop() for _ in range(50))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="larger scenes, a million jobs (some minutes)")
+    full = parser.parse_args().full
+    compare(4 if full else 1)
+    small_user(10 if full else 1)
+    if full:
+        growth()
+    state = waiting_memory(1_000_000 if full else 200_000)
+    decision_time(state, 10_000, 20_000 if full else 3_000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What ``bench.scheduling`` simulates, and how fast each scene could be done at best.
+
+The lower bound is the greatest of: all work ÷ all speed; the longest job on the fastest worker; and memory
+needed × seconds ÷ memory there is. Nothing can be faster, and few things as fast.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from bench.scheduling_world import GIB, Job, Machine
+
+MEGAPIXEL = 1_000_000
+SECONDS_PER_PIXEL = 20e-9
+
+
+def photos(
+    count: int, low: float = 2, high: float = 24, workload: str = "w", filter: str = "blur", first: int = 0
+) -> list[Job]:
+    """Pictures of ``low`` to ``high`` megapixels; what they take varies by a tenth."""
+    chance = random.Random(count + first)
+    jobs = []
+    for number in range(first, first + count):
+        pixels = int(chance.uniform(low, high) * MEGAPIXEL)
+        jobs.append(
+            Job(number, workload, pixels, pixels * SECONDS_PER_PIXEL * chance.lognormvariate(0, 0.1), filter)
+        )
+    return jobs
+
+
+Scene = tuple[list[Machine], list[Job]]
+
+
+def equal(scale: int) -> Scene:
+    return [Machine(f"m{i}") for i in range(16)], photos(1000 * scale)
+
+
+def spread(scale: int) -> Scene:
+    return [Machine(f"m{i}", speed=2.0 ** (i % 4)) for i in range(16)], photos(1500 * scale)
+
+
+def stragglers(scale: int) -> Scene:
+    jobs = photos(2000 * scale)
+    half = bound([Machine(f"m{i}") for i in range(16)], jobs) / 2
+    return [Machine(f"m{i}", slow_after=half if i < 2 else float("inf")) for i in range(16)], jobs
+
+
+def tight(scale: int) -> Scene:
+    """Huge images, mixed with small ones: there are twice as many slots as memory for huge ones."""
+    machines = [Machine(f"m{i}", slots=16, memory=16 * GIB) for i in range(4)]
+    jobs = photos(400 * scale, 80, 130) + photos(800 * scale, 2, 24, first=400 * scale)
+    random.Random(3).shuffle(jobs)
+    return machines, jobs
+
+
+def tightest(scale: int) -> Scene:
+    """The same where two of them fill a machine. The bound is loose: a third fits only if all are small."""
+    machines = [Machine(f"m{i}", slots=4, memory=4 * GIB) for i in range(8)]
+    jobs = photos(200 * scale, 80, 130) + photos(400 * scale, 2, 24, first=200 * scale)
+    random.Random(3).shuffle(jobs)
+    return machines, jobs
+
+
+def mixed(scale: int) -> Scene:
+    """A quarter of the machines has a GPU, six times as fast at one filter; another has a tag."""
+    machines = [
+        Machine(f"m{i}", gpu=6.0 if i % 4 == 0 else 1.0, tags=("special",) if i % 4 == 1 else ())
+        for i in range(16)
+    ]
+    n = 400 * scale
+    jobs = [
+        *photos(n, workload="plain"),
+        *photos(n, workload="gpu", filter="gpu", first=n),
+        *photos(n // 4, workload="tagged", filter="tagged", first=2 * n),
+    ]
+    return machines, jobs
+
+
+def users(scale: int) -> Scene:
+    jobs = photos(1000 * scale, 10, 14, "many")
+    jobs += photos(100, 10, 14, "some", first=len(jobs))
+    jobs += photos(1, 12, 12, "one", first=len(jobs))
+    return [Machine(f"m{i}") for i in range(8)], jobs
+
+
+SCENES: dict[str, Callable[[int], Scene]] = {
+    "16 equal workers": equal,
+    "speeds 1 to 8": spread,
+    "2 of 16 slow down tenfold half way": stragglers,
+    "memory for half the slots": tight,
+    "memory for two huge images": tightest,
+    "GPU and tags mixed": mixed,
+    "three users": users,
+}
+
+
+def mixed_bound(machines: Sequence[Machine], jobs: Sequence[Job]) -> float:
+    """GPUs are faster at one filter alone: what they gain there is work the others need not do."""
+    work = sum(job.seconds for job in jobs if job.filter != "gpu")
+    gpu_work = sum(job.seconds for job in jobs if job.filter == "gpu")
+    gpus = [m for m in machines if m.gpu > 1]
+    slots = sum(m.slots for m in machines)
+    factor = gpus[0].gpu
+    on_gpus = sum(m.slots for m in gpus)
+    # All the GPU's work there if that takes no longer than the rest on the others; else spread over all.
+    if gpu_work / factor / on_gpus <= work / (slots - on_gpus):
+        return (work + gpu_work / factor) / slots
+    return (work + gpu_work) / (slots - on_gpus + on_gpus * factor)
+
+
+def slowed_bound(machines: Sequence[Machine], jobs: Sequence[Job]) -> float:
+    """Until some slow down, and from then on."""
+    work = sum(job.seconds for job in jobs)
+    when = min(machine.slow_after for machine in machines)
+    before = sum(m.slots * m.speed for m in machines)
+    after = sum(m.slots * m.speed * (0.1 if m.slow_after == when else 1.0) for m in machines)
+    return when + (work - when * before) / after
+
+
+BOUNDS = {mixed: mixed_bound, stragglers: slowed_bound}
+
+
+def bound(machines: Sequence[Machine], jobs: Sequence[Job]) -> float:
+    """No schedule can be shorter."""
+    fastest = [max(m.speed * (m.gpu if job.filter == "gpu" else 1) for m in machines) for job in jobs]
+    total = sum(m.slots * m.speed * m.gpu for m in machines)
+    work = sum(job.seconds for job in jobs) / total
+    longest = max(job.seconds / speed for job, speed in zip(jobs, fastest, strict=True))
+    memory = sum(job.need * job.seconds / speed for job, speed in zip(jobs, fastest, strict=True))
+    return max(work, longest, memory / sum(m.memory for m in machines))
