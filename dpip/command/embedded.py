@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from twisted.internet.defer import TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Client
@@ -19,7 +20,7 @@ from dpip.controller.service import CannotStart
 from dpip.tap import Options, make_service
 
 _VARIABLE = "DPIP_ADMIN_PASSWORD"
-_STOP_SECONDS = 20
+_START_SECONDS, _STOP_SECONDS = 300, 20
 _DISK_FLOOR = "64M"  # what is left of the temporary directory's disk; the service's own default is larger
 
 
@@ -36,6 +37,8 @@ async def embedded(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
             yield client
     except CannotStart as reason:
         raise click.ClickException(f"DPIP cannot start: {reason}") from None
+    except TimeoutError:
+        raise click.ClickException(f"DPIP did not get ready within {_START_SECONDS} seconds.") from None
     finally:
         await deferToThread(shutil.rmtree, state, ignore_errors=True)
 
@@ -47,7 +50,7 @@ async def _running(reactor: Any, options: Options) -> AsyncIterator[str]:
     service = make_service(options, reactor)
     try:
         service.startService()
-        await service.ready
+        await service.ready.addTimeout(_START_SECONDS, reactor)
         yield service.api_url
     finally:
         await service.stopService().addTimeout(_STOP_SECONDS, reactor)
