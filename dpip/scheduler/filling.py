@@ -15,7 +15,7 @@ from dpip.model import WaitingJob
 from dpip.scheduler import events as e
 from dpip.scheduler.retrying import Persistence
 
-_PAGE = 5000  # jobs read at once
+_PAGE = 2000  # jobs read at once
 _SLICE = 500  # jobs told to the state at once: about 1 ms
 _WORKLOADS = 500  # workloads read at once
 
