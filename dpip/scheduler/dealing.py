@@ -94,6 +94,15 @@ class Dealer:
             return False
         return any(lane.requirement in worker.kind.requirements for lane in short.values())
 
+    def why(self, flow: Flow) -> str:
+        """In words, why the flow's next job is with no worker."""
+        if not flow.lane.requirement.kinds:
+            return Blocked.INCAPABLE.value
+        blocked = flow.lane.blocked or flow.lane.requirement.blocked
+        if blocked is None:
+            return Blocked.BUSY.value if not self._roster.room else "its turn comes next"
+        return blocked.value
+
     def offer(self, worker: Worker) -> None:
         """The worker may have room that it had not, and so may its whole machine."""
         machine = worker.machine

@@ -125,6 +125,10 @@ class Scheduler(Service):
     def running_jobs(self, workload_id: str) -> int:
         return self._state.running_jobs(workload_id)
 
+    def why_waiting(self, workload_id: str) -> list[tuple[int, str]]:
+        """How many of the workload's jobs wait for which reason, in words."""
+        return self._state.why_waiting(workload_id)
+
     # Passes
 
     def _tell(self, event: e.Event) -> None:

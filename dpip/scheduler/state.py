@@ -90,6 +90,18 @@ class State:
         workload = self._workloads.get(workload_id)
         return len(workload.held) if workload is not None else 0
 
+    def why_waiting(self, workload_id: str) -> list[tuple[int, str]]:
+        """How many of the workload's jobs wait for which reason."""
+        workload = self._workloads.get(workload_id)
+        if workload is None:
+            return []
+        reasons: dict[str, int] = {}
+        for flow in workload.flows.values():
+            if flow.jobs:
+                reason = self._dealer.why(flow)
+                reasons[reason] = reasons.get(reason, 0) + len(flow.jobs)
+        return [(jobs, reason) for reason, jobs in reasons.items()]
+
     # Workloads
 
     def _workload_opened(self, event: e.WorkloadOpened) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from dpip.model import Step, Workload
 from dpip.scheduler.costs import Chains
@@ -15,6 +16,13 @@ Need = Callable[[Sequence[Step], int], int]
 
 WantsGpu = Callable[[Sequence[Step]], bool]
 """Can one of these steps use a GPU?"""
+
+
+_UNKNOWN_FACTOR = 8
+"""Bytes for each decoded byte when ``Need`` fails: a filter that this controller has lost since the workload
+was made must not stop all the others. Workers may still have it; if none has, its jobs wait."""
+
+_SIZES = 4  # of pictures, whose needs are remembered: the frames of a workload are mostly alike
 
 
 class Workloads:
@@ -41,8 +49,8 @@ class Workloads:
             order=self._opened,
             owner=self._owner(workload.owner),
             chain=self._chains.of(steps),
-            requirement=self._roster.require(asked(workload.spec), self._wants_gpu(steps)),
-            need=lambda decoded_bytes: self._need(steps, decoded_bytes),
+            requirement=self._roster.require(asked(workload.spec), self._uses_gpu(steps)),
+            need=lru_cache(_SIZES)(lambda decoded_bytes: self._memory(steps, decoded_bytes)),
         )
         self._opened += 1
         queue.owner.workloads += 1
@@ -71,6 +79,18 @@ class Workloads:
             if not queue.owner.workloads:
                 del self._owners[queue.owner.name]
         return queue
+
+    def _memory(self, steps: Sequence[Step], decoded_bytes: int) -> int:
+        try:
+            return max(1, int(self._need(steps, decoded_bytes)))
+        except Exception:  # noqa: BLE001 - see _UNKNOWN_FACTOR
+            return max(1, _UNKNOWN_FACTOR * decoded_bytes)
+
+    def _uses_gpu(self, steps: Sequence[Step]) -> bool:
+        try:
+            return self._wants_gpu(steps)
+        except Exception:  # noqa: BLE001 - see _UNKNOWN_FACTOR
+            return False
 
     def _owner(self, name: str) -> Owner:
         if name not in self._owners:

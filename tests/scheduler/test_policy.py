@@ -8,6 +8,8 @@ from twisted.trial.unittest import TestCase
 
 from dpip.model import GpuLoad, Step
 from dpip.scheduler import events as e
+from dpip.scheduler.limits import Limits
+from dpip.scheduler.state import State
 from tests.scheduler.fakes import GIB, MIB, info, load, waiting, workload
 from tests.scheduler.world import World
 
@@ -236,6 +238,54 @@ class MemoryTests(PolicyTestCase):
         self.add(1, pixels=100 * MIB // 15)
         self.finish_all({"a": 1.0})
         self.assertEqual(self.world.jobs("a"), [2])
+
+
+class WhyTests(PolicyTestCase):
+    def why(self, number: int) -> list[tuple[int, str]]:
+        return self.world.state.why_waiting(f"w{number}")
+
+    def test_no_worker_can(self) -> None:
+        self.add(3, filters=("rare",))
+        self.assertEqual(self.why(1), [(3, "no joined worker has its filters and tags")])
+        self.join("plain")
+        self.world.settle()
+        self.assertEqual(self.why(1), [(3, "no joined worker has its filters and tags")])
+
+    def test_all_are_busy(self) -> None:
+        self.join("a", slots=1, capacity=1)
+        self.add(3)
+        self.assertEqual(self.why(1), [(2, "all workers that can do it are busy")])
+
+    def test_too_little_memory(self) -> None:
+        self.join("a", available=50 * MIB)
+        self.world.add(workload("w1"), [waiting(1, 100 * MIB // 15), waiting(2)])
+        self.world.settle()
+        self.assertEqual(self.why(1), [(1, "no worker that can do it has enough free memory at present")])
+
+    def test_nothing_waits(self) -> None:
+        self.join("a")
+        self.add(1)
+        self.assertEqual((self.why(1), self.why(99)), ([], []))
+
+
+class LostFilterTests(PolicyTestCase):
+    def wants_gpu(self, steps: Sequence[Step]) -> bool:
+        raise LookupError
+
+    def test_a_filter_the_controller_has_lost(self) -> None:
+        """Its memory is guessed; other workloads are not harmed."""
+
+        def need(steps: Sequence[Step], decoded_bytes: int) -> int:
+            if steps[0][0] == "lost":
+                raise LookupError
+            return 5 * decoded_bytes
+
+        self.world.state = State(need, self.wants_gpu, Limits())
+        self.join("a", filters=("lost", "blur"), slots=8, capacity=8, available=250 * MIB)
+        self.add(4, pixels=100 * MIB // 24, filters=("lost",))
+        self.assertEqual(self.counts(), {"a": 2})
+        self.add(1)
+        self.assertEqual(self.counts(), {"a": 3})
 
 
 class TailTests(PolicyTestCase):
