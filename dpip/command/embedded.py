@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Client
@@ -37,8 +37,6 @@ async def embedded(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
             yield client
     except CannotStart as reason:
         raise click.ClickException(f"DPIP cannot start: {reason}") from None
-    except TimeoutError:
-        raise click.ClickException(f"DPIP did not get ready within {_START_SECONDS} seconds.") from None
     finally:
         await deferToThread(shutil.rmtree, state, ignore_errors=True)
 
@@ -50,10 +48,17 @@ async def _running(reactor: Any, options: Options) -> AsyncIterator[str]:
     service = make_service(options, reactor)
     try:
         service.startService()
-        await service.ready.addTimeout(_START_SECONDS, reactor)
+        await _within(_START_SECONDS, reactor, service.ready, "start")
         yield service.api_url
     finally:
-        await service.stopService().addTimeout(_STOP_SECONDS, reactor)
+        await _within(_STOP_SECONDS, reactor, service.stopService(), "stop")
+
+
+async def _within(seconds: float, reactor: Any, done: Deferred[None], what: str) -> None:
+    try:
+        await done.addTimeout(seconds, reactor)
+    except TimeoutError:
+        raise click.ClickException(f"DPIP did not {what} within {seconds:g} seconds.") from None
 
 
 def _options(state: Path, slots: int | None) -> Options:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import textwrap
 from io import BytesIO
+from typing import Any
 
 from PIL import Image as Pillow
+from twisted.internet import task
 from twisted.internet.defer import Deferred
 
+import dpip.client
 from dpip.api.app import make_site
 from dpip.client import ApiError
 from dpip.client import client as client_module
@@ -66,6 +71,27 @@ class ApiTests(ServedTestCase):
         await self.client.logout()
         error = await self.refusal(ApiError, self.client.status())
         self.assertEqual(error.status, 401)
+
+    async def test_the_example_in_the_documentation_runs(self) -> None:
+        example = (
+            inspect.cleandoc(dpip.client.__doc__ or "").split("::\n\n", 1)[1].split("\n\nEverything", 1)[0]
+        )
+        code = textwrap.dedent(example).replace("http://127.0.0.1:8080", self.url)
+        code = code.replace("the password", "password")
+        names: dict[str, Any] = {}
+        mains: list[Any] = []
+        self.patch(task, "react", mains.append)
+        exec(code, names)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        for name in ("cat.jpg", "dog.jpg"):
+            (self.folder / name).write_bytes(encoded(len(name), 64, 48, "JPEG"))
+        running = Deferred.fromCoroutine(mains[0](reactor))
+        while len(list(self.folder.glob("*.jpg"))) < 4:
+            self.assertFalse(running.called, running)
+            await task.deferLater(reactor, 0)
+            await self.filter_all()
+        await running
 
     async def test_a_repeated_key_adds_one_image(self) -> None:
         await self.login()
