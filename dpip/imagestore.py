@@ -20,17 +20,17 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from dpip import strays
 from dpip.asynchronous import deferred
 from dpip.diskspace import MIB, Reservation, Space
-from dpip.errors import NotFound, TooLarge
+from dpip.errors import NotFound, RetryLater, TooLarge
 from dpip.incoming import IncomingFile, told
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, Picture, StoredFile
@@ -55,6 +55,10 @@ def _made(name: str, parent: int) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _closed() -> RetryLater:
+    return RetryLater("The server is shutting down.")
 
 
 class PictureInfo(Protocol):
@@ -163,33 +167,20 @@ class ImageStore(Service):
         self, incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int
     ) -> Deferred[StoredFile]:
         assert isinstance(incoming, IncomingFile)
-        descriptor = incoming.hand_over()
-        return in_thread(
-            self._reactor,
-            self._keepers,
-            self._keep,
-            incoming,
-            descriptor,
-            directory,
-            type,
-            image_id,
-            max_pixels,
-        )
+        if not self.running:
+            incoming.abandon()
+            return fail(_closed())
+        place = directory, type, image_id
+        return self._in_thread(self._keepers, self._keep, incoming, incoming.hand_over(), place, max_pixels)
 
     def _keep(
-        self,
-        incoming: IncomingFile,
-        descriptor: int,
-        directory: str,
-        type: ImageType,
-        image_id: str,
-        max_pixels: int,
+        self, incoming: IncomingFile, descriptor: int, place: tuple[str, ImageType, str], max_pixels: int
     ) -> StoredFile:
         try:
             with told():
                 info = self._checked(incoming.path, max_pixels)
                 os.fsync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
-                path = self._place(incoming.path, directory, type, image_id, info.format)
+                path = self._place(incoming.path, *place, info.format)
         finally:
             os.close(descriptor)
             with suppress(FileNotFoundError):
@@ -256,7 +247,7 @@ class ImageStore(Service):
         raise NotFound("There is no such file in the store.")
 
     def discard(self, path: str) -> Deferred[None]:
-        return in_thread(self._reactor, self._tidiers, self._unlink, path)
+        return self._tidy(self._unlink, path)
 
     def _unlink(self, path: str) -> None:
         absolute = self.absolute(os.path.dirname(path))
@@ -264,12 +255,19 @@ class ImageStore(Service):
             os.unlink(os.path.join(absolute, os.path.basename(path)))
 
     def discard_directory(self, directory: str) -> Deferred[None]:
-        return in_thread(self._reactor, self._tidiers, self._remove_tree, directory)
+        return self._tidy(self._remove_tree, directory)
 
     def _remove_tree(self, directory: str) -> None:
-        """``rmtree`` follows no link, and refuses to begin at one."""
+        """File by file, so that a shutdown need not wait for 100,000 of them; the next sweep goes on then.
+
+        ``rmtree`` follows no link, and refuses to begin at one.
+        """
         with told(), suppress(FileNotFoundError):
-            shutil.rmtree(os.path.join(self._root, _component(directory)))
+            for path in strays.files(self._root, _component(directory), _FOLDERS.values()):
+                if not self.running:
+                    return
+                os.unlink(os.path.join(self._root, path))
+            shutil.rmtree(os.path.join(self._root, directory))
 
     @deferred
     async def sweep(
@@ -297,5 +295,10 @@ class ImageStore(Service):
             removed += await self._tidy(strays.remove_unknown, self._root, files, rows, before)
         return removed
 
-    def _tidy(self, function: Callable[..., T], *args: object) -> Deferred[T]:
-        return in_thread(self._reactor, self._tidiers, function, *args)
+    def _tidy(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        return self._in_thread(self._tidiers, function, *args)
+
+    def _in_thread(self, threads: Threads, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        if not self.running:  # threads that have been stopped would never answer
+            return fail(_closed())
+        return in_thread(self._reactor, threads, function, *args)

@@ -21,9 +21,10 @@ def folders(root: str, ours: re.Pattern[str]) -> Sequence[str]:
 def files(root: str, directory: str, folders: Iterable[str]) -> Sequence[str]:
     """Paths, relative to the root, of all files in these folders of a workload's directory."""
     found: list[str] = []
+    outer = os.path.join(root, directory)
     for folder in folders:
-        path = os.path.join(root, directory, folder)
-        if os.path.islink(path) or not os.path.isdir(path):
+        path = os.path.join(outer, folder)
+        if os.path.islink(outer) or os.path.islink(path) or not os.path.isdir(path):
             continue
         with os.scandir(path) as entries:
             found.extend(f"{directory}/{folder}/{entry.name}" for entry in entries)

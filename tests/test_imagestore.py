@@ -399,6 +399,33 @@ class DiscardTests(StoreTestCase):
             self.failureResultOf(self.store.discard_directory(directory), ValueError)
         self.assertEqual(len(self.files()), 1)
 
+    def test_a_shutdown_does_not_wait_for_the_rest_of_a_directory(self) -> None:
+        for _ in range(4):
+            self.keep()
+        unlink, gone = os.unlink, []
+
+        def slow(path: str, **options: Any) -> None:
+            unlink(path, **options)
+            gone.append(path)
+            if len(gone) == 2:
+                self.store.stopService()
+
+        self.patch(os, "unlink", slow)
+        self.successResultOf(self.store.discard_directory(DIRECTORY))
+        self.assertEqual((len(gone), len(self.files())), (2, 2))
+
+    def test_after_the_end_all_is_refused_and_nothing_is_left(self) -> None:
+        kept, file = self.keep(), self.incoming()
+        self.store.stopService()
+        works = [
+            self.store.keep(file, DIRECTORY, ImageType.ORIGINAL, "image1", 10_000),
+            self.store.discard(kept.path),
+            self.store.discard_directory(DIRECTORY),
+        ]
+        for work in works:
+            self.failureResultOf(work, RetryLater)
+        self.assertEqual(self.files(), [kept.path])
+
 
 class SweepTests(StoreTestCase):
     OLD, BEFORE = 1_000.0, 2_000.0
