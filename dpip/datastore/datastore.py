@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 from twisted.application.service import Service
@@ -55,6 +55,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def _closed() -> Deferred[Any]:
+    return fail(RetryLater("The database is closed."))
+
+
 @implementer(IDatastore)
 class Datastore(Service):
     """SQLite in WAL mode in the file at ``path``, which is made when it is not there.
@@ -88,21 +92,15 @@ class Datastore(Service):
     def _read(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[R]:
-        if self._storage is None:
-            return fail(RetryLater("The database is closed."))
-        return self._storage.reader.read(function, *args, **kwargs)
+        return self._storage.reader.read(function, *args, **kwargs) if self._storage else _closed()
 
     def _call(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[R]:
-        if self._storage is None:
-            return fail(RetryLater("The database is closed."))
-        return self._storage.writer.call(function, *args, **kwargs)
+        return self._storage.writer.call(function, *args, **kwargs) if self._storage else _closed()
 
     def _submit(self, kind: Kind[A, R], argument: A) -> Deferred[R]:
-        if self._storage is None:
-            return fail(RetryLater("The database is closed."))
-        return self._storage.writer.submit(kind, argument)
+        return self._storage.writer.submit(kind, argument) if self._storage else _closed()
 
     # Users and tokens
 
