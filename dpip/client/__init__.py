@@ -25,7 +25,7 @@ tries, :class:`Damaged` when a download does not match its hash.
 from dpip.client.answers import Failed, Image, Session, User, Workload
 from dpip.client.bounded import gather_bounded
 from dpip.client.client import Client
-from dpip.client.errors import ApiError, ClientError, Damaged, NotDpip, Unreachable
+from dpip.client.errors import ApiError, ClientError, Damaged, NotDpip, Unreachable, Untrusted
 
 __all__ = [
     "ApiError",
@@ -37,6 +37,7 @@ __all__ = [
     "NotDpip",
     "Session",
     "Unreachable",
+    "Untrusted",
     "User",
     "Workload",
     "gather_bounded",

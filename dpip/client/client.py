@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
@@ -169,6 +169,16 @@ class Client:
             body=lambda moved: upload.producer(self._clock, moved),
         )
         return read(Image, facts)
+
+    @overload
+    async def download(
+        self, image_id: str, to: None = None, workload_id: str | None = None, type: str | None = None
+    ) -> bytes: ...
+
+    @overload
+    async def download(
+        self, image_id: str, to: Path | str, workload_id: str | None = None, type: str | None = None
+    ) -> None: ...
 
     async def download(
         self,

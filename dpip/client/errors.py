@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from OpenSSL.SSL import Error as TlsError
+from service_identity import VerificationError
 from twisted.internet.error import (
     ConnectError,
     ConnectionClosed,
@@ -26,6 +27,7 @@ NETWORK = (
     RequestTransmissionFailed,
     ResponseFailed,
     TlsError,
+    VerificationError,
 )
 """Everything that Agent raises when there is no whole answer."""
 
@@ -92,6 +94,12 @@ class Unreachable(ClientError):
         self.reason = reason
 
 
+class Untrusted(Unreachable):
+    """Somebody answered, but does not prove to be the server: its certificate is not one we trust."""
+
+    transient = False
+
+
 class Damaged(ClientError):
     """What was downloaded is not what the server says it sent."""
 
@@ -128,8 +136,19 @@ def in_words(error: BaseException) -> str:
     for kind, words in _WORDS:
         if any(isinstance(cause, kind) for cause in inner):
             return words
-    words = " ".join(str(inner[0]).split()).rstrip(".") or type(inner[0]).__name__
-    return f"no secure connection ({words})" if isinstance(inner[0], TlsError) else words
+    if isinstance(inner[0], VerificationError):
+        return "its certificate is for another name"
+    if isinstance(inner[0], TlsError):
+        return f"no secure connection ({', '.join(part[-1] for part in inner[0].args[0])})"
+    return " ".join(str(inner[0]).split()).rstrip(".") or type(inner[0]).__name__
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Whether it is the server's certificate that is wrong: trying again will not help."""
+    cause = causes(error)[0]
+    return isinstance(cause, VerificationError) or (
+        isinstance(cause, TlsError) and "certificate" in str(cause)
+    )
 
 
 def causes(error: BaseException) -> list[BaseException]:

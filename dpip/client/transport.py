@@ -18,7 +18,17 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 
 from dpip import __version__
-from dpip.client.errors import NETWORK, ApiError, NotDpip, Unreachable, causes, in_words, problem
+from dpip.client.errors import (
+    NETWORK,
+    ApiError,
+    NotDpip,
+    Unreachable,
+    Untrusted,
+    causes,
+    in_words,
+    is_untrusted,
+    problem,
+)
 from dpip.client.silence import Silence
 
 Progress = Callable[[], None]
@@ -124,7 +134,8 @@ class Transport:
         if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
             # Our caller gave up, or the file cannot be read; Agent wraps either as if the network had failed.
             return cause
-        return Unreachable(self.url, in_words(error))
+        kind = Untrusted if is_untrusted(error) else Unreachable
+        return kind(self.url, in_words(error))
 
 
 class _Receiver(Protocol):

@@ -13,8 +13,10 @@ from attrs import define, field, frozen
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock
 from twisted.protocols.policies import WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -160,12 +162,13 @@ class ServedTestCase(TestCase):
 
     timeout = 20
 
-    def serve(self, site: Any, **options: Any) -> Client:
+    def serve(self, site: Any, tls: CertificateOptions | None = None, **options: Any) -> Client:
         self.factory = WrappingFactory(site)
-        port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        factory = self.factory if tls is None else TLSMemoryBIOFactory(tls, False, self.factory)
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(self._close_connections)
         self.addCleanup(port.stopListening)
-        self.url = f"http://127.0.0.1:{port.getHost().port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{port.getHost().port}"
         self.clock = HurriedClock()
         client = Client(reactor, self.url, clock=self.clock, **options)
         client._retry.chance = lambda: 0.0
