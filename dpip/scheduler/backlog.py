@@ -106,6 +106,8 @@ class Backlog:
         for flow in workload.flows.values():
             flow.jobs.clear()
             flow.lane.discard(flow)
+            flow.lane.short_since = None
+            self.open_lane(flow.lane)  # another job is its first now, or none is
 
     def _flow(self, workload: WorkloadQueue, need: int) -> Flow:
         size = size_class(need)

@@ -145,6 +145,31 @@ class LastResortTests(TestCase):
         self.finish("a")
         self.assertEqual(len(self.world.jobs("a")), 4)
 
+    def test_a_deleted_job_keeps_nobody_from_memory(self) -> None:
+        """The other job of its lane needs less, and fits; nor is anything held back for it any more."""
+        self.join("a", free=4.5, total=16)
+        self.add(4.8, name="larger", owner="ann")
+        self.add(4.3, name="smaller", owner="bob")
+        self.assertEqual(self.world.jobs("a"), [])
+        self.world.delete("larger")
+        self.world.settle()
+        self.assertEqual(self.world.jobs("a"), [2])
+        self.finish("a")
+        self.add(0.1, jobs=10, name="small")
+        self.assertEqual(len(self.world.jobs("a")), 4)
+
+    def test_a_later_job_has_its_own_patience(self) -> None:
+        self.join("a", free=4, total=16)
+        self.add(0.1, name="other")
+        self.add(20)
+        self.advance(29)
+        self.world.delete("huge")
+        self.add(20, name="next")
+        self.advance(29)
+        self.assertEqual(self.world.datastore.rows[3].state, "waiting")
+        self.advance(1)
+        self.assertEqual(self.world.datastore.rows[3].state, "failed")
+
     def test_memory_returns_while_a_machine_is_emptied(self) -> None:
         self.join("a", free=4, total=16)
         self.add(8)
