@@ -44,6 +44,8 @@ class LastResort:
     def consider(self, flow: Flow, need: int) -> Hopeless | None:
         """The flow's next job has lost its patience: it fails, or a machine is emptied if none is yet."""
         able = list(_able(flow))
+        if not able:
+            return None
         largest = max(able, key=lambda worker: (worker.machine.total, -worker.order))
         if need > largest.machine.total:
             return Hopeless(largest, _detail(need, largest))
@@ -78,9 +80,10 @@ class LastResort:
 
 
 def _able(flow: Flow) -> Iterator[Worker]:
+    """Workers that could do it, on machines that know how much memory they have."""
     for kind in flow.workload.requirement.kinds:
         for worker in kind.workers.values():
-            if worker.load is not None and not worker.leaving:
+            if worker.machine.total and not worker.leaving:
                 yield worker
 
 

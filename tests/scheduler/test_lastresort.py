@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
+from dpip.model import Load
 from dpip.scheduler import events as e
 from tests.scheduler.fakes import GIB, info, load, waiting, workload
 from tests.scheduler.world import World
@@ -105,6 +106,12 @@ class LastResortTests(TestCase):
         self.add(20)
         self.advance(30)
         self.assertEqual(self.world.datastore.rows[1].state, "failed")
+
+    def test_a_machine_that_does_not_know_its_memory_fails_nothing(self) -> None:
+        self.world.join("a", info("a"), Load(0.0, 0, 0))
+        self.add(1)
+        self.advance(1000)
+        self.assertEqual(self.world.datastore.rows[1].state, "waiting")
 
     def test_many_of_them_all_fail(self) -> None:
         self.join("a", free=4, total=16)

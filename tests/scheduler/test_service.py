@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import count, pairwise
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
@@ -26,7 +26,7 @@ class ServiceTestCase(TestCase):
         self.scheduler = self.make()
 
     def make(self) -> Scheduler:
-        numbers = itertools.count(1)
+        numbers = count(1)
         return Scheduler(
             self.clock, self.datastore, lambda: f"nonce-{next(numbers)}", need, limits=self.limits
         )
@@ -315,6 +315,22 @@ class FillingTests(ServiceTestCase):
         link = self.join(slots=4)
         self.assertTrue(self.scheduler.ready)
         self.assertEqual(sorted(job.lease.job for job in link.jobs), [1, 2, 3, 4])
+
+    def test_many_jobs_are_taken_in_slices(self) -> None:
+        """No turn of the reactor takes more than 500; several pages are read."""
+        self.datastore.add(workload("a"), [waiting(n) for n in range(1, 2302)])
+        self.datastore.add(workload("b"), [waiting(n) for n in range(2302, 2404)])
+        self.scheduler.startService()
+        self.addCleanup(self.scheduler.stopService)
+        known = [0]
+        while not self.scheduler.ready:
+            for call in list(self.clock.calls):  # one turn; advance(0) would run what they schedule as well
+                self.clock.calls.remove(call)
+                call.func(*call.args, **call.kw)
+            known.append(sum(jobs for name in "ab" for jobs, _ in self.scheduler.why_waiting(name)))
+        self.assertEqual(known[-1], 2403)
+        self.assertLessEqual(max(after - before for before, after in pairwise(known)), 500)
+        self.assertEqual(self.datastore.calls.count("unfinished"), 3)
 
     def test_no_job_before_all_are_known(self) -> None:
         self.datastore.add(workload(), [waiting(1)])
