@@ -28,11 +28,13 @@ RUNTIME = [
 ]
 TEST = [
     "hypothesis >= 6.100",
+    "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "pytest >= 8",
     "pytest-twisted >= 1.14",
+    'numba-cuda >= 0.30; sys_platform == "linux"',  # its simulator: no GPU, no CUDA
 ]
 LINT = ["mypy >= 1.11", "mypy-zope >= 1.0.7", "ruff >= 0.6"]
-BENCH = ["opencv-python-headless >= 4.9"]
+BENCH = ["opencv-python-headless >= 4.9", "av >= 12"]
 
 setup(
     name="dpip",
@@ -52,7 +54,7 @@ setup(
         "test": TEST,
         "lint": LINT,
         "bench": BENCH,
-        "gpu": ["nvidia-ml-py >= 12"],
+        "gpu": ["nvidia-ml-py >= 12", "numba-cuda[cu12] >= 0.30"],
         "dev": [*TEST, *LINT, "build >= 1.2"],
     },
     entry_points={
