@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.test.iosim import FakeTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.asynchronous import deferred
+from dpip.authority import Authority
 from dpip.broker import (
     JOIN_SECONDS,
     MAX_STRANGERS,
@@ -28,7 +33,7 @@ from dpip.broker import (
 from dpip.errors import Malformed
 from dpip.logs import LINES_PER_MINUTE
 from tests.test_banana import encoded
-from tests.wires import Stranger, Wire, door_to
+from tests.wires import Stranger, Wire, address, door_to
 
 
 class Echo(Target):
@@ -323,3 +328,42 @@ class HostileBytesTests(BrokerCase):
 
     def test_endless_lists(self) -> None:
         self._throw([encoded(b"pb"), b"\x02\x80" * 100_000])
+
+
+class TlsStrangerTests(BrokerCase):
+    """The deadline and the caps hold from the first byte, before any handshake is done."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        options = Authority.load_or_create(Path(temporary.name), 1e9).server_options()
+        self.factory = TLSMemoryBIOFactory(options, False, self.door, self.clock)
+
+    def connected(self) -> FakeTransport:
+        protocol = self.factory.buildProtocol(address())
+        transport = FakeTransport(protocol, True, address(), address())
+        protocol.makeConnection(transport)
+        return transport
+
+    def test_one_that_never_shakes_hands(self) -> None:
+        transport = self.connected()
+        self.clock.advance(JOIN_SECONDS - 0.1)
+        self.assertFalse(transport.disconnecting)
+        self.clock.advance(0.1)
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(len(self.lines), 1)
+
+    def test_too_many_that_never_shake_hands(self) -> None:
+        for _ in range(MAX_STRANGERS_PER_ADDRESS):
+            self.assertFalse(self.connected().disconnecting)
+        self.assertTrue(self.connected().disconnecting)
+
+    def test_what_is_not_tls(self) -> None:
+        for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x80\x01\x03"):
+            transport = self.connected()
+            transport.bufferReceived(noise)
+            self.clock.advance(JOIN_SECONDS)
+            self.assertTrue(transport.disconnecting, noise[:10])
+        self.assertLessEqual(len(self.lines), 3)
+        self.assertEqual(self.flushLoggedErrors(), [])

@@ -81,7 +81,8 @@ class Workers:
 
     def stop(self) -> None:
         """Drop every link. The scheduler does not hear of it: nothing went wrong, we are closing."""
-        self._heartbeat.stop()
+        if self._heartbeat.running:
+            self._heartbeat.stop()
         self._links.clear()
         self._principals.clear()
         self.door.close("the controller is shutting down")

@@ -16,6 +16,8 @@ from twisted.logger import Logger
 from dpip.model import GpuLoad, Load
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_MAX_BYTES: Final = 2**60
+"""Some network file systems claim to be larger than anything that exists; no peer would believe it."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -123,7 +125,7 @@ class Sampler:
             own_memory=sum(resident for _, resident in own),
             gpus=self._gpus.loads(),
             running=tuple(running),
-            disk_free=self._disk_free(),
+            disk_free=min(self._disk_free(), _MAX_BYTES),
         )
 
     def _own_processes(self, children: Sequence[int]) -> list[psutil.Process]:

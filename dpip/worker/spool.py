@@ -1,7 +1,8 @@
 """The worker's temporary directory: originals on their way in, results on their way out.
 
-Each worker process has its own, locked for as long as the process lives; at the start those that nobody locks
-any more are removed. A disk is never filled to the brim.
+Each worker process has its own, locked for as long as the process lives (systemd's cleaning of temporary
+directories respects that lock, too); at the start those that nobody locks any more are removed. A disk is
+never filled to the brim.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from typing import Final
 
 PREFIX: Final = "dpip-spool-"
 FLOOR: Final = 256 * 2**20
-"""Bytes left free for others."""
-_LOCK: Final = "lock"
+"""Bytes left free for others; a tenth of a disk that is smaller than ten times that."""
 
 
 class Spool:
@@ -56,21 +56,23 @@ class Spool:
 
     def pair(self) -> tuple[Path, Path]:
         """Where one job's original and its result go: names that were never used before."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)  # in case somebody has tidied up
         self._pairs += 1
         return self.directory / f"{self._pairs}.in", self.directory / f"{self._pairs}.out"
 
     def free(self) -> int:
         """Bytes of the disk that nobody uses."""
-        return shutil.disk_usage(self.directory).free
+        return shutil.disk_usage(self._parent).free
 
     def has_room_for(self, size: int) -> bool:
-        return self.free() - size >= self._floor
+        disk = shutil.disk_usage(self._parent)
+        return disk.free - size >= min(self._floor, disk.total // 10)
 
 
 def _locked(directory: Path) -> int | None:
     """A descriptor that holds the directory's lock; None when another process does, or nobody can."""
     try:
-        descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
     try:

@@ -92,6 +92,11 @@ class SamplerTests(SynchronousTestCase):
         report = wire.Report(load)
         self.assertEqual(wire.decode(wire.encode(report), wire.Report), report)
 
+    def test_disks_beyond_belief_are_cut_down(self) -> None:
+        load = Sampler(Gpus(), lambda: 2**63).sample([], [])
+        wire.Report(load)
+        self.assertEqual(load.disk_free, 2**60)
+
     def test_children_count_and_dead_ones_do_not(self) -> None:
         sampler = self.sampler()
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

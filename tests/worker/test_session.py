@@ -132,7 +132,7 @@ class WorkingCase(ClusterCase):
 
     def spooled(self) -> list[str]:
         directory = self.session._worker.spool.directory
-        return sorted(name for name in os.listdir(directory) if name != "lock")
+        return sorted(os.listdir(directory))
 
     def running(self) -> Any:
         """As the last report says."""
@@ -209,11 +209,11 @@ class WorkingTests(WorkingCase):
     async def test_a_full_disk_hands_the_job_back_and_later_takes_it(self) -> None:
         await self.start()
         spool = self.session._worker.spool
-        self.patch(spool, "_floor", 2**60)
+        room = self.patch(spool, "has_room_for", lambda size: False)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
         self.assertEqual(self.api.requests, [])
-        self.patch(spool, "_floor", 0)
+        room.restore()
         await self.record.link.run([self.give(1)])
         await self.ended(2)
         self.assertEqual(self.record.endings(), {1: (Outcome.DONE, "")})
@@ -285,7 +285,7 @@ class LeavingTests(WorkingCase):
         self.patch(shift_module, "_FIRST_PAUSE", 1000.0)
         self.patch(shift_module, "_MAX_PAUSE", 1000.0)
         await self.start()
-        self.patch(self.session._worker.spool, "_floor", 2**60)
+        self.patch(self.session._worker.spool, "has_room_for", lambda size: False)
         await self.record.link.run([self.give(1)])
         await self.said("goes back to the controller")
         await self.session.stopService()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +16,7 @@ from dpip.worker.spool import PREFIX, Spool
 DIES = """
 import os, sys
 from pathlib import Path
+from types import SimpleNamespace
 from dpip.worker.spool import Spool
 spool = Spool(Path(sys.argv[1]))
 spool.open()
@@ -57,7 +60,7 @@ class SpoolTests(SynchronousTestCase):
         self.assertEqual(len(list(self.parent.iterdir())), 2)
         new = self.spool()
         self.assertEqual(set(self.parent.iterdir()), {living.directory, new.directory})
-        self.assertEqual(len(list(living.directory.iterdir())), 2)
+        self.assertEqual(len(list(living.directory.iterdir())), 1)
 
     def test_other_peoples_files_are_left_alone(self) -> None:
         self.parent.mkdir()
@@ -77,7 +80,16 @@ class SpoolTests(SynchronousTestCase):
         self.assertEqual([path.name for path in victim.iterdir()], ["precious"])
 
     def test_there_is_room_down_to_the_floor(self) -> None:
-        free = self.spool().free()
-        self.assertTrue(self.spool(floor=free // 2).has_room_for(free // 4))
-        self.assertFalse(self.spool(floor=free // 2).has_room_for(free))
-        self.assertFalse(self.spool(floor=2 * free).has_room_for(0))
+        spool = self.spool(floor=100)
+        for total, free, size, room in (
+            (10_000, 500, 400, True), (10_000, 500, 401, False), (10_000, 99, 0, False),
+            (200, 120, 100, True), (200, 120, 101, False),
+        ):  # fmt: skip
+            self.patch(shutil, "disk_usage", lambda path, t=total, f=free: SimpleNamespace(total=t, free=f))
+            self.assertIs(spool.has_room_for(size), room, (total, free, size))
+
+    def test_one_that_was_tidied_away_comes_back(self) -> None:
+        spool = self.spool()
+        shutil.rmtree(spool.directory)
+        self.assertGreater(spool.free(), 0)
+        spool.pair()[0].write_bytes(b"x")
