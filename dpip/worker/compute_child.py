@@ -21,6 +21,7 @@ import hashlib
 import json
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -141,6 +142,7 @@ def _answer(outcome: str, code: str = "", detail: str = "", **more: Any) -> Mess
 
 
 def _die_with(parent: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a filter that crashes is nothing to fill a disk with
     # Ctrl-C and a supervisor's SIGTERM reach the whole group; the worker decides when its children end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -153,8 +155,6 @@ def _die_with(parent: int) -> None:
 def _limit_memory(limit: int) -> None:
     """Allow that much more than is in use now. RLIMIT_DATA counts what is really allocated: RLIMIT_AS would
     count the gigabytes of addresses that LLVM and thread stacks reserve and never touch."""
-    import resource
-
     with contextlib.suppress(OSError, ValueError):  # not every kernel has it
         used = _data_size()
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
