@@ -28,6 +28,7 @@ RUNTIME = [
 ]
 TEST = [
     "hypothesis >= 6.100",
+    "multipart >= 1.1",  # a second parser, to check what workers send
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "pytest >= 8",
     "pytest-twisted >= 1.14",

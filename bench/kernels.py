@@ -1,7 +1,6 @@
-# ruff: noqa: E402 - the path is set first, so that this runs from anywhere, installed or not
 """How fast are the filters and the codecs, beside OpenCV and Pillow on the same pictures in the same run?
 
-    python bench/kernels.py [--film FILM.mp4] [--rounds N] [SECTION ...]
+    python -m bench.kernels [--film FILM.mp4] [--rounds N] [SECTION ...]
 
 Prints, for each row, both times, the ratio (above 1 we are faster) and the ratio that DPIP holds itself to.
 Sections: grayscale, blur, large, jpeg, png, webp, more. Without a film the "film frame" is drawn.
@@ -11,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,10 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-from timing import seconds, together
-
+from bench.timing import seconds, together
 from dpip.filters import apply, process
 from dpip.filters.codec import encode
 from dpip.filters.codec.picture import Frame, Picture
