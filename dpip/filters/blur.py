@@ -25,4 +25,5 @@ FILTER = Filter(
     parameters=(SIGMA,),
     memory_factor=11.0,  # with alpha, as floating point; without, 5
     takes_threads=True,
+    cuda="dpip.filters.cuda.blur",
 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from dpip.errors import UnsupportedPicture
 from dpip.filters import codec, registry
+from dpip.filters.cuda import choice
 from dpip.filters.fingerprint import fingerprint
 from dpip.filters.output import CONTENT_TYPES
 from dpip.filters.schema import Filter, Pixels
@@ -61,7 +62,10 @@ def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) 
     """The filter on a valid array; H x W x 1 goes through as H x W."""
     single = array.ndim == 3 and array.shape[2] == 1
     more = {"threads": threads} if found.takes_threads else {}
-    result = found.function(array[..., 0] if single else array, **params, **more)
+    picture = array[..., 0] if single else array
+    result = choice.run(found, picture, params, threads)
+    if result is None:
+        result = found.function(picture, **params, **more)
     return result[..., None] if single and result.ndim == 2 else result
 
 

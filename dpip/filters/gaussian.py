@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from dpip.filters import octaves
@@ -9,22 +12,32 @@ from dpip.filters.alpha import divided, is_opaque, rounded, weighted
 from dpip.filters.kernels import float_gaussian
 from dpip.filters.schema import Pixels
 
+#: H x W x C, sigma and threads to the same blurred.
+Planes = Callable[[Any, float, int], Any]
 
-def gaussian(array: Pixels, sigma: float, threads: int = 1) -> Pixels:
-    """Blur uint8 or uint16, H x W or H x W x C, alpha last where C is even."""
+
+def gaussian(
+    array: Pixels,
+    sigma: float,
+    threads: int = 1,
+    *,
+    fixed: Planes = octaves.gaussian,
+    floating: Planes = float_gaussian.gaussian,
+) -> Pixels:
+    """Blur uint8 or uint16, H x W or H x W x C, alpha last where C is even.
+
+    ``fixed`` blurs bytes, C = 1 or 3, and ``floating`` float32: here or on a GPU.
+    """
     planes = array if array.ndim == 3 else array[..., None]
     if planes.shape[2] in (2, 4):
-        return _with_alpha(planes, sigma, threads)
+        if not is_opaque(planes):
+            return divided(floating(weighted(planes, np.float32), sigma, threads), array.dtype)
+        opaque = planes.copy()  # the common case needs no weights
+        colours = np.ascontiguousarray(planes[..., :-1])
+        opaque[..., :-1] = gaussian(colours, sigma, threads, fixed=fixed, floating=floating)
+        return opaque
     if array.dtype == np.uint8:
-        return octaves.gaussian(planes, sigma, threads).reshape(array.shape)
-    blurred = float_gaussian.gaussian(planes.astype(np.float32), sigma, threads)
+        result: Pixels = fixed(planes, sigma, threads).reshape(array.shape)
+        return result
+    blurred = floating(planes.astype(np.float32), sigma, threads)
     return rounded(blurred, array.dtype).reshape(array.shape)
-
-
-def _with_alpha(array: Pixels, sigma: float, threads: int) -> Pixels:
-    """Opaque pictures, the common case, need no weights."""
-    if not is_opaque(array):
-        return divided(float_gaussian.gaussian(weighted(array, np.float32), sigma, threads), array.dtype)
-    opaque = array.copy()
-    opaque[..., :-1] = gaussian(np.ascontiguousarray(array[..., :-1]), sigma, threads)
-    return opaque

@@ -28,5 +28,6 @@ FILTER = Filter(
     function=grayscale,
     memory_factor=3.5,
     takes_threads=True,
+    cuda="dpip.filters.cuda.grayscale",
     luma_only=True,
 )

@@ -143,7 +143,9 @@ class Filter:
     parameters: tuple[Parameter, ...] = ()
     #: Bytes needed while running, decoding and result included, for each byte of the decoded picture.
     memory_factor: float = 5.0
-    uses_gpu: bool = False
+    #: The module whose ``TWIN`` gives the same bytes on an NVIDIA GPU, see :mod:`dpip.filters.cuda.twin`.
+    cuda: str = ""
+    uses_gpu: bool = attrs.field(default=attrs.Factory(lambda self: bool(self.cuda), takes_self=True))
     version: str = "1"
     #: The function takes ``threads=`` and spreads one large picture over that many cores.
     takes_threads: bool = False

@@ -58,7 +58,7 @@ class Engine(Protocol):
     """What can be computed."""
 
     def warm_up(self) -> Mapping[str, Any]:
-        """Make ready; say what there is: ``filters`` (name → version) and ``fingerprint``."""
+        """Make ready; say what there is: ``filters`` (name → version), ``fingerprint`` and ``gpu``."""
 
     def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
         """Filter a picture."""
@@ -69,10 +69,16 @@ class Filters:
 
     def warm_up(self) -> Mapping[str, Any]:
         from dpip.filters import engine, registry
+        from dpip.filters.cuda import choice
 
-        engine.warm_up(lambda words: send({"say": words}))
+        def say(words: str) -> None:
+            send({"say": words})
+
+        engine.warm_up(say)
+        gpu = choice.start(say, time.perf_counter)
         filters = {name: registry.find(name).version for name in registry.names()}
-        return {"filters": filters, "fingerprint": engine.fingerprint()}
+        fingerprint = f"{engine.fingerprint()} {choice.backend()}".rstrip()
+        return {"filters": filters, "fingerprint": fingerprint, "gpu": gpu}
 
     def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
         from dpip.filters import process_steps

@@ -68,7 +68,7 @@ class Worker:
             capacity=2 * self.pool.slots + 4,  # one waiting for each that computes, and a few on their way
             tags=self.tags,
             filters=dict(ready["filters"]),
-            has_gpu=bool(self.gpus),
+            has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may show others
             fingerprint=ready["fingerprint"],
         )
 

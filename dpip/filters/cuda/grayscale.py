@@ -1,0 +1,33 @@
+"""Grayscale on a GPU."""
+
+from __future__ import annotations
+
+from dpip.filters.cuda import kernels
+from dpip.filters.cuda.kernels import cuda
+from dpip.filters.cuda.twin import Trial, Twin
+from dpip.filters.schema import Pixels
+
+
+def grayscale(array: Pixels) -> Pixels:
+    """As ``dpip.filters.grayscale``."""
+    if array.ndim == 2 or array.shape[2] == 2:
+        return array.copy()
+    height, width, channels = array.shape
+    shape = (height, width) if channels == 3 else (height, width, 2)
+    pixels = height * width
+    gray = cuda.device_array(pixels * (channels - 2), array.dtype)
+    kernels.launch(kernels.luma, gray, cuda.to_device(array.reshape(-1)), channels, samples=pixels)
+    result: Pixels = gray.copy_to_host().reshape(shape)
+    return result
+
+
+def kind(array: Pixels) -> str:
+    """Gray is only copied, which a GPU never makes faster: there is no trial of it."""
+    return "colour" if array.ndim == 3 and array.shape[2] > 2 else "gray"
+
+
+TWIN = Twin(
+    function=grayscale,
+    trials={"colour": tuple(Trial(channels, dtype) for dtype in ("uint8", "uint16") for channels in (3, 4))},
+    kind=kind,
+)
