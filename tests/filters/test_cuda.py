@@ -25,7 +25,6 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 from dpip.worker.compute_child import Filters
 from dpip.worker.session import Worker
 
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -42,6 +42,7 @@ def _kernel(function: Any) -> Any:
         return cuda.jit(function)
     from numba.cuda.core import config as its_own
 
+    its_own.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small pictures are part of the trial
     before = its_own.CACHE_DIR
     its_own.CACHE_DIR = os.path.join(cache_directory()[0], "cuda")
     try:
