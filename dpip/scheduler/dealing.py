@@ -107,7 +107,7 @@ class Dealer:
         """The worker may have room that it had not, and so may its whole machine."""
         machine = worker.machine
         for one in machine.workers.values() if self._backlog.short_of_memory else (worker,):
-            self._offer(one, machine.free if one.filed else -1)
+            self._offer(one, machine.free)
 
     def withdrawn(self, worker: Worker) -> None:
         """The worker takes no more jobs."""
@@ -176,5 +176,4 @@ class Dealer:
         for lane in list(self._backlog.short_of_memory.values()):
             self._backlog.open_lane(lane)
         for worker in machine.workers.values() if machine is not None else ():
-            if worker.filed:
-                self._offer(worker, worker.machine.free)
+            self._offer(worker, worker.machine.free)

@@ -177,6 +177,20 @@ class LastResortTests(TestCase):
         self.advance(1)
         self.assertEqual(self.world.datastore.rows[3].state, "failed")
 
+    def test_patience_begins_anew_when_memory_has_sufficed(self) -> None:
+        self.join("a", free=4, total=16)
+        self.add(8, jobs=2)
+        self.advance(20)
+        self.world.tell(e.WorkerReported("a", load(10 * GIB, 16 * GIB)))
+        self.world.settle()
+        self.assertEqual(self.world.jobs("a"), [1])
+        self.world.tell(e.WorkerReported("a", load(4 * GIB, 16 * GIB)))
+        self.finish("a")
+        self.advance(29)
+        self.assertEqual(self.world.jobs("a"), [])
+        self.advance(1)
+        self.assertEqual(self.world.jobs("a"), [2])
+
     def test_memory_returns_while_a_machine_is_emptied(self) -> None:
         self.join("a", free=4, total=16)
         self.add(8)

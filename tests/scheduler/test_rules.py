@@ -210,6 +210,18 @@ class ExpiryTests(RulesTestCase):
         self.world.advance(1)
         self.assertEqual(self.world.jobs("s"), [])
 
+    def test_leases_granted_in_another_order(self) -> None:
+        self.add(1, 2)
+        self.world.join("s", info("s", 2, 4), load())
+        self.world.decide()
+        self.world.pending.rotate(1)
+        self.world.work_off(1)
+        self.assertEqual(self.world.jobs("s"), [2])
+        self.world.advance(500)
+        self.world.work_off()
+        self.world.advance(400)
+        self.assertEqual(self.world.jobs("s"), [1])
+
     def test_the_memory_of_a_cancelled_job_counts_until_the_next_report(self) -> None:
         self.add(1)
         self.join()
