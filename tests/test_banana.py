@@ -74,6 +74,10 @@ class DecoderTests(SynchronousTestCase):
     def test_strings_that_add_up_to_too_much_are_refused(self) -> None:
         self.assertIn("too large", self._refused(encoded([b"x" * 1000] * 5)))
 
+    def test_the_last_of_them_is_refused_at_its_length(self) -> None:
+        whole = encoded([b"x" * 1000] * 5)
+        self.assertIn("too large", self._refused(whole[:-999]))
+
     def test_each_expression_has_the_whole_limit(self) -> None:
         decoder = Decoder(LIMIT)
         data = encoded(b"x" * (LIMIT - 10)) * 3
