@@ -23,6 +23,9 @@ class Stage(Protocol):
     def show(self, words: str, done: int = 0) -> None:
         """How far it is."""
 
+    def say(self, words: str) -> None:
+        """News that nobody should miss."""
+
     def finish(self, words: str) -> None:
         """It is done."""
 
@@ -61,7 +64,7 @@ class PlainDisplay:
 
     def begin(self, name: str, words: str, total: int | None = None) -> Stage:
         stage = _PlainStage(self.stream, self.now, name, self.now())
-        stage.finish(words)
+        stage.say(words)
         return stage
 
 
@@ -74,11 +77,14 @@ class _PlainStage:
 
     def show(self, words: str, done: int = 0) -> None:
         if self.now() - self.last >= _SECONDS_BETWEEN_LINES:
-            self.finish(words)
+            self.say(words)
 
-    def finish(self, words: str) -> None:
+    def say(self, words: str) -> None:
         self.last = self.now()
         click.echo(f"{self.name}: {words}", file=self.stream)
+
+    def finish(self, words: str) -> None:
+        self.say(words)
 
 
 class LiveDisplay:
@@ -115,6 +121,9 @@ class _LiveStage:
 
     def show(self, words: str, done: int = 0) -> None:
         self.progress.update(self.task, completed=done, words=words)
+
+    def say(self, words: str) -> None:
+        self.progress.update(self.task, words=words)
 
     def finish(self, words: str) -> None:
         total = self.progress.tasks[self.task].total or 1

@@ -64,6 +64,7 @@ class Show:
         yield ""
         yield f"Look at    {self.results.comparison}"
         yield f"All frames {self.results.folder}/original, grayscale, blur"
+        yield "Go on with twistd -n dpip (the service itself)"
 
     def explain(self, error: Exception) -> str:
         """What went wrong, for people; the details go to the log."""
@@ -86,7 +87,7 @@ class Show:
     def _heard(self, line: str) -> None:
         """A line of the log."""
         if line.startswith(_COMPILING) and self._starting is not None:
-            self._starting.show("compiling the filters, once (up to a minute)")
+            self._starting.say("compiling the filters, once (up to a minute)")
 
     async def _draw(self, display: Display, reactor: Any) -> None:
         stage = display.begin("film", "drawing", self.frames)

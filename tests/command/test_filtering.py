@@ -34,6 +34,9 @@ class Told:
         self.words.append(words)
         self.done.append(done)
 
+    def say(self, words: str) -> None:
+        self.words.append(words)
+
     def finish(self, words: str) -> None:
         self.words.append(words)
 

@@ -16,13 +16,20 @@ class PlainTests(SynchronousTestCase):
         clock, stream = Clock(), StringIO()
         with PlainDisplay(stream, clock.seconds) as display:
             stage = display.begin("blur", "uploading", 100)
+            stage.say("compiling")
             for done in range(100):
                 clock.advance(0.125)
                 stage.show(f"{done} filtered", done)
             stage.finish("all done")
         self.assertEqual(
             stream.getvalue().splitlines(),
-            ["blur: uploading", "blur: 39 filtered", "blur: 79 filtered", "blur: all done"],
+            [
+                "blur: uploading",
+                "blur: compiling",
+                "blur: 39 filtered",
+                "blur: 79 filtered",
+                "blur: all done",
+            ],
         )
 
     def test_what_is_no_terminal_gets_plain_lines(self) -> None:
@@ -37,6 +44,7 @@ class LiveTests(SynchronousTestCase):
         with LiveDisplay(console, clock) as display:
             film = display.begin("film", "drawing", 48)
             system = display.begin("system", "starting")
+            system.say("compiling")
             blur = display.begin("blur", "uploading", 48)
             for done in range(48):
                 film.show(f"{done} drawn", done)

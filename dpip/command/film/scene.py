@@ -6,7 +6,7 @@ import math
 from io import BytesIO
 
 from attrs import define, field
-from PIL import Image, ImageChops
+from PIL import Image
 
 from dpip.command.film import HEIGHT, WIDTH, sprites
 from dpip.command.film.land import meadow, paint_land
@@ -38,8 +38,8 @@ class Scene:
             picture.paste(light.cloud, (int(x + speed * hour), y), cloud)
         land = self._land.copy()
         _roll_ball(land, hour)
-        lit = ImageChops.multiply(land, Image.new("RGB", land.size, light.land))
-        picture.paste(lit, (0, 0), self._outline)
+        lit = [level * part // 255 for part in light.land for level in range(256)]
+        picture.paste(land.point(lit), (0, 0), self._outline)
         return picture
 
     def jpeg(self, number: int) -> bytes:

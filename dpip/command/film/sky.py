@@ -68,6 +68,6 @@ def paint_sky(light: Light, width: int, height: int) -> Image.Image:
     x, y = 90 + (width - 180) * light.hour, 440 - 345 * math.sin(math.pi * light.hour)
     glow = np.exp(-np.hypot(across - x, down - y) / 150)[:, :, None] * np.array((190, 172, 128), np.float32)
     small = np.clip(sky + glow * (1 - sky / 300), 0, 255).astype(np.uint8)
-    picture = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+    picture = Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR)
     picture.paste((255, 246, 206), (int(x) - _SUN // 2, int(y) - _SUN // 2), disc(_SUN))
     return picture
