@@ -13,7 +13,7 @@ from PIL import Image
 from twisted.trial.unittest import TestCase
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 180
+PATIENCE = 600  # seconds; the first start on a machine compiles the filters
 DPIP = [sys.executable, "-c", "from dpip.command import main; main(prog_name='dpip')"]
 
 
