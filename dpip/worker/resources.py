@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import socket
 import uuid
@@ -22,10 +23,13 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def cores() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """That this process may use: its affinity, and its container's share of the CPU."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, (_CGROUP / "cpu.max").read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # not this kernel, or "max"
+        return allowed
+    return max(1, min(allowed, math.ceil(quota / period)))
 
 
 def machine() -> str:

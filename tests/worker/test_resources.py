@@ -150,5 +150,18 @@ class MachineTests(SynchronousTestCase):
         self.assertEqual(len(resources.machine()), 32)
         self.assertEqual(resources.machine(), resources.machine())
 
-    def test_there_is_a_core(self) -> None:
-        self.assertGreaterEqual(resources.cores(), 1)
+    def test_cores_are_those_that_a_container_may_use(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.patch(resources, "_CGROUP", Path(temporary.name))
+        self.patch(os, "sched_getaffinity", lambda pid: set(range(8)))
+        for limit, expected in (
+            ("max 100000", 8),
+            ("150000 100000", 2),
+            ("1000 100000", 1),
+            ("9900000 100000", 8),
+        ):
+            (Path(temporary.name) / "cpu.max").write_text(limit)
+            self.assertEqual(resources.cores(), expected, limit)
+        (Path(temporary.name) / "cpu.max").unlink()
+        self.assertEqual(resources.cores(), 8)
