@@ -55,8 +55,11 @@ class Filtering:
         self._began = self.now()
         originals, done = await self._upload_and_watch(workload.workload_id)
         timing = Timing(self.filter, len(self.files), self.now() - self._began)
-        for failed in done.failed_images:
-            raise click.ClickException(f"{failed.name} could not be filtered: {failed.reason}")
+        if done.failed_images:
+            first = done.failed_images[0]
+            raise click.ClickException(
+                f"{done.failed} of {done.accepted} images could not be filtered. {first.name}: {first.reason}"
+            )
         await self._fetch(originals, results)
         self.stage.finish(str(timing).removeprefix(self.filter).lstrip())
         return timing

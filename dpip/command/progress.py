@@ -46,7 +46,9 @@ class Display(Protocol):
 def display_on(stream: TextIO, reactor: Any) -> Display:
     """What suits the stream."""
     console = Console(file=stream)
-    return LiveDisplay(console, reactor) if console.is_terminal else PlainDisplay(stream, time.monotonic)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveDisplay(console, reactor)
+    return PlainDisplay(stream, time.monotonic)
 
 
 @define

@@ -99,7 +99,9 @@ class FilteringTests(ServedTestCase):
     async def test_a_failed_image_is_named_with_its_reason(self) -> None:
         async def run() -> None:
             error = await self.refusal(click.ClickException, self.filtering.run(self.results))
-            self.assertEqual(error.message, "4.png could not be filtered: It is cut short.")
+            self.assertEqual(
+                error.message, f"1 of {FILES} images could not be filtered. 4.png: It is cut short."
+            )
 
         await gather_bounded(2, lambda work: work(), (run, lambda: self.work(failing="4.png")))
 
