@@ -68,16 +68,22 @@ class DemoTests(ProcessTestCase):
             self.assertEqual(picture.format, "PNG")
         self.assertEqual(list(self.temporary.iterdir()), [])
 
-    def test_ctrl_c_takes_everything_down(self) -> None:
+    def interrupted_at(self, words: str) -> None:
         process = self.start(*DPIP, "demo", "--frames", "5000", "--slots", "1")
         assert process.stderr is not None
-        while "ready in" not in (line := process.stderr.readline()):
-            self.assertNotEqual(line, "", "it ended before it was ready")
+        while words not in (line := process.stderr.readline()):
+            self.assertNotEqual(line, "", f"it ended before {words!r}")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 130, err)
         self.assertTrue(err.endswith("\nInterrupted.\n"), err)
         self.assertEqual(list(self.temporary.iterdir()), [])
+
+    def test_ctrl_c_while_it_starts(self) -> None:
+        self.interrupted_at("system: starting")
+
+    def test_ctrl_c_takes_everything_down(self) -> None:
+        self.interrupted_at("ready in")
 
     def test_help_is_quick_because_it_loads_nothing_heavy(self) -> None:
         script = (
