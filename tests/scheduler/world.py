@@ -108,8 +108,11 @@ class World:
 
     def settle(self) -> None:
         """Decide and lease until nothing more happens."""
-        while self.decide() or self.pending:
-            self.work_off()
+        for _ in range(1000):
+            if not self.decide() and not self.pending:
+                return
+            self.work_off(10_000)
+        raise AssertionError("it never comes to rest")
 
     def jobs(self, session: str) -> list[int]:
         """Numbers of the jobs the worker has, in the order it got them."""
