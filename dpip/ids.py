@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import time
+from base64 import b32hexencode
 from collections.abc import Callable
 
 from attrs import define, field
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_CROCKFORD = bytes.maketrans(b"0123456789ABCDEFGHIJKLMNOPQRSTUV", b"0123456789abcdefghjkmnpqrstvwxyz")
+_LENGTH = 26  # characters of 5 bits: 130 for 128, the first two are always 0
 _RANDOM_BITS = 80
 _STEP_BYTES = 8  # of the random step within one millisecond: 2**64 guesses, and no overflow to fear
 
@@ -33,4 +35,4 @@ class IdSource:
         if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:  # same millisecond, or the clock went back
             fresh = self._last + 1 + int.from_bytes(self.entropy(_STEP_BYTES), "big")
         self._last = fresh
-        return "".join(_ALPHABET[fresh >> shift & 31] for shift in range(125, -1, -5))
+        return b32hexencode((fresh << 6).to_bytes(17, "big"))[:_LENGTH].translate(_CROCKFORD).decode()

@@ -27,3 +27,8 @@ class IdTests(TestCase):
         new_id = IdSource(clock=lambda: 1e9)
         first, second = new_id(), new_id()
         self.assertNotEqual(first[:-2], second[:-2])
+
+    def test_the_layout_is_that_of_a_ulid(self) -> None:
+        """With the time of the specification's own example."""
+        new_id = IdSource(clock=lambda: 1469918176.385, entropy=bytes)
+        self.assertEqual(new_id(), "01aryz6s41" + "0" * 16)
