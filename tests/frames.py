@@ -17,7 +17,6 @@ def _texture(width: int, height: int) -> np.ndarray:
     return np.asarray(picture).astype(np.int16) + random.integers(-2, 3, (height, width, 3), dtype=np.int16)
 
 
-@cache
 def pixels(number: int, width: int = 1280, height: int = 720) -> np.ndarray:
     """Frame ``number`` as uint8, H×W×3: a texture that drifts, and a bright square that tells the number."""
     picture = np.clip(np.roll(_texture(width, height), (number * 3, number * 5), (0, 1)), 0, 255)
