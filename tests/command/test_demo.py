@@ -17,6 +17,11 @@ PATIENCE = 600  # seconds; the first start on a machine compiles the filters
 DPIP = [sys.executable, "-c", "from dpip.command import main; main(prog_name='dpip')"]
 
 
+def _heed_ctrl_c() -> None:
+    """In the child: whoever runs the tests in the background has SIGINT ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class ProcessTestCase(TestCase):
     def setUp(self) -> None:
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
@@ -37,6 +42,7 @@ class ProcessTestCase(TestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_ctrl_c,
         )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
