@@ -25,11 +25,24 @@ class EstimateTests(TestCase):
         estimate.learn(100.0)
         self.assertLess(estimate.mean, 1.1)
 
-    def test_a_change_is_followed(self) -> None:
+    def test_a_drift_is_followed(self) -> None:
         estimate = Estimate()
-        for value in [1.0] * 50 + [2.0] * 50:
+        for value in [1.0] * 50 + [1.5] * 50:
             estimate.learn(value)
-        self.assertAlmostEqual(estimate.mean, 2.0, places=1)
+        self.assertAlmostEqual(estimate.mean, 1.5, places=1)
+
+    def test_three_outliers_in_a_row_are_a_change(self) -> None:
+        for change in (4.0, -4.0):
+            estimate = Estimate()
+            for value in [1.0] * 20 + [change] * 3:
+                estimate.learn(value)
+            self.assertAlmostEqual(estimate.mean, change)
+
+    def test_outliers_to_both_sides_are_none(self) -> None:
+        estimate = Estimate()
+        for value in [1.0] * 20 + [5.0, -3.0] * 3:
+            estimate.learn(value)
+        self.assertLess(abs(estimate.mean - 1.0), 0.2)
 
 
 class CostTests(TestCase):
@@ -75,6 +88,14 @@ class CostTests(TestCase):
             gpu.learn(blur, SIZE, 0.005, 0.0)
         self.assertClose(gpu.seconds(blur, SIZE), 0.005)
         self.assertClose(gpu.seconds(gray, SIZE), 0.01)
+
+    def test_the_first_job_of_a_worker_tells_of_the_worker(self) -> None:
+        chain, known, newcomer = self.chains.of(GRAY), Pace(), Pace()
+        for _ in range(30):
+            known.learn(chain, SIZE, 0.01, 0.0)
+        newcomer.learn(chain, SIZE, 0.08, 0.0)
+        self.assertAlmostEqual(chain.seconds(SIZE), 0.01)
+        self.assertAlmostEqual(newcomer.seconds(chain, SIZE), 0.08)
 
     def test_no_time_at_all_is_understood(self) -> None:
         chain, pace = self.chains.of(GRAY), Pace()

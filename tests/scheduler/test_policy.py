@@ -161,12 +161,12 @@ class AbilityTests(PolicyTestCase):
 
     def test_each_gets_what_it_is_good_at(self) -> None:
         """Whoever's turn it is: the GPU's jobs do not block the others, nor fill their workers."""
-        self.join("cpu", filters=("blur", "gpu-blur"), slots=2, capacity=2)
+        self.join("cpu", filters=("blur", "gpu-blur"), slots=4, capacity=4)
         self.world.add(workload("for gpu", "ann", filters=("gpu-blur",)), [waiting(n) for n in range(1, 10)])
         self.world.add(workload("plain", "bob"), [waiting(n) for n in range(11, 20)])
         self.join("gpu", filters=("blur", "gpu-blur"), slots=2, capacity=2, gpu=True)
         self.world.settle()
-        self.assertEqual((self.world.jobs("gpu"), self.world.jobs("cpu")), ([1, 2], [11, 12]))
+        self.assertEqual((self.world.jobs("gpu"), self.world.jobs("cpu")), ([1, 2], [11, 12, 13, 14]))
 
     def test_the_idle_gpu_of_two(self) -> None:
         for name, percent in (("busy", 90.0), ("idle", 0.0)):

@@ -112,6 +112,7 @@ class ReturnTests(RulesTestCase):
         self.world.advance(1.0)
         self.world.settle()
         self.assertEqual(self.world.jobs("s"), [1, 2, 3])
+        self.assertEqual(self.world.state._roster.workers["s"].rest_seconds, 1.0)
 
     def test_a_success_ends_the_doubling(self) -> None:
         for seconds in (1, 2, 4):

@@ -13,7 +13,7 @@ from dpip.interfaces import IScheduler
 from dpip.model import Lease, Outcome
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.service import Scheduler
-from tests.scheduler.fakes import FakeDatastore, FakeLink, info, load, need, waiting, workload
+from tests.scheduler.fakes import MIB, FakeDatastore, FakeLink, info, load, need, waiting, workload
 
 
 class ServiceTestCase(TestCase):
@@ -88,6 +88,16 @@ class DispatchTests(ServiceTestCase):
         link = self.join()
         self.assertEqual(self.datastore.calls.count("lease"), 1)
         self.assertEqual((link.messages, len(link.jobs)), (1, 4))
+
+    def test_jobs_are_sent_at_once_when_they_are_leased(self) -> None:
+        """Not at the reactor's next turn: workers wait for them."""
+        self.start()
+        self.add(1)
+        self.datastore.hold = True
+        link = self.join()
+        self.assertEqual(link.jobs, [])
+        self.datastore.answer()
+        self.assertEqual(len(link.jobs), 1)
 
     def test_jobs_that_come_after_the_worker(self) -> None:
         self.start()
@@ -282,6 +292,22 @@ class DatastoreFailureTests(ServiceTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class TimerTests(ServiceTestCase):
+    def test_one_timer_at_most(self) -> None:
+        """Half a minute for a job that needs too much, then a second to look for slow ones."""
+        self.start()
+        self.scheduler.worker_joined("s", info(), FakeLink())
+        self.scheduler.worker_reported("s", load(100 * MIB))
+        made, huge = workload(), waiting(1, 100_000_000)
+        self.datastore.add(made, [huge])
+        self.scheduler.workload_opened(made)
+        self.scheduler.jobs_waiting("w", [huge])
+        self.turn()
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [30.0])
+        self.add(2)
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [1.0])
+
+
 class LinkFailureTests(ServiceTestCase):
     def test_jobs_not_taken_go_elsewhere(self) -> None:
         self.start()
@@ -363,6 +389,7 @@ class FillingTests(ServiceTestCase):
         self.datastore.hold = False
         self.datastore.answer()
         self.turn()
+        self.assertEqual(sum(jobs for jobs, _ in self.scheduler.why_waiting("w")), 3)
         link = self.join(slots=4)
         self.assertEqual([job.lease.job for job in link.jobs], [1, 2, 3])
         self.assertEqual(self.states(), dict.fromkeys((1, 2, 3), "leased"))
@@ -379,7 +406,9 @@ class FillingTests(ServiceTestCase):
         self.assertEqual(len(self.join().jobs), 2)
 
     def test_jobs_of_a_deleted_workload_are_ignored(self) -> None:
+        """It was looked up before it was deleted."""
         self.start()
+        self.datastore.add(workload("gone"), [waiting(1)])
         self.datastore.hold = True
         self.scheduler.jobs_waiting("gone", [waiting(1)])
         self.scheduler.workload_deleted("gone")

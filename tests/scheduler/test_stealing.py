@@ -69,6 +69,16 @@ class StealingTests(TestCase):
         self.assertEqual(self.moved(), [stuck])
         self.assertEqual(self.world.jobs("a"), [stuck])
 
+    def test_it_does_not_come_back_to_the_worker_it_was_taken_from(self) -> None:
+        """Which has an idle slot now, and joined first."""
+        self.add(2)
+        [stuck] = self.world.jobs("a")
+        for _ in range(3):
+            self.advance(1.0)
+            self.finish_first("b")
+        self.advance(1.0)
+        self.assertEqual((self.world.jobs("a"), self.world.jobs("b")), ([], [stuck]))
+
     def test_it_moves_only_once(self) -> None:
         """If it is a long job, it is given the time it needs."""
         self.test_a_job_that_takes_far_too_long()
