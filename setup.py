@@ -40,7 +40,7 @@ BENCH = ["opencv-python-headless >= 4.9", "av >= 12"]
 setup(
     name="dpip",
     version="0.1.0",
-    description="Distributed and parallel image processing: pictures in over HTTP, filtered by any number of workers",
+    description="Distributed and parallel image processing: any number of workers, and nothing is lost",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
