@@ -27,7 +27,7 @@ class DiskWatch:
         low = free < max(2 * self.floor, total // 20)
         self._warnings = [self._sentence(total, free)] if low else []
         if low and not self._low:
-            self.log.warn("{warning}", warning=self._warnings[0])
+            self.log.warn("{sentence}", sentence=self._warnings[0])
         elif self._low and not low:
             self.log.info("The disk with the images has room again: {free:.1f} GiB free.", free=free / _GIB)
         self._low = low
