@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,19 +20,20 @@ JSON = {"Content-Type": "application/json"}
 SMALL = encoded(0, 64, 48)
 
 
+@cache
+def one_for_all() -> tuple[Cluster, PlainClient]:
+    """A system that these tests share, and its admin; it ends with the process. Trial has no setUpClass."""
+    cluster = Cluster()
+    atexit.register(cluster.__exit__, None)
+    cluster.start_controller("--slots", "1", "--max-megapixels", "1", plugin="dpip")
+    admin = PlainClient(cluster.http)
+    admin.login("admin", PASSWORD)
+    return cluster, admin
+
+
 class BadInputTests(TestCase):
-    cluster: Cluster
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.cluster = Cluster()
-        cls.cluster.start_controller("--slots", "1", "--max-megapixels", "1", plugin="dpip")
-        cls.admin = PlainClient(cls.cluster.http)
-        cls.admin.login("admin", PASSWORD)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.cluster.__exit__(None)
+    def setUp(self) -> None:
+        self.cluster, self.admin = one_for_all()
 
     def _post(self, path: str, body: Any) -> Answer:
         return self.admin.request("POST", path, json.dumps(body).encode(), JSON)
