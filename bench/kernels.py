@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import cv2
@@ -103,6 +104,14 @@ def large(film: Array) -> Iterator[Row]:
             lambda s=sigma: apply("blur", picture, sigma=s, threads=2),
             1.7,
         )
+        # What two cores are worth on this machine just now: virtual ones may share a real one.
+        one = lambda s=sigma: apply("blur", picture, sigma=s)  # noqa: E731
+        yield f"blur {sigma} 12 MP, 2 at once | 1 by 1", partial(_twice, one), together(one, 2, calls=1), 0.0
+
+
+def _twice(call: Callable[[], object]) -> None:
+    call()
+    call()
 
 
 def jpeg(film: Array) -> Iterator[Row]:

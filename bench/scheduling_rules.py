@@ -44,6 +44,7 @@ class Ours:
         self.jobs: dict[int, Job] = {}
         self.leases: dict[int, Lease] = {}
         self.attempts = count(1)
+        self.wake = float("inf")
 
     def start(self, simulation: Simulation) -> None:
         self.simulation = simulation
@@ -62,6 +63,7 @@ class Ours:
             if isinstance(instruction, Assign):
                 assigns.append(instruction)
             elif isinstance(instruction, WakeAt):
+                self.wake = instruction.time
                 self.simulation.at(max(now, instruction.time), self.tick)
             elif isinstance(instruction, Cancel):
                 job = self.jobs[instruction.lease.job]
@@ -72,7 +74,9 @@ class Ours:
         return assigns
 
     def tick(self, now: float) -> None:
-        self.then_decide(e.Tick(), now)
+        if now >= self.wake:  # else an earlier tick has come since it was asked for
+            self.wake = float("inf")
+            self.then_decide(e.Tick(), now)
 
     def then_decide(self, event: e.Event, now: float) -> None:
         self.tell(event, now)

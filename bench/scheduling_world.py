@@ -43,14 +43,19 @@ class Machine:
     held: dict[int, Job] = field(factory=dict)
     ready: deque[Job] = field(factory=deque)
     running: set[int] = field(factory=set)
+    used: int = 0  # bytes that its jobs need
 
     @property
     def capacity(self) -> int:
         return self.slots * 4
 
-    @property
-    def used(self) -> int:
-        return sum(job.need for job in self.held.values())
+    def take(self, job: Job) -> None:
+        self.held[job.number] = job
+        self.used += job.need
+
+    def drop(self, job: Job) -> None:
+        del self.held[job.number]
+        self.used -= job.need
 
     def seconds(self, job: Job, now: float) -> float:
         speed = self.speed * (self.gpu if job.filter == "gpu" else 1.0)
@@ -101,14 +106,14 @@ class Simulation:
 
     def decide(self, now: float) -> None:
         for machine, job in self.rule.decide(now):
-            machine.held[job.number] = job
+            machine.take(job)
             self.overcommitted = max(self.overcommitted, machine.used - machine.memory)
             stint = self._stints[job.number] = self._stints.get(job.number, 0) + 1
             self.at(now + TRANSFER, lambda now, m=machine, j=job, s=stint: self._arrive(m, j, s, now))
 
     def cancel(self, machine: Machine, job: Job, now: float) -> None:
         """The machine drops the job, begun or not."""
-        del machine.held[job.number]
+        machine.drop(job)
         self._stints[job.number] += 1
         if job in machine.ready:
             machine.ready.remove(job)
@@ -138,7 +143,7 @@ class Simulation:
 
     def _committed(self, machine: Machine, job: Job, seconds: float, stint: int, now: float) -> None:
         if stint == self._stints[job.number]:
-            del machine.held[job.number]
+            machine.drop(job)
             self.finished[job.number] = now
             self.rule.done(machine, job, seconds, now)
             self.decide(now)

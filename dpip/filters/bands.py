@@ -8,8 +8,9 @@ second compilation of every kernel, and the result cannot depend on the number o
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from threading import Lock
 
@@ -17,22 +18,39 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pools.clear)  # a child has the pools but not their threads
-#: A band shorter than this costs more to hand over (about 30 µs) than it saves.
+#: A band shorter than this costs more to hand over than it saves.
 _FEWEST_ROWS = 16
+#: The last thread to finish is late by a band at most, and one that wakes up late has fewer of them.
+_BANDS_PER_THREAD = 8
 
 
 def over_rows(rows: int, threads: int, work: Callable[[int, int], object]) -> None:
-    """Call ``work(first, last)`` for bands that together cover ``range(rows)``; returns when all are done."""
+    """Call ``work(first, last)`` for bands that together cover ``range(rows)``; returns when all are done.
+
+    The caller is one of the threads: it begins at once, while the others take 0.1 to 0.2 ms to wake up.
+    """
     count = min(threads, rows // _FEWEST_ROWS)
     if count <= 1:
         work(0, rows)
         return
-    # Twice as many bands as threads: the last one to finish is then late by half a band at most.
-    edges = [rows * band // (2 * count) for band in range(2 * count + 1)]
-    tasks = [_pool(threads).submit(work, *span) for span in pairwise(edges)]
-    wait(tasks)
-    for task in tasks:
-        task.result()
+    number = min(rows // _FEWEST_ROWS, count * _BANDS_PER_THREAD)
+    bands = deque(pairwise(rows * band // number for band in range(number + 1)))
+
+    def share() -> None:
+        while True:
+            try:
+                band = bands.popleft()
+            except IndexError:
+                return
+            work(*band)
+
+    helpers = [_pool(threads - 1).submit(share) for _ in range(count - 1)]
+    try:
+        share()
+    finally:
+        begun = [helper for helper in helpers if not helper.cancel()]
+        for helper in begun:
+            helper.result()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -8,7 +8,8 @@ import sys
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = 256 << 20
-_LARGEST_ON_HEAP = 32 << 20
+#: 40 megapixels. glibc before 2.33 takes no more than the second.
+_LARGEST_ON_HEAP = (128 << 20, 32 << 20)
 
 
 def keep_freed_memory() -> None:
@@ -23,5 +24,5 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_ON_HEAP)
+        any(mallopt(_M_MMAP_THRESHOLD, largest) for largest in _LARGEST_ON_HEAP)
         mallopt(_M_TRIM_THRESHOLD, _KEPT)

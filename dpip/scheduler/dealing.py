@@ -124,9 +124,11 @@ class Dealer:
         return self._patience[0][0] if self._patience else None
 
     def lose_patience(self, now: float) -> None:
+        """Try the lanes again whose patience is over."""
         while self._patience and self._patience[0][0] <= now:
             lane = heappop(self._patience)[2]
-            if lane.blocked is Blocked.MEMORY:
+            lane.timed = False
+            if lane.blocked is Blocked.MEMORY and self._patience_is_lost(lane, now):
                 self._backlog.open_lane(lane)
 
     def _close(self, lane: Lane, why: Blocked, need: int) -> None:
@@ -145,11 +147,14 @@ class Dealer:
             self._end_last_resort()
 
     def _patience_is_lost(self, lane: Lane, now: float) -> bool:
-        patience = self._limits.patience_seconds
+        """Is the lane short of memory for long enough? If not, it will be looked at again then."""
         if lane.short_since is None:
             lane.short_since = now
-            heappush(self._patience, (now + patience, lane.order, lane))
-        return now >= lane.short_since + patience
+        over = lane.short_since + self._limits.patience_seconds
+        if now < over and not lane.timed:
+            lane.timed = True  # one entry for each lane, however often memory is short and suffices again
+            heappush(self._patience, (over, lane.order, lane))
+        return now >= over
 
     def _resort(self, flow: Flow, job: Job, need: int) -> Deal | None:
         hopeless = self._last_resort.consider(flow, need)

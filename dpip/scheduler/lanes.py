@@ -138,6 +138,7 @@ class Lane:
     stamp: int = 0
     blocked: Blocked | None = None
     blocked_need: int = 0
+    timed: bool = False  # somebody will look when its patience is over
     short_since: float | None = None  # since when its next job has fitted nowhere for want of memory
 
     def enter(self, flow: Flow) -> None:
