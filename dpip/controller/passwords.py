@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from attrs import define, field
-from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 
 from dpip.errors import RetryLater
+from dpip.threads import FromThreads, Threads, in_thread
 
 T = TypeVar("T")
 
@@ -25,8 +23,8 @@ T = TypeVar("T")
 class Passwords:
     """``pool`` runs the hashing; at most ``limit`` hashes are under way or waiting."""
 
-    reactor: IReactorFromThreads
-    pool: ThreadPool
+    reactor: FromThreads
+    pool: Threads
     hasher: PasswordHasher = field(factory=PasswordHasher)
     limit: int = 16
     _waiting: int = field(default=0, init=False)
@@ -56,6 +54,6 @@ class Passwords:
             raise RetryLater("Many logins are being checked at the moment. Try again in a second.")
         self._waiting += 1
         try:
-            return await deferToThreadPool(self.reactor, self.pool, work, *args)
+            return await in_thread(self.reactor, self.pool, work, *args)
         finally:
             self._waiting -= 1

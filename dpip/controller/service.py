@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.python.threadpool import ThreadPool
 
 from dpip.asynchronous import deferred
 from dpip.authority import Authority, write_secret
@@ -27,6 +27,12 @@ from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.model import Role
 from dpip.scheduler.service import Scheduler
+from dpip.threads import Threads
+
+
+def over_tls(tls: CertificateOptions, factory: IProtocolFactory) -> IProtocolFactory:
+    """The factory's connections, by TLS."""
+    return TLSMemoryBIOFactory(tls, False, factory)
 
 
 class CannotStart(SystemExit):
@@ -40,7 +46,7 @@ class Parts:
     datastore: Datastore
     telemetry: IService
     image_store: IService
-    hashing: ThreadPool
+    hashing: Threads
     accounts: Accounts
     scheduler: Scheduler
     workers: Workers
@@ -52,8 +58,9 @@ class Parts:
 class ControllerService(Service):
     """REST API, controller, scheduler and the workers' port.
 
-    ``build`` makes the parts once the authority is there. ``ready`` fires when everything can be used, or
-    fails with the reason why it cannot start; ``api_url`` and ``workers_port`` are there then.
+    ``build`` makes the parts once the authority is there; ``secured`` puts TLS around a factory. ``ready``
+    fires when everything can be used, or fails with the reason why it cannot start; ``api_url`` and
+    ``workers_port`` are there then.
     """
 
     log = Logger()
@@ -61,6 +68,7 @@ class ControllerService(Service):
     options: ControllerOptions
     reactor: Any
     build: Callable[[ControllerService], Parts]
+    secured: Callable[[CertificateOptions, IProtocolFactory], IProtocolFactory] = over_tls
     ready: Deferred[None] = field(factory=Deferred, init=False)
     api_url: str = field(default="", init=False)
     workers_port: int = field(default=0, init=False)
@@ -93,8 +101,8 @@ class ControllerService(Service):
         parts.scheduler.startService()  # it fills itself while the API already takes uploads
         tls = self.authority.server_options()
         parts.workers.start()
-        pb = await self._listen("pb", TLSMemoryBIOFactory(tls, False, parts.workers.door))
-        site = TLSMemoryBIOFactory(tls, False, parts.site) if self.options["http-tls"] else parts.site
+        pb = await self._listen("pb", self.secured(tls, parts.workers.door))
+        site = self.secured(tls, parts.site) if self.options["http-tls"] else parts.site
         http = await self._listen("http", site)
         self.api_url = self.url_for("127.0.0.1", http)
         self.workers_port = getattr(pb.getHost(), "port", 0)

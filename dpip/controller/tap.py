@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +15,6 @@ from twisted.logger import (
     globalLogPublisher,
 )
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from dpip import __version__
 from dpip.api.app import make_site
@@ -34,6 +31,7 @@ from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.filters import registry
+from dpip.host import Host
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
 from dpip.model import Step
@@ -64,20 +62,29 @@ def end_process(failure: Failure, reactor: Any) -> None:
     reactor.stop()
 
 
-def build(service: ControllerService) -> Parts:
-    """All parts of a controller, none of them started."""
+def build(service: ControllerService, host: Host | None = None) -> Parts:
+    """All parts of a controller, none of them started; ``host`` is this machine if not given."""
     options, reactor, state = service.options, service.reactor, service.state
-    ids = IdSource()
-    datastore = Datastore(state / "dpip.sqlite", reactor)
-    telemetry = Telemetry(state / "telemetry.sqlite", reactor)
-    image_store = ImageStore(state / "images", reactor, floor=options["disk-floor"])
-    hashing = ThreadPool(0, _HASHING_THREADS, "passwords")
+    host = host or Host()
+    ids = IdSource(host.wall_clock, host.entropy)
+    datastore = Datastore(state / "dpip.sqlite", reactor, host.make_threads)
+    telemetry = Telemetry(state / "telemetry.sqlite", reactor, host.make_threads)
+    image_store = ImageStore(
+        state / "images",
+        reactor,
+        host.make_threads,
+        floor=options["disk-floor"],
+        disk_usage=host.disk_usage,
+        monotonic=host.monotonic,
+        token=host.hexadecimal,
+    )
+    hashing = host.make_threads(_HASHING_THREADS, "passwords")
     accounts = Accounts(
         datastore=datastore,
         passwords=Passwords(reactor, hashing),
-        clock=time.time,
-        monotonic=time.monotonic,
-        entropy=os.urandom,
+        clock=host.wall_clock,
+        monotonic=host.monotonic,
+        entropy=host.entropy,
     )
     scheduler = Scheduler(
         clock=reactor,
@@ -85,7 +92,7 @@ def build(service: ControllerService) -> Parts:
         new_nonce=ids,
         need=_need,
         wants_gpu=_wants_gpu,
-        monotonic=time.monotonic,
+        monotonic=host.monotonic,
     )
     workers = Workers(
         admits=service.authority.admits,
@@ -94,7 +101,7 @@ def build(service: ControllerService) -> Parts:
         telemetry=telemetry,
         clock=reactor,
         new_id=ids,
-        new_token=lambda: secrets.token_urlsafe(32),
+        new_token=host.secret,
         terms=_terms(service),
     )
     disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
@@ -109,20 +116,30 @@ def build(service: ControllerService) -> Parts:
         operator_warnings=disk.warnings,
         directory_for=directory_for,
         new_id=ids,
-        clock=time.time,
+        clock=host.wall_clock,
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
     )
     housekeeping = Housekeeping(
         reactor=reactor,
-        wall_clock=time.time,
+        wall_clock=host.wall_clock,
         datastore=datastore,
         retire=controller.retire_workload,
-        sweep=lambda: image_store.sweep(datastore.directories, datastore.paths, time.time() - _STRAY_SECONDS),
+        sweep=lambda: image_store.sweep(
+            datastore.directories, datastore.paths, host.wall_clock() - _STRAY_SECONDS
+        ),
         look_at_disk=disk.look,
         keep_days=options["keep-days"],
     )
-    site = make_site(controller, image_store, registry, ids, reactor, behind_proxy=options["behind-proxy"])
+    site = make_site(
+        controller,
+        image_store,
+        registry,
+        ids,
+        reactor,
+        now=host.wall_clock,
+        behind_proxy=options["behind-proxy"],
+    )
     if not options["log-requests"]:
         site.logger = Logger("dpip.api", observer=_from_info_on)
     return Parts(

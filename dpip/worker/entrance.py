@@ -7,11 +7,19 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dpip.authority import TOKEN_FILE, BadToken, JoinToken, Pinned
+
+Secured = Callable[[IOpenSSLClientConnectionCreator, IStreamClientEndpoint], IStreamClientEndpoint]
+"""Puts TLS around an endpoint."""
 
 
 class NoToken(Exception):
@@ -55,12 +63,14 @@ class Entrance:
         address: IStreamClientEndpoint,
         read_token: Callable[[], JoinToken],
         waiting: Callable[[str], object],
+        secured: Secured = wrapClientTLS,
     ) -> None:
         self.secret = b""
         """Of the token by which the present connection was made."""
         self._address = address
         self._read_token = read_token
         self._waiting = waiting
+        self._secured = secured
 
     def __repr__(self) -> str:
         return "the controller"
@@ -72,7 +82,7 @@ class Entrance:
             self._waiting(str(why))
             return fail(why)
         self.secret = token.secret.encode()
-        connecting = wrapClientTLS(Pinned(token.pin), self._address).connect(protocolFactory)
+        connecting = self._secured(Pinned(token.pin), self._address).connect(protocolFactory)
         return connecting.addErrback(self._not_connected)
 
     def _not_connected(self, failure: Failure) -> Failure:

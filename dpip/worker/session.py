@@ -9,6 +9,7 @@ from attrs import frozen
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,7 +23,7 @@ from dpip.errors import DpipError, Malformed
 from dpip.model import Load
 from dpip.worker.attempt import Tools
 from dpip.worker.compute import Pool
-from dpip.worker.entrance import Entrance
+from dpip.worker.entrance import Entrance, Secured
 from dpip.worker.pulse import Pulse
 from dpip.worker.resources import Gpus, Sampler
 from dpip.worker.shift import Shift
@@ -57,6 +58,7 @@ class Worker:
     reactor: Any
     in_thread: Callable[..., Deferred[Any]]
     jitter: Callable[[], float]
+    secured: Secured = wrapClientTLS
 
     def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
         """``ready`` is what the first compute child said it can do."""
@@ -96,7 +98,7 @@ class Session(Service):
     ) -> None:
         self._worker = worker
         self._clock: IReactorTime = worker.reactor
-        self._entrance = Entrance(controller, read_token, self._say)
+        self._entrance = Entrance(controller, read_token, self._say, worker.secured)
         caller = Caller(self._clock, self._join, self._lost)
         self._client = ClientService(self._entrance, caller, retryPolicy=self._delay, clock=self._clock)
         self._hello = b""
