@@ -16,6 +16,7 @@ from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Blocked, Flow, Lane
 from dpip.scheduler.lastresort import LastResort
 from dpip.scheduler.limits import Limits
+from dpip.scheduler.packing import crowds, next_job, rather
 from dpip.scheduler.policy import choose, is_waste
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import Worker
@@ -68,15 +69,14 @@ class Dealer:
 
     def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
         """Place the flow's next job, or else close its lane."""
-        job, lane = flow.jobs.first(), flow.lane
-        need = flow.workload.need(job.decoded_bytes)
+        lane = flow.lane
+        job, need = next_job(flow)
         chosen = choose(flow, job, need)
         if isinstance(chosen, Worker):
             if self._hoards(chosen):
                 chosen = Blocked.LATER
             elif wasteful or not is_waste(lane.requirement, chosen):
-                self._placed(lane)
-                return Deal(flow, job, chosen, need)
+                return self._deal_to(chosen, flow, job, need, now)
             else:
                 aside.append(lane)
                 chosen = Blocked.LATER
@@ -86,6 +86,16 @@ class Dealer:
                 return deal
         self._close(lane, chosen, need)
         return None
+
+    def _deal_to(self, worker: Worker, flow: Flow, job: Job, need: int, now: float) -> Deal:
+        """The flow's next job, or one of the same workload that fills the worker's memory better."""
+        if crowds(worker, need):
+            better = rather(flow, need, worker)
+            if better is not flow and not self._patience_is_lost(flow.lane, now):
+                flow = better
+                job, need = next_job(flow)
+        self._placed(flow.lane)
+        return Deal(flow, job, worker, need)
 
     def _hoards(self, worker: Worker) -> bool:
         """Would a job that can only wait there take memory that others wait for?"""
@@ -167,8 +177,7 @@ class Dealer:
         flow = lane.first() if lane is not None else None
         if flow is None:
             return None
-        job = flow.jobs.first()
-        need = flow.workload.need(job.decoded_bytes)
+        job, need = next_job(flow)
         worker = self._last_resort.ready(flow, need)
         if worker is None:
             return None

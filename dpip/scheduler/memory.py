@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def size_class(need: int) -> int:
-    """Four classes an octave: needs of one class differ by less than 25 %."""
+    """Eight classes an octave: needs of one class differ by less than an eighth."""
     bits = need.bit_length()
-    return bits * 4 + (need >> (bits - 3) & 3 if bits >= 3 else 0)
+    return bits * 8 + (need >> (bits - 4) & 7 if bits >= 4 else 0)
 
 
 @define(eq=False, repr=False)

@@ -154,9 +154,9 @@ class LastResortTests(TestCase):
 
     def test_a_deleted_job_keeps_nobody_from_memory(self) -> None:
         """The other job of its lane needs less, and fits; nor is anything held back for it any more."""
-        self.join("a", free=4.5, total=16)
+        self.join("a", free=4.7, total=16)
         self.add(4.8, name="larger", owner="ann")
-        self.add(4.3, name="smaller", owner="bob")
+        self.add(4.6, name="smaller", owner="bob")
         self.assertEqual(self.world.jobs("a"), [])
         self.world.delete("larger")
         self.world.settle()

@@ -16,7 +16,7 @@ class SizeTests(TestCase):
         low, high = sorted((one, other))
         self.assertLessEqual(size_class(low), size_class(high))
         if size_class(low) == size_class(high):
-            self.assertLess(high, low * 1.25 + 1)
+            self.assertLess(high, low * 1.125 + 1)
 
 
 class MachineTests(TestCase):
