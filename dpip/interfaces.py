@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface
 from dpip.model import (
     AcceptedOriginal,
     Activity,
-    Failure,
+    Eta,
     IdempotencyKey,
     Image,
     ImageType,
@@ -22,6 +22,9 @@ from dpip.model import (
     Load,
     Outcome,
     Principal,
+    Progress,
+    Reason,
+    Results,
     Role,
     Sample,
     StoredFile,
@@ -36,7 +39,7 @@ from dpip.model import (
 
 
 class IController(Interface):
-    """What the API asks of the controller: in the same process now, over Perspective Broker one day.
+    """What the API asks of the controller: in the same process, or over Perspective Broker (``dpip.remote``).
 
     A ``Principal`` has been authenticated; whether it may do what it asks is decided here.
     """
@@ -66,24 +69,26 @@ class IController(Interface):
         """For admins, and for everyone's own; all tokens of the user die."""
 
     # Workloads
-    def create_workload(by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None) -> Deferred[Workload]:
+    def create_workload(by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None) -> Deferred[Progress]:
         """Durable when this fires. The same key again answers with the same workload."""
 
-    def workload(by: Principal, workload_id: str) -> Deferred[Workload]:
-        """Raises NotFound for what is not there or not the caller's."""
+    def workload(by: Principal, workload_id: str) -> Deferred[Progress]:
+        """Made for polling: it costs no query. Raises NotFound for what is not there or not the caller's."""
 
     def workloads(
         by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
-    ) -> Deferred[Sequence[Workload]]:
+    ) -> Deferred[Sequence[Progress]]:
         """The caller's own (an admin's: all), newest first; ``after`` is the last id of the page before."""
 
-    def running_jobs(workload_id: str) -> int:
-        """Jobs of this workload that workers hold right now."""
+    def why(by: Principal, workload_id: str) -> Deferred[Sequence[Reason]]:
+        """Why its jobs are where they are: those that workers hold, by place, then the waiting ones."""
 
-    def results(
-        by: Principal, workload_id: str
-    ) -> Deferred[tuple[Sequence[tuple[int, str]], Sequence[Failure]]]:
-        """``(seq, image id)`` of every result and every failure, both in upload order."""
+    def endings(by: Principal, workload_id: str) -> Deferred[Sequence[int]]:
+        """How many images of each page of ``RESULTS_PAGE`` places have ended: a page whose count has not
+        changed has the same results."""
+
+    def results(by: Principal, workload_id: str, page: int) -> Deferred[Results]:
+        """What became of the images of one page."""
 
     def delete_workload(by: Principal, workload_id: str) -> Deferred[None]:
         """Gone at once for every reader, while jobs run too; files follow."""
@@ -137,7 +142,7 @@ class IController(Interface):
     def activity(by: Principal, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
         """Newest first; ``before`` is the last number of the page before. For admins."""
 
-    def warnings() -> Sequence[str]:
+    def warnings() -> Deferred[Sequence[str]]:
         """Conditions the operator should know, for example a disk that runs low."""
 
 
@@ -186,15 +191,18 @@ class IDatastore(Interface):
         """The one given, or the one made earlier under this key. Raises KeyReused."""
 
     def workload(workload_id: str) -> Deferred[Workload | None]:
-        """None also when deleted."""
+        """None also when deleted. From memory, once it has been asked for: it may be polled."""
 
     def workloads(
         owner: str | None, unfinished_only: bool, after: str | None, limit: int
     ) -> Deferred[Sequence[Workload]]:
         """Newest first."""
 
-    def results(workload_id: str) -> Deferred[tuple[Sequence[tuple[int, str]], Sequence[Failure]]]:
-        """In ``seq`` order."""
+    def endings(workload_id: str) -> Deferred[Sequence[int]]:
+        """How many images of each page of ``RESULTS_PAGE`` places have ended. From memory, as above."""
+
+    def results(workload_id: str, page: int) -> Deferred[Results]:
+        """Of the images at the ``RESULTS_PAGE`` places of one page, in ``seq`` order."""
 
     def delete_workload(workload_id: str, now: float) -> Deferred[Workload | None]:
         """A tombstone remains; its images, jobs and attempts go. The owner's ``used`` shrinks."""
@@ -237,8 +245,8 @@ class IDatastore(Interface):
         and ``file`` is surplus. Raises StaleLease.
         """
 
-    def fail(lease: Lease, code: str, detail: str, now: float) -> Deferred[bool]:
-        """Leased → failed. False when the lease is stale: nothing changed."""
+    def fail(lease: Lease, code: str, detail: str, now: float) -> Deferred[tuple[str, int] | None]:
+        """Leased → failed. The workload and the place; None when the lease is stale: nothing changed."""
 
     def release(leases: Sequence[tuple[Lease, Outcome]], now: float) -> Deferred[None]:
         """Leased → waiting; ``CRASHED`` and ``LOST`` add to the job's counters. Stale ones are skipped."""
@@ -329,6 +337,12 @@ class IScheduler(Interface):
 
     def running_jobs(workload_id: str) -> int:
         """Jobs of the workload that workers hold."""
+
+    def eta(workload_id: str) -> Eta | None:
+        """When the workload's jobs will have ended, as far as their pace tells."""
+
+    def why(workload_id: str) -> Sequence[Reason]:
+        """Why its jobs are where they are: those that workers hold, by place, then the waiting ones."""
 
 
 class IWorkerLink(Interface):

@@ -6,6 +6,7 @@ Sizes are bytes. Paths of images are relative to the image store, with forward s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +14,9 @@ from attrs import field, frozen
 
 Params = dict[str, Any]
 Step = tuple[str, Params]
+
+RESULTS_PAGE = 1000
+"""Places of a workload whose results are told, counted and kept together."""
 
 
 class Role(StrEnum):
@@ -124,6 +128,24 @@ class Workload:
 
 
 @frozen
+class Eta:
+    """Seconds until a workload will be done: the likeliest, and the bounds of what would be no surprise."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+@frozen
+class Progress:
+    """A workload at this moment. ``running`` are its jobs that workers hold; no ``eta``: nobody can tell."""
+
+    workload: Workload
+    running: int = 0
+    eta: Eta | None = None
+
+
+@frozen
 class Picture:
     """What a file's header says: enough to refuse it, name it, and estimate what filtering it needs."""
 
@@ -166,6 +188,24 @@ class Failure:
     name: str | None
     code: str
     detail: str
+
+
+@frozen
+class Results:
+    """What became of some images: ``(seq, image id)`` of each result, and the failures, in upload order."""
+
+    filtered: Sequence[tuple[int, str]] = ()
+    failed: Sequence[Failure] = ()
+
+
+@frozen
+class Reason:
+    """Why ``jobs`` jobs of a workload are where they are; one that a worker holds is told by itself."""
+
+    sentence: str
+    jobs: int = 1
+    seq: int | None = None  # of one job's image, and the worker that has it
+    worker: str | None = None
 
 
 @frozen

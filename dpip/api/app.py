@@ -76,7 +76,7 @@ def all_routes(
     """Every row of the API."""
     return [
         *Sessions(controller).routes(),
-        *Workloads(controller, registry, now).routes(),
+        *Workloads(controller, registry, now, clock).routes(),
         *Images(controller, image_store).routes(),
         *Uploads(controller, image_store, ids).routes(),
         *Users(controller).routes(),

@@ -48,16 +48,15 @@ class System:
     async def status(self, call: Call) -> Answer:
         """``active_workloads``: the caller's own that are not completed, an admin's are everyone's."""
         active = await self.controller.workloads(call.by, unfinished_only=True, limit=MAX_PAGE)
-        running = self.controller.running_jobs
         answer = {
             "system_name": "DPIP",
             "version": __version__,
             "server_time": timestamp(self.now()),
             "user": call.by.name,
-            "active_workloads": [summary(workload, running(workload.id)) for workload in active],
+            "active_workloads": [summary(progress) for progress in active],
         }
         if call.by.is_admin:
-            answer["warnings"] = list(self.controller.warnings())
+            answer["warnings"] = list(await self.controller.warnings())
         return json_answer(answer)
 
     async def filters(self, _call: Call) -> Answer:

@@ -67,7 +67,7 @@ class Uploads:
         except QuotaExceeded:
             if key is None:
                 raise
-            return await self.controller.workload(by, workload_id)
+            return (await self.controller.workload(by, workload_id)).workload
 
     async def _keep(self, files: Sequence[IIncomingFile], directory: str) -> list[tuple[str, StoredFile]]:
         """All of them durable under new ids, or none of them."""

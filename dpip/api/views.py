@@ -12,6 +12,8 @@ from dpip.model import (
     Image,
     Load,
     Numbering,
+    Progress,
+    Reason,
     Sample,
     Step,
     User,
@@ -33,42 +35,76 @@ def filter_label(steps: Sequence[Step]) -> str:
     return "+".join(name for name, _ in steps)
 
 
-def summary(workload: Workload, running: int) -> Json:
+#: The members of a summary.
+SUMMARY = (
+    *("workload_id", "workload_name", "owner", "filter", "params", "steps", "output", "tags", "numbering"),
+    *(
+        "status",
+        "accepted",
+        "filtered",
+        "failed",
+        "running_jobs",
+        "waiting",
+        "size",
+        "eta_seconds",
+        "eta_range",
+    ),
+    *("created_at", "finished_at"),
+)
+
+
+def summary(progress: Progress) -> Json:
     """A workload without its lists."""
+    workload, eta = progress.workload, progress.eta
     spec = workload.spec
     ended = workload.filtered + workload.failed
+    values = (
+        workload.id,
+        spec.name,
+        workload.owner,
+        filter_label(spec.steps),
+        spec.steps[0][1] if len(spec.steps) == 1 else {},
+        [{"name": name, **params} for name, params in spec.steps],
+        spec.output,
+        list(spec.tags),
+        spec.numbering.value,
+        workload.status.value,
+        workload.accepted,
+        workload.filtered,
+        workload.failed,
+        progress.running,
+        max(0, workload.accepted - ended - progress.running),
+        workload.size,
+        None if eta is None else _rough(eta.seconds),
+        None if eta is None else [_rough(eta.low), _rough(eta.high)],
+        timestamp(workload.created_at),
+        _finished_at(workload),
+    )
+    return dict(zip(SUMMARY, values, strict=True))
+
+
+def _rough(seconds: float) -> float:
+    """To two digits: more would only look exact, and make every poll's answer a new one."""
+    return float(f"{seconds:.2g}")
+
+
+def why_json(workload_id: str, reasons: Sequence[Reason]) -> Json:
     return {
-        "workload_id": workload.id,
-        "workload_name": spec.name,
-        "owner": workload.owner,
-        "filter": filter_label(spec.steps),
-        "params": spec.steps[0][1] if len(spec.steps) == 1 else {},
-        "steps": [{"name": name, **params} for name, params in spec.steps],
-        "output": spec.output,
-        "tags": list(spec.tags),
-        "numbering": spec.numbering.value,
-        "status": workload.status.value,
-        "accepted": workload.accepted,
-        "filtered": workload.filtered,
-        "failed": workload.failed,
-        "running_jobs": running,
-        "waiting": max(0, workload.accepted - ended - running),
-        "size": workload.size,
-        "created_at": timestamp(workload.created_at),
-        "finished_at": _finished_at(workload),
+        "workload_id": workload_id,
+        "running": [
+            {"seq": reason.seq, "worker": reason.worker, "why": reason.sentence}
+            for reason in reasons
+            if reason.worker is not None
+        ],
+        "waiting": [
+            {"jobs": reason.jobs, "why": reason.sentence} for reason in reasons if reason.worker is None
+        ],
     }
 
 
-def workload_json(
-    workload: Workload, running: int, results: Sequence[tuple[int, str]], failures: Sequence[Failure]
-) -> Json:
-    """A workload with what has become of its images, in upload order."""
-    frames = workload.spec.numbering is Numbering.FRAMES
-    return {
-        **summary(workload, running),
-        "filtered_images": [str(seq) if frames else image_id for seq, image_id in results],
-        "failed_images": [failure_json(failure) for failure in failures],
-    }
+def filtered_name(seq: int, image_id: str, numbering: Numbering) -> str:
+    """How a result is called in ``filtered_images``."""
+    return str(seq) if numbering is Numbering.FRAMES else image_id
 
 
 def failure_json(failure: Failure) -> Json:

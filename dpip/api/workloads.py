@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
 
 from dpip.api.answers import Answer, json_answer, to_json
 from dpip.api.auth import Access
 from dpip.api.downloads import not_modified
 from dpip.api.forms import Fields
 from dpip.api.idempotency import key_of
+from dpip.api.lists import ListMaker, Lists
 from dpip.api.routes import Call, Route, next_page
-from dpip.api.views import filter_label, summary, workload_json
+from dpip.api.views import SUMMARY, filter_label, summary, why_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController
-from dpip.model import Numbering, Params, Principal, Step, Workload, WorkloadSpec
+from dpip.model import Numbering, Params, Step, WorkloadSpec
 
 DEFAULT_FILTER = "grayscale"
 MAX_NAME = 200
 MAX_TAGS, MAX_TAG = 16, 64
 
 _ASKED = ("filter", "steps", "workload_name", "params", "numbering", "tags", "output")
+_LISTS = frozenset({"filtered_images", "failed_images"})
+#: Of an answer, in its order.
+MEMBERS = (*SUMMARY, "filtered_images", "failed_images")
 #: Parts of our own answers, which clients send back with the rest: harmless, so they are passed over.
-_ANSWERED = (
-    *(
-        "workload_id",
-        "owner",
-        "status",
-        "created_at",
-        "finished_at",
-        "size",
-        "accepted",
-        "filtered",
-        "failed",
-    ),
-    *("running_jobs", "waiting", "filtered_images", "failed_images"),
-)
+_ANSWERED = tuple(name for name in MEMBERS if name not in _ASKED)
 
 
 class Registry(Protocol):
@@ -58,13 +50,18 @@ class Workloads:
     controller: IController
     registry: Registry
     now: Callable[[], float]
-    _bodies: BodyCache = field(factory=lambda: BodyCache(), init=False)
+    clock: IReactorTime
+    _lists: ListMaker = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lists = ListMaker(self.controller, self.clock.seconds)
 
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/workloads", Access.USERS, self.create),
             Route("GET", "/workloads", Access.USERS, self.page),
             Route("GET", "/workloads/<workload_id>", Access.USERS, self.show),
+            Route("GET", "/workloads/<workload_id>/why", Access.USERS, self.why),
             Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete),
         ]
 
@@ -77,18 +74,21 @@ class Workloads:
         are passed over.
         """
         key = key_of(call, "workloads", call.fields.values)
-        workload = await self.controller.create_workload(call.by, self._spec(call.fields), key)
-        body = await self._body(call.by, workload)
-        return Answer(body, 201, {**_JSON, "Location": f"/workloads/{workload.id}"})
+        progress = await self.controller.create_workload(call.by, self._spec(call.fields), key)
+        body = _body(await self._lists.lists(call.by, progress), MEMBERS)
+        return Answer(body, 201, {**_JSON, "Location": f"/workloads/{progress.workload.id}"})
 
     async def show(self, call: Call, workload_id: str) -> Answer:
-        """Polled by every client: made once per change, and not sent again to who has it."""
-        workload = await self.controller.workload(call.by, workload_id)
-        etag = f'W/"{workload.version}-{self.controller.running_jobs(workload_id)}"'
+        """Polled by every client: ``fields`` names the members that are wanted, and who has the newest is
+        not sent it again."""
+        fields = _wanted(call.fields)
+        progress = await self.controller.workload(call.by, workload_id)
+        lists = await self._lists.lists(call.by, progress) if _LISTS & set(fields) else Lists(progress)
+        etag = _etag(lists, fields)
         headers = {**_JSON, "ETag": etag, "Cache-Control": "private, no-cache"}
         if not_modified(call.header("If-None-Match"), etag):
             return Answer(b"", 304, headers)
-        return Answer(await self._body(call.by, workload), 200, headers)
+        return Answer(_body(lists, fields), 200, headers)
 
     async def page(self, call: Call) -> Answer:
         """The caller's own, newest first, without their lists; ``after`` is the last id of a page before."""
@@ -97,24 +97,19 @@ class Workloads:
             call.by, after=call.fields.text("after") or None, limit=limit + 1
         )
         shown = found[:limit]
-        more = next_page("/workloads", after=shown[-1].id, limit=limit) if len(found) > limit else {}
-        return json_answer([summary(w, self.controller.running_jobs(w.id)) for w in shown], headers=more)
+        last = shown[-1].workload.id if len(found) > limit else None
+        more = next_page("/workloads", after=last, limit=limit) if last is not None else {}
+        return json_answer([summary(progress) for progress in shown], headers=more)
+
+    async def why(self, call: Call, workload_id: str) -> Answer:
+        """Why its jobs are where they are: those that workers have, one by one, and the waiting ones."""
+        reasons = await self.controller.why(call.by, workload_id)
+        return json_answer(why_json(workload_id, reasons))
 
     async def delete(self, call: Call, workload_id: str) -> Answer:
         await self.controller.delete_workload(call.by, workload_id)
-        self._bodies.forget(workload_id)
+        self._lists.forget(workload_id)
         return json_answer({"workload_id": workload_id, "deleted": True})
-
-    async def _body(self, by: Principal, workload: Workload) -> bytes:
-        running = self.controller.running_jobs(workload.id)
-        known = self._bodies.get(workload.id, workload.version, running)
-        if known is not None:
-            return known
-        ended = workload.filtered + workload.failed
-        results, failures = await self.controller.results(by, workload.id) if ended else ((), ())
-        body = to_json(workload_json(workload, running, results, failures))
-        self._bodies.put(workload.id, workload.version, running, body)
-        return body
 
     def _spec(self, fields: Fields) -> WorkloadSpec:
         """Raises BadParameter, UnknownFilter."""
@@ -152,29 +147,39 @@ class Workloads:
         return f"{filter_name} {datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d %H:%M:%S}"
 
 
-@define
-class BodyCache:
-    """The newest body of each workload that is looked at, up to ``limit`` bytes in all."""
+def _wanted(fields: Fields) -> Sequence[str]:
+    """The members of the answer, in its order. Raises BadParameter."""
+    asked = fields.words("fields")
+    unknown = [name for name in asked if name not in MEMBERS]
+    if unknown:
+        raise BadParameter(
+            f"A workload has no {unknown[0][:64]!r}. fields may name: {', '.join(MEMBERS)}.",
+            parameter="fields",
+            available=list(MEMBERS),
+        )
+    return [name for name in MEMBERS if name in asked] if asked else MEMBERS
 
-    limit: int = 16 * 1024 * 1024
-    _known: OrderedDict[str, tuple[int, int, bytes]] = field(factory=OrderedDict, init=False)
-    _size: int = field(default=0, init=False)
 
-    def get(self, workload_id: str, version: int, running: int) -> bytes | None:
-        known = self._known.get(workload_id)
-        return known[2] if known is not None and known[:2] == (version, running) else None
+def _said(lists: Lists, fields: Sequence[str]) -> dict[str, object]:
+    """The wanted members but the lists."""
+    said = summary(lists.progress)
+    return {name: said[name] for name in fields if name in said}
 
-    def put(self, workload_id: str, version: int, running: int, body: bytes) -> None:
-        self.forget(workload_id)
-        self._known[workload_id] = version, running, body
-        self._size += len(body)
-        while self._size > self.limit:
-            self._size -= len(self._known.popitem(last=False)[1][2])
 
-    def forget(self, workload_id: str) -> None:
-        known = self._known.pop(workload_id, None)
-        if known is not None:
-            self._size -= len(known[2])
+def _body(lists: Lists, fields: Sequence[str]) -> bytes:
+    """The JSON object; the lists, which may be long, are joined to it as they are."""
+    members = [to_json(_said(lists, fields)).strip()[1:-1]]
+    members += [b'"filtered_images": ' + lists.filtered] if "filtered_images" in fields else []
+    members += [b'"failed_images": ' + lists.failed] if "failed_images" in fields else []
+    return b"{" + b", ".join(member for member in members if member) + b"}\n"
+
+
+def _etag(lists: Lists, fields: Sequence[str]) -> str:
+    """Of what is said. The counts of a workload determine its lists, see ``dpip.api.lists``."""
+    workload = lists.progress.workload
+    counts = workload.accepted, workload.filtered, workload.failed
+    text = to_json([fields, counts, _said(lists, fields)])
+    return f'W/"{blake2b(text, digest_size=12).hexdigest()}"'
 
 
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}

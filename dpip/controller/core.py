@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -21,7 +21,6 @@ from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, No
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
 from dpip.model import (
     Activity,
-    Failure,
     IdempotencyKey,
     Image,
     ImageType,
@@ -30,6 +29,9 @@ from dpip.model import (
     Load,
     Params,
     Principal,
+    Progress,
+    Reason,
+    Results,
     Role,
     Sample,
     StoredFile,
@@ -38,9 +40,9 @@ from dpip.model import (
     WorkerRecord,
     Workload,
     WorkloadSpec,
+    WorkloadStatus,
 )
 
-_REMEMBERED_WORKLOADS = 10_000
 _REMEMBERED_RESULTS = 1_000
 _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a place and not an id
 
@@ -65,7 +67,6 @@ class Controller:
     clock: Callable[[], float]
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
-    _workloads: OrderedDict[str, Workload] = field(factory=OrderedDict, init=False)
     _recent_results: OrderedDict[tuple[str, Lease], LeasedJob] = field(factory=OrderedDict, init=False)
 
     # Accounts
@@ -121,7 +122,7 @@ class Controller:
     @deferred
     async def create_workload(
         self, by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None
-    ) -> Workload:
+    ) -> Progress:
         _users_only(by)
         workload_id = self.new_id()
         new = Workload(
@@ -133,32 +134,42 @@ class Controller:
         )
         workload = await self.datastore.add_workload(new, key)
         if workload.id == workload_id:
-            self._remember_workload(workload)
             self.scheduler.workload_opened(workload)
             self._note(by.name, "create-workload", workload_id, name=spec.name)
-        return workload
+        return self._progress(workload)
 
     @deferred
-    async def workload(self, by: Principal, workload_id: str) -> Workload:
-        return _owned(by, await self.datastore.workload(workload_id), workload_id)
+    async def workload(self, by: Principal, workload_id: str) -> Progress:
+        return self._progress(await self._known_workload(by, workload_id))
 
     @deferred
     async def workloads(
         self, by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
-    ) -> Sequence[Workload]:
+    ) -> Sequence[Progress]:
         _users_only(by)
         owner = None if by.is_admin else by.name
-        return await self.datastore.workloads(owner, unfinished_only, after, limit)
+        found = await self.datastore.workloads(owner, unfinished_only, after, limit)
+        return [self._progress(workload) for workload in found]
 
-    def running_jobs(self, workload_id: str) -> int:
-        return self.scheduler.running_jobs(workload_id)
+    def _progress(self, workload: Workload) -> Progress:
+        running = workload.status is WorkloadStatus.RUNNING
+        eta = self.scheduler.eta(workload.id) if running else None
+        return Progress(workload, self.scheduler.running_jobs(workload.id), eta)
 
     @deferred
-    async def results(
-        self, by: Principal, workload_id: str
-    ) -> tuple[Sequence[tuple[int, str]], Sequence[Failure]]:
+    async def why(self, by: Principal, workload_id: str) -> Sequence[Reason]:
         await self._known_workload(by, workload_id)
-        return await self.datastore.results(workload_id)
+        return self.scheduler.why(workload_id)
+
+    @deferred
+    async def endings(self, by: Principal, workload_id: str) -> Sequence[int]:
+        await self._known_workload(by, workload_id)
+        return await self.datastore.endings(workload_id)
+
+    @deferred
+    async def results(self, by: Principal, workload_id: str, page: int) -> Results:
+        await self._known_workload(by, workload_id)
+        return await self.datastore.results(workload_id, page)
 
     @deferred
     async def delete_workload(self, by: Principal, workload_id: str) -> None:
@@ -287,8 +298,8 @@ class Controller:
         _admins_only(by)
         return await self.datastore.activity(before, limit)
 
-    def warnings(self) -> Sequence[str]:
-        return self.operator_warnings()
+    def warnings(self) -> Deferred[Sequence[str]]:
+        return succeed(self.operator_warnings())
 
     # What the controller does of its own accord
 
@@ -300,21 +311,9 @@ class Controller:
             self._forget_workload(workload)
 
     async def _known_workload(self, by: Principal, workload_id: str) -> Workload:
-        """The workload as it was when last read: for owner, spec and directory, never for its counters."""
-        known = self._workloads.get(workload_id)
-        if known is None:
-            known = await self.datastore.workload(workload_id)
-            if known is not None:
-                self._remember_workload(known)
-        return _owned(by, known, workload_id)
-
-    def _remember_workload(self, workload: Workload) -> None:
-        self._workloads[workload.id] = workload
-        if len(self._workloads) > _REMEMBERED_WORKLOADS:
-            self._workloads.popitem(last=False)
+        return _owned(by, await self.datastore.workload(workload_id), workload_id)
 
     def _forget_workload(self, workload: Workload) -> None:
-        self._workloads.pop(workload.id, None)
         self.scheduler.workload_deleted(workload.id)
         self._watch(self.image_store.discard_directory(workload.directory), "files of a deleted workload")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -25,6 +26,7 @@ from dpip.datastore import (
     workers,
     workloads,
 )
+from dpip.datastore.live import LiveWorkloads, pages_of
 from dpip.datastore.storage import Storage
 from dpip.datastore.writer import Kind
 from dpip.errors import DpipError, RetryLater
@@ -32,7 +34,6 @@ from dpip.interfaces import IDatastore
 from dpip.model import (
     AcceptedOriginal,
     Activity,
-    Failure,
     IdempotencyKey,
     Image,
     ImageType,
@@ -40,6 +41,7 @@ from dpip.model import (
     LeasedJob,
     Outcome,
     Principal,
+    Results,
     Role,
     StoredFile,
     User,
@@ -69,7 +71,14 @@ class Datastore(Service):
 
     log = Logger()
 
-    def __init__(self, path: Path, reactor: FromThreads, make_threads: MakeThreads = thread_pool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reactor: FromThreads,
+        make_threads: MakeThreads = thread_pool,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._live = LiveWorkloads(monotonic)
         self._path = path
         self._reactor = reactor
         self._make_threads = make_threads
@@ -118,6 +127,7 @@ class Datastore(Service):
     @deferred
     async def remove_user(self, name: str, now: float) -> Sequence[Workload]:
         removed = await self._call(accounts.remove_user, name, now)
+        self._live.deleted([workload.id for workload in removed])
         self._purge()
         return removed
 
@@ -135,23 +145,42 @@ class Datastore(Service):
 
     # Workloads
 
-    def add_workload(self, workload: Workload, key: IdempotencyKey | None) -> Deferred[Workload]:
-        return self._call(workloads.add, workload, key)
+    @deferred
+    async def add_workload(self, workload: Workload, key: IdempotencyKey | None) -> Workload:
+        added = await self._call(workloads.add, workload, key)
+        if added.id == workload.id:
+            self._live.workloads.put(added.id, added)
+        return added
 
-    def workload(self, workload_id: str) -> Deferred[Workload | None]:
-        return self._read(workloads.get, workload_id)
+    @deferred
+    async def workload(self, workload_id: str) -> Workload | None:
+        known = self._live.workloads.get(workload_id)
+        if known is None:
+            known = await self._call(workloads.get, workload_id)
+            if known is not None:
+                self._live.workloads.put(workload_id, known)
+        return known
 
     def workloads(
         self, owner: str | None, unfinished_only: bool, after: str | None, limit: int
     ) -> Deferred[Sequence[Workload]]:
         return self._read(workloads.page, owner, unfinished_only, after, limit)
 
-    def results(self, workload_id: str) -> Deferred[tuple[Sequence[tuple[int, str]], Sequence[Failure]]]:
-        return self._read(images.results, workload_id)
+    @deferred
+    async def endings(self, workload_id: str) -> Sequence[int]:
+        known = self._live.endings.get(workload_id)
+        if known is None:
+            known = pages_of(await self._call(images.endings, workload_id))
+            self._live.endings.put(workload_id, known)
+        return known.tolist()
+
+    def results(self, workload_id: str, page: int) -> Deferred[Results]:
+        return self._read(images.results, workload_id, page)
 
     @deferred
     async def delete_workload(self, workload_id: str, now: float) -> Workload | None:
         deleted = await self._call(workloads.delete, workload_id, now)
+        self._live.deleted([workload_id])
         self._purge()
         return deleted
 
@@ -160,14 +189,18 @@ class Datastore(Service):
 
     # Images and jobs
 
-    def add_originals(
+    @deferred
+    async def add_originals(
         self,
         workload_id: str,
         files: Sequence[tuple[str, str, StoredFile]],
         key: IdempotencyKey | None,
         now: float,
-    ) -> Deferred[tuple[Sequence[AcceptedOriginal], bool]]:
-        return self._submit(uploads.ADD, uploads.Upload(workload_id, files, key, now))
+    ) -> tuple[Sequence[AcceptedOriginal], bool]:
+        accepted, fresh = await self._submit(uploads.ADD, uploads.Upload(workload_id, files, key, now))
+        if fresh and files:
+            self._live.accepted(workload_id, len(files), sum(file.size for _, _, file in files))
+        return accepted, fresh
 
     def image(self, image_id: str) -> Deferred[Image | None]:
         return self._read(images.get, image_id)
@@ -185,11 +218,19 @@ class Datastore(Service):
     ) -> Deferred[Sequence[LeasedJob | None]]:
         return self._submit(jobs.LEASE, jobs.Leasing(leases, now))
 
-    def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> Deferred[tuple[Image, bool]]:
-        return self._submit(results.FINISH, results.Finish(lease, worker, file, now))
+    @deferred
+    async def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> tuple[Image, bool]:
+        image, fresh = await self._submit(results.FINISH, results.Finish(lease, worker, file, now))
+        if fresh:
+            self._live.ended(image.workload_id, image.seq, file.size, now)
+        return image, fresh
 
-    def fail(self, lease: Lease, code: str, detail: str, now: float) -> Deferred[bool]:
-        return self._submit(results.FAIL, results.Fail(lease, code, detail, now))
+    @deferred
+    async def fail(self, lease: Lease, code: str, detail: str, now: float) -> tuple[str, int] | None:
+        place = await self._submit(results.FAIL, results.Fail(lease, code, detail, now))
+        if place is not None:
+            self._live.ended(*place, None, now)
+        return place
 
     def release(self, leases: Sequence[tuple[Lease, Outcome]], now: float) -> Deferred[None]:
         return self._submit(jobs.RELEASE, jobs.Release(leases, now))

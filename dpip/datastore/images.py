@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, Select, bindparam, func, insert, select
 
 from dpip.datastore.bulk import as_json, execute, fetch, given, one, text
 from dpip.datastore.engine import snapshot
 from dpip.datastore.rows import FILE, file_row, image_of, micros, select_images
 from dpip.datastore.schema import images, jobs, workloads
-from dpip.model import Failure, Image, ImageType
+from dpip.model import RESULTS_PAGE, Failure, Image, ImageType, Results
 
 _SLICE = 5_000
 """Rows decoded at once: some 3 ms in which the interpreter is not given up, and the reactor stands."""
@@ -62,21 +62,62 @@ def page(
     return [image_of(row) for row in found]
 
 
+# What became of a workload's images, page by page
+
+_ended = select(images.c.seq, images.c.public).join(workloads, workloads.c.id == images.c.workload_id)
+_RESULTS = _in_order(
+    _ended.where(_of_workload, workloads.c.deleted.is_(None), _of_type, images.c.seq <= bindparam("until"))
+)
+_failed = (
+    select(jobs.c.seq, images.c.public, images.c.name, jobs.c.code, jobs.c.detail)
+    .join_from(jobs, images, images.c.id == jobs.c.original_id)
+    .join(workloads, workloads.c.id == jobs.c.workload_id)
+    .where(_of_workload, workloads.c.deleted.is_(None), jobs.c.code.is_not(None))
+)
+_FAILURES = as_json(
+    _failed.where(jobs.c.seq > bindparam("after"), jobs.c.seq <= bindparam("until"))
+    .order_by(jobs.c.seq)
+    .limit(bindparam("limit"))
+)
+
+
+def results(connection: Connection, workload_id: str, page: int) -> Results:
+    snapshot(connection)
+    first = page * RESULTS_PAGE
+    place = {"after": first - 1, "until": first + RESULTS_PAGE - 1, "limit": RESULTS_PAGE}
+    of: dict[str, Any] = {"workload": text(workload_id), **place}
+    filtered = fetch(connection, _RESULTS, type=ImageType.FILTERED.value, **of)
+    return Results(filtered, [Failure(*row) for row in fetch(connection, _FAILURES, **of)])
+
+
+_page = (images.c.seq // RESULTS_PAGE).label("page")
+_FILTERED_PAGES = as_json(
+    select(_page, func.count().label("count"))
+    .join_from(images, workloads, workloads.c.id == images.c.workload_id)
+    .where(_of_workload, workloads.c.deleted.is_(None), images.c.type == bindparam("type"))
+    .group_by(_page)
+)
+_failed_page = (jobs.c.seq // RESULTS_PAGE).label("page")
+_FAILED_PAGES = as_json(
+    select(_failed_page, func.count().label("count"))
+    .join_from(jobs, workloads, workloads.c.id == jobs.c.workload_id)
+    .where(_of_workload, workloads.c.deleted.is_(None), jobs.c.code.is_not(None))
+    .group_by(_failed_page)
+)
+
+
+def endings(connection: Connection, workload_id: str) -> Sequence[tuple[int, int]]:
+    """``(page, images that have ended)``, a page up to twice."""
+    of = {"workload": text(workload_id)}
+    filtered = fetch(connection, _FILTERED_PAGES, type=ImageType.FILTERED.value, **of)
+    return [*filtered, *fetch(connection, _FAILED_PAGES, **of)]
+
+
 # Whole workloads, slice by slice
 
 _present = select(images.c.seq).join(workloads, workloads.c.id == images.c.workload_id)
 _present = _present.where(workloads.c.deleted.is_(None), _of_type)
-_RESULTS = _in_order(_present.add_columns(images.c.public).where(_of_workload))
 _PATHS = _in_order(_present.add_columns(images.c.path).where(workloads.c.directory == bindparam("directory")))
-_FAILURES = as_json(
-    select(jobs.c.seq, images.c.public, images.c.name, jobs.c.code, jobs.c.detail)
-    .join_from(jobs, images, images.c.id == jobs.c.original_id)
-    .join(workloads, workloads.c.id == jobs.c.workload_id)
-    .where(_of_workload, workloads.c.deleted.is_(None))
-    .where(jobs.c.code.is_not(None), jobs.c.seq > bindparam("after"))
-    .order_by(jobs.c.seq)
-    .limit(bindparam("limit"))
-)
 
 
 def _all(connection: Connection, statement: Select[Any], **parameters: str) -> Iterator[tuple[Any, ...]]:
@@ -87,15 +128,6 @@ def _all(connection: Connection, statement: Select[Any], **parameters: str) -> I
         yield from found
         full = len(found) == _SLICE
         after = found[-1][0] if found else after
-
-
-def results(connection: Connection, workload_id: str) -> tuple[Sequence[tuple[int, str]], Sequence[Failure]]:
-    snapshot(connection)
-    of = {"workload": text(workload_id)}
-    filtered = [
-        (seq, public) for seq, public in _all(connection, _RESULTS, type=ImageType.FILTERED.value, **of)
-    ]
-    return filtered, [Failure(*row) for row in _all(connection, _FAILURES, **of)]
 
 
 def paths(connection: Connection, directory: str) -> frozenset[str]:

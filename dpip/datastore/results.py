@@ -77,7 +77,10 @@ class Fail:
     now: float
 
 
-def _fail(connection: Connection, fails: Sequence[Fail]) -> Sequence[bool | DpipError]:
+Place = tuple[str, int]
+
+
+def _fail(connection: Connection, fails: Sequence[Fail]) -> Sequence[Place | DpipError | None]:
     known = jobs.held(connection, [fail.lease.job for fail in fails])
     valid = [fail.lease.job in known and known[fail.lease.job].by(fail.lease) for fail in fails]
     endings = [
@@ -95,10 +98,13 @@ def _fail(connection: Connection, fails: Sequence[Fail]) -> Sequence[bool | Dpip
     if endings:
         jobs.end(connection, endings)
         _count(connection, [(ending, 0) for ending in endings])
-    return valid
+    return [
+        (known[fail.lease.job].workload_id, known[fail.lease.job].seq) if good else None
+        for fail, good in zip(fails, valid, strict=True)
+    ]
 
 
-FAIL: Kind[Fail, bool] = Kind(_fail, _touches, sheds=False)
+FAIL: Kind[Fail, Place | None] = Kind(_fail, _touches, sheds=False)
 
 
 # Counters

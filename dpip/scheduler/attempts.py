@@ -5,7 +5,7 @@ Every path ends in ``_take_from``, the only place that frees a slot and its memo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.scheduler.backlog import Backlog
@@ -31,6 +31,7 @@ class Attempts:
         dealer: Dealer,
         limits: Limits,
         out: list[Instruction],
+        now: Callable[[], float],
     ) -> None:
         self._roster = roster
         self._workloads = workloads
@@ -38,6 +39,7 @@ class Attempts:
         self._dealer = dealer
         self._limits = limits
         self._out = out
+        self._now = now
         self._held: dict[int, Held] = {}  # by job number; the leased ones in the order of leasing
         self._by_image: dict[str, Held] = {}  # leased, by the original's id
 
@@ -57,12 +59,12 @@ class Attempts:
         job = deal.job
         self._backlog.take(deal.flow, job)
         if job.number in self._held:  # we were told twice that it waits
-            self._workloads.finish(deal.flow.workload)
+            self._workloads.finish(deal.flow.workload, job, self._now())
             return
         worker, workload = deal.worker, deal.flow.workload
         held = self._held[job.number] = Held(job, workload, deal.need, doom=deal.hopeless)
         if deal.hopeless is None:
-            held.worker = worker
+            held.worker, held.ahead = worker, len(worker.held)
             workload.held[job.number] = held
             self._roster.hand(worker, held)
         self._out.append(Assign(worker.session, worker.info.name, job.number))
@@ -208,7 +210,7 @@ class Attempts:
         del self._held[held.job.number]
         held.workload.strikes.pop(held.job.number, None)
         held.workload.moved.discard(held.job.number)
-        self._workloads.finish(held.workload)
+        self._workloads.finish(held.workload, held.job, self._now())
 
     def _abandon(self, worker: Worker, held: Held) -> None:
         sent = held.phase is Phase.LEASED

@@ -90,7 +90,7 @@ class Carrier:
         for fail in fails:
             self._persistence.insist(lambda fail=fail: self._record(fail), lambda _: None)  # type: ignore[misc]
 
-    def _record(self, fail: Fail) -> Deferred[bool]:
+    def _record(self, fail: Fail) -> Deferred[Any]:
         return self._datastore.fail(fail.lease, fail.code, fail.detail, self._clock.seconds())
 
     # The workers

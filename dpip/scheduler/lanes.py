@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attrs import define, field
 
+from dpip.scheduler.forecast import Forecast
 from dpip.scheduler.jobs import JobQueue
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class WorkloadQueue:
     tag: float = 0.0
     waiting: int = 0
     unfinished: int = 0  # jobs that are waiting, held or being released
+    forecast: Forecast = field(factory=Forecast)
     flows: dict[int, Flow] = field(factory=dict)  # by size class
     strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
     held: dict[int, Held] = field(factory=dict)  # jobs that workers have
@@ -115,6 +117,8 @@ def lowest(heap: list[Entry]) -> Flow | None:
         if flow is None:
             heappop(heap)
             continue
+        if len(heap) == 1:  # no need to know its key
+            return flow
         key = flow.key()
         if key > then:
             heapreplace(heap, (key, tie, stamp, place))
@@ -154,7 +158,7 @@ class Lane:
     def first(self) -> Flow | None:
         while self.owners:
             tag, order, owner = self.owners[0]
-            if owner.tag > tag:
+            if owner.tag > tag and len(self.owners) > 1:
                 heapreplace(self.owners, (owner.tag, order, owner))
                 continue
             flow = _first(self.flows[order])
@@ -179,7 +183,7 @@ def _first(flows: _Flows) -> Flow | None:
         if not flow.jobs:
             heappop(flows)
             flow.listed = False
-        elif flow.workload.tag > tag:
+        elif flow.workload.tag > tag and len(flows) > 1:
             heapreplace(flows, (flow.workload.tag, order, flow))
         else:
             return flow

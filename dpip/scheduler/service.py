@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dpip.interfaces import IDatastore, IScheduler, IWorkerLink
-from dpip.model import Lease, LeasedJob, Load, Outcome, Step, WaitingJob, WorkerInfo, Workload
+from dpip.model import Eta, Lease, LeasedJob, Load, Outcome, Reason, Step, WaitingJob, WorkerInfo, Workload
 from dpip.scheduler import events as e
 from dpip.scheduler.carrier import Carrier
 from dpip.scheduler.filling import Filling
@@ -125,9 +125,11 @@ class Scheduler(Service):
     def running_jobs(self, workload_id: str) -> int:
         return self._state.running_jobs(workload_id)
 
-    def why_waiting(self, workload_id: str) -> list[tuple[int, str]]:
-        """How many of the workload's jobs wait for which reason, in words."""
-        return self._state.why_waiting(workload_id)
+    def eta(self, workload_id: str) -> Eta | None:
+        return self._state.eta(workload_id, self._now())
+
+    def why(self, workload_id: str) -> Sequence[Reason]:
+        return self._state.why(workload_id)
 
     # Passes
 

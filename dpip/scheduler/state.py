@@ -11,7 +11,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
-from dpip.model import Lease, LeasedJob, Outcome
+from dpip.model import Eta, Lease, LeasedJob, Outcome, Reason
 from dpip.scheduler import events as e
 from dpip.scheduler.attempts import Attempts
 from dpip.scheduler.backlog import Backlog
@@ -20,6 +20,7 @@ from dpip.scheduler.dealing import Dealer
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
 from dpip.scheduler.lanes import Strikes
 from dpip.scheduler.limits import Limits
+from dpip.scheduler.reasons import placed
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.stealing import worth_moving
 from dpip.scheduler.workers import Held, Worker
@@ -35,7 +36,7 @@ class State:
         self._dealer = Dealer(self._backlog, self._roster, limits)
         self._out: list[Instruction] = []
         self._attempts = Attempts(
-            self._roster, self._workloads, self._backlog, self._dealer, limits, self._out
+            self._roster, self._workloads, self._backlog, self._dealer, limits, self._out, lambda: self._now
         )
         self._resting: list[tuple[float, int, Worker]] = []  # a heap by the end of the rest
         self._expiry: float | None = None  # when to look for overdue attempts; none is overdue before
@@ -90,8 +91,22 @@ class State:
         workload = self._workloads.get(workload_id)
         return len(workload.held) if workload is not None else 0
 
-    def why_waiting(self, workload_id: str) -> list[tuple[int, str]]:
-        """How many of the workload's jobs wait for which reason."""
+    def eta(self, workload_id: str, now: float) -> Eta | None:
+        """When the workload's jobs will have ended; None when nobody can tell."""
+        workload = self._workloads.get(workload_id)
+        if workload is None:
+            return None
+        speed = sum(kind.speed for kind in workload.requirement.kinds)
+
+        def guess() -> float:
+            """Sizes each second, on its share of the workers, by what its chain costs elsewhere."""
+            shares = self._workloads.busy_owners() * workload.owner.workloads
+            return speed / shares / workload.chain.seconds(1)
+
+        return workload.forecast.eta(now, guess if speed > 0 else None)
+
+    def why(self, workload_id: str) -> list[Reason]:
+        """Why its jobs are where they are: those that workers have, by place, then the waiting ones."""
         workload = self._workloads.get(workload_id)
         if workload is None:
             return []
@@ -100,7 +115,8 @@ class State:
             if flow.jobs:
                 reason = self._dealer.why(flow)
                 reasons[reason] = reasons.get(reason, 0) + len(flow.jobs)
-        return [(jobs, reason) for reason, jobs in reasons.items()]
+        with_workers = sorted(placed(workload), key=lambda reason: reason.seq or 0)
+        return with_workers + [Reason(sentence, jobs) for sentence, jobs in reasons.items()]
 
     # Workloads
 
@@ -111,7 +127,7 @@ class State:
         workload = self._workloads.get(event.workload_id)
         if workload is None:  # deleted meanwhile
             return
-        self._workloads.add(workload, len(event.jobs))
+        self._workloads.add(workload, event.jobs)
         for job in event.jobs:
             if job.crashes or job.losses:
                 workload.strikes[job.job] = Strikes(job.crashes, job.losses)

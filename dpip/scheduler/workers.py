@@ -35,6 +35,7 @@ class Held:
     workload: WorkloadQueue
     need: int
     worker: Worker | None = None
+    ahead: int = 0  # jobs that the worker held when it was given this one
     phase: Phase = Phase.LEASING
     leased: LeasedJob | None = None
     since: float = 0.0  # when it was leased
@@ -91,7 +92,7 @@ class Worker:
 
     def accepts(self) -> bool:
         """May it get a job now, memory aside?"""
-        return self.takes_more() and not self.machine.reserved
+        return not self.machine.reserved and self.takes_more()
 
     def takes_more(self) -> bool:
         """The same, but for the one job that its machine may be reserved for."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from dpip.model import Step, Workload
-from dpip.scheduler.costs import Chains
+from dpip.model import Step, WaitingJob, Workload
+from dpip.scheduler.costs import Chains, size_of
+from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Owner, WorkloadQueue
 from dpip.scheduler.matching import asked
 from dpip.scheduler.roster import Roster
@@ -37,6 +38,10 @@ class Workloads:
         self._known: dict[str, WorkloadQueue] = {}
         self._opened = 0
 
+    def busy_owners(self) -> int:
+        """How many have jobs waiting."""
+        return max(1, sum(owner.waiting > 0 for owner in self._owners.values()))
+
     def get(self, workload_id: str) -> WorkloadQueue | None:
         return self._known.get(workload_id)
 
@@ -56,14 +61,16 @@ class Workloads:
         queue.owner.workloads += 1
         self._known[workload.id] = queue
 
-    def add(self, queue: WorkloadQueue, jobs: int) -> None:
-        """So many more jobs are unfinished."""
-        queue.unfinished += jobs
+    def add(self, queue: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
+        """These are unfinished."""
+        queue.unfinished += len(jobs)
+        queue.forecast.added(sum(size_of(job.pixels) for job in jobs))
         self._idle.pop(queue.id, None)
 
-    def finish(self, queue: WorkloadQueue) -> None:
+    def finish(self, queue: WorkloadQueue, job: Job, now: float) -> None:
         """One job less is unfinished. Workloads that are done would pile up: the oldest is forgotten."""
         queue.unfinished -= 1
+        queue.forecast.ended(size_of(job.pixels), now)
         if not queue.unfinished and not queue.deleted:
             self._idle[queue.id] = None
             if len(self._idle) > self._most_idle:

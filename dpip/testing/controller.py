@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from dpip.asynchronous import deferred
@@ -13,6 +14,7 @@ from dpip.errors import Forbidden, KeyReused, Malformed, NotFound, QuotaExceeded
 from dpip.interfaces import IAdmission, IController, IImageStore
 from dpip.model import (
     Activity,
+    Eta,
     Failure,
     IdempotencyKey,
     Image,
@@ -21,6 +23,9 @@ from dpip.model import (
     LeasedJob,
     Load,
     Principal,
+    Progress,
+    Reason,
+    Results,
     Role,
     Sample,
     StoredFile,
@@ -61,6 +66,7 @@ class MemoryController:
     operator_warnings: list[str] = field(factory=list)
     worker_records: list[tuple[WorkerRecord, Load | None]] = field(factory=list)
     samples: dict[str, list[Sample]] = field(factory=dict)
+    etas: dict[str, Eta] = field(factory=dict)  # by workload
     activities: list[Activity] = field(factory=list)
     accounts: MemoryAccounts = field(init=False)
     _known: dict[str, MemoryWorkload] = field(factory=dict, init=False)
@@ -146,45 +152,47 @@ class MemoryController:
     @deferred
     async def create_workload(
         self, by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None
-    ) -> Workload:
+    ) -> Progress:
         await self._asked("create_workload", by.name, spec.name)
         earlier = self._earlier(key)
         if earlier is not None:
-            return self._owned(by, earlier).workload
+            return self._owned(by, earlier).progress()
         workload_id = self.ids()
         workload = Workload(workload_id, by.name, spec, f"w-{workload_id}", self.clock())
         self._known[workload.id] = MemoryWorkload(workload)
         self._remember(key, workload.id)
-        return workload
+        return Progress(workload)
 
     @deferred
-    async def workload(self, by: Principal, workload_id: str) -> Workload:
+    async def workload(self, by: Principal, workload_id: str) -> Progress:
         await self._asked("workload", by.name)
-        return self._owned(by, workload_id).workload
+        return self._owned(by, workload_id).progress(self.etas.get(workload_id))
 
     @deferred
     async def workloads(
         self, by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
-    ) -> Sequence[Workload]:
+    ) -> Sequence[Progress]:
         await self._asked("workloads", by.name)
-        found = [known.workload for known in self._visible(by)]
-        found.sort(key=lambda workload: workload.id, reverse=True)
+        found = [known.progress() for known in self._visible(by)]
+        found.sort(key=lambda progress: progress.workload.id, reverse=True)
         if unfinished_only:
-            found = [workload for workload in found if workload.status is not WorkloadStatus.COMPLETED]
-        return [workload for workload in found if after is None or workload.id < after][:limit]
-
-    def running_jobs(self, workload_id: str) -> int:
-        known = self._known.get(workload_id)
-        return 0 if known is None else sum(job.holder is not None for job in known.jobs)
+            found = [one for one in found if one.workload.status is not WorkloadStatus.COMPLETED]
+        return [one for one in found if after is None or one.workload.id < after][:limit]
 
     @deferred
-    async def results(
-        self, by: Principal, workload_id: str
-    ) -> tuple[Sequence[tuple[int, str]], Sequence[Failure]]:
-        await self._asked("results", by.name)
-        known = self._owned(by, workload_id)
-        results = [(image.seq, image.id) for image in known.images(ImageType.FILTERED)]
-        return results, [job.failure for job in known.jobs if job.failure is not None]
+    async def why(self, by: Principal, workload_id: str) -> Sequence[Reason]:
+        await self._asked("why", by.name)
+        return self._owned(by, workload_id).reasons()
+
+    @deferred
+    async def endings(self, by: Principal, workload_id: str) -> Sequence[int]:
+        await self._asked("endings", by.name)
+        return self._owned(by, workload_id).endings()
+
+    @deferred
+    async def results(self, by: Principal, workload_id: str, page: int) -> Results:
+        await self._asked("results", by.name, page)
+        return self._owned(by, workload_id).results(page)
 
     @deferred
     async def delete_workload(self, by: Principal, workload_id: str) -> None:
@@ -295,8 +303,8 @@ class MemoryController:
         numbered = list(enumerate(self.activities, 1))[::-1]
         return [pair for pair in numbered if before is None or pair[0] < before][:limit]
 
-    def warnings(self) -> Sequence[str]:
-        return self.operator_warnings
+    def warnings(self) -> Deferred[Sequence[str]]:
+        return succeed(self.operator_warnings)
 
     # Within
 

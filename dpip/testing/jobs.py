@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from attrs import define, evolve, field
 
-from dpip.model import Failure, Image, ImageType, Lease, LeasedJob, Workload
+from dpip.model import (
+    RESULTS_PAGE,
+    Eta,
+    Failure,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Progress,
+    Reason,
+    Results,
+    Workload,
+)
 
 
 @define
@@ -57,6 +69,30 @@ class MemoryWorkload:
         if kind is ImageType.ORIGINAL:
             return [job.original for job in self.jobs]
         return [job.result for job in self.jobs if job.result is not None]
+
+    def progress(self, eta: Eta | None = None) -> Progress:
+        return Progress(self.workload, sum(job.holder is not None for job in self.jobs), eta)
+
+    def reasons(self) -> list[Reason]:
+        held = [
+            Reason("It was first.", 1, job.original.seq, job.holder.removeprefix("session-of-"))
+            for job in self.jobs
+            if job.holder is not None
+        ]
+        waiting = sum(job.waiting for job in self.jobs)
+        return [*held, Reason("All workers are busy.", waiting)] if waiting else held
+
+    def endings(self) -> list[int]:
+        """Of each page."""
+        counts = [0] * -(-len(self.jobs) // RESULTS_PAGE)
+        for job in self.jobs:
+            counts[job.original.seq // RESULTS_PAGE] += job.result is not None or job.failure is not None
+        return counts
+
+    def results(self, page: int) -> Results:
+        jobs = [job for job in self.jobs if job.original.seq // RESULTS_PAGE == page]
+        filtered = [(job.original.seq, job.result.id) for job in jobs if job.result is not None]
+        return Results(filtered, [job.failure for job in jobs if job.failure is not None])
 
     def count(self, now: float) -> None:
         """Something has changed."""

@@ -165,7 +165,7 @@ class ApiTest(TestCase):
         """A workload of the user with these originals, made without requests."""
         by = self.successResultOf(self.controller.authenticate(self.user))
         spec = WorkloadSpec("stored", (("grayscale", {}),))
-        workload = self.successResultOf(self.controller.create_workload(by, spec, None))
+        workload = self.successResultOf(self.controller.create_workload(by, spec, None)).workload
         for data in pictures:
             incoming = self.store.incoming()
             incoming.write(data)

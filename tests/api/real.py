@@ -16,7 +16,7 @@ from dpip.controller.core import Controller
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.imagestore import ImageStore, directory_for
-from dpip.model import Lease, LeasedJob, Outcome, Principal, Role
+from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role
 from dpip.testing import Hold
 from dpip.threads import InlineThreads
 
@@ -47,6 +47,7 @@ class HandScheduler:
     datastore: Datastore
     waiting: list[int] = field(factory=list)
     held: dict[tuple[str, Lease], LeasedJob] = field(factory=dict)
+    etas: dict[str, Eta] = field(factory=dict)
 
     def workload_opened(self, workload: Any) -> None:
         """Nothing to do."""
@@ -69,6 +70,15 @@ class HandScheduler:
 
     def running_jobs(self, workload_id: str) -> int:
         return sum(job.workload_id == workload_id for job in self.held.values())
+
+    def eta(self, workload_id: str) -> Eta | None:
+        return self.etas.get(workload_id)
+
+    def why(self, workload_id: str) -> list[Reason]:
+        held = [job for job in self.held.values() if job.workload_id == workload_id]
+        return [Reason("It was first.", 1, job.original.seq, "w") for job in held] + [
+            Reason("All workers are busy.", len(self.waiting))
+        ]
 
 
 class WatchedController:
@@ -97,6 +107,10 @@ class WatchedController:
     async def _later(self, hold: Hold, method: Any, *args: Any, **kwargs: Any) -> Any:
         await hold.wait()
         return await method(*args, **kwargs)
+
+    @property
+    def etas(self) -> dict[str, Eta]:
+        return self._scheduler.etas
 
     def hold(self, method: str) -> Hold:
         return self._held.setdefault(method, Hold())

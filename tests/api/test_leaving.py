@@ -17,7 +17,7 @@ class LeavingTests(ApiTest):
 
     def accepted(self) -> int:
         by = self.successResultOf(self.controller.authenticate(self.user))
-        return self.successResultOf(self.controller.workload(by, self.workload)).accepted
+        return self.successResultOf(self.controller.workload(by, self.workload)).workload.accepted
 
     def test_in_the_middle_of_the_body(self) -> None:
         for cut in (len(self.upload_bytes) - 1, len(self.upload_bytes) - len(self.form.body) // 2):

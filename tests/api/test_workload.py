@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dpip.model import Eta
 from tests.api.fixture import ApiTest, picture
 
 
@@ -65,6 +66,60 @@ class ShowWorkloadTests(ApiTest):
         await self.upload(workload)
         changed = await self.get(f"/workloads/{workload}", self.user, If_None_Match=etag)
         self.assertEqual(changed.status, 200)
+
+    async def test_fields_name_what_is_wanted(self) -> None:
+        workload = await self.new_workload()
+        await self.upload(workload)
+        result = await self.finish_job("w", picture())
+        path = f"/workloads/{workload}?fields="
+        for asked, expected in (
+            ("status,filtered", {"status": "completed", "filtered": 1}),
+            ("filtered_images", {"filtered_images": [result]}),
+            ("failed_images,accepted", {"accepted": 1, "failed_images": []}),
+        ):
+            self.assertEqual((await self.get(path + asked, self.user)).json(), expected)
+        whole = await self.get(f"/workloads/{workload}", self.user)
+        self.assertEqual((await self.get(path + ",".join(whole.json()), self.user)).body, whole.body)
+        refused = await self.get(path + "status,colour", self.user)
+        self.assert_problem(refused, 422, "bad-parameter")
+        self.assertIn("'colour'", refused.json()["detail"])
+
+    async def test_a_poll_for_counts_looks_at_no_results(self) -> None:
+        workload = await self.new_workload()
+        await self.upload(workload)
+        await self.finish_job("w", picture())
+        first = await self.get(f"/workloads/{workload}?fields=status,filtered", self.user)
+        etag = first.headers["etag"]
+        again = await self.get(f"/workloads/{workload}?fields=status,filtered", self.user, If_None_Match=etag)
+        self.assertEqual((first.status, again.status), (200, 304))
+        self.assertEqual((self.calls("endings"), self.calls("results")), ([], []))
+
+    async def test_other_fields_are_another_answer(self) -> None:
+        workload = await self.new_workload()
+        etag = (await self.get(f"/workloads/{workload}?fields=status", self.user)).headers["etag"]
+        other = await self.get(f"/workloads/{workload}?fields=accepted", self.user, If_None_Match=etag)
+        self.assertEqual(other.json(), {"accepted": 0})
+
+    async def test_when_it_will_be_done_and_how_sure_that_is(self) -> None:
+        workload = await self.new_workload()
+        await self.upload(workload)
+        shown = (await self.get(f"/workloads/{workload}", self.user)).json()
+        self.assertEqual((shown["eta_seconds"], shown["eta_range"]), (None, None))
+        self.controller.etas[workload] = Eta(123.4, 99.9, 1234.5)
+        shown = (await self.get(f"/workloads/{workload}", self.user)).json()
+        self.assertEqual((shown["eta_seconds"], shown["eta_range"]), (120.0, [100.0, 1200.0]))
+
+    async def test_why_its_jobs_are_where_they_are(self) -> None:
+        workload = await self.new_workload()
+        for shade in range(3):
+            await self.upload(workload, picture(shade=shade), f"{shade}.png")
+        self.controller.join_worker("w")
+        self.controller.lease("w")
+        answer = (await self.get(f"/workloads/{workload}/why", self.user)).json()
+        self.assertEqual(answer["running"], [{"seq": 0, "worker": "w", "why": "It was first."}])
+        self.assertEqual(answer["waiting"], [{"jobs": 2, "why": "All workers are busy."}])
+        theirs = await self.new_workload(self.admin)
+        self.assert_problem(await self.get(f"/workloads/{theirs}/why", self.user), 404, "not-found")
 
     async def test_what_is_unknown_and_what_is_not_yours_look_the_same(self) -> None:
         theirs = await self.new_workload(self.admin)

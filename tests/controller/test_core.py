@@ -25,12 +25,14 @@ from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, No
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
 from dpip.model import (
+    Eta,
     IdempotencyKey,
     Image,
     ImageType,
     Lease,
     LeasedJob,
     Principal,
+    Reason,
     Role,
     StoredFile,
     Workload,
@@ -73,6 +75,12 @@ class HeardByScheduler:
 
     def running_jobs(self, workload_id: str) -> int:
         return len(self.held)
+
+    def eta(self, workload_id: str) -> Eta:
+        return Eta(3.0, 2.0, 4.0)
+
+    def why(self, workload_id: str) -> list[Reason]:
+        return [Reason("all workers that can do it are busy", 2)]
 
 
 class PlainPasswords:
@@ -137,7 +145,7 @@ class CoreTestCase(TestCase):
         return error
 
     def workload(self, by: Principal = ANN) -> Workload:
-        made: Workload = self.ok(self.controller.create_workload(by, SPEC, None))
+        made: Workload = self.ok(self.controller.create_workload(by, SPEC, None)).workload
         return made
 
     def stored(self, workload: Workload, data: bytes, type: ImageType = ImageType.ORIGINAL) -> StoredFile:
@@ -168,12 +176,12 @@ class WorkloadTests(CoreTestCase):
     def test_a_workload_is_durable_before_the_scheduler_hears_of_it(self) -> None:
         made = self.workload()
         self.assertEqual(self.scheduler.log, [("opened", made.id)])
-        self.assertEqual(self.ok(self.controller.workload(ANN, made.id)).spec, SPEC)
+        self.assertEqual(self.ok(self.controller.workload(ANN, made.id)).workload.spec, SPEC)
 
     def test_the_same_key_gives_the_same_workload_and_another_request_with_it_is_refused(self) -> None:
         key = IdempotencyKey("ann", "k1", "a")
-        first = self.ok(self.controller.create_workload(ANN, SPEC, key))
-        self.assertEqual(self.ok(self.controller.create_workload(ANN, SPEC, key)).id, first.id)
+        first = self.ok(self.controller.create_workload(ANN, SPEC, key)).workload
+        self.assertEqual(self.ok(self.controller.create_workload(ANN, SPEC, key)).workload.id, first.id)
         self.assertEqual(self.scheduler.log, [("opened", first.id)])
         self.refused(self.controller.create_workload(ANN, SPEC, evolve(key, fingerprint="b")), KeyReused)
 
@@ -186,8 +194,8 @@ class WorkloadTests(CoreTestCase):
             hidden.detail.replace(made.id, ""),
             "the two must look alike",
         )
-        self.assertEqual(self.ok(self.controller.workload(ADMIN, made.id)).id, made.id)
-        self.assertEqual([w.id for w in self.ok(self.controller.workloads(ADMIN))], [made.id])
+        self.assertEqual(self.ok(self.controller.workload(ADMIN, made.id)).workload.id, made.id)
+        self.assertEqual([one.workload.id for one in self.ok(self.controller.workloads(ADMIN))], [made.id])
         self.assertEqual(self.ok(self.controller.workloads(BOB)), [])
 
     def test_a_worker_makes_and_sees_no_workload(self) -> None:
@@ -213,7 +221,7 @@ class UploadTests(CoreTestCase):
         first, second = self.upload(made, png(1)), self.upload(made, png(2))
         self.assertEqual((first.seq, second.seq), (0, 1))
         self.assertEqual([entry[0] for entry in self.scheduler.log].count("waiting"), 2)
-        self.assertEqual(self.ok(self.controller.workload(ANN, made.id)).accepted, 2)
+        self.assertEqual(self.ok(self.controller.workload(ANN, made.id)).workload.accepted, 2)
 
     def test_a_retry_under_its_key_answers_the_same_and_leaves_no_second_file_or_job(self) -> None:
         made, key = self.workload(), IdempotencyKey("ann", "k1", "a")

@@ -69,7 +69,7 @@ class UploadGroupTests(GroupTestCase):
         found = [self.now(work)[0][0] for work in works]
         places = [(one.image.id, one.image.seq, one.job.job) for one in found]
         self.assertEqual(places, [("a", 0, 1), ("x", 0, 2), ("b", 1, 3), ("c", 2, 4)])
-        counted = self.now(self.datastore.workload("w1"))
+        counted = self.now(self.opened().workload("w1"))
         assert counted is not None
         self.assertEqual((counted.accepted, counted.size), (3, 300))
 
@@ -174,7 +174,7 @@ class JobGroupTests(GroupTestCase):
         self.group(lambda: self.add("d"), lambda: self.finish(self.one.lease))
         self.group(lambda: self.finish(self.two.lease), lambda: self.add("e"))
         self.group(lambda: self.finish(three.lease))
-        found = self.now(self.datastore.workload("w1"))
+        found = self.now(self.opened().workload("w1"))
         assert found is not None
         self.assertEqual((found.accepted, found.filtered, found.finished_at), (5, 3, None))
 

@@ -23,6 +23,9 @@ MEANT = {
     # Pages from the newest row on.
     r"WHERE workloads.deleted IS NULL ORDER BY workloads.id DESC LIMIT",
     r"FROM activity ORDER BY activity.id DESC LIMIT",
+    # A count for each page of a workload's results, once while it is looked at.
+    r"GROUP BY images.seq / \?",
+    r"GROUP BY jobs.seq / \?",
 }
 PARTIAL = "USING (COVERING )?INDEX jobs_leased"  # holds nothing but what is asked for
 
@@ -48,6 +51,7 @@ class PlanTests(DatastoreTestCase):
             "directory": "",
             "type": "",
             "after": 0,
+            "until": 9,
             "limit": 9,
         }
         self.statements[sql] = [(constants | everything)[name] for name in names]
@@ -75,7 +79,8 @@ class PlanTests(DatastoreTestCase):
                     do(store.workloads(owner, unfinished, after, 10))
         do(store.workloads_finished_before(NOW, 10))
         do(store.workload("w1"))
-        do(store.results("w1"))
+        do(store.results("w1", 0))
+        do(store.endings("w1"))
         do(store.image("a"))
         do(store.image_at("w1", ImageType.FILTERED, 0))
         do(store.images("w1", ImageType.ORIGINAL, None, 10))

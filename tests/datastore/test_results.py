@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import evolve
+from attrs import astuple, evolve
 
 from dpip.datastore import images
 from dpip.errors import StaleLease
-from dpip.model import Failure, Image, ImageType, Lease, Outcome, StoredFile, WorkloadStatus
+from dpip.model import RESULTS_PAGE, Failure, Image, ImageType, Lease, Outcome, StoredFile, WorkloadStatus
 from tests.datastore.support import NOW, PICTURE, DatastoreTestCase, stored, worker
 
 RESULT = StoredFile("holiday/results/r.png", 7, "result's sha", PICTURE, "a.png")
@@ -92,13 +92,13 @@ class FailTests(DatastoreTestCase):
         self.now(self.datastore.worker_joined(worker(), "127.0.0.1", NOW))
         self.jobs = self.prepared("a", "b", "c")
 
-    def fail_job(self, lease: Lease, detail: str = "why") -> bool:
+    def fail_job(self, lease: Lease, detail: str = "why") -> Any:
         return self.now(self.datastore.fail(lease, "corrupt-picture", detail, NOW + 5))
 
     def test_the_reason_is_kept_and_the_rest_goes_on(self) -> None:
         self.assertTrue(self.fail_job(self.jobs[1].lease, "cut short \0\udc80"))
         self.now(self.datastore.finish(self.jobs[2].lease, "worker", stored("r"), NOW))
-        filtered, failures = self.now(self.datastore.results("w1"))
+        filtered, failures = astuple(self.now(self.datastore.results("w1", 0)), recurse=False)
         self.assertEqual(filtered, [(2, "c-result")])
         self.assertEqual(failures, [Failure(1, "b", "b.png", "corrupt-picture", "cut short ?")])
 
@@ -117,7 +117,7 @@ class FailTests(DatastoreTestCase):
         self.now(self.datastore.finish(self.jobs[1].lease, "worker", stored("r"), NOW))
         for lease in (self.jobs[0].lease, self.jobs[1].lease, Lease(3, 1, "x"), Lease(8, 1, "n8")):
             self.assertFalse(self.fail_job(lease, "second"))
-        filtered, failures = self.now(self.datastore.results("w1"))
+        filtered, failures = astuple(self.now(self.datastore.results("w1", 0)), recurse=False)
         self.assertEqual((filtered, [f.detail for f in failures]), ([(1, "b-result")], ["first"]))
 
 
@@ -128,36 +128,44 @@ class ResultsTests(DatastoreTestCase):
             self.now(self.datastore.finish(job.lease, "worker", stored(job.result_id), NOW))
         for job in (jobs[4], jobs[1]):
             self.now(self.datastore.fail(job.lease, "bad-picture", "", NOW))
-        filtered, failures = self.now(self.datastore.results("w1"))
+        filtered, failures = astuple(self.now(self.datastore.results("w1", 0)), recurse=False)
         self.assertEqual(filtered, [(0, "a-result"), (3, "d-result"), (5, "f-result")])
         self.assertEqual([failure.seq for failure in failures], [1, 4])
 
-    def test_longer_lists_than_one_slice_are_whole(self) -> None:
+    def test_longer_lists_of_paths_than_one_slice_are_whole(self) -> None:
         self.patch(images, "_SLICE", 2)
         jobs = self.prepared(*"abcdefgh")
         for job in jobs[:5]:
             self.now(self.datastore.finish(job.lease, "worker", stored(job.result_id), NOW))
-        for job in jobs[5:]:
-            self.now(self.datastore.fail(job.lease, "bad-picture", "", NOW))
-        filtered, failures = self.now(self.datastore.results("w1"))
-        self.assertEqual([seq for seq, _ in filtered], [0, 1, 2, 3, 4])
-        self.assertEqual([failure.seq for failure in failures], [5, 6, 7])
         self.assertEqual(len(self.now(self.datastore.paths("holiday-w1"))), 13)
 
-    def test_a_list_is_of_one_moment_however_long_it_takes_to_read(self) -> None:
+    def test_results_are_told_page_by_page(self) -> None:
+        jobs = self.prepared(*[f"i{number}" for number in range(RESULTS_PAGE + 3)])
+        for seq in (5, RESULTS_PAGE - 1, RESULTS_PAGE, RESULTS_PAGE + 2):
+            self.now(self.datastore.finish(jobs[seq].lease, "worker", stored(f"r{seq}"), NOW))
+        for seq in (4, RESULTS_PAGE + 1):
+            self.now(self.datastore.fail(jobs[seq].lease, "bad-picture", "", NOW))
+        first, second = (self.now(self.datastore.results("w1", page)) for page in (0, 1))
+        self.assertEqual([seq for seq, _ in first.filtered], [5, RESULTS_PAGE - 1])
+        self.assertEqual([seq for seq, _ in second.filtered], [RESULTS_PAGE, RESULTS_PAGE + 2])
+        self.assertEqual([failure.seq for failure in first.failed], [4])
+        self.assertEqual([failure.seq for failure in second.failed], [RESULTS_PAGE + 1])
+        self.assertEqual(self.now(self.datastore.endings("w1")), [3, 3])
+
+    def test_a_page_is_of_one_moment_however_long_it_takes_to_read(self) -> None:
         jobs = self.prepared("a", "b")
         self.now(self.datastore.finish(jobs[0].lease, "worker", stored("r"), NOW))
         fetch = images.fetch
 
         def slow(*args: Any, **kwargs: Any) -> Any:
             found = fetch(*args, **kwargs)
-            self.datastore.finish(jobs[1].lease, "worker", stored("s"), NOW)
+            self.datastore.fail(jobs[1].lease, "bad-picture", "", NOW)
             return found
 
-        self.patch(images, "_SLICE", 1)
         self.patch(images, "fetch", slow)
-        self.assertEqual(self.now(self.datastore.results("w1"))[0], [(0, "a-result")])
-        self.assertEqual(len(self.now(self.datastore.results("w1"))[0]), 2)
+        found = self.now(self.datastore.results("w1", 0))
+        self.assertEqual((found.filtered, found.failed), ([(0, "a-result")], []))
+        self.assertEqual(len(self.now(self.datastore.results("w1", 0)).failed), 1)
 
     def test_paths_and_directories_tell_the_sweep_what_to_keep(self) -> None:
         [job] = self.prepared("a")

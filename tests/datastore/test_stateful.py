@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import astuple, define, field
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -197,7 +197,7 @@ class Jobs(RuleBasedStateMachine):
     def fail(self, data: st.DataObject) -> None:
         leased = data.draw(st.sampled_from(self.expected.leases))
         expected = self.holds(leased.lease)
-        assert outcome_of(self.store.fail(leased.lease, "bad-picture", "", NOW)) is expected
+        assert (outcome_of(self.store.fail(leased.lease, "bad-picture", "", NOW)) is not None) is expected
         if expected:
             self.expected.jobs[leased.lease.job].state = JobState.FAILED
 
@@ -267,7 +267,7 @@ class Jobs(RuleBasedStateMachine):
     @invariant()
     def every_result_is_the_first_that_was_taken(self) -> None:
         for name in self.expected.present:
-            filtered, failures = outcome_of(self.store.results(name))
+            filtered, failures = astuple(outcome_of(self.store.results(name, 0)), recurse=False)
             jobs = [job for _, job in sorted(self.expected.jobs.items()) if job.workload == name]
             assert filtered == [
                 (seq, job.result_id) for seq, job in enumerate(jobs) if job.state is JobState.DONE
@@ -275,6 +275,7 @@ class Jobs(RuleBasedStateMachine):
             assert [f.seq for f in failures] == [
                 seq for seq, job in enumerate(jobs) if job.state is JobState.FAILED
             ]
+            assert sum(outcome_of(self.store.endings(name))) == len(filtered) + len(failures)
             for job in jobs:
                 if job.result is not None:
                     assert outcome_of(self.store.image(job.result_id)).file == job.result

@@ -3,7 +3,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from dpip.errors import KeyReused, NotFound
-from dpip.model import ImageType, Numbering, Role, WorkloadStatus
+from dpip.model import ImageType, Numbering, Results, Role, WorkloadStatus
 from tests.datastore.support import NOW, DatastoreTestCase, key, stored, workload
 
 
@@ -126,7 +126,7 @@ class DeletingTests(DatastoreTestCase):
         self.assertIsNone(self.now(store.image("a-result")))
         self.assertIsNone(self.now(store.image_at("w1", ImageType.ORIGINAL, 0)))
         self.assertEqual(self.now(store.images("w1", ImageType.ORIGINAL, None, 10)), [])
-        self.assertEqual(self.now(store.results("w1")), ([], []))
+        self.assertEqual(self.now(store.results("w1", 0)), Results([], []))
         self.assertEqual(self.now(store.directories()), frozenset())
         self.assertEqual(self.now(store.paths("holiday-w1")), frozenset())
 

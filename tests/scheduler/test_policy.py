@@ -242,7 +242,9 @@ class MemoryTests(PolicyTestCase):
 
 class WhyTests(PolicyTestCase):
     def why(self, number: int) -> list[tuple[int, str]]:
-        return self.world.state.why_waiting(f"w{number}")
+        """Of the waiting jobs."""
+        reasons = self.world.state.why(f"w{number}")
+        return [(reason.jobs, reason.sentence) for reason in reasons if reason.worker is None]
 
     def test_no_worker_can(self) -> None:
         self.add(3, filters=("rare",))
@@ -261,6 +263,17 @@ class WhyTests(PolicyTestCase):
         self.world.add(workload("w1"), [waiting(1, 100 * MIB // 15), waiting(2)])
         self.world.settle()
         self.assertEqual(self.why(1), [(1, "no worker that can do it has enough free memory at present")])
+
+    def test_where_a_job_went(self) -> None:
+        self.join("a", slots=1, capacity=2)
+        self.add(3)
+        first, second, rest = self.world.state.why("w1")
+        self.assertEqual(
+            [(one.jobs, one.seq, one.worker) for one in (first, second)], [(1, 1, "a"), (1, 2, "a")]
+        )
+        self.assertIn("a free slot (it had 0 jobs on 1)", first.sentence)
+        self.assertIn("ahead of its turn, after 1 job;", second.sentence)
+        self.assertEqual((rest.jobs, rest.worker), (1, None))
 
     def test_nothing_waits(self) -> None:
         self.join("a")

@@ -353,7 +353,7 @@ class FillingTests(ServiceTestCase):
             for call in list(self.clock.calls):  # one turn; advance(0) would run what they schedule as well
                 self.clock.calls.remove(call)
                 call.func(*call.args, **call.kw)
-            known.append(sum(jobs for name in "ab" for jobs, _ in self.scheduler.why_waiting(name)))
+            known.append(sum(reason.jobs for name in "ab" for reason in self.scheduler.why(name)))
         self.assertEqual(known[-1], 2403)
         self.assertLessEqual(max(after - before for before, after in pairwise(known)), 500)
         self.assertEqual(self.datastore.calls.count("unfinished"), 3)
@@ -389,7 +389,7 @@ class FillingTests(ServiceTestCase):
         self.datastore.hold = False
         self.datastore.answer()
         self.turn()
-        self.assertEqual(sum(jobs for jobs, _ in self.scheduler.why_waiting("w")), 3)
+        self.assertEqual(sum(reason.jobs for reason in self.scheduler.why("w")), 3)
         link = self.join(slots=4)
         self.assertEqual([job.lease.job for job in link.jobs], [1, 2, 3])
         self.assertEqual(self.states(), dict.fromkeys((1, 2, 3), "leased"))
