@@ -17,9 +17,9 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from dpip import __version__
+from dpip.admission import AdmissionDesk
 from dpip.api.app import make_site
 from dpip.controller.accounts import Accounts
-from dpip.controller.admission import AdmissionDesk
 from dpip.controller.core import Controller
 from dpip.controller.disk import DiskWatch
 from dpip.controller.housekeeping import Housekeeping

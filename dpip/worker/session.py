@@ -19,11 +19,11 @@ from dpip import __version__, wire
 from dpip.asynchronous import deferred
 from dpip.authority import JoinToken, WrongController
 from dpip.broker import JOIN_SECONDS, Broker, Caller, call
+from dpip.entrance import Entrance, Secured
 from dpip.errors import DpipError, Malformed
 from dpip.model import Load
 from dpip.worker.attempt import Tools
 from dpip.worker.compute import Pool
-from dpip.worker.entrance import Entrance, Secured
 from dpip.worker.pulse import Pulse
 from dpip.worker.resources import Gpus, Sampler
 from dpip.worker.shift import Shift

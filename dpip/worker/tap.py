@@ -22,9 +22,9 @@ from twisted.python import usage
 
 from dpip import settings
 from dpip.authority import JoinToken
+from dpip.entrance import token_reader
 from dpip.worker import resources
 from dpip.worker.compute import COMMAND, Pool
-from dpip.worker.entrance import token_reader
 from dpip.worker.session import Session, Worker
 from dpip.worker.spool import Spool
 

@@ -10,8 +10,8 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from dpip.admission import AdmissionDesk
 from dpip.controller.accounts import Accounts
-from dpip.controller.admission import AdmissionDesk
 from dpip.controller.core import Controller
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry

@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from dpip.admission import AdmissionDesk
 from dpip.controller.accounts import Accounts
-from dpip.controller.admission import AdmissionDesk
 from dpip.controller.core import Controller
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry

@@ -18,11 +18,11 @@ from dpip.authority import TOKEN_FILE, Authority
 from dpip.controller import link as link_module
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
+from dpip.entrance import token_reader
 from dpip.model import Lease, Outcome
 from dpip.worker import pulse as pulse_module
 from dpip.worker import session as session_module
 from dpip.worker import shift as shift_module
-from dpip.worker.entrance import token_reader
 from dpip.worker.session import Session
 from dpip.worker.tap import make_worker
 from tests.controller.test_workers import Record

@@ -13,7 +13,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.authority import TOKEN_FILE, JoinToken
-from dpip.worker.entrance import NoToken, token_reader
+from dpip.entrance import NoToken, token_reader
 from dpip.worker.tap import Options, controller_endpoint, unique_name
 
 TOKEN = "ab" * 32 + "." + "s" * 32

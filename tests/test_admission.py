@@ -3,7 +3,7 @@
 from attrs import define
 from twisted.trial.unittest import TestCase
 
-from dpip.controller.admission import AdmissionDesk
+from dpip.admission import AdmissionDesk
 from dpip.errors import DiskFull, RetryLater, TooLarge
 from dpip.model import Principal, Role
 
