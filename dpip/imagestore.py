@@ -57,6 +57,15 @@ def _made(name: str, parent: int) -> bool:
     return True
 
 
+def _sync(folder: str) -> None:
+    """Make the names in it durable."""
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _closed() -> RetryLater:
     return RetryLater("The server is shutting down.")
 
@@ -138,6 +147,8 @@ class ImageStore(Service):
 
     def startService(self) -> None:
         os.makedirs(os.path.join(self._root, INCOMING), mode=0o700, exist_ok=True)
+        for folder in (self._root, os.path.dirname(self._root)):  # the way to all that will be kept
+            _sync(folder)
         self._keepers.start()
         self._tidiers.start()
         super().startService()

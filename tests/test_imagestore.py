@@ -197,6 +197,12 @@ class DurabilityTests(StoreTestCase):
 
         self.patch(os, name, call)
 
+    def test_the_stores_own_name_is_durable_before_anything_is_in_it(self) -> None:
+        """Or a power failure soon after the first start would take the whole store."""
+        self.calls.clear()
+        self.opened()
+        self.assertEqual(self.calls, ["sync .", "sync .."])
+
     def test_the_file_first_then_its_name_and_the_way_to_it(self) -> None:
         self.keep()
         expected = [
