@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +22,18 @@ FLOOR: Final = 256 * 2**20
 
 
 class Spool:
-    """Files for jobs under ``parent``; ``floor`` bytes of the disk are never used."""
+    """Files for jobs under ``parent``; ``floor`` bytes of the disk are never used. ``disk_usage(path)`` is as
+    :func:`shutil.disk_usage`."""
 
-    def __init__(self, parent: Path, floor: int = FLOOR) -> None:
+    def __init__(
+        self,
+        parent: Path,
+        floor: int = FLOOR,
+        disk_usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+    ) -> None:
         self._parent = parent
         self._floor = floor
+        self._disk_usage = disk_usage
         self._directory: Path | None = None
         self._lock: int | None = None
         self._pairs = 0
@@ -62,11 +70,11 @@ class Spool:
 
     def free(self) -> int:
         """Bytes of the disk that nobody uses."""
-        return shutil.disk_usage(self._parent).free
+        return self._disk_usage(self._parent)[2]
 
     def has_room_for(self, size: int) -> bool:
-        disk = shutil.disk_usage(self._parent)
-        return disk.free - size >= min(self._floor, disk.total // 10)
+        total, _, free = self._disk_usage(self._parent)
+        return free - size >= min(self._floor, total // 10)
 
 
 def _locked(directory: Path) -> int | None:

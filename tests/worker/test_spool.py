@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -31,8 +31,8 @@ class SpoolTests(SynchronousTestCase):
         self.addCleanup(temporary.cleanup)
         self.parent = Path(temporary.name) / "spool"
 
-    def spool(self, floor: int = 0) -> Spool:
-        spool = Spool(self.parent, floor)
+    def spool(self, floor: int = 0, **more: Any) -> Spool:
+        spool = Spool(self.parent, floor, **more)
         spool.open()
         self.addCleanup(spool.close)
         return spool
@@ -80,12 +80,11 @@ class SpoolTests(SynchronousTestCase):
         self.assertEqual([path.name for path in victim.iterdir()], ["precious"])
 
     def test_there_is_room_down_to_the_floor(self) -> None:
-        spool = self.spool(floor=100)
         for total, free, size, room in (
             (10_000, 500, 400, True), (10_000, 500, 401, False), (10_000, 99, 0, False),
             (200, 120, 100, True), (200, 120, 101, False),
         ):  # fmt: skip
-            self.patch(shutil, "disk_usage", lambda path, t=total, f=free: SimpleNamespace(total=t, free=f))
+            spool = self.spool(floor=100, disk_usage=lambda path, t=total, f=free: (t, t - f, f))
             self.assertIs(spool.has_room_for(size), room, (total, free, size))
 
     def test_one_that_was_tidied_away_comes_back(self) -> None:
