@@ -1,0 +1,98 @@
+"""After the end: what lies on the controller's disk, and what should not be left anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tests.simulation.users import User
+from tests.simulation.world import Machine, World
+
+
+def check(world: World, controller: Machine, users: Sequence[User]) -> None:
+    """Adds what is wrong to the world's violations."""
+    _leaks(world)
+    with closing(sqlite3.connect(controller.disk.root / "dpip.sqlite")) as database:
+        _rows(world, database)
+        _files(world, database, controller.disk.root / "images")
+        _promises(world, database, users)
+
+
+def _leaks(world: World) -> None:
+    for machine in world.machines.values():
+        if machine.process is None:
+            continue
+        for timer in machine.process.getDelayedCalls():
+            world.violated(f"a delayed call of {machine.name} is left: {timer._function!r}")
+        for child in machine.process.children:
+            world.violated(f"a compute child of {machine.name} is left: {child.pid}")
+        left = list((machine.disk.root / "spool").glob("dpip-spool-*"))
+        if left:
+            world.violated(f"a spool of {machine.name} is left: {len(left)}")
+    for end in world.network.ends:
+        world.violated(f"connection #{end.number} of {end.process.name} is left open")
+
+
+def _rows(world: World, database: sqlite3.Connection) -> None:
+    for words, statement in _IMPOSSIBLE.items():
+        for row in database.execute(statement).fetchall():
+            world.violated(f"{words}: {row}")
+
+
+_IMPOSSIBLE = {
+    "I1: a job that has not ended": """
+        SELECT jobs.id, state FROM jobs JOIN workloads w ON w.id = workload_id
+        WHERE state NOT IN ('done', 'failed') AND w.deleted IS NULL""",
+    "I1: a job that is done without a result": """
+        SELECT id FROM jobs WHERE state = 'done' AND result NOT IN (SELECT public FROM images)""",
+    "I1: a job that failed with a result": """
+        SELECT id FROM jobs WHERE state = 'failed' AND result IN (SELECT public FROM images)""",
+    "I1: an original without a job": """
+        SELECT public FROM images WHERE type = 'original' AND id NOT IN (SELECT original_id FROM jobs)""",
+    "I1: counters of a workload that are not its images'": """
+        SELECT w.public, w.accepted, w.filtered, w.failed FROM workloads w WHERE w.deleted IS NULL AND (
+        w.accepted != (SELECT count(*) FROM jobs WHERE workload_id = w.id)
+        OR w.filtered != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND state = 'done')
+        OR w.failed != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND state = 'failed'))""",
+    "I2: a result whose attempt has no fingerprint": """
+        SELECT job_id, attempt FROM attempts WHERE outcome = 'done' AND (fingerprint IS NULL
+        OR fingerprint != 'stand-in of ' || worker)""",
+    "I3: a job with two attempts that were done": """
+        SELECT job_id FROM attempts WHERE outcome = 'done' GROUP BY job_id HAVING count(*) > 1""",
+    "I3: a job with more attempts than may be": """
+        SELECT id, crashes, losses FROM jobs WHERE crashes > 3 OR losses > 10""",
+    "I6: bytes used that nobody has": """
+        SELECT name, used FROM users u WHERE used != (SELECT coalesce(sum(i.size), 0) FROM images i
+        JOIN workloads w ON w.id = i.workload_id WHERE w.owner_id = u.id AND w.deleted IS NULL)""",
+    "a worker that is still joined": "SELECT name FROM workers WHERE joined",
+}
+
+
+def _files(world: World, database: sqlite3.Connection, images: Path) -> None:
+    """I4: no row without its file, as it was."""
+    for path, digest in database.execute(
+        "SELECT path, sha256 FROM images JOIN workloads w ON w.id = workload_id WHERE w.deleted IS NULL"
+    ):
+        file = images / path
+        if not file.exists():
+            world.violated(f"I4: a row without its file: {path}")
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            world.violated(f"I4: a file that is not what its row says: {path}")
+
+
+def _promises(world: World, database: sqlite3.Connection, users: Sequence[User]) -> None:
+    """I8: what was never acknowledged is there as a whole, with its job, or not at all; and only once."""
+    for user in users:
+        for order in user.orders:
+            kept = database.execute(
+                "SELECT sha256 FROM images JOIN workloads w ON w.id = workload_id WHERE w.public = ? "
+                "AND type = 'original' AND w.deleted IS NULL",
+                (order.id,),
+            ).fetchall()
+            if order.state == "deleted" and kept:
+                world.violated(f"I3: deleted workload {order.id} has images again")
+            if len(set(kept)) != len(kept):
+                world.violated(f"I8: an original of {user.name} is there twice")
