@@ -25,16 +25,22 @@ tries, :class:`Damaged` when a download does not match its hash.
 from dpip.client.answers import Failed, Image, Session, User, Workload
 from dpip.client.bounded import gather_bounded
 from dpip.client.client import Client
+from dpip.client.conveyor import Conveyor, Counts, Parcel
+from dpip.client.downloads import Fetched
 from dpip.client.errors import ApiError, ClientError, Damaged, NotDpip, Unreachable, Untrusted
 
 __all__ = [
     "ApiError",
     "Client",
     "ClientError",
+    "Conveyor",
+    "Counts",
     "Damaged",
     "Failed",
+    "Fetched",
     "Image",
     "NotDpip",
+    "Parcel",
     "Session",
     "Unreachable",
     "Untrusted",

@@ -16,8 +16,8 @@ from twisted.internet.task import deferLater
 from dpip.client.answers import Image, Session, User, Workload, read
 from dpip.client.bounded import gather_bounded
 from dpip.client.connection import Address, connect
-from dpip.client.downloads import Download
-from dpip.client.errors import ApiError
+from dpip.client.downloads import Download, Fetched
+from dpip.client.errors import ApiError, ClientError
 from dpip.client.retry import Retry
 from dpip.client.transport import Answer, Transport
 from dpip.client.uploads import Upload
@@ -47,8 +47,11 @@ class Client:
         timeout: float = 60.0,
         authority: Path | None = None,
         clock: IReactorTime | None = None,
+        trouble: Callable[[ClientError], object] | None = None,
     ) -> None:
         """``authority`` is a PEM file of certificates to trust instead of the system's.
+
+        ``trouble`` is told of each failure that will be tried again.
 
         ``connections`` is how many are used at once by :meth:`upload_many` and :meth:`download_many`.
         Raises ValueError when ``url`` is not the address of a server.
@@ -59,12 +62,21 @@ class Client:
         self._clock: IReactorTime = clock or reactor
         http, self._pool = connect(reactor, address, connections, authority)
         self._transport = Transport(address.url, http, self._clock, timeout, token)
-        self._retry = Retry(self._clock, patience)
+        self._retry = Retry(self._clock, patience, told=trouble)
 
     @property
     def token(self) -> str:
         """Empty before :meth:`login`."""
         return self._transport.token
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a failing request is tried again."""
+        return self._retry.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._retry.patience = seconds
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,15 +207,27 @@ class Client:
         query = {
             key: value for key, value in (("workload_id", workload_id), ("type", type)) if value is not None
         }
-        target = Path(to) if to is not None else None
+        if to is not None:
+            await self._fetch(image_id, Path(to), query)
+            return None
+        data, _ = await self._fetch(image_id, None, query)
+        return data
 
-        async def once() -> bytes | None:
-            with Download(target) as download:
+    async def fetch(self, workload_id: str, place: int, to: Path) -> Fetched:
+        """The result at a place in its workload, as :meth:`download` does it; tells what it is."""
+        _, fetched = await self._fetch(str(place), to, {"workload_id": workload_id})
+        return fetched
+
+    async def _fetch(self, image_id: str, to: Path | None, query: Mapping[str, str]) -> tuple[bytes, Fetched]:
+        """The bytes (none when they went to a file), and what they are."""
+
+        async def once() -> tuple[bytes, Fetched]:
+            with Download(to) as download:
                 await self._transport.request(
                     "GET", f"/images/{_part(image_id)}", query=query, receiver=download.begin
                 )
-                download.check(f"Image {image_id}")
-                return download.data if target is None else None
+                fetched = download.checked(f"Image {image_id}")
+                return download.data if to is None else b"", fetched
 
         return await self._retry(once)
 

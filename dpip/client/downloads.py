@@ -9,11 +9,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
 from dpip.client.errors import Damaged
 from dpip.client.transport import Write, header
+
+
+@frozen
+class Fetched:
+    """What was downloaded, and verified; ``size`` is in bytes."""
+
+    size: int
+    sha256: str
+    content_type: str
 
 
 @define
@@ -62,8 +71,8 @@ class Download:
         self._file.seek(0)
         return self._file.read()
 
-    def check(self, what: str) -> None:
-        """Raises Damaged when length or hash are not those that the server named."""
+    def checked(self, what: str) -> Fetched:
+        """What it is. Raises Damaged when length or hash are not those that the server named."""
         assert self._response is not None
         length = self._response.length
         if length not in (UNKNOWN_LENGTH, self._size):
@@ -71,3 +80,5 @@ class Download:
         named = re.search(r"[0-9a-f]{64}", header(self._response, "ETag"))
         if named and named[0] != self._hash.hexdigest():
             raise Damaged(f"{what} does not match its hash: it was damaged on the way or in the store.")
+        kind = header(self._response, "Content-Type").partition(";")[0].strip()
+        return Fetched(self._size, self._hash.hexdigest(), kind)

@@ -21,7 +21,8 @@ class Retry:
 
     The pauses double from ``first`` to ``longest`` seconds, each shortened by up to a half at random so that
     many clients do not return together; a longer ``Retry-After`` of the server is honoured. When the next try
-    would come after the patience has ended, the failure is raised at once.
+    would come after the patience has ended, the failure is raised at once. ``told`` hears of every failure
+    that is tried again.
     """
 
     clock: IReactorTime
@@ -29,6 +30,7 @@ class Retry:
     first: float = 0.2
     longest: float = 5.0
     chance: Callable[[], float] = random.random
+    told: Callable[[ClientError], object] | None = None
 
     async def __call__(self, attempt: Callable[[], Awaitable[T]]) -> T:
         attempts, give_up = 0, None
@@ -44,6 +46,8 @@ class Retry:
                     if isinstance(error, ApiError):
                         error.attempts = attempts
                     raise
+                if self.told is not None:
+                    self.told(error)
             await deferLater(self.clock, pause)
 
     def pause(self, failures: int, retry_after: float | None) -> float:

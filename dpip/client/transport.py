@@ -12,6 +12,7 @@ from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import WrongBodyLength
 from twisted.web.client import RequestGenerationFailed, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -131,6 +132,8 @@ class Transport:
         if silence.too_long:
             return Unreachable(self.url, f"nothing moved for {silence.seconds:g} seconds")
         (cause, *_) = causes(error)
+        if isinstance(cause, WrongBodyLength):
+            return OSError("The file changed while it was sent.")
         if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
             # Our caller gave up, or the file cannot be read; Agent wraps either as if the network had failed.
             return cause

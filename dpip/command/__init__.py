@@ -7,6 +7,7 @@ import click
 from dpip import __version__
 from dpip.command.demo import demo
 from dpip.command.group import Group
+from dpip.command.run import run
 from dpip.command.users import users
 
 _EXAMPLES = """\b
@@ -31,4 +32,5 @@ def main() -> None:
 
 
 main.add_command(demo)
+main.add_command(run)
 main.add_command(users)

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Client
-from dpip.controller.service import CannotStart
+from dpip.start import CannotStart
 from dpip.tap import Options, make_service
 
 _VARIABLE = "DPIP_ADMIN_PASSWORD"

@@ -20,8 +20,8 @@ _SECONDS_BETWEEN_LINES = 5.0
 class Stage(Protocol):
     """One thing that is being done."""
 
-    def show(self, words: str, done: int = 0) -> None:
-        """How far it is."""
+    def show(self, words: str, done: int = 0, total: int | None = None) -> None:
+        """How far it is; ``total`` is given once it is known, if it was not at the beginning."""
 
     def say(self, words: str) -> None:
         """News that nobody should miss."""
@@ -51,6 +51,36 @@ def display_on(stream: TextIO, reactor: Any) -> Display:
     return PlainDisplay(stream, time.monotonic)
 
 
+def display_on_terminal(stream: TextIO, reactor: Any) -> Display:
+    """Bars on a terminal, and nothing anywhere else."""
+    display = display_on(stream, reactor)
+    return display if isinstance(display, LiveDisplay) else SilentDisplay()
+
+
+class SilentDisplay:
+    """For pipes and logs: what matters is said at the end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put right."""
+
+    def begin(self, name: str, words: str, total: int | None = None) -> Stage:
+        return _SilentStage()
+
+
+class _SilentStage:
+    def show(self, words: str, done: int = 0, total: int | None = None) -> None:
+        """Nobody looks."""
+
+    def say(self, words: str) -> None:
+        """Nobody listens."""
+
+    def finish(self, words: str) -> None:
+        """Nobody waits."""
+
+
 @define
 class PlainDisplay:
     """A line when a stage begins and ends, and every few seconds between."""
@@ -77,7 +107,7 @@ class _PlainStage:
     name: str
     last: float
 
-    def show(self, words: str, done: int = 0) -> None:
+    def show(self, words: str, done: int = 0, total: int | None = None) -> None:
         if self.now() - self.last >= _SECONDS_BETWEEN_LINES:
             self.say(words)
 
@@ -121,8 +151,8 @@ class _LiveStage:
     progress: Progress
     task: TaskID
 
-    def show(self, words: str, done: int = 0) -> None:
-        self.progress.update(self.task, completed=done, words=words)
+    def show(self, words: str, done: int = 0, total: int | None = None) -> None:
+        self.progress.update(self.task, completed=done, words=words, total=total)
 
     def say(self, words: str) -> None:
         self.progress.update(self.task, words=words)

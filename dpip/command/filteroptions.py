@@ -1,0 +1,130 @@
+"""Options for filters: one for each parameter that any filter of this installation has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import click
+
+_OUTPUT: Final = ("format", "quality", "metadata")
+FilterSteps = list[dict[str, Any]]
+
+
+class FilterCommand(click.Command):
+    """A command that takes ``--filter`` with its parameters, ``--step`` and what the output shall be.
+
+    Its function gets ``steps`` and ``output`` as the API takes them; ``steps`` is empty when no filter was
+    named.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        # Made when asked for: the registry takes 50 ms to load, and other commands do without it.
+        if not any(param.name == "filter" for param in self.params):
+            self.params[:0] = [*_choosing(), *_of_filters(), *_of_output()]
+        return super().get_params(ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = ctx.params
+        names = [param.name for param in self.params if isinstance(param, _Of)]
+        values = {str(name): given.pop(str(name)) for name in names}
+        params = {name: value for name, value in values.items() if value is not None}
+        params |= given.pop("param")
+        given["output"] = {
+            name: value for name in _OUTPUT if (value := given.pop(f"output_{name}")) is not None
+        }
+        given["steps"] = _steps(given.pop("filter"), params, given.pop("step"))
+        return super().invoke(ctx)
+
+
+class _Of(click.Option):
+    """A parameter of one or several filters."""
+
+
+def _steps(name: str | None, params: Mapping[str, Any], chain: tuple[dict[str, Any], ...]) -> FilterSteps:
+    if name and chain:
+        raise click.UsageError("Give either --filter, or a --step for each filter of a chain.")
+    if params and not name:
+        options = ", ".join(f"--{each.replace('_', '-')}" for each in params)
+        raise click.UsageError(
+            f"{options}: a parameter goes with a --filter; of a step it stands within it, as in "
+            "--step blur:sigma=3."
+        )
+    return [{"name": name, **params}] if name else list(chain)
+
+
+def _choosing() -> Iterator[click.Option]:
+    yield click.Option(
+        ["--filter", "-f"],
+        metavar="NAME",
+        shell_complete=_complete_filter,
+        help="What to do with the pictures; 'dpip filters' lists what there is.",
+    )
+    yield click.Option(
+        ["--step"],
+        metavar="NAME:P=V,…",
+        multiple=True,
+        type=_Step(),
+        shell_complete=_complete_filter,
+        help="One filter of a chain, with its parameters; may be given several times.",
+    )
+    yield click.Option(
+        ["--param", "-p"],
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=lambda _context, _param, given: dict(given),
+        type=_Pair(),
+        help="A parameter of a filter that only the server has.",
+    )
+
+
+def _of_filters() -> Iterator[click.Option]:
+    """Parameters of equal names are one option, that says what it means to which filter."""
+    from dpip.filters import registry
+
+    users: dict[str, list[tuple[str, Any]]] = {}
+    for name in registry.names():
+        for parameter in registry.find(name).parameters:
+            users.setdefault(parameter.name, []).append((name, parameter))
+    for name, each in users.items():
+        (_, first) = each[0]
+        filters = ", ".join(filter for filter, _ in each)
+        described = first.description if len(each) == 1 else f"{first.allowed().capitalize()}."
+        yield _Of([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=f"({filters}) {described}")
+
+
+def _of_output() -> Iterator[click.Option]:
+    from dpip.filters.output import OPTIONS
+
+    for option in OPTIONS:
+        metavar = "|".join(option.choices).lower() if option.choices else "VALUE"
+        yield click.Option(
+            [f"--{option.name}", f"output_{option.name}"], metavar=metavar, help=option.description
+        )
+
+
+class _Pair(click.ParamType[Any]):
+    name = "pair"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, found, text = str(value).partition("=")
+        if not found or not name:
+            self.fail(f"{value!r} is not of the form name=value.", param, ctx)
+        return name.strip().replace("-", "_"), text.strip()
+
+
+class _Step(_Pair):
+    name = "step"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, dict):
+            return value
+        name, _, rest = str(value).partition(":")
+        pairs = [super(_Step, self).convert(pair, param, ctx) for pair in rest.split(",") if pair]
+        return {"name": name.strip(), **dict(pairs)}
+
+
+def _complete_filter(_context: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    from dpip.filters import registry
+
+    return [name for name in registry.names() if name.startswith(begun)]

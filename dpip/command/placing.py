@@ -1,0 +1,63 @@
+"""Where a result goes: under its own name, with the right extension, and never over another file."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+SUFFIXES: Final = {
+    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "image/png": (".png", ".apng"),
+    "image/webp": (".webp",),
+    "image/bmp": (".bmp", ".dib"),
+    "image/gif": (".gif",),
+    "image/tiff": (".tif", ".tiff"),
+}
+_KNOWN: Final = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+
+def with_suffix_for(name: Path, content_type: str) -> Path:
+    """The name as it is when it fits the type; else with another extension in place of an image's."""
+    fitting = SUFFIXES.get(content_type)
+    if fitting is None or name.suffix.lower() in fitting:
+        return name
+    if name.suffix.lower() in _KNOWN:
+        return name.with_suffix(fitting[0])
+    return name.with_name(name.name + fitting[0])
+
+
+def place(part: Path, wanted: Path) -> Path:
+    """Give the file ``part`` its name, ``wanted`` or, when that is taken, with the first free number.
+
+    The file appears whole. Raises OSError.
+    """
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for number in count(2):
+        try:
+            _move_to_free_name(part, wanted)
+        except FileExistsError:
+            stem = wanted.stem if number == 2 else wanted.stem.removesuffix(f"-{number - 1}")
+            wanted = wanted.with_name(f"{stem}-{number}{wanted.suffix}")
+        else:
+            break
+    return wanted
+
+
+def _move_to_free_name(part: Path, name: Path) -> None:
+    """Raises FileExistsError."""
+    try:
+        os.link(part, name)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: take the name first
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.replace(part, name)
+    else:
+        part.unlink()
+
+
+def is_image_name(name: Path) -> bool:
+    """Whether its extension is that of an image."""
+    return name.suffix.lower() in _KNOWN

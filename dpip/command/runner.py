@@ -1,0 +1,204 @@
+"""One ``dpip run`` under a reactor: a system to do it, the pictures to be done, the display, the summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from attrs import define, field
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from dpip.client import Client, ClientError, Conveyor, Counts, Workload
+from dpip.command.embedded import embedded
+from dpip.command.inputs import Inputs
+from dpip.command.journal import Journal
+from dpip.command.log import log_to
+from dpip.command.logins import Login
+from dpip.command.pictures import Event, Pictures, count, printable
+from dpip.command.progress import Display, Stage
+from dpip.command.rundisplay import RunDisplay, duration, figure
+from dpip.command.server import connected, warn
+
+LOG: Final = ".dpip-run.log"
+_LOCAL_BATCH: Final = 200
+"""Pictures that the embedded system keeps at a time, originals and results: the disk need not hold all."""
+_COMPILING: Final = "Compiling"
+
+log = Logger()
+
+
+@define(eq=False)
+class Runner:
+    """``run`` does it; ``summary`` and ``as_json`` say how it went. ``login`` is None for this machine."""
+
+    journal: Journal
+    inputs: Inputs
+    login: Login | None
+    display: Display
+    told: Event
+    slots: int | None = None
+    connections: int = 4
+    patience: float = 300.0
+    delete: bool = False
+    name: str = ""
+    now: Callable[[], float] = time.monotonic
+    pictures: Pictures | None = field(default=None, init=False)
+    counts: Counts = field(factory=Counts, init=False)
+    seconds: float = field(default=0.0, init=False)
+    workload_ids: list[str] = field(factory=list, init=False)
+    _shown: RunDisplay | None = field(default=None, init=False)
+    _starting: Stage | None = field(default=None, init=False)
+    _over: bool = field(default=False, init=False)
+    _warned: bool = field(default=False, init=False)
+
+    async def run(self, reactor: Any) -> None:
+        """Raises ClickException, ClientError."""
+        with self.display:
+            async with self._system(reactor) as client:
+                await self._convey(reactor, client)
+        self.journal.end()
+        (self.journal.folder / LOG).unlink(missing_ok=True)
+
+    async def _convey(self, reactor: Any, client: Client) -> None:
+        self.pictures = Pictures(self.inputs, self.journal, client, self.told)
+        shown = self._shown = RunDisplay(self.display, self._label, self.now)
+        conveyor = Conveyor(
+            client,
+            reactor,
+            self.pictures,
+            lambda: self._workload(client),
+            hands=self.connections,
+            batch=_LOCAL_BATCH if self.login is None else None,
+            delete=self.login is None or self.delete,
+        )
+        conveyor.changed = lambda: shown.changed(conveyor.counts)
+        self.counts = conveyor.counts
+        counting = deferToThread(count, self.inputs, lambda: not self._over)
+        counting.addCallback(self._counted)
+        try:
+            await conveyor.run()
+        finally:
+            self._over = True
+            self.seconds = self.now() - shown.began
+            await counting
+
+    def _counted(self, total: int | None) -> None:
+        assert self.pictures is not None
+        assert self._shown is not None
+        if total is not None:
+            self._shown.total = total - self.pictures.earlier
+
+    async def _workload(self, client: Client) -> Workload:
+        task = self.journal.task
+        workload = await client.create_workload(
+            steps=task.steps,
+            output=task.output,
+            name=self.name or f"dpip run {self._label}",
+            numbering="frames",
+        )
+        if self.login is not None:
+            self.workload_ids.append(workload.workload_id)
+        return workload
+
+    @property
+    def _label(self) -> str:
+        return "+".join(step["name"] for step in self.journal.task.steps)
+
+    # The system
+
+    @asynccontextmanager
+    async def _system(self, reactor: Any) -> AsyncIterator[Client]:
+        if self.login is not None:
+            async with connected(
+                reactor,
+                self.login,
+                patience=self.patience,
+                connections=self.connections,
+                trouble=self._trouble,
+            ) as client:
+                yield client
+            return
+        log_to(self.journal.folder / LOG, self._heard)
+        self._starting = self.display.begin("system", "starting on this machine")
+        try:
+            async with embedded(reactor, self.slots) as client:
+                self._starting.finish("ready on this machine")
+                yield client
+        except ClientError as error:
+            log.error("The run failed", log_failure=Failure(error))
+            raise
+
+    def _heard(self, line: str) -> None:
+        if line.startswith(_COMPILING) and self._starting is not None:
+            self._starting.say("compiling the filters, once (up to a minute)")
+
+    def _trouble(self, error: ClientError) -> None:
+        if self._shown is not None:
+            self._shown.trouble(error)
+        if not self._warned:
+            self._warned = True
+            warn(f"{error} Trying again for up to {duration(self.patience)}.")
+
+    # Afterwards
+
+    @property
+    def failed(self) -> int:
+        return 0 if self.pictures is None else self.pictures.failed_count
+
+    def as_json(self) -> dict[str, Any]:
+        pictures = self.pictures
+        return {
+            "status": "summary",
+            "done": self.counts.done,
+            "failed": self.failed,
+            "skipped": sum(pictures.skipped.values()) if pictures else 0,
+            "finished_earlier": pictures.earlier if pictures else 0,
+            "seconds": round(self.seconds, 3),
+            "output": printable(self.journal.folder),
+            "server": self.login.server if self.login else None,
+            "workloads": self.workload_ids,
+        }
+
+    def summary(self) -> Iterator[str]:
+        """Lines for people."""
+        pictures, folder = self.pictures, printable(self.journal.folder)
+        if pictures is None:
+            return
+        done, failed = self.counts.done, self.failed
+        rate = figure((done + failed) / max(self.seconds, 0.001))
+        if done or failed:
+            yield f"{images(done)} done in {duration(self.seconds)} ({rate} images/s), written to {folder}"
+        elif not pictures.earlier:
+            yield "No images were found."
+        if pictures.earlier:
+            yield f"{images(pictures.earlier)} finished by an earlier run"
+        if pictures.renamed:
+            yield f"{images(pictures.renamed)} got a number in the name, as the name was taken"
+        yield from listed(
+            f"{images(failed)} failed:", failed, (f"{name}: {why}" for name, why in pictures.failures)
+        )
+        for reason, number in pictures.skipped.items():
+            yield f"{number} skipped, {reason}" + (
+                f": {', '.join(pictures.skipped_names)}" if len(pictures.skipped) == 1 and number <= 5 else ""
+            )
+
+
+def images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
+
+
+def listed(heading: str, number: int, lines: Iterator[str]) -> Iterator[str]:
+    """A heading with its lines, that say how many more there are; nothing when there is none."""
+    if not number:
+        return
+    yield heading
+    shown = 0
+    for line in lines:
+        shown += 1
+        yield f"  {line}"
+    if number > shown:
+        yield f"  and {number - shown} more (the journal in the folder has them all)"

@@ -1,0 +1,172 @@
+"""Many pictures against the real API, with the test as its worker."""
+
+from __future__ import annotations
+
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+from attrs import define, field
+from PIL import Image as Pillow
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from dpip.api.app import make_site
+from dpip.client import ApiError, Client, Conveyor, Damaged, Image, Parcel
+from dpip.filters import registry
+from dpip.ids import IdSource
+from dpip.model import ImageType
+from dpip.testing import MemoryController, PlainImageStore
+from tests.client.server import ServedTestCase, reactor
+from tests.frames import encoded
+
+
+@define(eq=False)
+class Told:
+    """A sender of given parcels that keeps what it is told, and how many parcels were under way at most."""
+
+    client: Client
+    parcels: list[Parcel]
+    places: dict[str, tuple[str, int]] = field(factory=dict)
+    results: dict[str, bytes] = field(factory=dict)
+    failures: dict[str, str] = field(factory=dict)
+    damaged: set[str] = field(factory=set)
+    most: int = 0
+    open: int = 0
+
+    async def next(self) -> Parcel | None:
+        if not self.parcels:
+            return None
+        self.open += 1
+        self.most = max(self.most, self.open)
+        return self.parcels.pop(0)
+
+    def uploaded(self, parcel: Parcel, image: Image) -> None:
+        self.places[parcel.name] = (image.workload_id, image.seq)
+
+    async def arrived(self, parcel: Parcel, workload_id: str, place: int) -> None:
+        if parcel.name in self.damaged:
+            raise Damaged("It is damaged.")
+        self.results[parcel.name] = await self.client.download(str(place), workload_id=workload_id)
+        self.open -= 1
+
+    def failed(self, parcel: Parcel, code: str, reason: str) -> None:
+        self.failures[parcel.name] = code
+        self.open -= 1
+
+
+class ConveyorTests(ServedTestCase):
+    async def setUp(self) -> None:
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
+        (self.folder / "store").mkdir()
+        ids = IdSource()
+        self.store = PlainImageStore(str(self.folder / "store"))
+        self.controller = MemoryController(lambda: 1_800_000_000.0, ids, self.store)
+        self.client = self.serve(make_site(self.controller, self.store, registry, ids, reactor))
+        await self.client.login("admin", "password")
+        self.over = False
+
+    def sender(self, count: int) -> Told:
+        pictures = {f"{number}.png": encoded(number, 32, 24) for number in range(count)}
+        return Told(self.client, [Parcel(name, data, name) for name, data in pictures.items()])
+
+    async def convey(self, sender: Told, failing: str = "", **options: object) -> Conveyor:
+        conveyor = Conveyor(
+            self.client,
+            reactor,
+            sender,
+            lambda: self.client.create_workload(filter="grayscale", numbering="frames"),
+            **options,  # type: ignore[arg-type]
+        )
+        worker = Deferred.fromCoroutine(self.work(failing))
+        try:
+            await conveyor.run()
+        finally:
+            self.over = True
+            await worker
+        return conveyor
+
+    async def work(self, failing: str) -> None:
+        worker = await self.controller.authenticate(self.controller.join_worker("w"))
+        while not self.over:
+            job = self.controller.lease("w")
+            if job is None:
+                await deferLater(reactor, 0.01)
+            elif job.original.file.name == failing:
+                self.controller.fail_job(job.lease, "corrupt-picture", "It is cut short.")
+            else:
+                incoming, data = self.store.incoming(), BytesIO()
+                with Pillow.open(self.store.absolute(job.original.file.path)) as picture:
+                    picture.convert("L").save(data, "PNG")
+                incoming.write(data.getvalue())
+                file = await self.store.keep(
+                    incoming, job.workload_id, ImageType.FILTERED, job.result_id, 10**9
+                )
+                await self.controller.commit_result(worker, job.lease, file)
+
+    async def workloads_left(self) -> int:
+        return len(await self.client._json("GET", "/workloads"))
+
+    async def test_each_picture_comes_back_as_itself(self) -> None:
+        sender = self.sender(11)
+        originals = {parcel.name: parcel.source for parcel in sender.parcels}
+        conveyor = await self.convey(sender)
+        self.assertEqual(sender.results.keys(), originals.keys())
+        for name, original in originals.items():
+            with (
+                Pillow.open(BytesIO(original)) as before,
+                Pillow.open(BytesIO(sender.results[name])) as after,
+            ):  # type: ignore[arg-type]
+                self.assertEqual(after.tobytes(), before.convert("L").tobytes())
+        self.assertEqual((conveyor.counts.uploaded, conveyor.counts.done), (11, 11))
+        self.assertEqual(await self.workloads_left(), 1)
+
+    async def test_no_more_than_the_window_is_under_way(self) -> None:
+        sender = self.sender(9)
+        await self.convey(sender, window=3)
+        self.assertEqual((len(sender.results), sender.most), (9, 3))
+
+    async def test_in_batches_each_of_which_is_deleted_when_it_is_done(self) -> None:
+        sender = self.sender(7)
+        conveyor = await self.convey(sender, batch=3, delete=True, window=4)
+        self.assertEqual((len(sender.results), conveyor.workloads), (7, 3))
+        self.assertEqual(await self.workloads_left(), 0)
+
+    async def test_no_pictures_make_no_workload(self) -> None:
+        conveyor = await self.convey(self.sender(0))
+        self.assertEqual((conveyor.workloads, await self.workloads_left()), (0, 0))
+
+    async def test_what_cannot_be_read_or_sent_or_filtered_or_fetched_fails_alone(self) -> None:
+        sender = self.sender(4)
+        sender.parcels[1:1] = [
+            Parcel("text", b"This is no image.", "t"),
+            Parcel("gone", self.folder / "gone.png", "g"),
+        ]
+        sender.damaged.add("2.png")
+        conveyor = await self.convey(sender, failing="3.png")
+        self.assertEqual(sorted(sender.results), ["0.png", "1.png"])
+        self.assertEqual(
+            sender.failures,
+            {"text": "not-an-image", "gone": "unreadable", "2.png": "damaged", "3.png": "corrupt-picture"},
+        )
+        self.assertEqual((conveyor.counts.done, conveyor.counts.failed), (2, 4))
+
+    async def test_uploads_of_an_earlier_run_are_not_repeated(self) -> None:
+        workload = await self.client.create_workload(filter="grayscale", numbering="frames")
+        known = await self.client.upload(workload.workload_id, encoded(1, 32, 24), "known.png")
+        sender = self.sender(2)
+        sender.parcels[0:0] = [
+            Parcel("known.png", b"never sent", "k", (workload.workload_id, known.seq)),
+            Parcel("lost.png", encoded(5, 32, 24), "l", ("01aaaaaaaaaaaaaaaaaaaaaaaa", 0)),
+        ]
+        conveyor = await self.convey(sender, hands=1)
+        self.assertEqual(sorted(sender.results), ["0.png", "1.png", "known.png", "lost.png"])
+        self.assertEqual(sorted(sender.places), ["0.png", "1.png", "lost.png"])
+        self.assertEqual({where for where, _ in sender.places.values()}, {workload.workload_id})
+        self.assertEqual(conveyor.workloads, 1)
+
+    async def test_what_will_not_get_better_ends_it(self) -> None:
+        sender = self.sender(30)
+        self.client._transport.token = "dead"
+        error = await self.refusal(ApiError, self.convey(sender))
+        self.assertEqual(error.status, 401)

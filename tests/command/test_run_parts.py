@@ -1,0 +1,248 @@
+"""What a run is made of: files found, names given, a journal kept, options made from schemas."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import click
+from click.testing import CliRunner
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip.command.filteroptions import FilterCommand
+from dpip.command.inputs import Inputs
+from dpip.command.journal import Journal, Task
+from dpip.command.placing import place, with_suffix_for
+from tests.frames import encoded
+
+PICTURE = encoded(1, 8, 6)
+
+
+class FolderTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
+
+    def write(self, *names: str, data: bytes = PICTURE) -> None:
+        for name in names:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+
+class InputsTests(FolderTestCase):
+    def found(self, *named: str, output: str = "out") -> dict[str, str]:
+        paths = [str(self.folder / each) for each in named]
+        return {str(each.name): each.skip for each in Inputs(paths, self.folder / output)}
+
+    def test_a_folder_keeps_its_structure(self) -> None:
+        self.write("photos/b.png", "photos/a/c.png", "photos/a.png")
+        self.assertEqual(self.found("photos"), {"a/c.png": "", "a.png": "", "b.png": ""})
+
+    def test_several_folders_keep_their_names(self) -> None:
+        self.write("one/a.png", "two/a.png")
+        self.assertEqual(self.found("one", "two"), {"one/a.png": "", "two/a.png": ""})
+
+    def test_what_is_no_image_is_told_and_what_is_hidden_is_not(self) -> None:
+        self.write("photos/a.png", "photos/.cache/b.png", "photos/.c.png")
+        self.write("photos/notes.txt", data=b"notes")
+        self.write("photos/clip.mp4", data=b"film")
+        self.write("photos/cut.png", data=PICTURE[:20])
+        self.assertEqual(
+            self.found("photos"),
+            {
+                "a.png": "",
+                "clip.mp4": "a film: name it to have its frames filtered",
+                "cut.png": "",
+                "notes.txt": "not an image",
+            },
+        )
+
+    def test_results_within_the_folder_are_not_filtered_again(self) -> None:
+        self.write("photos/a.png", "photos/out/a.png")
+        self.assertEqual(self.found("photos", output="photos/out"), {"a.png": ""})
+
+    def test_a_pattern_names_from_its_first_wildcard(self) -> None:
+        self.write("scans/2020/a.png", "scans/2021/b.png", "scans/2021/c.jpg")
+        self.assertEqual(self.found("scans/**/*.png"), {"2020/a.png": "", "2021/b.png": ""})
+
+    def test_a_file_whose_name_looks_like_a_pattern(self) -> None:
+        self.write("a[1].png")
+        self.assertEqual(self.found("a[1].png"), {"a[1].png": ""})
+
+    def test_a_link_to_a_folder_is_not_followed(self) -> None:
+        self.write("photos/a.png")
+        (self.folder / "photos" / "again").symlink_to(self.folder / "photos")
+        self.assertEqual(self.found("photos"), {"a.png": ""})
+
+    def test_what_is_no_file_is_never_opened(self) -> None:
+        os.mkfifo(self.folder / "pipe.png")
+        self.assertEqual(self.found("pipe.png"), {"pipe.png": "not a regular file"})
+
+    def test_what_is_not_there_is_named(self) -> None:
+        for name in ("gone.png", "gone/*.png"):
+            inputs = Inputs([str(self.folder / name)], self.folder)
+            self.assertIn(name, str(self.assertRaises(click.UsageError, inputs.check)))
+
+
+class PlacingTests(FolderTestCase):
+    def placed(self, name: str) -> str:
+        part = self.folder / ".part"
+        part.write_bytes(b"new")
+        written = place(part, self.folder / name)
+        self.assertEqual(written.read_bytes(), b"new")
+        self.assertFalse(part.exists())
+        return str(written.relative_to(self.folder))
+
+    def test_never_over_another_file(self) -> None:
+        self.assertEqual(
+            [self.placed("sub/a.png") for _ in range(3)], ["sub/a.png", "sub/a-2.png", "sub/a-3.png"]
+        )
+        self.assertEqual([self.placed("b-2.png") for _ in range(2)], ["b-2.png", "b-2-2.png"])
+
+    def test_without_hard_links(self) -> None:
+        with mock.patch("os.link", side_effect=OSError(errno.EPERM, "not permitted")):
+            self.assertEqual([self.placed("a.png") for _ in range(2)], ["a.png", "a-2.png"])
+
+    def test_the_extension_tells_the_format(self) -> None:
+        for name, kind, wanted in (
+            ("a.JPEG", "image/jpeg", "a.JPEG"),
+            ("a.jpg", "image/png", "a.png"),
+            ("a.tif", "image/tiff", "a.tif"),
+            ("v1.2", "image/png", "v1.2.png"),
+            ("a.raw", "application/x-new", "a.raw"),
+        ):
+            self.assertEqual(str(with_suffix_for(Path(name), kind)), wanted)
+
+
+class JournalTests(FolderTestCase):
+    task = Task(["/photos"], [{"name": "blur", "sigma": 5.0}], {"format": None}, None)
+
+    def opened(self, task: Task | None = None, resume: bool = False) -> Journal:
+        journal = Journal.opened(self.folder, task, resume)
+        self.addCleanup(journal.close)
+        return journal
+
+    def test_what_happened_is_known_to_the_next_run(self) -> None:
+        first = self.opened(self.task)
+        first.uploaded("a", "w1", 0)
+        first.uploaded("b", "w1", 1)
+        first.failed("b", "corrupt-picture", "It is cut short.")
+        self.write("a.png")
+        first.uploaded("c", "w1", 2)
+        first.finished("a", self.folder / "a.png", len(PICTURE))
+        first.close()
+        again = self.opened(resume=True)
+        self.assertEqual((again.task, again.run), (self.task, first.run))
+        self.assertEqual(again.past("a").result, "a.png")
+        self.assertEqual((again.past("b").taken, again.past("b").failures), (None, 1))
+        self.assertEqual(again.past("c").taken, ("w1", 2))
+        self.assertIsNone(again.past("d").taken)
+
+    def test_a_result_that_is_not_whole_is_not_finished(self) -> None:
+        first = self.opened(self.task)
+        self.write("a.png", data=b"")
+        first.finished("a", self.folder / "a.png", len(PICTURE))
+        first.finished("b", self.folder / "b.png", 7)
+        first.close()
+        again = self.opened(resume=True)
+        self.assertEqual((again.past("a").result, again.past("b").result), (None, None))
+
+    def test_a_line_cut_short_by_a_crash_costs_that_line_alone(self) -> None:
+        first = self.opened(self.task)
+        self.write("a.png", "b.png")
+        first.finished("a", self.folder / "a.png", len(PICTURE))
+        first.close()
+        path = self.folder / ".dpip-run.jsonl"
+        with path.open("ab") as file:
+            file.write(b'{"ok":"c","t\xff\x00')
+        second = self.opened(resume=True)
+        second.finished("b", self.folder / "b.png", len(PICTURE))
+        second.close()
+        third = self.opened(resume=True)
+        self.assertEqual([third.past(name).result for name in "abc"], ["a.png", "b.png", None])
+
+    def test_an_unfinished_run_is_not_forgotten_by_mistake(self) -> None:
+        first = self.opened(self.task)
+        first.uploaded("a", "w1", 0)
+        first.close()
+        error = self.assertRaises(click.UsageError, Journal.opened, self.folder, self.task, False)
+        self.assertIn("--resume", str(error))
+        second = self.opened(self.task, resume=True)
+        second.end()
+        second.close()
+        self.assertNotEqual(self.opened(self.task).run, first.run)
+
+    def test_another_task_is_not_a_resumed_one(self) -> None:
+        self.opened(self.task).close()
+        other = Task(["/photos"], [{"name": "grayscale"}], {"format": None}, None)
+        error = self.assertRaises(click.UsageError, Journal.opened, self.folder, other, True)
+        self.assertIn("blur 5.0, on this machine, and not grayscale", str(error))
+
+    def test_nothing_to_resume(self) -> None:
+        error = self.assertRaises(click.UsageError, Journal.opened, self.folder, None, True)
+        self.assertIn("no run to resume", str(error))
+
+    def test_two_runs_at_once(self) -> None:
+        self.opened(self.task)
+        error = self.assertRaises(click.ClickException, Journal.opened, self.folder, self.task, True)
+        self.assertIn("Another run", str(error))
+
+    def test_where_nothing_can_be_written(self) -> None:
+        self.write("file")
+        error = self.assertRaises(
+            click.ClickException, Journal.opened, self.folder / "file", self.task, False
+        )
+        self.assertIn("Name another folder", str(error))
+
+    def test_leftovers_of_a_crash_are_swept_away(self) -> None:
+        first = self.opened(self.task)
+        part = first.part()
+        part.write_bytes(b"half")
+        (part.with_name(f".{part.name}.7.part")).write_bytes(b"half")
+        first.close()
+        self.opened(resume=True)
+        self.assertEqual([each.name for each in self.folder.iterdir()], [".dpip-run.jsonl"])
+
+    def test_keys_differ_where_uploads_do(self) -> None:
+        journal = self.opened(self.task)
+        keys = [journal.key("a", 0, 5, 7), journal.key("a", 1, 5, 7), journal.key("a", 0, 6, 7)]
+        self.assertEqual(len({*keys, journal.key("b", 0, 5, 7)}), 4)
+        self.assertEqual(journal.key("a", 0, 5, 7), keys[0])
+
+
+class FilterOptionsTests(SynchronousTestCase):
+    def parsed(self, *arguments: str) -> Any:
+        seen: list[Any] = []
+        command = FilterCommand("x", callback=lambda **given: seen.append(given))
+        result = CliRunner().invoke(command, arguments)
+        if result.exit_code:
+            return result.output
+        return seen[0]["steps"], seen[0]["output"]
+
+    def test_parameters_are_options(self) -> None:
+        self.assertEqual(
+            self.parsed("--filter", "blur", "--sigma", "8"), ([{"name": "blur", "sigma": "8"}], {})
+        )
+        self.assertEqual(
+            self.parsed("-f", "solarize", "-p", "limit=3"), ([{"name": "solarize", "limit": "3"}], {})
+        )
+
+    def test_chains(self) -> None:
+        self.assertEqual(
+            self.parsed("--step", "grayscale", "--step", "resize:width=80,fit=cover"),
+            ([{"name": "grayscale"}, {"name": "resize", "width": "80", "fit": "cover"}], {}),
+        )
+
+    def test_output(self) -> None:
+        self.assertEqual(
+            self.parsed("--format", "png", "--quality", "9"), ([], {"format": "png", "quality": "9"})
+        )
+
+    def test_what_does_not_go_together(self) -> None:
+        self.assertIn("Give either", self.parsed("-f", "blur", "--step", "blur"))
+        self.assertIn("--step blur:sigma=3", self.parsed("--step", "blur", "--sigma", "3"))
+        self.assertIn("name=value", self.parsed("-f", "blur", "-p", "sigma"))
