@@ -58,7 +58,7 @@ class Dealer:
                 return
 
     def _deal(self, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
-        deal = self._last_resort_deal()
+        deal = self._last_resort_deal() if self._last_resort.lane is not None else None
         while deal is None and self._roster.room and (flow := self._backlog.first()) is not None:
             deal = self._try(flow, now, aside, wasteful)
         return deal
@@ -73,7 +73,7 @@ class Dealer:
         job, need = next_job(flow)
         chosen = choose(flow, job, need)
         if isinstance(chosen, Worker):
-            if self._hoards(chosen):
+            if self._backlog.short_of_memory and self._hoards(chosen):
                 chosen = Blocked.LATER
             elif wasteful or not is_waste(lane.requirement, chosen):
                 return self._deal_to(chosen, flow, job, need, now)
@@ -99,10 +99,10 @@ class Dealer:
 
     def _hoards(self, worker: Worker) -> bool:
         """Would a job that can only wait there take memory that others wait for?"""
-        short = self._backlog.short_of_memory
-        if not short or len(worker.held) < worker.info.slots:
+        if len(worker.held) < worker.info.slots:
             return False
-        return any(lane.requirement in worker.kind.requirements for lane in short.values())
+        short = self._backlog.short_of_memory.values()
+        return any(lane.requirement in worker.kind.requirements for lane in short)
 
     def why(self, flow: Flow) -> str:
         """In words, why the flow's next job is with no worker."""

@@ -53,12 +53,14 @@ class Index:
         low = need.bit_length()
         # Downwards, since an entry found stale moves to a lower bucket.
         for level in range(self._highest, low - 1, -1):
-            if self._buckets[level]:
-                entry = self._top(level)
-                if entry is not None and level == low and entry[3].machine.free < need:
-                    entry = self._fitting(level, need)
-                if entry is not None and (best is None or entry < best):
-                    best = entry
+            bucket = self._buckets[level]
+            if not bucket or (best is not None and bucket[0] >= best):
+                continue
+            entry = self._top(level)
+            if entry is not None and level == low and entry[3].machine.free < need:
+                entry = self._fitting(level, need)
+            if entry is not None and (best is None or entry < best):
+                best = entry
         return best
 
     def _top(self, level: int) -> Entry | None:

@@ -46,8 +46,8 @@ class JobQueue:
         """The next job, which stays."""
         if self._back:
             return self._back[0]
-        read = self._read
-        return Job._make(self._cells[read : read + _FIELDS])
+        read, cells = self._read, self._cells
+        return Job(cells[read], cells[read + 1], cells[read + 2])
 
     def drop_first(self) -> None:
         """The next job has been taken."""
