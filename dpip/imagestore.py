@@ -3,6 +3,7 @@
 ::
 
     <root>/incoming/<random>                                    uploads under way
+    <root>/desks/<random>/…                                     results from workers on this machine
     <root>/<workload>/originals|results/<image id>.<random>.<ext>
 
 A file has its name only when all its bytes are on the disk, and the name is on the disk before anybody is
@@ -29,6 +30,7 @@ from zope.interface import implementer
 
 from dpip import strays
 from dpip.asynchronous import deferred
+from dpip.desk import Desk
 from dpip.diskspace import MIB, Reservation, Space
 from dpip.errors import NotFound, RetryLater, TooLarge
 from dpip.incoming import IncomingFile, told
@@ -39,6 +41,7 @@ from dpip.threads import FromThreads, MakeThreads, Threads, in_thread, thread_po
 T = TypeVar("T")
 
 INCOMING = "incoming"
+_DESKS = "desks"
 _FOLDERS = {ImageType.ORIGINAL: "originals", ImageType.FILTERED: "results"}
 _EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}
 _SLUG = 40  # characters of a workload's name in its directory's
@@ -144,6 +147,7 @@ class ImageStore(Service):
         self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
         self._space = Space(lambda: disk_usage(self._root)[::2], monotonic, floor)
         self._durable: set[str] = set()
+        self._has_desks = False
 
     def startService(self) -> None:
         os.makedirs(os.path.join(self._root, INCOMING), mode=0o700, exist_ok=True)
@@ -172,7 +176,27 @@ class ImageStore(Service):
     # One file's way in
 
     def incoming(self) -> IncomingFile:
-        return IncomingFile(os.path.join(self._root, INCOMING, self._token(16)))
+        return IncomingFile(self._new_name())
+
+    def _new_name(self) -> str:
+        return os.path.join(self._root, INCOMING, self._token(16))
+
+    def open_desk(self) -> Desk:
+        """For a worker that may be on this machine. Only the controller opens desks: the first one removes
+        those of its earlier life, whose workers will join anew. Raises DiskFull, RetryLater."""
+        desks = os.path.join(self._root, _DESKS)
+        if not self._has_desks:
+            shutil.rmtree(desks, ignore_errors=True)
+            self._has_desks = True
+        return Desk.open(os.path.join(desks, self._token(16)), self._new_name)
+
+    def close_desk(self, desk: Desk) -> Deferred[None]:
+        return self._tidy(desk.close)
+
+    @property
+    def root(self) -> str:
+        """What the paths of stored files are relative to."""
+        return self._root
 
     def keep(
         self, incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int

@@ -72,6 +72,7 @@ class EmbeddedService(Service):
             name=f"{worker_tap.unique_name()}-embedded",
             tags=self.options["tags"],
             slots=self.options["slots"],
+            local_store=True,  # it is this very process
         )
         self._worker.startService()
         await self._worker.joined

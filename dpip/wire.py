@@ -8,11 +8,17 @@ The calls themselves::
 
     controller root    join(secret: bytes, hello: Hello, agent) -> (Welcome, session) | (Refusal, None)
     agent (worker)     run(Jobs)   cancel(Leases)   ping()
-    session (control)  report(Report)   ended(Endings)   leaving()
+    session (control)  report(Report)   ended(Endings)   leaving()   prove()   deliver(Results) -> Receipts
 
 ``report`` is also the heartbeat, both ways: the controller drops a worker it has not heard for a few
 intervals, the worker a controller that has not answered for as many. A worker is sent jobs from its first
 report on, so that no job can overtake the welcome. ``cancel`` and ``ended`` are not answered.
+
+A worker that asks for it (``Hello.local_store``) is told of a :class:`Desk`: a directory of its own within
+the image store. If the two machines are one, it finds a file named ``PROOF`` there, and copies it to
+``ANSWER`` beside it. ``prove()`` fails when the controller does not find the same bytes there, in a file that
+it can take over. After that the worker reads originals where they lie, and leaves results at its desk under
+:func:`result_name`. No message of a worker ever holds a path.
 """
 
 from __future__ import annotations
@@ -38,12 +44,17 @@ MAX_HELLO = 12 * 1024
 BATCH = 512
 """Things in one message at most; half a second's work for the fastest worker."""
 
+PROOF = "proof"
+ANSWER = "answer"
+
 T = TypeVar("T")
 
 _word: Any = and_(instance_of(str), max_len(64), matches_re(r"[\w.@+-]+"))
 _text: Any = and_(instance_of(str), max_len(1024))
 _code: Any = and_(instance_of(str), max_len(64))
 _sentence: Any = and_(instance_of(str), max_len(1024))
+_path: Any = and_(instance_of(str), max_len(4096), matches_re(r"/[^\0]*"))
+_hexadecimal: Any = and_(instance_of(str), max_len(64), matches_re(r"[0-9a-f]+"))
 _tags: Any = deep_iterable(_word, and_(instance_of(tuple), max_len(64)))
 _filters: Any = and_(max_len(1024), deep_mapping(_word, _text, instance_of(dict)))
 
@@ -66,6 +77,15 @@ class Hello:
     has_gpu: bool = field(validator=instance_of(bool))
     fingerprint: str = field(validator=_text)
     protocol: int = field(default=PROTOCOL, validator=instance_of(int))
+    local_store: bool = field(default=False, validator=instance_of(bool))
+
+
+@frozen
+class Desk:
+    """Where a worker on the image store's machine finds originals, and leaves results: absolute paths."""
+
+    originals: str = field(validator=_path)  # what the paths of originals are relative to
+    results: str = field(validator=_path)
 
 
 @frozen
@@ -78,6 +98,7 @@ class Welcome:
     report_seconds: float = field(validator=_within(float, 0.01, 3600))
     job_seconds: float = field(validator=_within(float, 0.01, 86400))  # deadline of one job's computing
     max_pixels: int = field(validator=_within(int, 1, 2**48))
+    desk: Desk | None = None
 
 
 def _is_credible(instance: object, attribute: object, load: Load) -> None:
@@ -138,6 +159,40 @@ class Endings:
     endings: tuple[Ending, ...] = field(validator=max_len(BATCH))
 
 
+@frozen
+class Result:
+    """A filtered picture that lies at the worker's desk under the :func:`result_name` of its lease."""
+
+    lease: Lease
+    size: int = field(validator=_within(int, 1, 2**50))
+    sha256: str = field(validator=_hexadecimal)
+
+
+@frozen
+class Results:
+    results: tuple[Result, ...] = field(validator=max_len(BATCH))
+
+
+@frozen
+class Receipt:
+    """What became of a result: it is kept if ``code`` is empty, else an error's code, and its sentence."""
+
+    code: str = field(default="", validator=_code)
+    detail: str = field(default="", validator=_sentence)
+
+
+@frozen
+class Receipts:
+    """One for each result, in their order."""
+
+    receipts: tuple[Receipt, ...] = field(validator=max_len(BATCH))
+
+
+def result_name(lease: Lease) -> str:
+    """The file's name at the desk: like no other, and not to be guessed before the job has been leased."""
+    return f"{lease.job}-{lease.attempt}-{lease.nonce}"
+
+
 _converter = cattrs.Converter(forbid_extra_keys=False)
 _converter.register_unstructure_hook(frozenset, sorted)
 
@@ -177,7 +232,12 @@ for _enum in (Outcome, ImageType):  # or the hook of str would take them, and le
 _converter.register_structure_hook(float, lambda value, _: _number(value))
 
 
-_LIMITS: dict[type, int] = {Hello: MAX_HELLO, Report: MAX_REPORT, Endings: MAX_REPORT}
+_LIMITS: dict[type, int] = {
+    Hello: MAX_HELLO,
+    Report: MAX_REPORT,
+    Endings: MAX_REPORT,
+    Results: MAX_REPORT,
+}
 
 
 def encode(message: Any) -> bytes:

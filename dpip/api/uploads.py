@@ -18,9 +18,9 @@ from dpip.api.images import image_type
 from dpip.api.routes import Call, Route
 from dpip.api.views import image_json
 from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage, QuotaExceeded
-from dpip.imagestore import directory_of
 from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import IdempotencyKey, Image, ImageType, Lease, Principal, Role, StoredFile, Workload
+from dpip.results import keep_result
 
 _MAX_NUMBER = 2**62
 T = TypeVar("T")
@@ -95,12 +95,7 @@ class Uploads:
             )
         lease = Lease(_number(fields, "job"), _number(fields, "attempt"), fields.required("nonce"))
         job = await self.controller.check_lease(by, lease)
-        file.name = job.original.file.name
-        directory = directory_of(job.original.file.path)
-        stored = await self.image_store.keep(
-            file, directory, ImageType.FILTERED, job.result_id, self.controller.max_pixels
-        )
-        return await self.controller.commit_result(by, lease, stored)
+        return await keep_result(self.controller, self.image_store, by, job, file)
 
 
 def _checked(files: Sequence[IIncomingFile]) -> Sequence[IIncomingFile]:

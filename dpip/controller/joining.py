@@ -24,6 +24,14 @@ class Terms:
     job_seconds: float = 120.0
 
 
+@frozen
+class Newcomer:
+    """Who may join. ``wants_desk``: it would like to share the image store's files."""
+
+    info: WorkerInfo
+    wants_desk: bool
+
+
 class NotAdmitted(Exception):
     """The newcomer may not join."""
 
@@ -32,7 +40,7 @@ class NotAdmitted(Exception):
         self.message = wire.Refusal(code, reason, retry)
 
 
-def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms: Terms) -> WorkerInfo:
+def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms: Terms) -> Newcomer:
     """What the newcomer says of itself, checked.
 
     Raises:
@@ -46,7 +54,7 @@ def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms
     except Malformed as error:
         raise NotAdmitted("version", f"The introduction makes no sense here: {error.detail}") from None
     _check_filters(hello, terms)
-    return WorkerInfo(
+    info = WorkerInfo(
         name=hello.name,
         version=hello.version,
         machine=hello.machine,
@@ -57,6 +65,7 @@ def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms
         has_gpu=hello.has_gpu,
         fingerprint=hello.fingerprint,
     )
+    return Newcomer(info, hello.local_store)
 
 
 def _check_protocol(spoken: int | None, version: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
-from twisted.internet.defer import FirstError, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.spread.pb import RemoteReference
@@ -14,9 +14,10 @@ from zope.interface import implementer
 from dpip import wire
 from dpip.asynchronous import deferred
 from dpip.broker import Broker, NoAnswer, Target, call, tell
+from dpip.desk import Desk
 from dpip.errors import DpipError, Malformed
 from dpip.interfaces import IWorkerLink
-from dpip.model import Lease, LeasedJob, Load, Outcome, WorkerInfo
+from dpip.model import Lease, LeasedJob, Load, Outcome, Principal, Role, WorkerInfo
 
 RUN_SECONDS: Final = 10.0
 """A worker that has not said within this time that it took its jobs is as good as gone."""
@@ -37,6 +38,10 @@ class Listener(Protocol):
 
     def leaving(self, link: Link) -> None: ...
 
+    def proving(self, link: Link) -> None: ...
+
+    def delivered(self, link: Link, results: Sequence[wire.Result]) -> Deferred[wire.Receipts]: ...
+
 
 @implementer(IWorkerLink)
 class Link(Target):
@@ -56,12 +61,19 @@ class Link(Target):
         self.session = session
         self.info = info
         self.known = False  # to the scheduler: from the first report on
+        self.desk: Desk | None = None  # it asked for one,
+        self.shares_store = False  # and has proved that it can use it
         self._broker = broker
         self._agent = agent
         self._listener = listener
         self._clock = clock
         self._silence = 0
         self._offences = 0
+
+    @property
+    def principal(self) -> Principal:
+        """Who makes this worker's requests."""
+        return Principal(self.info.name, Role.WORKER, self.session)
 
     # What the worker says
 
@@ -78,6 +90,13 @@ class Link(Target):
 
     def remote_leaving(self) -> None:
         self._listener.leaving(self)
+
+    def remote_prove(self) -> None:
+        self._listener.proving(self)
+
+    def remote_deliver(self, data: object) -> Deferred[bytes]:
+        results = self._read(data, wire.Results).results
+        return self._listener.delivered(self, results).addCallback(wire.encode)
 
     def _read(self, data: object, kind: type[T]) -> T:
         try:

@@ -22,6 +22,7 @@ from dpip.api.app import make_site
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
 from dpip.controller.disk import DiskWatch
+from dpip.controller.handover import Handover
 from dpip.controller.housekeeping import Housekeeping
 from dpip.controller.joining import Terms
 from dpip.controller.options import ControllerOptions
@@ -94,6 +95,22 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         wants_gpu=_wants_gpu,
         monotonic=host.monotonic,
     )
+    disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
+    controller = Controller(
+        datastore=datastore,
+        image_store=image_store,
+        scheduler=scheduler,
+        telemetry=telemetry,
+        accounts=accounts,
+        admission=AdmissionDesk(image_store, options["max-upload"], _UPLOADS_AT_ONCE * options["max-upload"]),
+        authenticate_worker=lambda token: workers.authenticate_worker(token),  # they need each other
+        operator_warnings=disk.warnings,
+        directory_for=directory_for,
+        new_id=ids,
+        clock=host.wall_clock,
+        max_pixels=options["max-megapixels"],
+        default_quota=options["quota"],
+    )
     workers = Workers(
         admits=service.authority.admits,
         scheduler=scheduler,
@@ -103,22 +120,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         new_id=ids,
         new_token=host.secret,
         terms=_terms(service),
-    )
-    disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
-    controller = Controller(
-        datastore=datastore,
-        image_store=image_store,
-        scheduler=scheduler,
-        telemetry=telemetry,
-        accounts=accounts,
-        admission=AdmissionDesk(image_store, options["max-upload"], _UPLOADS_AT_ONCE * options["max-upload"]),
-        authenticate_worker=workers.authenticate_worker,
-        operator_warnings=disk.warnings,
-        directory_for=directory_for,
-        new_id=ids,
-        clock=host.wall_clock,
-        max_pixels=options["max-megapixels"],
-        default_quota=options["quota"],
+        handover=Handover(controller, image_store),
     )
     housekeeping = Housekeeping(
         reactor=reactor,

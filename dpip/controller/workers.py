@@ -19,11 +19,12 @@ from twisted.spread.pb import RemoteReference
 from dpip import wire
 from dpip.asynchronous import deferred
 from dpip.broker import Broker, Door, LinkLost, Target
-from dpip.controller.joining import NotAdmitted, Terms, examined
+from dpip.controller.handover import Handover
+from dpip.controller.joining import Newcomer, NotAdmitted, Terms, examined
 from dpip.controller.link import Link
 from dpip.errors import DpipError, Malformed
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
-from dpip.model import Load, Principal, Role, WorkerInfo
+from dpip.model import Load, Principal
 
 
 class _Root(Target):
@@ -59,6 +60,7 @@ class Workers:
         new_id: Callable[[], str],
         new_token: Callable[[], str],
         terms: Terms,
+        handover: Handover | None = None,
     ) -> None:
         self.door = Door(lambda broker: _Root(self, broker), clock)
         self._admits = admits
@@ -69,6 +71,7 @@ class Workers:
         self._new_id = new_id
         self._new_token = new_token
         self._terms = terms
+        self._handover = handover
         self._links: dict[str, Link] = {}  # by the worker's name
         self._principals: dict[bytes, Principal] = {}  # by the digest of its token
         self._being_decided: set[str] = set()
@@ -99,14 +102,15 @@ class Workers:
     ) -> tuple[bytes, Link | None]:
         """Answer with a welcome and the link, or with a refusal."""
         try:
-            info = examined(secret, hello, self._admits, self._terms)
+            newcomer = examined(secret, hello, self._admits, self._terms)
+            info = newcomer.info
             if info.name in self._being_decided:
                 raise NotAdmitted(
                     "name-taken", f"Another worker named {info.name} is just joining.", retry=True
                 )
             self._being_decided.add(info.name)
             try:
-                return await self._welcomed(broker, info, agent)
+                return await self._welcomed(broker, newcomer, agent)
             finally:
                 self._being_decided.discard(info.name)
         except NotAdmitted as refusal:
@@ -114,7 +118,10 @@ class Workers:
             self._clock.callLater(0, broker.transport.loseConnection)  # after the answer
             return wire.encode(refusal.message), None
 
-    async def _welcomed(self, broker: Broker, info: WorkerInfo, agent: RemoteReference) -> tuple[bytes, Link]:
+    async def _welcomed(
+        self, broker: Broker, newcomer: Newcomer, agent: RemoteReference
+    ) -> tuple[bytes, Link]:
+        info = newcomer.info
         await self._make_room_for(info.name)
         try:
             await self._datastore.worker_joined(info, broker.peer, self._clock.seconds())
@@ -126,13 +133,14 @@ class Workers:
         link = Link(self._new_id(), info, broker, agent, self, self._clock)
         token = self._new_token()
         self._links[info.name] = link
-        self._principals[_digest(token)] = Principal(info.name, Role.WORKER, link.session)
+        self._principals[_digest(token)] = link.principal
+        link.desk = self._handover.open() if self._handover and newcomer.wants_desk else None
         broker.on_lost(lambda: self._lost(link, token))
         broker.trust()
         self.log.info("Worker {name} has joined from {peer}", name=info.name, peer=broker.peer)
-        return wire.encode(self._welcome(token, broker.transport.getHost())), link
+        return wire.encode(self._welcome(link, token, broker.transport.getHost())), link
 
-    def _welcome(self, token: str, reached_at: object) -> wire.Welcome:
+    def _welcome(self, link: Link, token: str, reached_at: object) -> wire.Welcome:
         host = getattr(reached_at, "host", "127.0.0.1")
         return wire.Welcome(
             image_store_endpoint=self._terms.api_url(f"[{host}]" if ":" in host else host),
@@ -141,6 +149,7 @@ class Workers:
             report_seconds=self._terms.report_seconds,
             job_seconds=self._terms.job_seconds,
             max_pixels=self._terms.max_pixels,
+            desk=self._handover.address(link.desk) if self._handover and link.desk else None,
         )
 
     async def _make_room_for(self, name: str) -> None:
@@ -178,6 +187,20 @@ class Workers:
         if link.known:
             self._scheduler.worker_leaving(link.session)
 
+    def proving(self, link: Link) -> None:
+        """Raises NotFound, Malformed: it does not share the image store's files."""
+        if link.desk is None:
+            raise Malformed("This worker was given no desk.")
+        link.desk.check_answer()
+        link.shares_store = True
+        self.log.info("Worker {name} is on this machine, and shares the image store", name=link.info.name)
+
+    def delivered(self, link: Link, results: Sequence[wire.Result]) -> Deferred[wire.Receipts]:
+        """Raises Malformed."""
+        if self._handover is None or link.desk is None or not link.shares_store:
+            raise Malformed("This worker has not proved that it shares the image store.")
+        return self._handover.take(link.principal, link.desk, results)
+
     # The end of a link
 
     def _interval_passed(self) -> None:
@@ -186,6 +209,8 @@ class Workers:
 
     def _lost(self, link: Link, token: str) -> None:
         self._principals.pop(_digest(token), None)
+        if self._handover is not None and link.desk is not None:
+            self._handover.close(link.desk)
         if self._links.get(link.info.name) is link:
             self.log.info("Worker {name} is gone", name=link.info.name)
             self._forget(link)

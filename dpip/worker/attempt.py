@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Final
 
 from attrs import frozen
 from twisted.logger import Logger
@@ -13,21 +11,26 @@ from dpip.model import LeasedJob, Outcome
 from dpip.wire import Ending, Welcome
 from dpip.worker.child import CANCELLED, Task, Verdict, Work
 from dpip.worker.compute import Pool
+from dpip.worker.desk import Desk
+from dpip.worker.passage import ByHttp, ByPath, Passage, Source
 from dpip.worker.spool import Spool
 from dpip.worker.transfer import NotTransferred, Transfer
-
-_ROOM: Final = 3
-"""Times the original's size that must be free: for it and for a result that compresses worse."""
 
 
 @frozen
 class Tools:
-    """What a joining gives to its attempts."""
+    """What a joining gives to its attempts. There is a ``desk`` when the image store is on this machine."""
 
     pool: Pool
     spool: Spool
     transfer: Transfer
     welcome: Welcome
+    desk: Desk | None = None
+
+    def passage(self, job: LeasedJob) -> Passage:
+        """The shortest way for its pictures."""
+        http = ByHttp(job, self.spool, self.transfer)
+        return ByPath(job, self.desk, http) if self.desk is not None else http
 
 
 class Attempt:
@@ -65,34 +68,31 @@ class Attempt:
         Raises:
             TokenRefused, Closed: this joining is over.
         """
-        source, result = self._tools.spool.pair()
+        passage = self._tools.passage(self.job)
         try:
-            verdict = await self._verdict(source, result)
+            verdict = await self._verdict(passage)
         except NotTransferred as trouble:
             verdict = Verdict(trouble.outcome, trouble.code, trouble.detail)
         finally:
-            source.unlink(missing_ok=True)
-            result.unlink(missing_ok=True)
+            passage.clear()
         code, detail = verdict.code[:64], verdict.detail[:1024]
         return Ending(self.job.lease, verdict.outcome, verdict.seconds, code, detail)
 
-    async def _verdict(self, source: Path, result: Path) -> Verdict:
-        tools, job = self._tools, self.job
-        if not tools.spool.has_room_for(_ROOM * job.original.file.size):
-            return Verdict(Outcome.RETURNED, "disk-full", "The worker's disk is full.")
-        await tools.transfer.download(job, source)
+    async def _verdict(self, passage: Passage) -> Verdict:
+        source = await passage.original()
         if self.dropped:
             return CANCELLED
-        self._work = tools.pool.run(self._task(str(source), str(result)))
+        self._work = self._tools.pool.run(self._task(source, passage.result))
         verdict = await self._work.done
         if verdict.outcome is Outcome.DONE and not self.dropped:
-            await tools.transfer.upload(job, result, verdict.sha256, verdict.content_type)
+            await passage.deliver(verdict)
         return verdict
 
-    def _task(self, source: str, result: str) -> Task:
+    def _task(self, source: Source, result: str) -> Task:
         welcome, job = self._tools.welcome, self.job
         return Task(
-            source=source,
+            source=source.path,
+            sha256=source.sha256,
             result=result,
             steps=job.steps,
             output=job.output,

@@ -34,7 +34,8 @@ _MAX_LINE: Final = 1024 * 1024
 
 @frozen
 class Task:
-    """What a child is asked to do: file to file. After ``seconds`` it is killed."""
+    """What a child is asked to do: file to file. After ``seconds`` it is killed. ``sha256`` is what the
+    source must have, if that has not been checked already."""
 
     source: str
     result: str
@@ -43,11 +44,12 @@ class Task:
     max_pixels: int
     threads: int
     seconds: float
+    sha256: str = ""
 
 
 @frozen
 class Verdict:
-    """How it went. ``sha256`` and ``content_type`` are of the result, when there is one."""
+    """How it went. ``size``, ``sha256`` and ``content_type`` are of the result, when there is one."""
 
     outcome: Outcome
     code: str = ""
@@ -55,6 +57,7 @@ class Verdict:
     seconds: float = 0.0
     sha256: str = ""
     content_type: str = ""
+    size: int = 0
 
 
 _LAST_LINES: Final = 8
@@ -259,14 +262,13 @@ def spawn(
 
 def _verdict(message: Mapping[str, Any]) -> Verdict:
     return Verdict(
-        outcome={outcome.value: outcome for outcome in Outcome if outcome is not Outcome.LOST}[
-            message["outcome"]
-        ],
+        outcome=_OUTCOMES[message["outcome"]],
         code=str(message["code"]),
         detail=str(message["detail"]),
         seconds=min(max(0.0, float(message["seconds"])), _MAX_SECONDS),
         sha256=str(message.get("sha256", "")),
         content_type=str(message.get("content_type", "")),
+        size=int(message.get("size", 0)),
     )
 
 

@@ -4,9 +4,11 @@ It reads commands from standard input and answers on descriptor 3, one JSON obje
 files. What it prints goes to the worker's log.
 
 =================== =======================================================================================
-worker → child      ``{"job", "source", "result", "steps", "output", "max_pixels", "threads", "seconds"}``
+worker → child      ``{"job", "source", "sha256", "result", "steps", "output", "max_pixels", "threads",
+                    "seconds"}``
 child → worker      ``{"say"}`` while warming up, ``{"ready", "rss"}`` once, and for each job
-                    ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "rss"}``
+                    ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "size",
+                    "rss"}``
 =================== =======================================================================================
 
 It never outlives its parent: it ends when its input does (a thread watches), the kernel kills it when the
@@ -124,7 +126,9 @@ def _done(engine: Engine, job: Message) -> Message:
     try:
         data = Path(job["source"]).read_bytes()
     except OSError as error:
-        return _answer("returned", "spool-error", f"The spooled original could not be read: {error}")
+        return _answer("returned", "spool-error", f"The original could not be read: {error}")
+    if job["sha256"] and hashlib.sha256(data).hexdigest() != job["sha256"]:
+        return _answer("crashed", "original-damaged", "The original as it lies in the store is damaged.")
     began = time.perf_counter()
     try:
         result = engine.process(data, job)
@@ -138,9 +142,9 @@ def _done(engine: Engine, job: Message) -> Message:
     try:
         Path(job["result"]).write_bytes(result.data)
     except OSError as error:
-        return _answer("returned", "disk-full", f"The result could not be spooled: {error}")
-    sha256 = hashlib.sha256(result.data).hexdigest()
-    return _answer("done", seconds=seconds, sha256=sha256, content_type=result.content_type)
+        return _answer("returned", "disk-full", f"The result could not be written: {error}")
+    sha256, size = hashlib.sha256(result.data).hexdigest(), len(result.data)
+    return _answer("done", seconds=seconds, sha256=sha256, content_type=result.content_type, size=size)
 
 
 def _answer(outcome: str, code: str = "", detail: str = "", **more: Any) -> Message:

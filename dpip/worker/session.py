@@ -24,6 +24,7 @@ from dpip.errors import DpipError, Malformed
 from dpip.model import Load
 from dpip.worker.attempt import Tools
 from dpip.worker.compute import Pool
+from dpip.worker.desk import Desk, NotHere
 from dpip.worker.pulse import Pulse
 from dpip.worker.resources import Gpus, Sampler
 from dpip.worker.shift import Shift
@@ -59,6 +60,7 @@ class Worker:
     in_thread: Callable[..., Deferred[Any]]
     jitter: Callable[[], float]
     secured: Secured = wrapClientTLS
+    local_store: bool = False  # share the image store's files, where it is on this machine
 
     def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
         """``ready`` is what the first compute child said it can do."""
@@ -72,6 +74,7 @@ class Worker:
             filters=dict(ready["filters"]),
             has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may show others
             fingerprint=ready["fingerprint"],
+            local_store=self.local_store,
         )
 
 
@@ -161,7 +164,11 @@ class Session(Service):
         arguments = (self._entrance.secret, self._hello, shift)
         try:
             answer = await call(root, "join", *arguments, clock=self._clock, timeout=JOIN_SECONDS)
-            self._begin(link, *_welcome(answer))
+            welcome, controller = _welcome(answer)
+            broker.trust()
+            desk = await self._desk(welcome, controller)
+            if self._link is link:
+                self._begin(link, welcome, controller, desk)
         except _NotWelcome as refusal:
             self._hopeless = not refusal.retry
             self._say(f"The controller does not take this worker: {refusal}")
@@ -169,17 +176,31 @@ class Session(Service):
         except DpipError as error:
             broker.drop(f"joining failed: {error}")
 
-    def _begin(self, link: _Link, welcome: wire.Welcome, controller: RemoteReference) -> None:
+    async def _desk(self, welcome: wire.Welcome, controller: RemoteReference) -> Desk | None:
+        """None when images go over HTTP."""
+        if welcome.desk is None:
+            return None
+        desk = Desk(welcome.desk, controller, self._clock)
+        try:
+            await desk.prove()
+        except NotHere as why:
+            self._say(f"This worker does not share the image store's files, and uses HTTP: {why}")
+            return None
+        return desk
+
+    def _begin(
+        self, link: _Link, welcome: wire.Welcome, controller: RemoteReference, desk: Desk | None
+    ) -> None:
         worker = self._worker
         store = Store(welcome.image_store_endpoint, welcome.image_store_token, welcome.image_store_authority)
         transfer = Transfer(store, worker.reactor, worker.pool.slots + 2, worker.jitter)
-        link.broker.trust()
         link.joined_at = self._clock.seconds()
-        link.shift.begin(controller, Tools(worker.pool, worker.spool, transfer, welcome))
+        link.shift.begin(controller, Tools(worker.pool, worker.spool, transfer, welcome, desk))
         link.pulse = Pulse(controller, lambda: self._sample(link.shift), link.broker.drop, self._clock)
         link.pulse.start(welcome.report_seconds)
         self._said.clear()
-        self.log.info("Joined as {name}; images are at {url}", name=worker.name, url=store.url)
+        where = f"{store.url}, and in {desk.address.originals}" if desk is not None else store.url
+        self.log.info("Joined as {name}; images are at {where}", name=worker.name, where=where)
         if not self.joined.called:
             self.joined.callback(None)
 

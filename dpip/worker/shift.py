@@ -74,9 +74,8 @@ class Shift(Target):
         jobs = wire.decode(data, wire.Jobs).jobs
         if self._tools is None or self._leaving:
             raise RetryLater("This worker takes no jobs now.")
-        for job in jobs:
-            if job.lease not in self._in_hand:
-                self._take(job, self._tools)
+        for attempt in [self._take(job, self._tools) for job in jobs if job.lease not in self._in_hand]:
+            self._see_through(attempt)
 
     def remote_cancel(self, data: object) -> None:
         leases = wire.decode(data, wire.Leases).leases
@@ -133,10 +132,10 @@ class Shift(Target):
 
     # Jobs
 
-    def _take(self, job: LeasedJob, tools: Tools) -> None:
+    def _take(self, job: LeasedJob, tools: Tools) -> Attempt:
         attempt = Attempt(job, tools, lambda: self._cores if len(self._in_hand) == 1 else 1)
         self._in_hand[job.lease] = attempt
-        self._see_through(attempt)
+        return attempt
 
     @deferred
     async def _see_through(self, attempt: Attempt) -> None:

@@ -98,6 +98,14 @@ class Options(usage.Options):
         ["spool-dir", None, None, "For images on their way [default: the temporary directory]."],
     ]
 
+    optFlags: ClassVar[list[list[Any]]] = [
+        [
+            "local-store",
+            None,
+            "Read and write images as files, if this is the controller's machine and user; else by HTTP.",
+        ],
+    ]
+
     def postOptions(self) -> None:
         if not self["controller"]:
             raise usage.UsageError("--controller host:port is needed: where is the controller?")
@@ -121,6 +129,7 @@ def makeService(options: Options) -> IService:
         tags=options["tags"],
         slots=options["slots"],
         spool_dir=options["spool-dir"],
+        local_store=bool(options["local-store"]),
     )
 
 
@@ -142,6 +151,7 @@ def make_worker(
     tags: Sequence[str] = (),
     slots: int | None = None,
     spool_dir: Path | None = None,
+    local_store: bool = False,
     command: Sequence[str] = COMMAND,
 ) -> Session:
     """A worker, not started. ``read_token`` is called for each attempt to join; see ``token_reader``."""
@@ -166,5 +176,6 @@ def make_worker(
         reactor=reactor,
         in_thread=in_thread,
         jitter=random.random,
+        local_store=local_store,
     )
     return Session(worker, controller, read_token)

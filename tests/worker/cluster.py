@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.authority import TOKEN_FILE, Authority
 from dpip.controller import link as link_module
+from dpip.controller.handover import Handover
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.entrance import token_reader
@@ -78,9 +79,11 @@ class _Told(list[tuple[Any, ...]]):
 
 
 class ClusterCase(TestCase):
-    """``record`` is what the controller's neighbours hear; ``lines`` what the log says."""
+    """``record`` is what the controller's neighbours hear; ``lines`` what the log says; with a ``handover``
+    workers share the image store's files if they ask for it."""
 
     timeout = 60
+    handover: Handover | None = None
     filters: dict[str, str] = {"copy": "1"}  # noqa: RUF012 - never changed
 
     async def setUp(self) -> None:
@@ -139,6 +142,7 @@ class ClusterCase(TestCase):
                 report_seconds=report_seconds,
                 job_seconds=20.0,
             ),
+            handover=self.handover,
         )
 
     async def listen(self, workers: Workers, port: int = 0) -> int:

@@ -14,7 +14,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dpip.authority import Authority
 from dpip.broker import Refused
-from dpip.model import Outcome, Role
+from dpip.model import LeasedJob, Outcome, Role
 from dpip.worker import child as child_module
 from dpip.worker import pulse as pulse_module
 from dpip.worker import session as session_module
@@ -117,14 +117,20 @@ class JoiningTests(ClusterCase):
 
 
 class WorkingCase(ClusterCase):
+    """Images go over HTTP."""
+
     async def start(self, slots: int = 1) -> None:
         self.session = self.worker(slots=slots)
         await self.record.times("joined")
 
-    def give(self, number: int, step: str = "copy", data: bytes = b"picture", **params: Any) -> Any:
+    def give(self, number: int, step: str = "copy", data: bytes = b"picture", **params: Any) -> LeasedJob:
         new = job(number, data, (step, params))
         self.api.originals[new.original.id] = data
         return new
+
+    def results(self) -> list[tuple[str, bytes]]:
+        """Nonce and bytes of every result that has been delivered."""
+        return [(fields["nonce"], data) for fields, data in self.api.results]
 
     async def ended(self, count: int = 1) -> dict[int, tuple[Outcome, str]]:
         await self.record.times("ended", count)
@@ -145,10 +151,7 @@ class WorkingTests(WorkingCase):
         await self.start()
         await self.record.link.run([self.give(7)])
         self.assertEqual(await self.ended(), {7: (Outcome.DONE, "")})
-        ((fields, data),) = self.api.results
-        self.assertEqual(
-            (data, fields["nonce"], fields["content_type"]), (b"PICTURE", "nonce7", "image/test")
-        )
+        self.assertEqual(self.results(), [("nonce7", b"PICTURE")])
         seconds = self.record.told("ended")[0][6]
         self.assertGreater(seconds, 0)
         self.assertEqual(self.spooled(), [])
@@ -159,8 +162,7 @@ class WorkingTests(WorkingCase):
         await self.record.link.run(jobs)
         self.assertEqual(set((await self.ended(40)).values()), {(Outcome.DONE, "")})
         self.assertEqual(
-            sorted(data for _, data in self.api.results),
-            sorted(b"PICTURE %d" % number for number in range(40)),
+            sorted(self.results()), sorted((f"nonce{number}", b"PICTURE %d" % number) for number in range(40))
         )
         self.assertEqual(self.spooled(), [])
 
@@ -190,33 +192,6 @@ class WorkingTests(WorkingCase):
         await self.ended(3)
         self.assertEqual(tasks[0].threads, self.session._worker.cores)
         self.assertEqual(tasks[1].threads, 1)
-
-    async def test_a_stale_result_is_no_trouble(self) -> None:
-        await self.start()
-        self.api.next = [self.api.behave, answering(409)]
-        await self.record.link.run([self.give(1)])
-        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "stale-lease")})
-
-    async def test_a_token_that_died_makes_it_join_again(self) -> None:
-        await self.start()
-        self.api.token = "another"
-        await self.record.link.run([self.give(1)])
-        await self.record.times("joined", 2)
-        self.assertEqual(self.record.told("ended"), [])
-        await self.record.link.run([self.give(2)])
-        self.assertEqual(await self.ended(), {2: (Outcome.DONE, "")})
-
-    async def test_a_full_disk_hands_the_job_back_and_later_takes_it(self) -> None:
-        await self.start()
-        spool = self.session._worker.spool
-        room = self.patch(spool, "has_room_for", lambda size: False)
-        await self.record.link.run([self.give(1)])
-        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
-        self.assertEqual(self.api.requests, [])
-        room.restore()
-        await self.record.link.run([self.give(1)])
-        await self.ended(2)
-        self.assertEqual(self.record.endings(), {1: (Outcome.DONE, "")})
 
     async def test_a_bug_in_the_worker_loses_no_job(self) -> None:
         await self.start()
@@ -249,6 +224,46 @@ class WorkingTests(WorkingCase):
         self.assertEqual(self.spooled(), [])
 
 
+class HttpTests(WorkingCase):
+    async def test_a_stale_result_is_no_trouble(self) -> None:
+        await self.start()
+        self.api.next = [self.api.behave, answering(409)]
+        await self.record.link.run([self.give(1)])
+        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "stale-lease")})
+
+    async def test_a_token_that_died_makes_it_join_again(self) -> None:
+        await self.start()
+        self.api.token = "another"
+        await self.record.link.run([self.give(1)])
+        await self.record.times("joined", 2)
+        self.assertEqual(self.record.told("ended"), [])
+        await self.record.link.run([self.give(2)])
+        self.assertEqual(await self.ended(), {2: (Outcome.DONE, "")})
+
+    async def test_a_full_disk_hands_the_job_back_and_later_takes_it(self) -> None:
+        await self.start()
+        spool = self.session._worker.spool
+        room = self.patch(spool, "has_room_for", lambda size: False)
+        await self.record.link.run([self.give(1)])
+        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
+        self.assertEqual(self.api.requests, [])
+        room.restore()
+        await self.record.link.run([self.give(1)])
+        await self.ended(2)
+        self.assertEqual(self.record.endings(), {1: (Outcome.DONE, "")})
+
+    async def test_what_waits_to_be_handed_back_is_handed_back_at_once_when_it_leaves(self) -> None:
+        self.patch(shift_module, "_FIRST_PAUSE", 1000.0)
+        self.patch(shift_module, "_MAX_PAUSE", 1000.0)
+        await self.start()
+        self.patch(self.session._worker.spool, "has_room_for", lambda size: False)
+        await self.record.link.run([self.give(1)])
+        await self.said("goes back to the controller")
+        await self.session.stopService()
+        await self.record.times("lost")
+        self.assertEqual(self.record.endings(), {1: (Outcome.RETURNED, "leaving")})
+
+
 class LeavingTests(WorkingCase):
     async def test_what_runs_is_finished_and_the_rest_handed_back(self) -> None:
         await self.start()
@@ -268,7 +283,7 @@ class LeavingTests(WorkingCase):
         await self.record.times("lost")
         await stopped
         self.assertEqual(self.record.endings()[1], (Outcome.DONE, ""))
-        self.assertEqual([data for _, data in self.api.results], [b"PICTURE"])
+        self.assertEqual(self.results(), [("nonce1", b"PICTURE")])
         self.assertFalse(any(psutil.pid_exists(pid) for pid in pids))
         self.assertFalse(Path(directory).exists())
 
@@ -277,17 +292,6 @@ class LeavingTests(WorkingCase):
         await self.start()
         await self.record.link.run([self.give(1, "hold_the_gil")])
         await self.record.until(lambda: self.running() == (1,))
-        await self.session.stopService()
-        await self.record.times("lost")
-        self.assertEqual(self.record.endings(), {1: (Outcome.RETURNED, "leaving")})
-
-    async def test_what_waits_to_be_handed_back_is_handed_back_at_once(self) -> None:
-        self.patch(shift_module, "_FIRST_PAUSE", 1000.0)
-        self.patch(shift_module, "_MAX_PAUSE", 1000.0)
-        await self.start()
-        self.patch(self.session._worker.spool, "has_room_for", lambda size: False)
-        await self.record.link.run([self.give(1)])
-        await self.said("goes back to the controller")
         await self.session.stopService()
         await self.record.times("lost")
         self.assertEqual(self.record.endings(), {1: (Outcome.RETURNED, "leaving")})

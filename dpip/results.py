@@ -1,0 +1,20 @@
+"""A worker's result on its way from a temporary file to its row, whichever way it came."""
+
+from __future__ import annotations
+
+from dpip.imagestore import directory_of
+from dpip.interfaces import IController, IImageStore, IIncomingFile
+from dpip.model import Image, ImageType, LeasedJob, Principal
+
+
+async def keep_result(
+    controller: IController, store: IImageStore, by: Principal, job: LeasedJob, file: IIncomingFile
+) -> Image:
+    """Durable in the store, then in the datastore: when this returns the job is done.
+
+    Raises NotAnImage, TooLarge, StaleLease, DiskFull, RetryLater.
+    """
+    file.name = job.original.file.name
+    directory = directory_of(job.original.file.path)
+    stored = await store.keep(file, directory, ImageType.FILTERED, job.result_id, controller.max_pixels)
+    return await controller.commit_result(by, job.lease, stored)

@@ -1,0 +1,263 @@
+"""A worker that shares the image store's files: all that others do over HTTP, and what only files bring."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, fail, succeed
+
+from dpip.broker import Refused, call
+from dpip.controller.handover import Handover
+from dpip.controller.workers import Workers
+from dpip.errors import DpipError, NotAnImage, RetryLater, StaleLease
+from dpip.imagestore import ImageStore
+from dpip.model import Image, ImageType, Lease, LeasedJob, Outcome, Principal, StoredFile
+from dpip.wire import Desk, Result, Results, encode, result_name
+from dpip.worker import child as child_module
+from tests.worker import test_session
+from tests.worker.api import job
+from tests.worker.cluster import lease
+
+
+@frozen
+class Small:
+    """What a probe says of every file here."""
+
+    format: str = "PNG"
+    content_type: str = "image/png"
+    width: int = 4
+    height: int = 3
+    pixels: int = 12
+    decoded_bytes: int = 36
+
+
+class Office:
+    """Stands in for the controller: knows the jobs that were given, and keeps what is committed."""
+
+    max_pixels = 1000
+
+    def __init__(self, root: Path) -> None:
+        self.jobs: dict[Lease, LeasedJob] = {}
+        self.results: list[tuple[str, bytes]] = []
+        self.refusal: DpipError | None = None
+        self._root = root
+
+    def check_lease(self, by: Principal, lease: Lease) -> Deferred[LeasedJob]:
+        return succeed(self.jobs[lease]) if lease in self.jobs else fail(StaleLease("Not leased."))
+
+    def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
+        if self.refusal is not None:
+            return fail(self.refusal)
+        self.results.append((lease.nonce, (self._root / file.path).read_bytes()))
+        return succeed(Image("result", "workload", ImageType.FILTERED, 0, file, 1.0))
+
+
+class LocalCase(test_session.WorkingCase):
+    """No original is at the API unless a test puts it there."""
+
+    def make_workers(self, report_seconds: float = 0.05) -> Workers:
+        if self.handover is None:
+            self.images = self.directory / "images"
+            self.store = ImageStore(self.images, reactor, probe=lambda path: Small(), floor=0)  # type: ignore[arg-type]
+            self.store.startService()
+            self.addCleanup(self.store.stopService)
+            self.office = Office(self.images)
+            self.handover = Handover(self.office, self.store)  # type: ignore[arg-type]
+        return super().make_workers(report_seconds)
+
+    async def start(self, slots: int = 1) -> None:
+        self.session = self.worker(slots=slots, local_store=True)
+        await self.record.times("joined")
+
+    def give(self, number: int, step: str = "copy", data: bytes = b"picture", **params: Any) -> LeasedJob:
+        new = job(number, data, (step, params))
+        path = self.images / new.original.file.path
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        self.office.jobs[new.lease] = new
+        return new
+
+    def results(self) -> list[tuple[str, bytes]]:
+        return self.office.results
+
+    def desks(self) -> list[Path]:
+        return list((self.images / "desks").iterdir())
+
+    def spooled(self) -> list[str]:
+        left = [path.name for desk in self.desks() for path in desk.iterdir()]
+        return [*super().spooled(), *left, *os.listdir(self.images / "incoming")]
+
+
+class LocalWorkingTests(LocalCase, test_session.WorkingTests):
+    """As over HTTP."""
+
+
+class LocalLeavingTests(LocalCase, test_session.LeavingTests):
+    """As over HTTP."""
+
+
+class SharingTests(LocalCase):
+    async def test_no_picture_goes_over_http(self) -> None:
+        await self.start(slots=2)
+        await self.record.link.run([self.give(number) for number in range(10)])
+        await self.ended(10)
+        self.assertEqual(len(self.results()), 10)
+        self.assertEqual(self.api.requests, [])
+        await self.said("shares the image store")
+
+    async def test_results_of_one_turn_come_in_one_call(self) -> None:
+        await self.start()
+        calls: list[int] = []
+        delivered = self.workers.delivered
+        self.patch(
+            self.workers,
+            "delivered",
+            lambda link, results: (calls.append(len(results)), delivered(link, results))[1],
+        )
+        desk = self.session._link.shift._tools.desk  # type: ignore[union-attr]
+        assert desk is not None
+        for number in range(5):
+            new = self.give(number)
+            (self.desks()[0] / result_name(new.lease)).write_bytes(b"PICTURE")
+        kept = [Deferred.fromCoroutine(desk.deliver(Result(lease(number), 7, "ab"))) for number in range(5)]
+        self.assertEqual([await one for one in kept], [True] * 5)
+        self.assertEqual(calls, [5])
+
+    async def test_the_desk_goes_with_the_link(self) -> None:
+        await self.start()
+        (desk,) = self.desks()
+        self.record.link.drop("for the test")
+        await self.record.times("joined", 2)
+        while desk.exists():
+            await self.record.times("reported", len(self.record.told("reported")) + 1)
+        self.assertEqual(len(self.desks()), 1)
+
+    async def test_a_stale_result_is_no_trouble(self) -> None:
+        await self.start()
+        new = self.give(1)
+        self.office.jobs.clear()
+        await self.record.link.run([new])
+        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "stale-lease")})
+        self.assertEqual((self.api.requests, self.results(), self.spooled()), ([], [], []))
+
+    async def test_a_result_that_is_no_picture_fails(self) -> None:
+        await self.start()
+        self.office.refusal = NotAnImage("No picture.")
+        await self.record.link.run([self.give(1)])
+        self.assertEqual(await self.ended(), {1: (Outcome.FAILED, "result-refused")})
+
+    async def test_a_damaged_original_is_charged(self) -> None:
+        await self.start()
+        new = self.give(1)
+        (self.images / new.original.file.path).write_bytes(b"Picture")
+        await self.record.link.run([new])
+        self.assertEqual(await self.ended(), {1: (Outcome.CRASHED, "original-damaged")})
+
+    async def test_an_original_that_was_deleted_while_it_waited_is_handed_back(self) -> None:
+        await self.start()
+        marker = self.directory / "slow"
+        marker.touch()
+        slow, waiting = self.give(1, "slow", **{"while": str(marker)}), self.give(2)
+        await self.record.link.run([slow, waiting])
+        await self.record.until(lambda: self.running() == (1,))
+        (self.images / waiting.original.file.path).unlink()
+        marker.unlink()
+        ended = await self.ended(2)
+        self.assertEqual(ended, {1: (Outcome.DONE, ""), 2: (Outcome.RETURNED, "spool-error")})
+
+    async def test_what_cannot_be_kept_as_a_file_goes_over_http(self) -> None:
+        await self.start()
+        self.office.refusal = RetryLater("The database is busy.")
+        await self.record.link.run([self.give(1)])
+        self.assertEqual(await self.ended(), {1: (Outcome.DONE, "")})
+        ((fields, data),) = self.api.results
+        self.assertEqual((fields["nonce"], data), ("nonce1", b"PICTURE"))
+
+    async def test_an_original_that_is_not_there_is_asked_for_over_http(self) -> None:
+        await self.start()
+        new = self.give(1)
+        (self.images / new.original.file.path).unlink()
+        self.api.originals[new.original.id] = b"picture"
+        await self.record.link.run([new])
+        self.assertEqual(await self.ended(), {1: (Outcome.DONE, "")})
+        self.assertEqual(self.results(), [("nonce1", b"PICTURE")])
+
+    async def test_a_full_disk_hands_the_job_back(self) -> None:
+        await self.start()
+        (desk,) = self.desks()
+        desk.rmdir()
+        desk.write_bytes(b"no folder")
+        await self.record.link.run([self.give(1)])
+        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
+        desk.unlink()
+
+    async def test_cancelled_work_leaves_nothing_at_the_desk(self) -> None:
+        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        await self.start()
+        await self.record.link.run([self.give(1, "hold_the_gil"), self.give(2)])
+        await self.record.until(lambda: self.running() == (1,))
+        self.record.link.cancel([lease(1)])
+        self.assertEqual(await self.ended(), {2: (Outcome.DONE, "")})
+        self.assertEqual(self.spooled(), [])
+
+
+class ProofTests(LocalCase):
+    async def works_over_http(self) -> None:
+        new = self.give(1)
+        self.api.originals[new.original.id] = b"picture"
+        await self.record.link.run([new])
+        self.assertEqual(await self.ended(), {1: (Outcome.DONE, "")})
+        self.assertEqual([data for _, data in self.api.results], [b"PICTURE"])
+        self.assertEqual(self.results(), [])
+
+    async def test_on_another_machine_images_go_over_http(self) -> None:
+        """There is no such directory, or another one of the same name."""
+        elsewhere = self.directory / "elsewhere"
+        self.patch(Handover, "address", lambda handover, desk: _address(elsewhere))
+        await self.start()
+        await self.said("does not share the image store's files, and uses HTTP")
+        await self.works_over_http()
+
+    async def test_a_proof_that_was_not_read_is_none(self) -> None:
+        opened = ImageStore.open_desk
+
+        def with_another_proof(store: ImageStore) -> Any:
+            desk = opened(store)
+            (Path(desk.folder) / "proof").write_bytes(b"x" * 32)
+            return desk
+
+        self.patch(ImageStore, "open_desk", with_another_proof)
+        await self.start()
+        await self.said("has not read what lies at its desk")
+        await self.works_over_http()
+
+    async def test_a_controller_without_desks_gives_none(self) -> None:
+        self.patch(self.workers, "_handover", None)
+        await self.start()
+        await self.works_over_http()
+
+    async def test_who_does_not_ask_gets_no_desk(self) -> None:
+        await super().start()
+        self.session = self.worker("bob")
+        await self.record.times("joined", 2)
+        self.assertEqual(len(self.desks()), 1)
+        self.assertIsNone(self.record.link.desk)
+
+    async def test_without_proof_nothing_is_taken(self) -> None:
+        self.session = self.worker()
+        await self.record.times("joined")
+        controller = self.session._link.shift._controller  # type: ignore[union-attr]
+        assert controller is not None
+        self.give(1)
+        for name, arguments in (("deliver", (encode(Results((Result(lease(1), 7, "ab"),))),)), ("prove", ())):
+            answer = call(controller, name, *arguments, clock=reactor, timeout=5)  # type: ignore[arg-type]
+            await self.assertFailure(answer, Refused)
+        self.assertEqual(self.results(), [])
+
+
+def _address(folder: Path) -> Desk:
+    return Desk(originals=str(folder), results=str(folder / "desk"))
