@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip import wire
@@ -25,6 +24,7 @@ from dpip.controller.link import Link
 from dpip.errors import DpipError, Malformed
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
 from dpip.model import Load, Principal
+from dpip.scheduler.retrying import Persistence
 
 
 class _Root(Target):
@@ -75,6 +75,7 @@ class Workers:
         self._links: dict[str, Link] = {}  # by the worker's name
         self._principals: dict[bytes, Principal] = {}  # by the digest of its token
         self._being_decided: set[str] = set()
+        self._persistence = Persistence(clock, self.log)
         self._heartbeat = LoopingCall(self._interval_passed)
         self._heartbeat.clock = clock
 
@@ -86,6 +87,7 @@ class Workers:
         """Drop every link. The scheduler does not hear of it: nothing went wrong, we are closing."""
         if self._heartbeat.running:
             self._heartbeat.stop()
+        self._persistence.stop()
         self._links.clear()
         self._principals.clear()
         self.door.close("the controller is shutting down")
@@ -113,6 +115,8 @@ class Workers:
                 return await self._welcomed(broker, newcomer, agent)
             finally:
                 self._being_decided.discard(info.name)
+                if info.name not in self._links:
+                    self._remember_as_gone(info.name)
         except NotAdmitted as refusal:
             self.door.say(f"Worker at {broker.peer} may not join: {refusal}")
             self._clock.callLater(0, broker.transport.loseConnection)  # after the answer
@@ -128,7 +132,6 @@ class Workers:
         except DpipError as error:
             raise NotAdmitted("overloaded", error.detail, retry=True) from None
         if broker.disconnected:
-            self._remember_as_gone(info.name)
             raise LinkLost("It left while it was joining.")
         link = Link(self._new_id(), info, broker, agent, self, self._clock)
         token = self._new_token()
@@ -223,10 +226,14 @@ class Workers:
         self._remember_as_gone(link.info.name)
 
     def _remember_as_gone(self, name: str) -> None:
-        def not_remembered(failure: Failure) -> None:
-            self.log.failure("That worker {name} is gone could not be stored", failure, name=name)
+        """However often it takes, unless it joins again meanwhile."""
+        at = self._clock.seconds()
 
-        self._datastore.worker_left(name, self._clock.seconds()).addErrback(not_remembered)
+        def left() -> Deferred[None]:
+            back = name in self._links or name in self._being_decided
+            return succeed(None) if back else self._datastore.worker_left(name, at)
+
+        self._persistence.insist(left, lambda _: None)
 
 
 def _digest(token: str) -> bytes:

@@ -58,6 +58,7 @@ class Record:
 
     def __init__(self) -> None:
         self.log: list[tuple[Any, ...]] = []
+        self.busy = 0  # times that the datastore cannot write
         self.storing: Deferred[None] = succeed(None)
         self.link: Any = None
 
@@ -70,6 +71,9 @@ class Record:
         return None
 
     def worker_left(self, name: str, now: float) -> Deferred[None]:
+        if self.busy:
+            self.busy -= 1
+            return fail(RetryLater("The database is busy."))
         self.log.append(("left", name))
         return succeed(None)
 
@@ -292,7 +296,7 @@ class NameTests(WorkersCase):
         new.report()
         self.assertTrue(old.dropped)
         kinds = [entry[0] for entry in self.record.log if entry[0] in ("joined", "lost", "left", "stored")]
-        self.assertEqual(kinds, ["stored", "joined", "lost", "left", "stored", "joined"])
+        self.assertEqual(kinds, ["stored", "joined", "lost", "stored", "joined"])
         self.assertIsNone(self.workers.authenticate_worker(old.welcome.image_store_token))
         self.assertIsNotNone(self.workers.authenticate_worker(new.welcome.image_store_token))
 
@@ -397,6 +401,20 @@ class TalkTests(WorkersCase):
         self.worker.link.cut()
         self.assertEqual(self.record.log[-2:], [("lost", self.session), ("left", "anna")])
         self.assertIsNone(self.workers.authenticate_worker(self.worker.welcome.image_store_token))
+
+    def test_that_it_is_gone_is_stored_however_busy_the_datastore_is(self) -> None:
+        self.record.busy = 3
+        self.worker.link.cut()
+        self.assertEqual(self.told("left"), [])
+        self.clock.pump([0.1] * 20)
+        self.assertEqual(self.told("left"), [("left", "anna")])
+
+    def test_that_it_is_gone_is_not_stored_when_it_is_back(self) -> None:
+        self.record.busy = 3
+        self.worker.link.cut()
+        self.joined()
+        self.clock.pump([0.1] * 20)
+        self.assertEqual(self.told("left"), [])
 
     def test_closing_down_is_nobodys_fault(self) -> None:
         self.workers.stop()
