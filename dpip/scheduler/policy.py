@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from dpip.scheduler.costs import size_of
+from attrs import define
+
+from dpip.scheduler.costs import Chain, size_of
 from dpip.scheduler.index import Entry
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.lanes import Blocked, Flow
-from dpip.scheduler.matching import Requirement
+from dpip.scheduler.matching import Kind, Requirement
 from dpip.scheduler.workers import Worker
 
 _GPU_BONUS = 1.0  # in logs: a GPU is worth a worker that is 2.7 times as busy
 _FAR = 100  # waiting jobs for each slot: then no worker is too slow to help
-_TAIL_JOBS = 2.0  # at the tail a slow worker may take so many average job times for its last job
+_GRACE_JOBS = 1.0  # job times that a slow worker may end after the others have done everything
 
 
 def choose(flow: Flow, job: Job, need: int) -> Worker | Blocked:
     """The best worker that has room for the flow's next job, or why there is none.
 
     Idle slots come before prefetching; then a low score: few jobs per slot, a fast worker, a machine that
-    others leave alone, a GPU if and only if the job can use one.
+    others leave alone, a GPU if and only if the job can use one. At the tail, one that would still be at it
+    when the others are done with everything is passed over.
     """
     requirement = flow.workload.requirement
-    best: Entry | None = None
+    entries: list[Entry] = []
     for kind in requirement.kinds:
         entry = kind.index.best(need)
         if entry is not None:
             if kind.gpu:
                 entry = (entry[0] + (-_GPU_BONUS if requirement.wants_gpu else _GPU_BONUS), *entry[1:])
-            if best is None or entry < best:
-                best = entry
-    if best is None:
+            entries.append(entry)
+    if not entries:
         return _why_none(requirement)
-    worker = best[3]
-    return Blocked.LATER if _better_wait(flow, job, worker) else worker
+    if len(entries) > 1:
+        entries.sort()
+    tail = _tail(requirement)
+    if tail is None:
+        return entries[0][3]
+    chain, size = flow.workload.chain, size_of(job.pixels)
+    in_time = (worker for *_, worker in entries if not _too_slow(worker, chain, size, tail))
+    return next(in_time, Blocked.LATER)
 
 
 def is_waste(requirement: Requirement, worker: Worker) -> bool:
@@ -51,20 +59,36 @@ def _why_none(requirement: Requirement) -> Blocked:
     return Blocked.MEMORY if any(kind.index.count for kind in requirement.kinds) else Blocked.BUSY
 
 
-def _better_wait(flow: Flow, job: Job, worker: Worker) -> bool:
-    """Is so little left that the others will have done it before this slow or busy worker could?
+@define
+class _Tail:
+    """So little is left for a requirement that it matters who does the last of it."""
 
-    Only while another capable worker holds a job: its end is the event that brings the lane up again.
-    """
-    requirement, chain = flow.workload.requirement, flow.workload.chain
+    in_flight: int
+    seconds: float  # until all is done, as a multiple of the average job on the average slot
+
+
+def _tail(requirement: Requirement) -> _Tail | None:
     in_flight, slots, speed = 0, 0, 0.0
-    for kind in requirement.kinds:
+    for kind in _best_kinds(requirement):
         in_flight += kind.in_flight
         slots += kind.slots
         speed += kind.speed
+    if requirement.waiting > _FAR * slots:
+        return None
+    return _Tail(in_flight, (requirement.waiting + in_flight + _GRACE_JOBS * slots) / speed)
+
+
+def _best_kinds(requirement: Requirement) -> list[Kind]:
+    """Those that its jobs are for: work for a GPU is not done by the others before a GPU has done it."""
+    kinds = requirement.kinds
+    return (requirement.wants_gpu and [kind for kind in kinds if kind.gpu]) or kinds
+
+
+def _too_slow(worker: Worker, chain: Chain, size: int, tail: _Tail) -> bool:
+    """Will the others have done everything before this slow or busy worker could do this job?
+
+    Only while another capable worker holds a job: its end is the event that brings the lane up again.
+    """
     mine = len(worker.held)
-    if in_flight <= mine or requirement.waiting > _FAR * slots:
-        return False
-    size = size_of(job.pixels)
     here = worker.pace.seconds(chain, size) * (1 + mine // worker.info.slots)
-    return here > chain.seconds(size) * (requirement.waiting + _TAIL_JOBS * slots) / speed
+    return tail.in_flight > mine and here > chain.seconds(size) * tail.seconds

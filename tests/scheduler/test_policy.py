@@ -332,6 +332,30 @@ class TailTests(PolicyTestCase):
         self.finish_all({"fast": 1.0})
         self.assertEqual(self.counts(), {"slow": 1, "fast": 0})
 
+    def test_the_last_job_queues_at_the_gpu_rather_than_at_an_idle_slow_worker(self) -> None:
+        self.join("slow cpu", filters=("gpu-blur",), slots=1, capacity=1)
+        self.join("gpu", filters=("gpu-blur",), gpu=True, slots=1, capacity=4)
+        self.add(40, filters=("gpu-blur",))
+        while any(self.counts().values()):
+            self.finish_all({"slow cpu": 8.0, "gpu": 0.1, "slow": 1.0, "fast": 1.0})
+        self.add(2, filters=("gpu-blur",))
+        self.assertEqual(self.counts(), {"slow": 0, "fast": 0, "slow cpu": 0, "gpu": 2})
+
+    def test_the_last_jobs_are_not_passed_over_where_others_queue(self) -> None:
+        """Its workers have plain jobs waiting, and more plain jobs wait for the same places."""
+        for name in "ab":
+            self.join(name, tags=("special",), slots=1, capacity=4)
+        self.add(60, tags=("special",))
+        while any(self.counts().values()):
+            self.finish_all({"a": 0.1, "b": 0.1, "slow": 8.0, "fast": 8.0})
+        self.add(50, owner="ann")
+        self.add(1, owner="bob", tags=("special",))
+        last = self.number
+        self.assertEqual((self.counts()["a"], self.counts()["b"]), (4, 4))
+        self.world.finish("a", next(iter(self.world.sent["a"].values())).lease, 0.1)
+        self.world.settle()
+        self.assertIn(last, self.world.jobs("a"))
+
 
 def _with_gpu(gpu: GpuLoad) -> object:
     plain = load()
