@@ -5,9 +5,12 @@ lets OpenSSL verify the certificates it is shown as usual: signatures, dates, pu
 ours is which authority it trusts: the one whose hash is in the token and no other. Only then does the
 handshake succeed, and only then is anything sent; so nobody but the controller ever sees the secret.
 
+An API process of its own (``dpip.remote``) sees passwords and speaks for every user, so it has a token of its
+own, the API token, of the same form: who holds a worker's token cannot pass for one.
+
 Files in the state directory, all 0600: ``authority.pem`` and ``server.pem`` (key and certificate each),
-``join-token``. Removing ``join-token`` and restarting makes a new secret; removing ``authority.pem`` a new
-authority, and with it a new token.
+``join-token``, ``api-token``. Removing a token and restarting makes a new secret; removing ``authority.pem``
+a new authority, and with it new tokens.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -42,6 +46,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 TOKEN_FILE: Final = "join-token"  # noqa: S105 - a file's name
+API_TOKEN_FILE: Final = "api-token"  # noqa: S105
 _AUTHORITY_YEARS: Final = 30
 _SERVER_YEARS: Final = 3
 _RENEW_YEARS: Final = 1
@@ -97,9 +102,12 @@ class _Identity:
             raise ValueError(f"{path} does not hold a key of ours; move it away and a new one is made.")
         return cls(x509.load_pem_x509_certificate(pem), key)
 
-    def write(self, path: Path) -> None:
+    def pem(self) -> bytes:
         key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_secret(path, key + self.certificate.public_bytes(Encoding.PEM))
+        return key + self.certificate.public_bytes(Encoding.PEM)
+
+    def write(self, path: Path) -> None:
+        write_secret(path, self.pem())
 
 
 @frozen
@@ -107,6 +115,7 @@ class Authority:
     """The controller's identity. See the module for the files it lives in."""
 
     token: JoinToken
+    api_token: JoinToken
     _root: _Identity
     _server: _Identity
 
@@ -123,7 +132,9 @@ class Authority:
         if server is None or not _still_good(server, root, moment):
             server = new_server(root, moment)
             server.write(directory / "server.pem")
-        return cls(_token(directory / TOKEN_FILE, fingerprint(root.certificate)), root, server)
+        pin = fingerprint(root.certificate)
+        tokens = _token(directory / TOKEN_FILE, pin), _token(directory / API_TOKEN_FILE, pin)
+        return cls(*tokens, root, server)
 
     @property
     def pem(self) -> str:
@@ -138,6 +149,15 @@ class Authority:
         """Is this the join token's secret? In constant time."""
         return hmac.compare_digest(secret, self.token.secret.encode())
 
+    def admits_api(self, secret: bytes) -> bool:
+        """Is this the API token's secret? In constant time."""
+        return hmac.compare_digest(secret, self.api_token.secret.encode())
+
+    def identity_for(self, hosts: Sequence[str], now: float) -> str:
+        """Key and certificate for a server that is reached by these names, and the authority's: PEM."""
+        made = new_server(self._root, datetime.fromtimestamp(now, UTC), _names(hosts))
+        return made.pem().decode() + self.pem
+
     def server_options(self) -> CertificateOptions:
         """For a TLS server that shows this identity: the workers' port, and an API without one of its own."""
         return CertificateOptions(
@@ -146,6 +166,19 @@ class Authority:
             extraCertChain=[crypto.X509.from_cryptography(self._root.certificate)],
             raiseMinimumTo=TLSVersion.TLSv1_2,
         )
+
+
+def options_of(identity: str) -> CertificateOptions:
+    """For a TLS server that shows what :meth:`Authority.identity_for` has made."""
+    data = identity.encode()
+    certificate, *chain = x509.load_pem_x509_certificates(data)
+    key = load_pem_private_key(data, None)
+    return CertificateOptions(
+        privateKey=crypto.PKey.from_cryptography_key(key),  # type: ignore[arg-type]  # one of ours
+        certificate=crypto.X509.from_cryptography(certificate),
+        extraCertChain=[crypto.X509.from_cryptography(each) for each in chain],
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
@@ -237,15 +270,15 @@ def _new_root(now: datetime) -> _Identity:
     return _Identity(builder.sign(key, hashes.SHA256()), key)
 
 
-def new_server(root: _Identity, now: datetime) -> _Identity:
-    """A server's certificate, signed by ``root``, for this machine under the names it may be reached by."""
+def new_server(root: _Identity, now: datetime, names: Sequence[x509.GeneralName] | None = None) -> _Identity:
+    """A server's certificate, signed by ``root``; by default for the names of this machine."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DPIP controller")])
     builder = _certificate(name, root.certificate.subject, key, root.key, now, _SERVER_YEARS)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName(_own_names()), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names or _names(own_hosts())), critical=False)
     return _Identity(builder.sign(root.key, hashes.SHA256()), key)
 
 
@@ -280,8 +313,13 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(digital_signature=not signs_certificates, key_cert_sign=signs_certificates, **rest)
 
 
-def _own_names() -> list[x509.GeneralName]:
-    hosts = dict.fromkeys(("localhost", socket.gethostname(), socket.getfqdn()))
+def own_hosts() -> list[str]:
+    """The names of this machine."""
+    return list(dict.fromkeys(("localhost", socket.gethostname(), socket.getfqdn())))
+
+
+def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
+    """Of these, and of the machine itself as seen from there."""
     names: list[x509.GeneralName] = [
         x509.DNSName(host) for host in hosts if re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host)
     ]

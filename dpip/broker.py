@@ -118,11 +118,14 @@ class Broker(pb.Broker):
         self._decoder = Decoder(STRANGER_BYTES)
         self._received = 0
 
-    def trust(self) -> None:
-        """The peer has joined: from now on each message has a limit, and no longer the whole connection."""
+    def trust(self, most: int | None = None) -> None:
+        """The peer has joined: from now on each message has a limit, and no longer the whole connection.
+
+        By default a worker's messages may be as large as reports are, a controller's as large as any.
+        """
         if not self.trusted:
             self.trusted = True
-            self._decoder.limit = MESSAGE_BYTES if self.isClient else REPORT_BYTES
+            self._decoder.limit = most or (MESSAGE_BYTES if self.isClient else REPORT_BYTES)
             self._cancel_deadline()
             self.factory.settled(self, None)
 

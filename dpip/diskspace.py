@@ -35,10 +35,13 @@ class Space:
             self._measured, self._measured_at = self._measure(), now
         return self._measured
 
-    def reserve(self, length: int, essential: bool = False) -> Reservation:
-        """Room for ``length`` bytes; ``essential`` things find some below the floor. Raises DiskFull."""
+    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Reservation:
+        """Room for ``length`` bytes; ``essential`` things find some below the floor. Raises DiskFull.
+
+        ``elsewhere`` is what other processes have promised of the same disk.
+        """
         _, free = self.usage()
-        left = free - self._reserved - (0 if essential else self.floor)
+        left = free - self._reserved - elsewhere - (0 if essential else self.floor)
         if length > left:
             raise DiskFull(
                 f"There is room for {max(left, 0) // MIB} MiB more on the server's disk, and this needs "

@@ -27,26 +27,27 @@ class NoToken(Exception):
 
 
 def token_reader(
-    file: Path | None, environment: Mapping[str, str], state_dir: Path
+    file: Path | None, environment: Mapping[str, str], state_dir: Path, name: str = TOKEN_FILE
 ) -> Callable[[], JoinToken]:
     """From ``file`` if given, else from ``DPIP_JOIN_TOKEN``, else where a controller on this machine puts it.
 
-    What is returned raises NoToken.
+    What is returned raises NoToken. ``name`` is ``join-token`` or ``api-token``, and the others follow it.
     """
-    text = None if file else environment.get("DPIP_JOIN_TOKEN")
-    path = file or state_dir / TOKEN_FILE
+    variable = f"DPIP_{name.upper().replace('-', '_')}"
+    text = None if file else environment.get(variable)
+    path, kind = file or state_dir / name, name.replace("-", " ")
 
     def read() -> JoinToken:
         try:
             return JoinToken.parse(text or path.read_text(encoding="ascii"))
         except FileNotFoundError:
             raise NoToken(
-                f"There is no join token at {path} yet. A controller on this machine puts it there; from one "
-                "elsewhere copy it, and name the file with --join-token-file, or set DPIP_JOIN_TOKEN."
+                f"There is no {kind} at {path} yet. A controller on this machine puts it there; from one "
+                f"elsewhere copy it, and name the file with --{name}-file, or set {variable}."
             ) from None
         except (OSError, UnicodeDecodeError, BadToken) as error:
-            source = "DPIP_JOIN_TOKEN" if text else path
-            raise NoToken(f"The join token cannot be read from {source}: {error}") from None
+            source = variable if text else path
+            raise NoToken(f"The {kind} cannot be read from {source}: {error}") from None
 
     return read
 

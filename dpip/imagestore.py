@@ -165,13 +165,22 @@ class ImageStore(Service):
 
     # Room
 
+    @property
+    def floor(self) -> int:
+        """Bytes of the disk that stay free for what must not be refused."""
+        return self._space.floor
+
+    @floor.setter
+    def floor(self, size: int) -> None:
+        self._space.floor = size
+
     def usage(self) -> tuple[int, int]:
         """(total, free) bytes of the disk, at most a second old."""
         return self._space.usage()
 
-    def reserve(self, length: int, essential: bool = False) -> Reservation:
-        """Room until it is released; ``essential`` things find some below the floor. Raises DiskFull."""
-        return self._space.reserve(length, essential)
+    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Reservation:
+        """Room until it is released; see :class:`dpip.diskspace.Space`. Raises DiskFull."""
+        return self._space.reserve(length, essential, elsewhere)
 
     # One file's way in
 

@@ -12,7 +12,8 @@ from twisted.internet.endpoints import HostnameEndpoint
 from dpip.asynchronous import deferred
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService
-from dpip.controller.tap import build, end_process
+from dpip.controller.tap import build
+from dpip.start import end_process
 from dpip.worker import tap as worker_tap
 from dpip.worker.session import Session
 

@@ -4,6 +4,7 @@ from attrs import define
 from twisted.trial.unittest import TestCase
 
 from dpip.admission import AdmissionDesk
+from dpip.diskspace import MIB
 from dpip.errors import DiskFull, RetryLater, TooLarge
 from dpip.model import Principal, Role
 
@@ -17,8 +18,8 @@ class Space:
 
     free: int
 
-    def reserve(self, length: int, essential: bool = False) -> "Reserved":
-        if length > self.free and not essential:
+    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> "Reserved":
+        if length > self.free - elsewhere and not essential:
             raise DiskFull("no room")
         self.free -= length
         return Reserved(self, length)
@@ -67,3 +68,32 @@ class AdmissionTests(TestCase):
     def test_a_result_is_let_in_below_the_floor(self) -> None:
         self.space.free = 10
         self.desk.admit(WORKER, 11)
+
+
+class SeveralProcessesTests(TestCase):
+    def setUp(self) -> None:
+        self.told: list[int] = []
+        self.space = Space(free=100 * MIB)
+        self.desk = AdmissionDesk(self.space, 50 * MIB, 60 * MIB, self.told.append)
+
+    def test_what_others_take_in_counts_as_well(self) -> None:
+        self.desk.elsewhere = 30 * MIB
+        self.desk.admit(ANN, 30 * MIB)
+        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
+        self.desk.admit(WORKER, 10 * MIB)
+
+    def test_the_others_have_taken_the_room(self) -> None:
+        self.desk.max_in_flight = 1000 * MIB
+        self.desk.elsewhere = 80 * MIB
+        self.assertRaises(DiskFull, self.desk.admit, ANN, 21 * MIB)
+        self.desk.admit(ANN, 20 * MIB)
+
+    def test_large_changes_are_told_and_small_ones_only_together(self) -> None:
+        large = self.desk.admit(ANN, 20 * MIB)
+        small = [self.desk.admit(WORKER, 3 * MIB) for _ in range(4)]
+        self.assertEqual(self.told, [20 * MIB, 29 * MIB])
+        large.release()
+        for each in small:
+            each.release()
+        self.assertEqual(self.told[2:], [12 * MIB, 3 * MIB])
+        self.assertEqual((self.desk.promised, self.space.free), (0, 100 * MIB))

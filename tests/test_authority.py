@@ -21,6 +21,7 @@ from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dpip.authority import (
+    API_TOKEN_FILE,
     TOKEN_FILE,
     Authority,
     BadToken,
@@ -53,8 +54,18 @@ class Files(SynchronousTestCase):
     def test_everything_is_for_the_owner_alone(self) -> None:
         self.load()
         names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.state.iterdir()}
-        self.assertEqual(names, dict.fromkeys(("authority.pem", "server.pem", TOKEN_FILE), 0o600))
+        self.assertEqual(
+            names, dict.fromkeys(("authority.pem", "server.pem", TOKEN_FILE, API_TOKEN_FILE), 0o600)
+        )
         self.assertEqual(stat.S_IMODE(self.state.stat().st_mode), 0o700)
+
+    def test_an_api_process_has_a_token_of_its_own(self) -> None:
+        authority = self.load()
+        token = JoinToken.parse((self.state / API_TOKEN_FILE).read_text())
+        self.assertEqual(token.pin, authority.token.pin)
+        self.assertTrue(authority.admits_api(token.secret.encode()))
+        self.assertFalse(authority.admits_api(authority.token.secret.encode()))
+        self.assertFalse(authority.admits(token.secret.encode()))
 
     def test_the_token_names_the_authority_and_admits(self) -> None:
         authority = self.load()

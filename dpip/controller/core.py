@@ -50,7 +50,8 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @implementer(IController)
 @define(slots=False)
 class Controller:
-    """``authenticate_worker`` knows the tokens of joined workers; ``operator_warnings`` what to warn of."""
+    """``authenticate_worker`` knows the tokens of joined workers; ``operator_warnings`` what to warn of.
+    ``tokens_died`` fires when no other process believes tokens any more that have died."""
 
     log = Logger()
 
@@ -67,6 +68,7 @@ class Controller:
     clock: Callable[[], float]
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
+    tokens_died: Callable[[], Deferred[None]] = field(default=lambda: succeed(None))
     _recent_results: OrderedDict[tuple[str, Lease], LeasedJob] = field(factory=OrderedDict, init=False)
 
     # Accounts
@@ -85,6 +87,7 @@ class Controller:
     async def logout(self, secret: str) -> None:
         principal = await self.accounts.authenticate(secret)
         await self.accounts.logout(secret)
+        await self.tokens_died()
         self._note(principal.name, "logout", principal.name)
 
     @deferred
@@ -106,6 +109,7 @@ class Controller:
             raise Conflict("An admin cannot remove itself: let another admin do it.")
         workloads = await self.datastore.remove_user(name, self.clock())
         self.accounts.forget_tokens_of(name)
+        await self.tokens_died()
         self._note(by.name, "remove-user", name)
         for workload in workloads:
             self._forget_workload(workload)
@@ -115,6 +119,7 @@ class Controller:
         if by.name != name or by.role is Role.WORKER:
             _admins_only(by)
         await self.accounts.set_password(name, password)
+        await self.tokens_died()
         self._note(by.name, "set-password", name)
 
     # Workloads

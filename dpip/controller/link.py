@@ -61,6 +61,7 @@ class Link(Target):
         self.session = session
         self.info = info
         self.known = False  # to the scheduler: from the first report on
+        self.api_url = ""  # where it transfers images
         self.desk: Desk | None = None  # it asked for one,
         self.shares_store = False  # and has proved that it can use it
         self._broker = broker

@@ -40,6 +40,12 @@ def megapixels(text: str) -> int:
     return value
 
 
+def processes(text: str) -> int:
+    if not text.isdecimal() or int(text) > 64:
+        raise ValueError("a number from 0 to 64 is expected")
+    return int(text)
+
+
 class ControllerOptions(usage.Options):
     """Every option has a default with which the system is safe and works on one machine."""
 
@@ -73,6 +79,7 @@ class ControllerOptions(usage.Options):
         ["max-megapixels", None, "100", "Largest picture, summed over its frames.", megapixels],
         ["quota", None, None, "Bytes each new user may keep, e.g. 50G [default: no limit].", size],
         ["disk-floor", None, "1G", "Uploads are refused when less than this is free.", size],
+        ["api-processes", None, "0", "Processes that serve the API [default: this one does].", processes],
         ["job-seconds", None, "120", "Deadline for filtering one image.", float],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
@@ -86,22 +93,44 @@ class ControllerOptions(usage.Options):
     ]
 
     def postOptions(self) -> None:
-        self._coerce_defaults()
-        http = self["http"]
-        if not (http.loopback or http.tls or self["http-tls"] or self["behind-proxy"]):
-            raise usage.UsageError(
-                "The API would be open to the network without TLS, passwords in the clear: add --http-tls, "
-                "or --behind-proxy when a proxy in front of it speaks TLS."
-            )
-        if http.tls and self["http-tls"]:
-            raise usage.UsageError("--http is an ssl: endpoint already; leave out --http-tls.")
+        coerce_defaults(self)
+        check_openness(self)
+        if self["api-processes"] and self["http"].tls:
+            raise usage.UsageError("--api-processes share a plain socket: use --http-tls instead of ssl:.")
         self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
         settings.name_process_files(self, self.process_name)
 
-    def _coerce_defaults(self) -> None:
-        """usage.Options coerces what it is given, but not its defaults, which --help shows as they stand."""
-        parameters: list[list[Any]] = []
-        reflect.accumulateClassList(type(self), "optParameters", parameters)
-        for name, _, default, _, *coerce in parameters:
-            if coerce and isinstance(default, str) and self[name] == default:
-                self[name] = coerce[0](default)
+    def child_arguments(self, number: int, controller: str, socket: int) -> list[str]:
+        """Of the API process of that number: where to join, and which descriptor listens there."""
+        daemon = self.parent is not None and not self.parent["nodaemon"]
+        same = [f"--{flag}" for flag in ("log-requests", "http-tls", "behind-proxy") if self[flag]]
+        return [
+            *(["--logfile", f"dpip-api-{number}.log"] if daemon else []),
+            "dpip-api",
+            *("--controller", controller),
+            *("--state-dir", str(self["state-dir"])),
+            *("--number", str(number)),
+            *("--inherited-socket", str(socket)),
+            *same,
+        ]
+
+
+def check_openness(options: usage.Options) -> None:
+    """Raises UsageError: whoever opens the API to a network says how passwords are kept secret."""
+    http = options["http"]
+    if not (http.loopback or http.tls or options["http-tls"] or options["behind-proxy"]):
+        raise usage.UsageError(
+            "The API would be open to the network without TLS, passwords in the clear: add --http-tls, "
+            "or --behind-proxy when a proxy in front of it speaks TLS."
+        )
+    if http.tls and options["http-tls"]:
+        raise usage.UsageError("--http is an ssl: endpoint already; leave out --http-tls.")
+
+
+def coerce_defaults(options: usage.Options) -> None:
+    """usage.Options coerces what it is given, but not its defaults, which --help shows as they stand."""
+    parameters: list[list[Any]] = []
+    reflect.accumulateClassList(type(options), "optParameters", parameters)
+    for name, _, default, _, *coerce in parameters:
+        if coerce and isinstance(default, str) and options[name] == default:
+            options[name] = coerce[0](default)

@@ -22,21 +22,20 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from dpip.asynchronous import deferred
 from dpip.authority import Authority, write_secret
 from dpip.controller.accounts import Accounts
+from dpip.controller.apis import Apis
+from dpip.controller.children import SOCKET, ApiChildren
 from dpip.controller.options import ControllerOptions
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.model import Role
 from dpip.scheduler.service import Scheduler
+from dpip.start import CannotStart, cannot_listen
 from dpip.threads import Threads
 
 
 def over_tls(tls: CertificateOptions, factory: IProtocolFactory) -> IProtocolFactory:
     """The factory's connections, by TLS."""
     return TLSMemoryBIOFactory(tls, False, factory)
-
-
-class CannotStart(SystemExit):
-    """Why, in a sentence: twistd prints it and ends with status 1."""
 
 
 @frozen
@@ -50,6 +49,7 @@ class Parts:
     accounts: Accounts
     scheduler: Scheduler
     workers: Workers
+    apis: Apis
     site: IProtocolFactory
     housekeeping: IService
 
@@ -76,6 +76,7 @@ class ControllerService(Service):
     _lock: FileLock = field(init=False)
     _parts: Parts = field(init=False)
     _ports: list[IListeningPort] = field(factory=list, init=False)
+    _children: ApiChildren | None = field(default=None, init=False)
 
     @property
     def state(self) -> Path:
@@ -106,18 +107,32 @@ class ControllerService(Service):
         http = await self._listen("http", site)
         self.api_url = self.url_for("127.0.0.1", http)
         self.workers_port = getattr(pb.getHost(), "port", 0)
+        if self.options["api-processes"]:
+            self._start_children(http, pb)
+            await parts.apis.serving
         parts.housekeeping.startService()
         self.log.info("Ready: API at {url}, workers join at {pb}", url=self.api_url, pb=_shown(pb))
+
+    def _start_children(self, http: Any, pb: IListeningPort) -> None:
+        """From now on they accept what comes to our socket, and we do not."""
+        http.stopReading()
+        host = getattr(pb.getHost(), "host", "")
+        host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - it listens on all of them
+        link = f"{f'[{host}]' if ':' in host else host}:{self.workers_port}"
+        self._children = ApiChildren(
+            self.reactor,
+            self.options["api-processes"],
+            http.fileno(),
+            lambda number: self.options.child_arguments(number, link, SOCKET),
+        )
+        self._children.startService()
 
     async def _listen(self, option: str, factory: IProtocolFactory) -> IListeningPort:
         endpoint = serverFromString(self.reactor, self.options[option].endpoint)
         try:
             port: IListeningPort = await endpoint.listen(factory)
         except CannotListenError as error:
-            raise CannotStart(
-                f"Cannot listen on --{option} {error.interface or '*'}:{error.port}: {error.socketError}. "
-                "Is another process using that port? Choose another one, or end that process."
-            ) from None
+            raise cannot_listen(option, error) from None
         self._ports.append(port)
         return port
 
@@ -148,10 +163,13 @@ class ControllerService(Service):
         if not hasattr(self, "_parts"):
             return
         parts = self._parts
+        if self._children is not None:
+            await maybeDeferred(self._children.stopService)
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         if parts.housekeeping.running:
             await maybeDeferred(parts.housekeeping.stopService)
+        parts.apis.stop()
         parts.workers.stop()
         for part in (parts.scheduler, parts.image_store, parts.telemetry, parts.datastore):
             await maybeDeferred(part.stopService)

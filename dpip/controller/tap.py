@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.application.service import Service
-from twisted.logger import (
-    FilteringLogObserver,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogPublisher,
-)
-from twisted.python.failure import Failure
+from twisted.logger import Logger
 
 from dpip import __version__
 from dpip.admission import AdmissionDesk
 from dpip.api.app import make_site
 from dpip.controller.accounts import Accounts
+from dpip.controller.apis import Apis, ApiTerms
 from dpip.controller.core import Controller
 from dpip.controller.disk import DiskWatch
 from dpip.controller.handover import Handover
@@ -35,8 +28,11 @@ from dpip.filters import registry
 from dpip.host import Host
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
+from dpip.interfaces import IIncomingFile
+from dpip.logs import from_info_on
 from dpip.model import Step
 from dpip.scheduler.service import Scheduler
+from dpip.start import end_process
 
 Options = ControllerOptions
 
@@ -52,15 +48,6 @@ def makeService(options: ControllerOptions) -> Service:
     service = ControllerService(options, reactor, build)
     service.ready.addErrback(end_process, reactor)
     return service
-
-
-def end_process(failure: Failure, reactor: Any) -> None:
-    """The reason goes to the log, and the exit status says that something is wrong."""
-    ControllerService.log.critical("Cannot start: {reason}", reason=failure.getErrorMessage())
-    if not isinstance(failure.value, SystemExit):
-        ControllerService.log.failure("The details", failure)
-    reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
-    reactor.stop()
 
 
 def build(service: ControllerService, host: Host | None = None) -> Parts:
@@ -95,6 +82,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         wants_gpu=_wants_gpu,
         monotonic=host.monotonic,
     )
+    desk = AdmissionDesk(image_store, options["max-upload"], _UPLOADS_AT_ONCE * options["max-upload"])
     disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
     controller = Controller(
         datastore=datastore,
@@ -102,7 +90,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         scheduler=scheduler,
         telemetry=telemetry,
         accounts=accounts,
-        admission=AdmissionDesk(image_store, options["max-upload"], _UPLOADS_AT_ONCE * options["max-upload"]),
+        admission=desk,
         authenticate_worker=lambda token: workers.authenticate_worker(token),  # they need each other
         operator_warnings=disk.warnings,
         directory_for=directory_for,
@@ -110,6 +98,23 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         clock=host.wall_clock,
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
+        tokens_died=lambda: apis.forget_tokens(),
+    )
+
+    def mark_store(text: str) -> tuple[str, IIncomingFile]:
+        mark = image_store.incoming()
+        mark.write(text.encode())
+        return os.path.basename(mark.path), mark
+
+    apis = Apis(
+        admits=service.authority.admits_api,
+        controller=controller,
+        put_mark=mark_store,
+        new_nonce=host.secret,
+        terms=_api_terms(service, desk),
+        desk=desk,
+        clock=reactor,
+        moved=lambda url: workers.leave_api(url),
     )
     workers = Workers(
         admits=service.authority.admits,
@@ -119,8 +124,9 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         clock=reactor,
         new_id=ids,
         new_token=host.secret,
-        terms=_terms(service),
+        terms=_terms(service, apis),
         handover=Handover(controller, image_store),
+        apis=apis,
     )
     housekeeping = Housekeeping(
         reactor=reactor,
@@ -143,7 +149,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         behind_proxy=options["behind-proxy"],
     )
     if not options["log-requests"]:
-        site.logger = Logger("dpip.api", observer=_from_info_on)
+        site.logger = Logger("dpip.api", observer=from_info_on)
     return Parts(
         datastore=datastore,
         telemetry=telemetry,
@@ -152,14 +158,10 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         accounts=accounts,
         scheduler=scheduler,
         workers=workers,
+        apis=apis,
         site=site,
         housekeeping=housekeeping,
     )
-
-
-_from_info_on = FilteringLogObserver(
-    globalLogPublisher, [LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)]
-)
 
 
 def _need(steps: Sequence[Step], decoded_bytes: int) -> int:
@@ -171,13 +173,29 @@ def _wants_gpu(steps: Sequence[Step]) -> bool:
     return any(registry.find(name).uses_gpu for name, _ in steps)
 
 
-def _terms(service: ControllerService) -> Terms:
+def _filters() -> dict[str, str]:
+    return {name: registry.find(name).version for name in registry.names()}
+
+
+def _api_terms(service: ControllerService, desk: AdmissionDesk) -> ApiTerms:
+    reactor = service.reactor
+    return ApiTerms(
+        version=__version__,
+        filters=_filters(),
+        max_upload=desk.max_upload,
+        max_in_flight=desk.max_in_flight,
+        disk_floor=service.options["disk-floor"],
+        identity_for=lambda hosts: service.authority.identity_for(hosts, reactor.seconds()),
+    )
+
+
+def _terms(service: ControllerService, apis: Apis) -> Terms:
     options = service.options
     return Terms(
         version=__version__,
-        filters={name: registry.find(name).version for name in registry.names()},
+        filters=_filters(),
         max_pixels=options["max-megapixels"],
-        api_url=service.url_for,
+        api_url=lambda host: apis.url() or service.url_for(host),
         api_authority=service.authority.pem if options["http-tls"] else None,
         job_seconds=options["job-seconds"],
     )

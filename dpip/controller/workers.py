@@ -18,6 +18,7 @@ from twisted.spread.pb import RemoteReference
 from dpip import wire
 from dpip.asynchronous import deferred
 from dpip.broker import Broker, Door, LinkLost, Target
+from dpip.controller.apis import Apis
 from dpip.controller.handover import Handover
 from dpip.controller.joining import Newcomer, NotAdmitted, Terms, examined
 from dpip.controller.link import Link
@@ -42,6 +43,19 @@ class _Root(Target):
         self._asked = True
         return self._workers.join(self._broker, secret, hello, agent)
 
+    def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Target | None]:
+        """The same for an API process."""
+        apis = self._workers.apis
+        if (
+            self._asked
+            or apis is None
+            or not isinstance(secret, bytes)
+            or not isinstance(peer, RemoteReference)
+        ):
+            raise Malformed("Join once, with a secret, a hello and an exchange.")
+        self._asked = True
+        return apis.join(self._broker, secret, hello, peer)
+
 
 class Workers:
     """The joined workers. ``admits`` knows the join token's secret; ``new_id`` names sessions, ``new_token``
@@ -61,7 +75,9 @@ class Workers:
         new_token: Callable[[], str],
         terms: Terms,
         handover: Handover | None = None,
+        apis: Apis | None = None,
     ) -> None:
+        self.apis = apis
         self.door = Door(lambda broker: _Root(self, broker), clock)
         self._admits = admits
         self._scheduler = scheduler
@@ -145,8 +161,9 @@ class Workers:
 
     def _welcome(self, link: Link, token: str, reached_at: object) -> wire.Welcome:
         host = getattr(reached_at, "host", "127.0.0.1")
+        link.api_url = self._terms.api_url(f"[{host}]" if ":" in host else host)
         return wire.Welcome(
-            image_store_endpoint=self._terms.api_url(f"[{host}]" if ":" in host else host),
+            image_store_endpoint=link.api_url,
             image_store_token=token,
             image_store_authority=self._terms.api_authority,
             report_seconds=self._terms.report_seconds,
@@ -169,6 +186,12 @@ class Workers:
         if self._links.get(name) is old:
             old.drop("it does not answer, and another worker of its name wants to join")
             self._forget(old)
+
+    def leave_api(self, url: str) -> None:
+        """Nobody serves there any more: the workers that go there join again, and are sent elsewhere."""
+        for link in list(self._links.values()):
+            if link.api_url == url:
+                link.drop("the API process that it used is gone")
 
     # What workers tell (dpip.controller.link.Listener)
 

@@ -49,7 +49,7 @@ class ApiTest(TestCase):
         os.makedirs(self.root)
         self.make_backend()
         self.site = make_site(
-            self.controller,
+            self.served(),
             self.store,
             registry,
             self.ids,
@@ -67,6 +67,10 @@ class ApiTest(TestCase):
         """``self.controller`` and ``self.store``; :mod:`tests.api.real` has others."""
         self.store: Any = PlainImageStore(self.root)
         self.controller: Any = MemoryController(lambda: self.now, self.ids, self.store)
+
+    def served(self) -> Any:
+        """The controller as the API has it."""
+        return self.controller
 
     def uploads_under_way(self) -> int:
         return len(self.controller.admitted)

@@ -1,4 +1,4 @@
-"""The three commands that DPIP adds to twistd; nothing of dpip is imported before one of them is used."""
+"""The four commands that DPIP adds to twistd; nothing of dpip is imported before one of them is used."""
 
 from twisted.application.service import ServiceMaker
 
@@ -13,6 +13,12 @@ dpip_controller = ServiceMaker(
     "dpip.controller.tap",
     "DPIP's REST API, controller and scheduler; workers join it.",
     "dpip-controller",
+)
+dpip_api = ServiceMaker(
+    "DPIP API process",
+    "dpip.remote.tap",
+    "DPIP's REST API in a process of its own, for a controller here or elsewhere.",
+    "dpip-api",
 )
 dpip_worker = ServiceMaker(
     "DPIP worker",

@@ -1,0 +1,223 @@
+"""The API processes that have joined: they ask the controller, and learn when tokens die.
+
+See ``dpip.remote`` for their side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.spread.pb import RemoteReference
+
+from dpip.admission import AdmissionDesk
+from dpip.asynchronous import deferred
+from dpip.broker import MESSAGE_BYTES, Broker
+from dpip.errors import DpipError
+from dpip.interfaces import IController, IIncomingFile
+from dpip.remote import messages
+from dpip.remote.exchange import Exchange
+from dpip.remote.messages import CALLS, Hello, Refusal, Welcome
+
+FORGET_SECONDS: Final = 3.0
+"""An API process that has not forgotten a dead token within this time is dropped: then it trusts none."""
+GRACE_SECONDS: Final = 10.0
+"""For an API process to come back, before the workers that use it are sent elsewhere."""
+
+
+@frozen
+class ApiTerms:
+    """What API processes are told, and what is asked of them."""
+
+    version: str
+    filters: Mapping[str, str]
+    max_upload: int
+    max_in_flight: int
+    disk_floor: int
+    identity_for: Callable[[tuple[str, ...]], str]
+
+
+@define(eq=False)
+class _Api:
+    """One joined API process. ``url`` is where workers find it; one that shares our socket has ours."""
+
+    broker: Broker
+    exchange: Exchange
+    mark: IIncomingFile
+    shares_socket: bool
+    url: str | None = None
+    promised: int = 0
+
+
+@define(eq=False)
+class Apis:
+    """``put_mark(text)`` leaves a file with that text among the store's incoming ones; ``moved(url)`` is
+    called when workers that use that address have to go elsewhere. ``desk`` admits our own uploads.
+    ``serving`` fires when the first of them answers requests.
+    """
+
+    log = Logger()
+
+    admits: Callable[[bytes], bool]
+    controller: IController
+    put_mark: Callable[[str], tuple[str, IIncomingFile]]
+    new_nonce: Callable[[], str]
+    terms: ApiTerms
+    desk: AdmissionDesk
+    clock: IReactorTime
+    moved: Callable[[str], object]
+    serving: Deferred[None] = field(factory=Deferred, init=False)
+    _joined: dict[Broker, _Api] = field(factory=dict, init=False)
+    _turn: int = field(default=0, init=False)
+    _moves: set[IDelayedCall] = field(factory=set, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.desk.told = lambda _: self._share()
+
+    # Joining
+
+    def join(
+        self, broker: Broker, secret: bytes, hello: object, peer: RemoteReference
+    ) -> tuple[bytes, Exchange | None]:
+        """A welcome and the other end of the exchange, or a refusal."""
+        try:
+            newcomer = self._examined(secret, hello)
+            proof, mark = self._marked(broker)
+        except _NotAdmitted as refusal:
+            self.log.info("API process at {peer} may not join: {why}", peer=broker.peer, why=str(refusal))
+            self.clock.callLater(0, broker.transport.loseConnection)  # after the answer
+            return messages.encode(Refusal(str(refusal), refusal.retry)), None
+        exchange = Exchange(self.clock, lambda name, arguments: self._answer(api, name, arguments))
+        api = self._joined[broker] = _Api(broker, exchange, mark, newcomer.shares_socket)
+        broker.on_lost(lambda: self._lost(broker))
+        broker.trust(MESSAGE_BYTES)
+        exchange.begin(broker, peer)
+        self._share()
+        return messages.encode(self._welcome(newcomer, *proof)), exchange
+
+    def _examined(self, secret: bytes, data: object) -> Hello:
+        if not self.admits(secret):
+            raise _NotAdmitted("The API token is not valid (any more): copy the controller's again.")
+        if messages.protocol_of(data) != messages.PROTOCOL:
+            raise _NotAdmitted(f"It speaks another protocol: install DPIP {self.terms.version} there, too.")
+        hello = messages.decode(data, Hello)
+        if hello.version != self.terms.version or hello.filters != self.terms.filters:
+            raise _NotAdmitted(
+                f"It is DPIP {hello.version} with {len(hello.filters)} filters, the controller "
+                f"{self.terms.version} with {len(self.terms.filters)}: install the same version and the same "
+                "filters on both."
+            )
+        return hello
+
+    def _marked(self, broker: Broker) -> tuple[tuple[str, str], IIncomingFile]:
+        nonce = self.new_nonce()
+        try:
+            name, mark = self.put_mark(nonce)
+        except DpipError as error:
+            raise _NotAdmitted(error.detail, retry=True) from None
+        return (name, nonce), mark
+
+    def _welcome(self, hello: Hello, proof: str, nonce: str) -> Welcome:
+        terms = self.terms
+        return Welcome(
+            proof=proof,
+            nonce=nonce,
+            max_pixels=self.controller.max_pixels,
+            max_upload=terms.max_upload,
+            max_in_flight=terms.max_in_flight,
+            disk_floor=terms.disk_floor,
+            identity=terms.identity_for(hello.hosts) if hello.wants_identity else None,
+        )
+
+    # What they ask and tell
+
+    def _answer(self, api: _Api, name: str, arguments: list[Any]) -> Any:
+        if name == "serving":
+            return self._serving(api, *arguments)
+        if name == "promised":
+            return self._promised(api, *arguments)
+        call = CALLS[name]
+        method = getattr(self.controller, name)
+        answer: Deferred[Any] = method(*messages.arguments_of(call, arguments))
+        return answer.addCallback(messages.plain, call.result)
+
+    def _serving(self, api: _Api, url: str | None, scheme: str, port: int) -> None:
+        self.log.info("API process {peer} has joined", peer=api.broker.peer)
+        api.mark.abandon()  # it has been found
+        if not self.serving.called:
+            self.serving.callback(None)
+        if api.shares_socket:
+            return
+        host = getattr(api.broker.transport.getPeer(), "host", "127.0.0.1")
+        api.url = url or f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def _promised(self, api: _Api, promised: int) -> None:
+        api.promised = promised
+        self._share()
+
+    def _share(self) -> None:
+        """Each learns what all the others have promised of the disk."""
+        total = self.desk.promised + sum(api.promised for api in self._joined.values())
+        self.desk.elsewhere = total - self.desk.promised
+        for api in self._joined.values():
+            api.exchange.tell("elsewhere", total - api.promised)
+
+    # What they are asked
+
+    @deferred
+    async def forget_tokens(self) -> None:
+        """When this fires, no API process believes a token that has died before."""
+        await DeferredList([self._forget(api) for api in self._joined.values()])
+
+    @deferred
+    async def _forget(self, api: _Api) -> None:
+        try:
+            await api.exchange.ask("forget_tokens").addTimeout(FORGET_SECONDS, self.clock)
+        except Exception:  # noqa: BLE001 - whatever it is, a process without a link trusts no token
+            api.broker.drop("it has not said that it forgets dead tokens")
+
+    # Where workers go
+
+    def url(self) -> str | None:
+        """An address for one more worker, each in turn; None while there is only our own."""
+        urls = sorted({api.url for api in self._joined.values() if api.url})
+        if not urls:
+            return None
+        self._turn += 1
+        return urls[self._turn % len(urls)]
+
+    def _lost(self, broker: Broker) -> None:
+        api = self._joined.pop(broker, None)
+        if api is None:
+            return
+        api.exchange.end()
+        api.mark.abandon()
+        self.log.info("API process {peer} is gone", peer=broker.peer)
+        self._share()
+        if api.url and not self._stopped:
+            self._moves = {move for move in self._moves if move.active()}
+            self._moves.add(self.clock.callLater(GRACE_SECONDS, self._move, api.url))
+
+    def stop(self) -> None:
+        """Their links are about to be dropped."""
+        self._stopped = True
+        for move in self._moves:
+            if move.active():
+                move.cancel()
+
+    def _move(self, url: str) -> None:
+        if url not in {api.url for api in self._joined.values()}:
+            self.moved(url)
+
+
+class _NotAdmitted(Exception):
+    """Why, in a sentence for the operator."""
+
+    def __init__(self, reason: str, retry: bool = False) -> None:
+        super().__init__(reason)
+        self.retry = retry

@@ -1,0 +1,194 @@
+"""What an API process and the controller say to each other, and how it becomes JSON.
+
+An API process is trusted: it sees passwords, and it says for whom it asks. So it joins by a secret of its own
+(``dpip.authority``), and what it sends is decoded without the suspicion that workers meet (``dpip.wire``).
+
+::
+
+    controller root    serve(secret: bytes, hello: Hello, exchange) -> (Welcome, exchange) | (Refusal, None)
+    API process asks   the methods of IController in CALLS
+    API process tells  serving(url or None, scheme, port)   promised(bytes)
+    controller asks    forget_tokens()
+    controller tells   elsewhere(bytes)
+
+``serving`` says where workers find it: at the url, or at that port of the host that its link comes from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import cattrs
+from attrs import field, frozen
+
+from dpip import errors
+from dpip.errors import DpipError, Malformed, RetryLater
+from dpip.model import (
+    Activity,
+    IdempotencyKey,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Load,
+    Principal,
+    Progress,
+    Reason,
+    Results,
+    Role,
+    Sample,
+    StoredFile,
+    Token,
+    User,
+    WorkerRecord,
+    Workload,
+    WorkloadSpec,
+)
+
+PROTOCOL = 1
+"""Changes whenever an old peer could misunderstand a new one."""
+
+T = TypeVar("T")
+
+
+@frozen
+class Hello:
+    """An API process introduces itself."""
+
+    protocol: int
+    version: str
+    filters: dict[str, str]  # name -> version
+    hosts: tuple[str, ...]  # names for a certificate, if one is wanted
+    wants_identity: bool
+    shares_socket: bool  # it is the controller's own child, at the controller's own address
+
+
+@frozen
+class Welcome:
+    """``proof`` is the name of a new file among the image store's incoming ones, and ``nonce`` what it holds:
+    who finds that there has the controller's own store before it, and no copy."""
+
+    proof: str
+    nonce: str
+    max_pixels: int
+    max_upload: int
+    max_in_flight: int
+    disk_floor: int
+    identity: str | None = field(repr=False)  # PEM: key, certificate, authority
+
+
+@frozen
+class Refusal:
+    """Why an API process may not join; ``retry`` says whether trying again soon can help."""
+
+    reason: str
+    retry: bool
+
+
+@frozen
+class Call:
+    """One method of ``IController``: the types of its arguments and of its result."""
+
+    arguments: tuple[Any, ...]
+    result: Any
+
+
+CALLS: Mapping[str, Call] = {
+    "login": Call((str, str, str), Token),
+    "authenticate": Call((str,), Principal),
+    "logout": Call((str,), None),
+    "users": Call((Principal,), tuple[User, ...]),
+    "add_user": Call((Principal, str, str, Role, int | None), User),
+    "remove_user": Call((Principal, str), None),
+    "set_password": Call((Principal, str, str), None),
+    "create_workload": Call((Principal, WorkloadSpec, IdempotencyKey | None), Progress),
+    "workload": Call((Principal, str), Progress),
+    "workloads": Call((Principal, bool, str | None, int), tuple[Progress, ...]),
+    "why": Call((Principal, str), tuple[Reason, ...]),
+    "endings": Call((Principal, str), tuple[int, ...]),
+    "results": Call((Principal, str, int), Results),
+    "delete_workload": Call((Principal, str), None),
+    "check_upload": Call((Principal, str, tuple[int, ...]), Workload),
+    "commit_originals": Call(
+        (Principal, str, tuple[tuple[str, StoredFile], ...], IdempotencyKey | None), tuple[Image, ...]
+    ),
+    "check_lease": Call((Principal, Lease), LeasedJob),
+    "commit_result": Call((Principal, Lease, StoredFile), Image),
+    "image": Call((Principal, str, str | None, ImageType | None), Image),
+    "images": Call((Principal, str, ImageType, int | None, int), tuple[Image, ...]),
+    "workers": Call((Principal,), tuple[tuple[WorkerRecord, Load | None], ...]),
+    "worker_history": Call((Principal, str, float), tuple[Sample, ...]),
+    "activity": Call((Principal, int | None, int), tuple[tuple[int, Activity], ...]),
+    "warnings": Call((), tuple[str, ...]),
+}
+
+_converter = cattrs.Converter(detailed_validation=False)
+_converter.register_unstructure_hook(frozenset, sorted)
+
+
+def plain(value: Any, kind: Any) -> Any:
+    """The value as JSON has it."""
+    return None if kind is None else _converter.unstructure(value, unstructure_as=kind)
+
+
+def valued(data: Any, kind: Any) -> Any:
+    """The value of this kind that JSON stands for. Raises whatever cattrs does for something else."""
+    return None if kind is None else _converter.structure(data, kind)
+
+
+def plain_arguments(call: Call, arguments: Sequence[Any]) -> list[Any]:
+    return [plain(value, kind) for value, kind in zip(arguments, call.arguments, strict=True)]
+
+
+def arguments_of(call: Call, data: Sequence[Any]) -> list[Any]:
+    return [valued(value, kind) for value, kind in zip(data, call.arguments, strict=True)]
+
+
+def encode(message: Hello | Welcome | Refusal) -> bytes:
+    return json.dumps(_converter.unstructure(message)).encode()
+
+
+def decode(data: object, kind: type[T]) -> T:
+    """Raises Malformed."""
+    try:
+        if not isinstance(data, bytes):
+            raise TypeError("bytes expected")
+        return _converter.structure(json.loads(data), kind)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise Malformed(f"Not a valid {kind.__name__}: {error}"[:200]) from None
+
+
+def protocol_of(data: object) -> int | None:
+    """Of a :class:`Hello` of whatever version."""
+    try:
+        protocol = json.loads(data)["protocol"]  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return protocol if type(protocol) is int else None
+
+
+# Errors: by their code, which never changes
+
+
+def _kinds(base: type[DpipError]) -> dict[str, type[DpipError]]:
+    found = {base.code: base}
+    for kind in base.__subclasses__():
+        if kind.__module__ == errors.__name__:
+            found |= _kinds(kind)
+    return found
+
+
+_KINDS = _kinds(DpipError)
+
+
+def plain_error(error: DpipError) -> list[Any]:
+    return [error.code, error.detail, error.members, getattr(error, "retry_after", 0)]
+
+
+def error_of(code: str, detail: str, members: dict[str, Any], retry_after: int) -> DpipError:
+    kind = _KINDS.get(code, DpipError)
+    if issubclass(kind, RetryLater):
+        return kind(detail, retry_after, **members)
+    return kind(detail, **members)
