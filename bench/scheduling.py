@@ -12,7 +12,9 @@ import statistics
 from collections import deque
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+from bench.record import keep
 from bench.scheduling_rules import RULES, Ours, info_of, leased_job, need
 from bench.scheduling_scenes import BOUNDS, SCENES, bound, photos, users
 from bench.scheduling_world import GIB, Machine, Simulation
@@ -23,47 +25,71 @@ from dpip.scheduler.limits import Limits
 from dpip.scheduler.state import State
 
 
-def compare(scale: int) -> None:
-    """Makespan ÷ bound of each rule in each scene."""
-    print(f"{'makespan ÷ lower bound':38}" + "".join(f"{name:>14}" for name in RULES))
+def compare(scale: int) -> dict[str, Any]:
+    """Makespan ÷ bound of each rule in each scene, and how far off our forecast was half way."""
+    columns = (*RULES, "forecast")
+    print(f"{'makespan ÷ lower bound':38}" + "".join(f"{name:>14}" for name in columns))
+    figures: dict[str, Any] = {}
     for name, scene in SCENES.items():
+        figures[name] = {}
         cells = []
-        for make in RULES.values():
+        for rule, make in RULES.items():
             machines, jobs = scene(scale)
             run = Simulation(make(), machines, jobs).run()
             ratio = run.makespan / BOUNDS.get(scene, bound)(machines, jobs)
+            figures[name][rule] = round(ratio, 3)
             cells.append(f"{ratio:13.3f}" + ("!" if run.overcommitted > 0 else " "))
-        print(f"{name:38}" + "".join(cells))
-    print("! memory was overcommitted\n")
+            if isinstance(run.rule, Ours):
+                error = figures[name]["forecast"] = round(forecast_error(run, run.rule), 3)
+        print(f"{name:38}" + "".join(cells) + f"{error:13.1%}", flush=True)
+    print("! memory was overcommitted")
+    print("forecast: error of eta_seconds when half of the pixels were done\n")
+    return figures
 
 
-def growth() -> None:
+def forecast_error(run: Simulation, ours: Ours) -> float:
+    """Of the remaining time, told when half of the pixels were done; the worst of all but tiny workloads."""
+    errors = []
+    for workload, (then, eta) in ours.halfway.items():
+        ends = [run.finished[job.number] for job in run.jobs if job.workload == workload]
+        if len(ends) >= 100:
+            left = max(ends) - then
+            errors.append(abs(eta.seconds - left) / left)
+    return max(errors)
+
+
+def growth() -> dict[str, Any]:
     """From few workers to very many; the others' rules look at every worker for each job."""
+    figures = {}
     for workers in (10, 100, 1000, 10_000):
         machines = [Machine(f"m{i}", speed=1.0 + i % 4) for i in range(workers)]
-        jobs = photos(40 * workers)
+        jobs = photos(100 * workers)
         start = perf_counter()
         run = Simulation(Ours(), machines, jobs).run()
         each = (perf_counter() - start) / len(jobs) * 1e6
-        ratio = run.makespan / bound(machines, jobs)
-        print(f"{workers:6,} workers, {len(jobs):7,} jobs: {ratio:.3f}, {each:.0f} µs a job in all")
+        ratio = figures[f"{workers:,} workers"] = round(run.makespan / bound(machines, jobs), 3)
+        print(
+            f"{workers:6,} workers, {len(jobs):9,} jobs: {ratio:.3f}, {each:.0f} µs a job in all", flush=True
+        )
     print()
+    return figures
 
 
-def small_user(scale: int) -> None:
+def small_user() -> dict[str, Any]:
     """How long those with few images wait, in job times."""
     print(f"{'done after so many job times':38}" + "".join(f"{name:>14}" for name in RULES))
-    results = {}
+    figures: dict[str, Any] = {"1 image": {}, "100 images": {}, "10,000 images": {}}
     for name, make in RULES.items():
-        machines, jobs = users(scale)
+        machines, jobs = users(1)
         run = Simulation(make(), machines, jobs).run()
         typical = statistics.mean(job.seconds for job in jobs)
-        for user in ("one", "some", "many"):
+        for user, label in zip(("one", "some", "many"), figures, strict=True):
             last = max(run.finished[job.number] for job in jobs if job.workload == user)
-            results[user, name] = last / typical
-    for user, label in (("one", "1 image"), ("some", "100 images"), ("many", f"{1000 * scale} images")):
-        print(f"{label:38}" + "".join(f"{results[user, name]:14.1f}" for name in RULES))
+            figures[label][name] = round(last / typical, 1)
+    for label, times in figures.items():
+        print(f"{label:38}" + "".join(f"{times[name]:14.1f}" for name in RULES))
     print()
+    return figures
 
 
 # What it costs
@@ -94,7 +120,7 @@ def waiting_memory(jobs: int) -> State:
     return state
 
 
-def decision_time(state: State, workers: int, decisions: int) -> None:
+def decision_time(state: State, workers: int, decisions: int) -> dict[str, float]:
     """From the end of one job to the choice of the next, all workers busy; medians of batches."""
     for i in range(workers):
         machine = Machine(f"m{i}", slots=1, memory=(4 + i % 61) * GIB)
@@ -126,13 +152,15 @@ def decision_time(state: State, workers: int, decisions: int) -> None:
         state.handle(e.JobEnded(session, lease, Outcome.DONE, seconds=0.02 + turn % 7 / 1000), 1.0)
         endings.append(perf_counter() - start)
         choices.append(decide(1.0))
-    unit = loop_time()
+    unit, figures = loop_time(), {}
     for label, times in (("a job ends (two events)", endings), ("a decision", choices)):
         batches = [statistics.mean(times[i : i + 100]) for i in range(0, len(times), 100)]
         print(
             f"{workers:,} workers, {label}: {statistics.median(batches) * 1e6:.1f} µs, "
             f"best {min(batches) * 1e6:.1f} µs = {min(batches) / unit:.0f} turns of an empty loop"
         )
+        figures[label] = round(statistics.median(batches) * 1e6, 1)
+    return figures
 
 
 def loop_time() -> float:
@@ -150,13 +178,15 @@ def loop_time() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="larger scenes, a million jobs (some minutes)")
-    full = parser.parse_args().full
-    compare(4 if full else 1)
-    small_user(10 if full else 1)
-    if full:
-        growth()
-    state = waiting_memory(1_000_000 if full else 200_000)
-    decision_time(state, 10_000, 20_000 if full else 3_000)
+    parser.add_argument("--record", action="store_true", help="keep the figures in bench/results.json")
+    options = parser.parse_args()
+    scenes = compare(4 if options.full else 1)
+    waits = small_user()
+    workers = growth() if options.full else {}
+    state = waiting_memory(1_000_000 if options.full else 200_000)
+    costs = decision_time(state, 10_000, 20_000 if options.full else 3_000)
+    if options.record:
+        keep("scheduling", {"scenes": scenes, "waits": waits, "workers": workers, "microseconds": costs})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
@@ -11,6 +11,7 @@ from attrs import define, field
 
 from bench.scheduling_world import COMMIT, Job, Machine, Rule, Simulation
 from dpip.model import (
+    Eta,
     Image,
     ImageType,
     Lease,
@@ -44,10 +45,17 @@ class Ours:
         self.jobs: dict[int, Job] = {}
         self.leases: dict[int, Lease] = {}
         self.attempts = count(1)
+        self.pixels: Counter[str] = Counter()  # by workload
+        self.halfway: dict[
+            str, tuple[float, Eta]
+        ] = {}  # when half its pixels were done: what we told its user
         self.wake = float("inf")
 
     def start(self, simulation: Simulation) -> None:
         self.simulation = simulation
+        for job in simulation.jobs:
+            self.pixels[job.workload] += job.pixels
+        self.left = self.pixels.copy()
         for machine in simulation.machines:
             self.machines[machine.name] = machine
             self.tell(e.WorkerJoined(machine.name, info_of(machine)), 0.0)
@@ -93,6 +101,11 @@ class Ours:
         lease = self.leases.pop(job.number)
         self.tell(e.ResultCommitted(lease), now)
         self.tell(e.JobEnded(machine.name, lease, Outcome.DONE, seconds=seconds), now)
+        self.left[job.workload] -= job.pixels
+        if self.left[job.workload] <= self.pixels[job.workload] / 2 and job.workload not in self.halfway:
+            eta = self.state.eta(job.workload, now)
+            assert eta is not None
+            self.halfway[job.workload] = now, eta
 
     def report(self, machine: Machine, now: float) -> None:
         computing, used = len(machine.running), machine.used

@@ -1,7 +1,8 @@
 """What ``bench.scheduling`` simulates, and how fast each scene could be done at best.
 
-The lower bound is the greatest of: all work ÷ all speed; the longest job on the fastest worker; and memory
-needed × seconds ÷ memory there is. Nothing can be faster, and few things as fast.
+The lower bound is the greatest of: all work ÷ all speed; the longest job on the fastest worker; and what the
+jobs take of the machines' memory, for how long, ÷ the machines (``memory_bound``). Nothing can be faster, and
+few things as fast.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from bench.scheduling_world import GIB, Job, Machine
+from bench.scheduling_world import COMMIT, GIB, TRANSFER, Job, Machine
 
 MEGAPIXEL = 1_000_000
 SECONDS_PER_PIXEL = 20e-9
@@ -55,7 +56,7 @@ def tight(scale: int) -> Scene:
 
 
 def tightest(scale: int) -> Scene:
-    """The same where two of them fill a machine. The bound is loose: a third fits only if all are small."""
+    """The same where two of them fill a machine, or three of the smaller ones."""
     machines = [Machine(f"m{i}", slots=4, memory=4 * GIB) for i in range(8)]
     jobs = photos(200 * scale, 80, 130) + photos(400 * scale, 2, 24, first=200 * scale)
     random.Random(3).shuffle(jobs)
@@ -78,7 +79,8 @@ def mixed(scale: int) -> Scene:
 
 
 def users(scale: int) -> Scene:
-    jobs = photos(1000 * scale, 10, 14, "many")
+    """At any scale: 10,000 images of one user, 100 of another, and one."""
+    jobs = photos(10_000, 10, 14, "many")
     jobs += photos(100, 10, 14, "some", first=len(jobs))
     jobs += photos(1, 12, 12, "one", first=len(jobs))
     return [Machine(f"m{i}") for i in range(8)], jobs
@@ -126,6 +128,37 @@ def bound(machines: Sequence[Machine], jobs: Sequence[Job]) -> float:
     fastest = [max(m.speed * (m.gpu if job.filter == "gpu" else 1) for m in machines) for job in jobs]
     total = sum(m.slots * m.speed * m.gpu for m in machines)
     work = sum(job.seconds for job in jobs) / total
-    longest = max(job.seconds / speed for job, speed in zip(jobs, fastest, strict=True))
-    memory = sum(job.need * job.seconds / speed for job, speed in zip(jobs, fastest, strict=True))
-    return max(work, longest, memory / sum(m.memory for m in machines))
+    seconds = [job.seconds / speed for job, speed in zip(jobs, fastest, strict=True)]
+    return max(work, *seconds, memory_bound(machines, jobs, seconds))
+
+
+def memory_bound(machines: Sequence[Machine], jobs: Sequence[Job], seconds: Sequence[float]) -> float:
+    """From the memory that jobs hold, from the decision to the commit.
+
+    Their needs alone would say that machines can be filled to the last byte. So needs are weighed by
+    ``worth``, by which no set of jobs that fits in a machine's memory comes to more than 1; the greatest
+    bound of several such weights counts.
+    """
+    memory = max(machine.memory for machine in machines)
+    held = [each + TRANSFER + COMMIT for each in seconds]
+    return max(
+        sum(worth(job.need / memory, half) * each for job, each in zip(jobs, held, strict=True))
+        / sum(machine.memory / memory for machine in machines)
+        for half in HALVES
+    )
+
+
+HALVES = [1 / 3 + step / 120 for step in range(1, 21)]  # up to 1/2, where weights are plain needs
+
+
+def worth(share: float, half: float) -> float:
+    """The weight of a job that needs this share of a machine's memory: a dual feasible function, as in bin
+    packing (Fekete and Schepers 2001).
+
+    A job from ``half`` on weighs 1/2, since no two others of its kind fit beside it; below, the weight falls
+    linearly through (1/3, 1/3), so that three shares that make 1 weigh 1, whichever they are. The line's
+    slope is at least 1, so n shares on it weigh at most n/3 + slope × (1 − n/3): 1 at most from n = 3 on.
+    """
+    if share > 1 / 2:
+        return 1 - worth(1 - share, half)
+    return min(1 / 2, max(0.0, 1 / 3 + (share - 1 / 3) / (6 * (half - 1 / 3))))

@@ -93,13 +93,16 @@ class Simulation:
         return max(self.finished.values())
 
     def run(self) -> Simulation:
+        self.run_until(lambda: len(self.finished) == len(self.jobs))
+        return self
+
+    def run_until(self, over: Callable[[], bool]) -> None:
         self.rule.start(self)
         self._report(0.0)
-        while self._agenda and len(self.finished) < len(self.jobs):
+        while not over():
+            assert self._agenda, "some jobs are never done"
             now, _, what = heapq.heappop(self._agenda)
             what(now)
-        assert len(self.finished) == len(self.jobs), "some jobs were never done"
-        return self
 
     def at(self, time: float, what: Callable[[float], None]) -> None:
         heapq.heappush(self._agenda, (time, next(self._order), what))

@@ -65,6 +65,10 @@ class Forecast:
         mean, *parts = rates
         return _eta(self.remaining, mean, min(mean / _DOUBT, *parts), max(mean * _DOUBT, *parts))
 
+    def pace(self, now: float) -> float:
+        """Size each second, lately; 0 when too little has been seen."""
+        return next(self._rates(now), 0.0)
+
     def _rates(self, now: float) -> Iterator[float]:
         """Size each second, lately, and in parts of that time; nothing when too little has been seen."""
         if len(self._marks) < _LEAST_MARKS:

@@ -18,6 +18,8 @@ class Roster:
         self._machines: dict[str, Machine] = {}
         self._matching = Matching()
         self._joined = 0
+        self._memory = 0
+        self._memory_known_until = float("-inf")
 
     def join(self, session: str, info: WorkerInfo) -> None:
         machine = self._machines.setdefault(info.machine, Machine(info.machine))
@@ -44,6 +46,13 @@ class Roster:
         worker.reckon(self._limits.lookahead_seconds)
         self.refile(worker)
         self._lift(worker.machine)
+
+    def memory(self, now: float) -> int:
+        """Bytes that all machines have for jobs, as of the last second: it is asked for by every poll."""
+        if now >= self._memory_known_until:
+            self._memory = sum(machine.base for machine in self._machines.values())
+            self._memory_known_until = now + 1.0
+        return self._memory
 
     def refile(self, worker: Worker) -> None:
         """After any change to what it may take, or to its score."""

@@ -20,6 +20,7 @@ from dpip.scheduler.dealing import Dealer
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
 from dpip.scheduler.lanes import Strikes
 from dpip.scheduler.limits import Limits
+from dpip.scheduler.outlook import Outlook
 from dpip.scheduler.reasons import placed
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.stealing import worth_moving
@@ -34,6 +35,7 @@ class State:
         self._workloads = Workloads(self._roster, need, wants_gpu, limits.idle_workloads)
         self._backlog = Backlog()
         self._dealer = Dealer(self._backlog, self._roster, limits)
+        self._outlook = Outlook(self._workloads, self._roster)
         self._out: list[Instruction] = []
         self._attempts = Attempts(
             self._roster, self._workloads, self._backlog, self._dealer, limits, self._out, lambda: self._now
@@ -94,16 +96,7 @@ class State:
     def eta(self, workload_id: str, now: float) -> Eta | None:
         """When the workload's jobs will have ended; None when nobody can tell."""
         workload = self._workloads.get(workload_id)
-        if workload is None:
-            return None
-        speed = sum(kind.speed for kind in workload.requirement.kinds)
-
-        def guess() -> float:
-            """Sizes each second, on its share of the workers, by what its chain costs elsewhere."""
-            shares = self._workloads.busy_owners() * workload.owner.workloads
-            return speed / shares / workload.chain.seconds(1)
-
-        return workload.forecast.eta(now, guess if speed > 0 else None)
+        return None if workload is None else self._outlook.eta(workload, now)
 
     def why(self, workload_id: str) -> list[Reason]:
         """Why its jobs are where they are: those that workers have, by place, then the waiting ones."""

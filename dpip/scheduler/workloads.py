@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
 from dpip.model import Step, WaitingJob, Workload
@@ -31,6 +31,7 @@ class Workloads:
         self._roster = roster
         self._most_idle = most_idle
         self._idle: dict[str, None] = {}  # without unfinished jobs, the longest first
+        self._unfinished: dict[str, WorkloadQueue] = {}
         self._need = need
         self._wants_gpu = wants_gpu
         self._chains = Chains()
@@ -41,6 +42,10 @@ class Workloads:
     def busy_owners(self) -> int:
         """How many have jobs waiting."""
         return max(1, sum(owner.waiting > 0 for owner in self._owners.values()))
+
+    def unfinished(self, most: int) -> Collection[WorkloadQueue]:
+        """Those with jobs that have not ended, if they are no more than so many; else none of them."""
+        return self._unfinished.values() if len(self._unfinished) <= most else ()
 
     def get(self, workload_id: str) -> WorkloadQueue | None:
         return self._known.get(workload_id)
@@ -66,12 +71,14 @@ class Workloads:
         queue.unfinished += len(jobs)
         queue.forecast.added(sum(size_of(job.pixels) for job in jobs))
         self._idle.pop(queue.id, None)
+        self._unfinished[queue.id] = queue
 
     def finish(self, queue: WorkloadQueue, job: Job, now: float) -> None:
         """One job less is unfinished. Workloads that are done would pile up: the oldest is forgotten."""
         queue.unfinished -= 1
         queue.forecast.ended(size_of(job.pixels), now)
         if not queue.unfinished and not queue.deleted:
+            del self._unfinished[queue.id]
             self._idle[queue.id] = None
             if len(self._idle) > self._most_idle:
                 self.forget(next(iter(self._idle)))
@@ -81,6 +88,7 @@ class Workloads:
         queue = self._known.pop(workload_id, None)
         if queue is not None:
             self._idle.pop(workload_id, None)
+            self._unfinished.pop(workload_id, None)
             self._roster.require_no_more(queue.requirement)
             queue.owner.workloads -= 1
             if not queue.owner.workloads:
