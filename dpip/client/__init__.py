@@ -1,4 +1,4 @@
-"""DPIP for Python programs that run on Twisted.
+"""DPIP for Python programs, here those that run on Twisted.
 
 A program in whole: it blurs two photographs and writes the results::
 
@@ -16,6 +16,8 @@ A program in whole: it blurs two photographs and writes the results::
                 await dpip.download(image, to=f"{image}.jpg")
 
     task.react(main)
+
+Programs that know nothing of Twisted have the same in :mod:`dpip.client.blocking`.
 
 Everything that goes wrong is a :class:`ClientError` whose ``str()`` is a sentence for people:
 :class:`ApiError` when the server said no, :class:`Unreachable` when there was no answer in spite of several

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 from urllib.parse import quote, urlencode
@@ -114,6 +114,11 @@ class Client:
         facts: Sequence[Mapping[str, Any]] = await self._json("GET", "/filters")
         return facts
 
+    async def workers(self) -> Sequence[Mapping[str, Any]]:
+        """Every worker that is known, joined or gone, with its newest load. For admins."""
+        facts: Sequence[Mapping[str, Any]] = await self._json("GET", "/workers")
+        return facts
+
     # Workloads
 
     async def create_workload(
@@ -145,6 +150,16 @@ class Client:
     async def workload(self, workload_id: str) -> Workload:
         """As it is now."""
         return read(Workload, await self._json("GET", f"/workloads/{_part(workload_id)}"))
+
+    async def workloads(self, most: int | None = None) -> list[Workload]:
+        """The newest ones first, without the lists of their images; an admin's are everybody's."""
+        page = _PAGE if most is None else min(most, _PAGE)
+        return [read(Workload, facts) async for facts in self._pages("/workloads", most, limit=page)]
+
+    async def why(self, workload_id: str) -> Mapping[str, Any]:
+        """Why its jobs are where they are."""
+        facts: Mapping[str, Any] = await self._json("GET", f"/workloads/{_part(workload_id)}/why")
+        return facts
 
     async def wait(
         self, workload_id: str, progress: Callable[[Workload], object] | None = None, every: float = 0.5
@@ -233,13 +248,8 @@ class Client:
 
     async def images(self, workload_id: str, type: str = "filtered") -> list[Image]:
         """All originals or results of a workload that are there, in upload order."""
-        found: list[Image] = []
-        path: str | None = "/images?" + urlencode({"workload_id": workload_id, "type": type, "limit": _PAGE})
-        while path is not None:
-            answer = await self._request("GET", path)
-            found += [read(Image, facts) for facts in answer.json()]
-            path = answer.next_page()
-        return found
+        query = {"workload_id": workload_id, "type": type, "limit": _PAGE}
+        return [read(Image, facts) async for facts in self._pages("/images", None, **query)]
 
     async def upload_many(
         self,
@@ -296,6 +306,17 @@ class Client:
 
     async def _json(self, method: str, path: str, **arguments: Any) -> Any:
         return (await self._request(method, path, **arguments)).json()
+
+    async def _pages(self, path: str, most: int | None, **query: Any) -> AsyncIterator[Any]:
+        """The members of a list that comes in pages, the first ``most`` of them."""
+        following: str | None = f"{path}?{urlencode(query)}"
+        number = 0
+        while following is not None and number != most:
+            answer = await self._request("GET", following)
+            for facts in answer.json()[: None if most is None else most - number]:
+                number += 1
+                yield facts
+            following = answer.next_page()
 
     async def _until_gone(self, path: str, gone: int = 404) -> None:
         """DELETE; that it is gone already is no error when an earlier try, whose answer was lost, did it."""

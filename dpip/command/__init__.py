@@ -5,16 +5,34 @@ from __future__ import annotations
 import click
 
 from dpip import __version__
+from dpip.command.completion import completion
 from dpip.command.demo import demo
+from dpip.command.doctor import doctor
+from dpip.command.fetching import delete, download
 from dpip.command.group import Group
+from dpip.command.logins import settings
+from dpip.command.looking import filters, images, status, workers, workload, workloads
 from dpip.command.run import run
+from dpip.command.session import login, logout, token, whoami
 from dpip.command.users import users
+
+_COMMANDS = (
+    *(demo, run, doctor),
+    *(login, logout, whoami, token),
+    *(status, workloads, workload, images, download, delete, filters, workers),
+    *(users, completion),
+)
 
 _EXAMPLES = """\b
 Examples:
-  dpip demo                       see it work: filters a short film on this machine
-  dpip users add eve              a user for the service whose state is on this machine
-  twistd -n dpip                  the service itself (see: twistd dpip --help)
+  dpip demo                                       see it work: filters a short film on this machine
+  dpip run photos -o blurred --filter blur        filters a folder, on this machine
+  dpip login https://images.example:8080          from now on the commands talk to that server
+  twistd -n dpip                                  the service itself (see: twistd dpip --help)
+
+\b
+Options may also stand in the environment (DPIP_SERVER, DPIP_TOKEN, …), or in config.toml in the
+folder for settings, by command: server = "https://…" for all, connections = 8 under [run] for one.
 """
 
 
@@ -24,13 +42,14 @@ Examples:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="dpip", message="%(prog)s %(version)s")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """DPIP: distributed and parallel image processing.
 
     Pictures go in over a REST API, any number of workers share the filtering, and every picture comes back.
     """
+    context.default_map = settings([command.name for command in _COMMANDS if command.name])
 
 
-main.add_command(demo)
-main.add_command(run)
-main.add_command(users)
+for _command in _COMMANDS:
+    main.add_command(_command)

@@ -18,10 +18,23 @@ def new_password(user: str) -> str:
         asked = f"New password of {user}"
         password: str = click.prompt(asked, hide_input=True, confirmation_prompt="The same again", err=True)
         return password
-    password = sys.stdin.readline().rstrip("\r\n")
-    if not password:
-        raise click.UsageError("Give the new password on standard input, or run this on a terminal.")
-    return password
+    return _first_line("Give the new password on standard input, or run this on a terminal.")
+
+
+def password_of(user: str) -> str:
+    """Asked for without echo; or the first line of standard input when that is not a terminal."""
+    if on_a_terminal():
+        password: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
+        return password
+    return _first_line("Give the password on standard input, or run this on a terminal.")
+
+
+def _first_line(otherwise: str) -> str:
+    """Of standard input. Raises UsageError when there is none."""
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        raise click.UsageError(otherwise)
+    return line
 
 
 def confirm(question: str) -> None:

@@ -37,6 +37,24 @@ class FilterCommand(click.Command):
         return super().invoke(ctx)
 
 
+def checked(
+    steps: FilterSteps, output: Mapping[str, Any], known_here: bool
+) -> tuple[FilterSteps, dict[str, Any]]:
+    """Both with their defaults. A server that may have other filters checks the steps itself.
+
+    Raises UsageError.
+    """
+    from dpip.errors import BadParameter, UnknownFilter
+    from dpip.filters import registry
+
+    try:
+        if known_here:
+            steps = [{"name": name, **params} for name, params in registry.validate_steps(steps)]
+        return steps, registry.validate_output(output)
+    except (BadParameter, UnknownFilter) as error:
+        raise click.UsageError(str(error)) from error
+
+
 class _Of(click.Option):
     """A parameter of one or several filters."""
 

@@ -19,15 +19,13 @@ class Group(click.Group):
     """Turns what the parts of DPIP raise on purpose into click's errors. A bug keeps its traceback."""
 
     def invoke(self, context: click.Context) -> Any:
-        from dpip.errors import BadParameter, DpipError, UnknownFilter
+        from dpip.errors import DpipError
 
         try:
             return super().invoke(context)
         except (KeyboardInterrupt, click.Abort):
             click.echo("\nInterrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
-        except (BadParameter, UnknownFilter) as error:
-            raise click.UsageError(str(error), click.get_current_context()) from error
         except DpipError as error:
             raise click.ClickException(str(error)) from error
         except Exception as error:

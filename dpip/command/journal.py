@@ -15,6 +15,8 @@ from uuid import uuid4
 import click
 from attrs import asdict, define, field, frozen
 
+from dpip.command.tables import chain
+
 _NAME: Final = ".dpip-run.jsonl"
 _PARTS: Final = ".dpip-part-"
 _VERSION: Final = 1
@@ -198,6 +200,5 @@ def _check_same(folder: Path, known: Task, task: Task | None) -> None:
 
 
 def _words(task: Task) -> str:
-    steps = " + ".join(" ".join(map(str, step.values())) for step in task.steps)
     output = "".join(f", {name} {value}" for name, value in task.output.items() if value is not None)
-    return f"{steps}{output}, on {task.server or 'this machine'}"
+    return f"{chain(task.steps)}{output}, on {task.server or 'this machine'}"

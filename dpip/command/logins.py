@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import click
 from attrs import asdict, field, frozen
 
 
@@ -74,12 +76,20 @@ def config_folder() -> Path:
     return Path(named) if named else user_config_path("dpip", appauthor=False)
 
 
-def config() -> dict[str, Any]:
-    """The configuration file, empty when there is none. Raises ValueError when it is not TOML."""
+def settings(commands: Sequence[str]) -> dict[str, Any]:
+    """The configuration file as defaults for each command: its own table over what stands at the top.
+
+    Empty when there is no file. Raises ClickException when it is not TOML.
+    """
     import tomllib
 
+    path = config_folder() / "config.toml"
     try:
-        with (config_folder() / "config.toml").open("rb") as file:
-            return tomllib.load(file)
+        with path.open("rb") as file:
+            read = tomllib.load(file)
     except FileNotFoundError:
         return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise click.ClickException(f"{path} cannot be read: {error}.") from None
+    common = {name: value for name, value in read.items() if not isinstance(value, dict)}
+    return {name: {**common, **read.get(name, {})} for name in commands}

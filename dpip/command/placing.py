@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -29,20 +31,23 @@ def with_suffix_for(name: Path, content_type: str) -> Path:
 
 
 def place(part: Path, wanted: Path) -> Path:
-    """Give the file ``part`` its name, ``wanted`` or, when that is taken, with the first free number.
+    """Give the file ``part`` the first of the :func:`names` that is free; the file appears whole.
 
-    The file appears whole. Raises OSError.
+    Raises OSError.
     """
     wanted.parent.mkdir(parents=True, exist_ok=True)
+    for name in names(wanted):
+        with suppress(FileExistsError):
+            _move_to_free_name(part, name)
+            return name
+    raise AssertionError("there is always another number")
+
+
+def names(wanted: Path) -> Iterator[Path]:
+    """The name itself, and then with the numbers from 2: ``a.png``, ``a-2.png``, …"""
+    yield wanted
     for number in count(2):
-        try:
-            _move_to_free_name(part, wanted)
-        except FileExistsError:
-            stem = wanted.stem if number == 2 else wanted.stem.removesuffix(f"-{number - 1}")
-            wanted = wanted.with_name(f"{stem}-{number}{wanted.suffix}")
-        else:
-            break
-    return wanted
+        yield wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
 
 
 def _move_to_free_name(part: Path, name: Path) -> None:
@@ -61,3 +66,9 @@ def _move_to_free_name(part: Path, name: Path) -> None:
 def is_image_name(name: Path) -> bool:
     """Whether its extension is that of an image."""
     return name.suffix.lower() in _KNOWN
+
+
+def safe_name(name: str) -> str:
+    """The last part of a name that somebody else chose, as a file's name: no folders, no hidden files."""
+    last = name.replace("\\", "/").rpartition("/")[2].replace("\0", "").lstrip(".")
+    return last or "image"

@@ -137,8 +137,8 @@ def _task(
     """What is asked for; None to go on with whatever the folder holds."""
     from os.path import abspath
 
+    from dpip.command.filteroptions import checked
     from dpip.command.journal import Task
-    from dpip.filters import registry
 
     if resume and not steps and not output:
         return None
@@ -146,9 +146,7 @@ def _task(
         raise click.UsageError("Name the files or folders to work on.")
     if not steps:
         raise click.UsageError("Name a filter, such as --filter grayscale; 'dpip filters' lists them.")
-    if server is None:  # a server checks them itself, and may know other filters
-        steps = [{"name": name, **params} for name, params in registry.validate_steps(steps)]
-    return Task(tuple(map(abspath, inputs)), steps, registry.validate_output(output), server)
+    return Task(tuple(map(abspath, inputs)), *checked(steps, output, known_here=server is None), server)
 
 
 def _check_folder(folder: Path) -> None:

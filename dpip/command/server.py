@@ -77,8 +77,7 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, choice=Choice(server, authority), **options)
 
     chosen.__doc__, chosen.__name__ = command.__doc__, command.__name__
-    if hasattr(command, "__click_params__"):
-        chosen.__click_params__ += command.__click_params__  # type: ignore[attr-defined]
+    chosen.__click_params__ += getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     return chosen
 
 

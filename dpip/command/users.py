@@ -1,26 +1,34 @@
-"""``dpip users``: the users of the service whose state directory is on this machine."""
+"""``dpip users``: the users of a server, or of the service whose state directory is on this machine."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from dpip.command.asking import confirm, new_password
+from dpip.command.server import Choice, server_options
+from dpip.command.tables import Columns, json_option, show, size
 
 if TYPE_CHECKING:
     from dpip.command.directory import Directory
+    from dpip.command.remoteusers import RemoteUsers
     from dpip.model import User
+
+Opened: TypeAlias = "AbstractContextManager[Directory | RemoteUsers]"
 
 _EXAMPLES = """\b
 Examples:
   dpip users list
   dpip users add eve --quota 50G           asks for her password
   dpip users passwd admin < new-password   takes it from a file
-  dpip users remove eve --state-dir /var/lib/dpip
+  dpip users remove eve --server https://images.example:8080
+  dpip users passwd admin --state-dir /var/lib/dpip     when nobody knows the old one
 """
 
 
@@ -28,38 +36,59 @@ Examples:
 def users() -> None:
     """Add, list and remove users, and set their passwords.
 
-    Works on the state directory itself, for whoever may write there, whether the service runs or not.
+    Asks the server that is named or logged in to. Without one, or with --state-dir, it works on the state
+    directory itself, for whoever may write there, whether the service runs or not.
     """
 
 
 def _quota(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
-    from dpip.controller.options import size
+    from dpip.controller.options import size as parsed
 
     try:
-        return None if text is None else size(text)
+        return None if text is None else parsed(text)
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from None
 
 
 _name = click.argument("name")
-_state_dir = click.option(
-    "--state-dir",
-    metavar="DIR",
-    envvar="DPIP_STATE_DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the service keeps its state. [env: DPIP_STATE_DIR; default: the user's state directory]",
-)
+
+
+def _where(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say whose users they are, given to the command as one context manager ``opened``."""
+
+    @click.option(
+        "--state-dir",
+        metavar="DIR",
+        envvar="DPIP_STATE_DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where the service keeps its state. [env: DPIP_STATE_DIR; default: the user's state directory]",
+    )
+    @server_options
+    @wraps(command)
+    def chosen(*arguments: Any, state_dir: Path | None, choice: Choice, **options: Any) -> Any:
+        return command(*arguments, opened=_opened(state_dir, choice), **options)
+
+    return chosen
 
 
 @users.command("list")
-@_state_dir
-def list_users(state_dir: Path | None) -> None:
+@json_option
+@_where
+def list_users(opened: Opened, as_json: bool) -> None:
     """Show every user, with role, space used and quota."""
-    with _opened(state_dir) as directory:
-        rows = [("USER", "ROLE", "USED", "QUOTA", "SINCE"), *map(_row, directory.users())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    with opened as directory:
+        found = directory.users()
+    show([_facts(user) for user in found] if as_json else found, _COLUMNS, as_json, "There are no users.")
+
+
+def _facts(user: User) -> dict[str, Any]:
+    return {
+        "user": user.name,
+        "role": user.role.value,
+        "quota": user.quota,
+        "used": user.used,
+        "created_at": user.created_at,
+    }
 
 
 @users.command()
@@ -68,13 +97,13 @@ def list_users(state_dir: Path | None) -> None:
 @click.option(
     "--quota", metavar="BYTES", callback=_quota, help="Space for images, e.g. 50G. [default: no limit]"
 )
-@_state_dir
-def add(name: str, admin: bool, quota: int | None, state_dir: Path | None) -> None:
+@_where
+def add(name: str, admin: bool, quota: int | None, opened: Opened) -> None:
     """Add the user NAME.
 
     Asks for the password, or takes the first line of standard input when that is not a terminal.
     """
-    with _opened(state_dir) as directory:
+    with opened as directory:
         directory.check_new(name)
         directory.add(name, new_password(name), admin, quota)
     click.echo(f"Added the {'admin' if admin else 'user'} {name}.")
@@ -83,10 +112,10 @@ def add(name: str, admin: bool, quota: int | None, state_dir: Path | None) -> No
 @users.command()
 @_name
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_state_dir
-def remove(name: str, yes: bool, state_dir: Path | None) -> None:
+@_where
+def remove(name: str, yes: bool, opened: Opened) -> None:
     """Remove the user NAME, with all workloads and images of that user."""
-    with _opened(state_dir) as directory:
+    with opened as directory:
         directory.check_known(name)
         if not yes:
             confirm(f"Remove {name}, with all workloads and images of that user?")
@@ -98,33 +127,33 @@ def remove(name: str, yes: bool, state_dir: Path | None) -> None:
 
 @users.command()
 @_name
-@_state_dir
-def passwd(name: str, state_dir: Path | None) -> None:
+@_where
+def passwd(name: str, opened: Opened) -> None:
     """Set the password of the user NAME, who is logged out everywhere.
 
     Asks for it, or takes the first line of standard input when that is not a terminal.
     """
-    with _opened(state_dir) as directory:
+    with opened as directory:
         directory.check_known(name)
         directory.set_password(name, new_password(name))
     click.echo(f"The password of {name} is changed. A running service takes up to 30 s to notice.")
 
 
-def _opened(state_dir: Path | None) -> AbstractContextManager[Directory]:
+def _opened(state_dir: Path | None, choice: Choice) -> Opened:
+    login = choice.named() if state_dir is None else None
+    if login is not None:
+        from dpip.command.remoteusers import RemoteUsers
+
+        return nullcontext(RemoteUsers(choice))
     from dpip.command.directory import Directory
 
     return Directory.opened(state_dir)
 
 
-def _row(user: User) -> tuple[str, ...]:
-    since = datetime.fromtimestamp(user.created_at, UTC).strftime("%Y-%m-%d")
-    quota = "no limit" if user.quota is None else _size(user.quota)
-    return user.name, user.role.value, _size(user.used), quota, since
-
-
-def _size(count: float) -> str:
-    for unit in ("", "K", "M", "G"):
-        if count < 1024:
-            return f"{count:.3g}{unit}"
-        count /= 1024
-    return f"{count:.3g}T"
+_COLUMNS: Columns = {
+    "USER": lambda user: user.name,
+    "ROLE": lambda user: user.role.value,
+    "USED": lambda user: size(user.used),
+    "QUOTA": lambda user: "no limit" if user.quota is None else size(user.quota),
+    "SINCE": lambda user: datetime.fromtimestamp(user.created_at, UTC).strftime("%Y-%m-%d"),
+}

@@ -180,7 +180,7 @@ class JournalTests(FolderTestCase):
         self.opened(self.task).close()
         other = Task(["/photos"], [{"name": "grayscale"}], {"format": None}, None)
         error = self.assertRaises(click.UsageError, Journal.opened, self.folder, other, True)
-        self.assertIn("blur 5.0, on this machine, and not grayscale", str(error))
+        self.assertIn("blur sigma=5.0, on this machine, and not grayscale", str(error))
 
     def test_nothing_to_resume(self) -> None:
         error = self.assertRaises(click.UsageError, Journal.opened, self.folder, None, True)

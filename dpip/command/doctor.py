@@ -1,0 +1,36 @@
+"""``dpip doctor``: whether this installation is well, and what to do where it is not."""
+
+from __future__ import annotations
+
+import click
+
+from dpip.command.server import Choice, server_options
+from dpip.command.tables import json_option, show_json
+
+_MARKS = {"ok": ("green", "ok"), "note": ("yellow", "note"), "bad": ("red", "BAD")}
+
+
+@click.command()
+@json_option
+@server_options
+def doctor(choice: Choice, as_json: bool) -> None:
+    """Check this installation, and say what to do.
+
+    Looks at the filters and file formats, the GPU, ports, disks and limits of this machine; and where a
+    server is named or logged in to, at the way to it and at its clock. Ends with 1 when something is bad.
+    """
+    from dpip.command.checkup import checkup
+
+    bad = False
+    found = []
+    for finding in checkup(choice.named()):
+        bad = bad or finding.state == "bad"
+        if as_json:
+            found.append({"about": finding.about, "state": finding.state, "found": finding.found})
+        else:
+            colour, mark = _MARKS[finding.state]
+            click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {finding.about.ljust(9)}  {finding.found}")
+    if as_json:
+        show_json(found)
+    if bad:
+        raise click.exceptions.Exit(1)

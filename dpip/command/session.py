@@ -1,0 +1,102 @@
+"""``dpip login``, ``logout``, ``whoami`` and ``token``."""
+
+from __future__ import annotations
+
+import click
+
+from dpip.command.logins import Login, Logins
+from dpip.command.server import USUAL, Choice, ask, server_options
+from dpip.command.tables import json_option, show_facts, show_json
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dpip login                                         to http://127.0.0.1:8080 as admin
+  dpip login https://images.example:8080 --user eve --authority authority.pem
+  dpip login < password-file                         for scripts
+"""
+)
+@click.argument("address", metavar="[URL]", required=False)
+@click.option("--user", metavar="NAME", default="admin", show_default=True)
+@server_options
+def login(choice: Choice, address: str | None, user: str) -> None:
+    """Log in to a server, which the other commands then use.
+
+    Asks for the password, or takes the first line of standard input when that is not a terminal. The token is
+    kept in a file that only you can read, until it expires or 'dpip logout'.
+    """
+    from dpip.client import Client, Session
+    from dpip.command.asking import password_of
+    from dpip.command.running import run
+
+    server = (address or choice.server or USUAL).rstrip("/")
+    password = password_of(user)
+
+    async def main(reactor: object) -> Session:
+        from pathlib import Path
+
+        authority = Path(choice.authority) if choice.authority else None
+        try:
+            client = Client(reactor, server, patience=5, authority=authority)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        async with client:
+            return await client.login(user, password)
+
+    session = run(main)
+    kept = Logins.usual().keep(
+        Login(server, session.user, session.token, session.expires_at, choice.authority)
+    )
+    until = f" until {session.expires_at}" if session.expires_at else ""
+    click.echo(f"Logged in to {server} as {session.user}{until}. The token is in {kept}.")
+
+
+@click.command()
+@server_options
+def logout(choice: Choice) -> None:
+    """Log out: the token is dead from then on."""
+    from dpip.client import ApiError
+
+    login = choice.named()
+    if login is None or not login.token:
+        click.echo("You are not logged in.")
+        return
+    try:
+        ask(choice, lambda client: client.logout())
+    except ApiError as error:
+        if error.status != 401:  # it had expired
+            raise
+    Logins.usual().forget(login.server)
+    click.echo(f"Logged out of {login.server}.")
+
+
+@click.command()
+@json_option
+@server_options
+def whoami(choice: Choice, as_json: bool) -> None:
+    """Say which server commands use, and as which user."""
+    login = choice.login()
+    facts = ask(choice, lambda client: client.status())
+    found = {"server": login.server, "user": facts["user"], "expires_at": login.expires_at}
+    if as_json:
+        show_json(found)
+    else:
+        show_facts([("server", login.server), ("user", facts["user"]), ("until", login.expires_at)])
+
+
+@click.command(
+    epilog="""\b
+Example:
+  curl -H "Authorization: Bearer $(dpip token)" http://127.0.0.1:8080/status
+"""
+)
+@server_options
+def token(choice: Choice) -> None:
+    """Print the token of your login, for other programs."""
+    login = choice.login()
+    if not login.token:
+        from dpip.command.server import not_logged_in
+
+        raise click.ClickException(not_logged_in(login.server))
+    click.echo(login.token)
