@@ -11,41 +11,31 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred, gatherResults
 
+from bench.controlling import new_id, stored
 from dpip.datastore.datastore import Datastore
-from dpip.model import Picture, Role, StoredFile, WaitingJob, Workload, WorkloadSpec
+from dpip.model import Role, WaitingJob, Workload, WorkloadSpec
 
 LANES = 256
 PAGE = 10_000
 
-numbers = count()
-picture = Picture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3)
-
-
-def new_id() -> str:
-    """Cheap: an ``IdSource`` takes 30 µs for each, five times a job, and is not what is measured here."""
-    return f"{next(numbers):026d}"
-
-
-def file() -> StoredFile:
-    return StoredFile(f"bench/originals/{new_id()}.jpg", 100_000, "0" * 64, picture, "0001.jpg")
-
 
 async def upload(datastore: Datastore) -> WaitingJob:
-    [accepted], _ = await datastore.add_originals("bench", [(new_id(), new_id(), file())], None, time.time())
+    [accepted], _ = await datastore.add_originals(
+        "bench", [(new_id(), new_id(), stored("originals"))], None, time.time()
+    )
     return accepted.job
 
 
 async def work(datastore: Datastore, job: WaitingJob) -> None:
     [leased] = await datastore.lease([(job.job, "worker", new_id())], time.time())
     assert leased is not None
-    await datastore.finish(leased.lease, "worker", file(), time.time())
+    await datastore.finish(leased.lease, "worker", stored("results"), time.time())
 
 
 async def in_lanes(what: str, count: int, operations: int, one: Any) -> None:

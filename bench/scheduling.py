@@ -10,11 +10,10 @@ import argparse
 import gc
 import statistics
 from collections import deque
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from bench.record import keep
+from bench.record import keep, resident
 from bench.scheduling_rules import RULES, Ours, info_of, leased_job, need
 from bench.scheduling_scenes import BOUNDS, SCENES, bound, photos, users
 from bench.scheduling_world import GIB, Machine, Simulation
@@ -93,10 +92,6 @@ def small_user() -> dict[str, Any]:
 
 
 # What it costs
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def waiting_memory(jobs: int) -> State:

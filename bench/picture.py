@@ -1,0 +1,148 @@
+"""Draws ``bench/results.json`` as one SVG for the README, readable on light and on dark pages.
+
+``python -m bench.picture [PICTURE.svg]``
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from bench.record import load
+
+PICTURE = Path(__file__).parents[1] / "docs" / "benchmarks.svg"
+WIDTH, LABELS, RIGHT = 820, 300, 40  # pixels: all, for the names of rows, free at the right
+ROW, HEAD = 24, 62
+STYLE = """
+text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; fill: #1f2933 }
+.title { font-size: 16px; font-weight: 600 }
+.small { font-size: 11.5px; fill: #616e7c }
+.grid { stroke: #9aa5b1; stroke-opacity: .35 }
+.mark { stroke: #9aa5b1; stroke-dasharray: 4 3 }
+.ours { fill: #0b7fab }
+.other { fill: none; stroke: #7b8794; stroke-width: 1.6 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e4e7eb }
+  .small { fill: #9aa5b1 }
+  .ours { fill: #38bdf8 }
+  .other { stroke: #9aa5b1 }
+}
+"""
+
+
+def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+class Axis:
+    """From values to pixels, linearly, between the names of rows and the right margin."""
+
+    def __init__(self, low: float, high: float, step: float) -> None:
+        self._low, self._high, self._step = low, high, step
+
+    def __call__(self, value: float) -> float:
+        share = (min(value, self._high) - self._low) / (self._high - self._low)
+        return LABELS + share * (WIDTH - LABELS - RIGHT)
+
+    def ticks(self, top: float, bottom: float) -> Iterator[str]:
+        count = round((self._high - self._low) / self._step)
+        for value in (self._low + i * self._step for i in range(count + 1)):
+            x = self(value)
+            yield f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" class="grid"/>'
+            yield text(x, bottom + 15, f"{value:g}", "small", "middle")
+
+
+class Panel:
+    """A title, a sentence below it, rows of marks and an axis; ``body`` gives a row's marks at its height."""
+
+    def __init__(self, title: str, words: str, rows: Mapping[str, Any], axis: Axis) -> None:
+        self._title, self._words, self._rows, self.axis = title, words, rows, axis
+
+    @property
+    def height(self) -> int:
+        return HEAD + ROW * len(self._rows) + 34
+
+    def draw(self, top: float) -> Iterator[str]:
+        yield text(0, top + 18, self._title, "title")
+        yield text(0, top + 38, self._words, "small")
+        first = top + HEAD
+        yield from self.axis.ticks(first - 10, first + ROW * len(self._rows) - 8)
+        for number, (name, figures) in enumerate(self._rows.items()):
+            y = first + ROW * number
+            yield text(LABELS - 12, y + 4, name, anchor="end")
+            yield from self.body(figures, y)
+
+    def body(self, figures: Any, y: float) -> Iterator[str]:
+        raise NotImplementedError
+
+
+class Dots(Panel):
+    """Ours filled, the other rules as rings."""
+
+    def body(self, figures: Any, y: float) -> Iterator[str]:
+        for name, value in figures.items():
+            x = self.axis(value)
+            if name == "ours":
+                yield f'<circle cx="{x:.1f}" cy="{y}" r="6" class="ours"/>'
+            elif name != "forecast":
+                title = f"<title>{escape(name)}</title>"
+                yield f'<circle cx="{x:.1f}" cy="{y}" r="4.5" class="other">{title}</circle>'
+
+
+class Bars(Panel):
+    """One bar a row, with its figure; a dashed line where both are equally fast."""
+
+    def body(self, figures: Any, y: float) -> Iterator[str]:
+        start, end, equal = self.axis(0), self.axis(figures), self.axis(1)
+        yield f'<rect x="{start:.1f}" y="{y - 7}" width="{end - start:.1f}" height="14" rx="2" class="ours"/>'
+        yield f'<line x1="{equal:.1f}" y1="{y - 12}" x2="{equal:.1f}" y2="{y + 12}" class="mark"/>'
+        yield text(end + 6, y + 4, f"{figures:.2g}×", "small")
+
+
+def panels(results: Mapping[str, Any]) -> Iterator[Panel]:
+    """Of the questions that have been answered."""
+    if "scheduling" in results:
+        scenes = results["scheduling"]["figures"]["scenes"]
+        words = (
+            "Time until all is done ÷ lower bound. Filled: DPIP. "
+            "Rings: least loaded, occupancy (Dask), round robin, random."
+        )
+        yield Dots("Scheduling", words, scenes, Axis(1.0, 2.0, 0.2))
+    if "kernels" in results:
+        rows = results["kernels"]["figures"]
+        words = "Times as fast as the named peer on the same picture in the same run (dashed: equal)."
+        yield Bars("Filters and codecs", words, rows, Axis(0, 2 * (int(max(rows.values())) // 2 + 1), 2))
+    if "throughput" in results:
+        rows = results["throughput"]["figures"]
+        words = (
+            "Images/s over HTTP, durable ÷ a bare pool with Pillow working from memory (dashed: equal), 720p."
+        )
+        yield Bars("The whole system", words, rows, Axis(0, 2 * (int(max(rows.values())) // 2 + 1), 2))
+
+
+def drawn(results: Mapping[str, Any]) -> str:
+    """The SVG's text."""
+    top, parts = 0, list[str]()
+    for panel in panels(results):
+        parts += panel.draw(top)
+        top += panel.height
+    days = sorted({answer["day"] for answer in results.values()})
+    machines = sorted({answer["machine"] for answer in results.values()})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    parts.append(text(0, top + 14, f"Measured {when} on {'; '.join(machines)}", "small"))
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-10 0 {WIDTH + 10} {top + 28}" role="img"'
+    label = 'aria-label="Results of the benchmarks of DPIP">'
+    return "\n".join([f"{head} {label}", f"<style>{STYLE}</style>", *parts, "</svg>", ""])
+
+
+def main() -> None:
+    picture = Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE
+    picture.parent.mkdir(exist_ok=True)
+    picture.write_text(drawn(load()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
