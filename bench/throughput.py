@@ -9,6 +9,11 @@ this machine. Beside it in the same run, from memory, with no network and nothin
     python -m bench.throughput [--images 300] [--rounds 3] [--formats JPEG,PNG] [--filters grayscale,blur]
 
 prints medians over the rounds, which interleave all contenders, and the ratios.
+
+    python -m bench.throughput --api-processes 0,1,2 [--images 300] …
+
+measures the system alone, with the API in the controller's process (0) and in so many of its own,
+interleaved, and prints who spent how much CPU on an image.
 """
 
 from __future__ import annotations
@@ -20,11 +25,13 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from io import BytesIO
 from typing import Any
 
 import psutil
+from attrs import define, field
 from PIL import Image, ImageFilter
 
 from tests.frames import encoded
@@ -122,7 +129,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--formats", default="JPEG,PNG")
     parser.add_argument("--filters", default="grayscale,blur")
+    parser.add_argument("--api-processes", help="counts to compare, e.g. 0,1,2")
     options = parser.parse_args()
+    if options.api_processes:
+        counts = [int(count) for count in options.api_processes.split(",")]
+        compare(counts, options)
+        return
     with Cluster() as cluster, multiprocessing.get_context("spawn").Pool(2) as pool:
         controller = cluster.start_controller()
         cluster.start_worker("bench", "--slots", "2").wait_for_log("Joined")
@@ -134,6 +146,60 @@ def main() -> None:
             measure(
                 system, pool, controller.process.pid, frames, f"{format} {filter}", filter, options.rounds
             )
+
+
+@define
+class Contender:
+    """A cluster with so many API processes."""
+
+    count: int
+    system: System
+    controller: int
+    worker: int
+    rates: list[float] = field(factory=list)
+    costs: list[tuple[float, float, float]] = field(factory=list)
+
+    @classmethod
+    def start(cls, cluster: Cluster, count: int) -> Contender:
+        controller = cluster.start_controller("--api-processes", str(count))
+        worker = cluster.start_worker("bench", "--slots", "2")
+        worker.wait_for_log("Joined")
+        return cls(count, System(cluster), controller.process.pid, worker.process.pid)
+
+    def spent(self) -> tuple[float, float, float]:
+        """Seconds of CPU of the controller, its API processes, and the worker but for its computing."""
+        children = psutil.Process(self.controller).children()
+        apis = sum(cpu_seconds(child.pid) for child in children)
+        return cpu_seconds(self.controller), apis, cpu_seconds(self.worker)
+
+    def run(self, frames: list[bytes], filter: str) -> None:
+        before = self.spent()
+        self.rates.append(self.system.rate(frames, filter))
+        after = self.spent()
+        costs = [(then - now) / len(frames) * 1000 for now, then in zip(before, after, strict=True)]
+        self.costs.append((costs[0], costs[1], costs[2]))
+
+
+def compare(counts: list[int], options: argparse.Namespace) -> None:
+    """The same system with the API in so many processes of its own."""
+    titles = ("images/s", "controller ms", "API ms", "worker ms")
+    with ExitStack() as stack:
+        contenders = [Contender.start(stack.enter_context(Cluster()), count) for count in counts]
+        print(f"{'':34}" + "".join(f"{title:>15}" for title in titles))
+        for format, filter in itertools.product(options.formats.split(","), options.filters.split(",")):
+            kinds = [encoded(number, format=format) for number in range(min(DISTINCT, options.images))]
+            frames = list(itertools.islice(itertools.cycle(kinds), options.images))
+            for contender in contenders:
+                contender.system.rate(frames[:20], filter)
+                contender.rates, contender.costs = [], []
+            for _ in range(options.rounds):
+                for contender in contenders:
+                    contender.run(frames, filter)
+            for contender in contenders:
+                costs = [statistics.median(column) for column in zip(*contender.costs, strict=True)]
+                figures = [statistics.median(contender.rates), *costs]
+                title = f"{format} {filter}, {contender.count} API processes"
+                print(f"{title:34}" + "".join(f"{figure:15.2f}" for figure in figures), flush=True)
 
 
 def measure(

@@ -18,6 +18,7 @@ FORBIDDEN = {
     "dpip.scheduler.state": PURE,
     "dpip.scheduler.policy": PURE,
     "dpip.api": {"twisted.spread", "dpip.filters.kernels", "dpip.controller", "dpip.datastore", "sqlalchemy"},
+    "dpip.remote": {"dpip.controller", "dpip.datastore", "dpip.scheduler", "dpip.filters", "sqlalchemy"},
     "dpip.client": {"dpip.controller", "dpip.worker", "dpip.datastore", "dpip.api"},
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("dpip ", "dpip-controller", "dpip-worker")
+COMMANDS = ("dpip ", "dpip-api", "dpip-controller", "dpip-worker")
 
 
 def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
@@ -88,5 +88,5 @@ class PackagingTests(TestCase):
         listed, loaded = run(
             sys.executable, "-c", script, cwd=self.elsewhere, PYTHONPATH=str(ROOT)
         ).splitlines()
-        self.assertEqual(sorted(eval(listed)), ["dpip", "dpip-controller", "dpip-worker"])
+        self.assertEqual(sorted(eval(listed)), ["dpip", "dpip-api", "dpip-controller", "dpip-worker"])
         self.assertEqual(loaded, "[]")

@@ -95,6 +95,8 @@ class System:
             await self.controller.authenticate("readyz").addTimeout(_READY_SECONDS, self.clock)
         except Unauthenticated:
             return json_answer({"status": "ready"})
+        except RetryLater:  # it says itself that it cannot
+            raise
         except Exception:  # noqa: BLE001 - whatever it is: not ready
             log.failure("The controller does not answer")
         raise RetryLater("The controller does not answer at the moment.", retry_after=5)

@@ -2,8 +2,8 @@
 
 The controller listens and never accepts. Its children inherit the listening socket, so that one queue of
 connections waits for whichever of them is free: a child that is busy or dead takes none, and none is lost
-with it. (With ``SO_REUSEPORT`` each would have a queue of its own, which is lost when it dies, and macOS gives
-all connections to one of them.)
+with it. (With ``SO_REUSEPORT`` each would have a queue of its own, which is lost when it dies, and macOS
+gives all connections to one of them.)
 """
 
 from __future__ import annotations

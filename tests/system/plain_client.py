@@ -50,7 +50,9 @@ class PlainClient:
         assert answer.status == 201, answer.body
         return str(answer.json["workload_id"])
 
-    def upload(self, workload_id: str, name: str, data: bytes, send_type: bool = False) -> Answer:
+    def upload(
+        self, workload_id: str, name: str, data: bytes, send_type: bool = False, key: str | None = None
+    ) -> Answer:
         boundary = uuid.uuid4().hex
         fields = {"workload_id": workload_id, **({"type": "original"} if send_type else {})}
         parts = [
@@ -64,9 +66,10 @@ class PlainClient:
             for key, value in fields.items()
         ]
         body = b"".join(parts) + f"--{boundary}--\r\n".encode()
-        return self.request(
-            "POST", "/images", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        )
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return self.request("POST", "/images", body, headers)
 
     def workload(self, workload_id: str) -> Any:
         answer = self.request("GET", f"/workloads/{workload_id}")
