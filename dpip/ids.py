@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 import time
-from base64 import b32hexencode
 from collections.abc import Callable
 
 from attrs import define, field
 
-_CROCKFORD = bytes.maketrans(b"0123456789ABCDEFGHIJKLMNOPQRSTUV", b"0123456789abcdefghjkmnpqrstvwxyz")
-_LENGTH = 26  # characters of 5 bits: 130 for 128, the first two are always 0
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]  # of 10 bits each
+_SHIFTS = range(120, -1, -10)  # 13 pairs: 130 bits for 128, the first two are always 0
 _RANDOM_BITS = 80
 _STEP_BYTES = 8  # of the random step within one millisecond: 2**64 guesses, and no overflow to fear
+
+
+_POOL = 4096  # random bytes fetched at once: asking the system for ten takes longer than the rest of an id
 
 
 @define
@@ -27,12 +30,20 @@ class IdSource:
     clock: Callable[[], float] = time.time
     entropy: Callable[[int], bytes] = os.urandom
     _last: int = field(default=0, init=False)
+    _pool: bytes = field(default=b"", init=False, repr=False)
 
     def __call__(self) -> str:
-        fresh = int(self.clock() * 1000) << _RANDOM_BITS | int.from_bytes(
-            self.entropy(_RANDOM_BITS // 8), "big"
-        )
-        if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:  # same millisecond, or the clock went back
-            fresh = self._last + 1 + int.from_bytes(self.entropy(_STEP_BYTES), "big")
-        self._last = fresh
-        return b32hexencode((fresh << 6).to_bytes(17, "big"))[:_LENGTH].translate(_CROCKFORD).decode()
+        now = int(self.clock() * 1000)
+        if now > self._last >> _RANDOM_BITS:
+            self._last = now << _RANDOM_BITS | self._random(_RANDOM_BITS // 8)
+        else:  # the same millisecond, or the clock went back
+            self._last += 1 + self._random(_STEP_BYTES)
+        number = self._last
+        return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+
+    def _random(self, size: int) -> int:
+        """Bytes that are used once, and kept no longer."""
+        if len(self._pool) < size:
+            self._pool = self.entropy(_POOL)
+        taken, self._pool = self._pool[:size], self._pool[size:]
+        return int.from_bytes(taken, "big")

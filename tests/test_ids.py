@@ -1,5 +1,7 @@
 """Ids sort by creation and are never made twice."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
@@ -32,3 +34,29 @@ class IdTests(TestCase):
         """With the time of the specification's own example."""
         new_id = IdSource(clock=lambda: 1469918176.385, entropy=bytes)
         self.assertEqual(new_id(), "01aryz6s41" + "0" * 16)
+
+    def test_random_bytes_are_fetched_anew_when_they_are_used_up(self) -> None:
+        fetched: list[int] = []
+
+        def entropy(size: int) -> bytes:
+            fetched.append(size)
+            return bytes([len(fetched)]) * size
+
+        new_id = IdSource(clock=lambda: 1e9, entropy=entropy)
+        numbers = [_number(new_id()) for _ in range(2000)]
+        steps = [after - before - 1 for before, after in pairwise(numbers)]
+        self.assertEqual(len(set(steps)), len(fetched))
+        self.assertLessEqual(2000 * 8, sum(fetched))
+
+    def test_what_is_fetched_is_what_ids_are_made_of(self) -> None:
+        new_id = IdSource(clock=lambda: 1e9, entropy=lambda size: bytes(i % 251 for i in range(size)))
+        first, second = _number(new_id()), _number(new_id())
+        self.assertEqual(first % 2**80, int.from_bytes(bytes(range(10)), "big"))
+        self.assertEqual(second - first - 1, int.from_bytes(bytes(range(10, 18)), "big"))
+
+
+def _number(id: str) -> int:
+    number = 0
+    for character in id:
+        number = number * 32 + "0123456789abcdefghjkmnpqrstvwxyz".index(character)
+    return number
