@@ -18,16 +18,14 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 
-from bench.throughput import CONNECTIONS, FORM, System, cpu_seconds
+from bench.throughput import FORM, System, cpu_seconds
 from dpip.datastore.datastore import Datastore
 from dpip.ids import IdSource
 from dpip.model import Picture, Role, StoredFile, Workload, WorkloadSpec
@@ -142,23 +140,14 @@ def polled(system: System, workload: str, options: argparse.Namespace) -> Iterat
 
 
 def uploads(options: argparse.Namespace) -> None:
-    frame = encoded(1, format="JPEG")
+    frames = [encoded(1, format="JPEG")] * options.uploads
     with Cluster() as cluster:
         controller = cluster.start_controller()
         system = System(cluster)
 
         def rate(workload: str) -> float:
-            waiting = iter(range(options.uploads))
-
-            def lane(_: int) -> None:
-                connection = HTTPConnection("127.0.0.1", system.client.port)
-                for _ in waiting:
-                    system._post(connection, workload, frame)
-                connection.close()
-
             start = time.perf_counter()
-            with ThreadPoolExecutor(CONNECTIONS) as lanes:
-                list(lanes.map(lane, range(CONNECTIONS)))
+            system.upload(workload, frames)
             return options.uploads / (time.perf_counter() - start)
 
         def new() -> str:

@@ -89,9 +89,8 @@ class System:
         answer = response.read()
         assert response.status == 201, answer
 
-    def rate(self, frames: list[bytes], filter: str) -> float:
-        answer = self.client.request("POST", "/workloads", f"filter={filter}".encode(), FORM)
-        workload = answer.json["workload_id"]
+    def upload(self, workload: str, frames: list[bytes]) -> None:
+        """All of them, over ``CONNECTIONS`` connections at once."""
         waiting = iter(frames)
 
         def lane(_: int) -> None:
@@ -100,9 +99,14 @@ class System:
                 self._post(connection, workload, frame)
             connection.close()
 
-        start = time.perf_counter()
         with ThreadPoolExecutor(CONNECTIONS) as lanes:
             list(lanes.map(lane, range(CONNECTIONS)))
+
+    def rate(self, frames: list[bytes], filter: str) -> float:
+        answer = self.client.request("POST", "/workloads", f"filter={filter}".encode(), FORM)
+        workload = answer.json["workload_id"]
+        start = time.perf_counter()
+        self.upload(workload, frames)
         wait_until(lambda: self.client.workload(workload)["status"] == "completed", "results", every=0.1)
         seconds = time.perf_counter() - start
         now = self.client.workload(workload)

@@ -17,13 +17,14 @@ An API process is trusted: it sees passwords, and it says for whom it asks. So i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
-from attrs import field, frozen
+from attrs import field, fields, frozen, has, resolve_types
 
-from dpip import errors
+from dpip import errors, model
 from dpip.errors import DpipError, Malformed, RetryLater
 from dpip.model import (
     Activity,
@@ -33,6 +34,7 @@ from dpip.model import (
     Lease,
     LeasedJob,
     Load,
+    Params,
     Principal,
     Progress,
     Reason,
@@ -125,7 +127,67 @@ CALLS: Mapping[str, Call] = {
 }
 
 _converter = cattrs.Converter(detailed_validation=False)
-_converter.register_unstructure_hook(frozenset, sorted)
+_converter.register_unstructure_hook_factory(lambda kind: get_origin(kind) is frozenset, lambda _: sorted)
+
+# The values of dpip.model go as rows: what is the same in JSON is taken over in one step, without a look at
+# it. That takes half the time of a dict's members one by one, and half the bytes.
+
+_AS_THEY_ARE = {str, int, float, bool, Params, str | None, int | None, float | None}
+
+
+def _is_of_the_model(kind: Any) -> bool:
+    return has(kind) and kind.__module__ == model.__name__
+
+
+def _to_row(kind: Any) -> Callable[[Any], list[Any]]:
+    members = fields(resolve_types(kind))
+    values = attrgetter(*(member.name for member in members))
+    hooks = [
+        (place, _converter.get_unstructure_hook(member.type))
+        for place, member in enumerate(members)
+        if member.type not in _AS_THEY_ARE
+    ]
+
+    def to_row(value: Any) -> list[Any]:
+        row = list(values(value)) if len(members) > 1 else [values(value)]
+        for place, hook in hooks:
+            row[place] = hook(row[place])
+        return row
+
+    return to_row
+
+
+def _from_row(kind: Any) -> Callable[[list[Any], Any], Any]:
+    members = fields(resolve_types(kind))
+    hooks = [
+        (place, _converter.get_structure_hook(member.type), member.type)
+        for place, member in enumerate(members)
+        if member.type not in _AS_THEY_ARE
+    ]
+
+    def from_row(row: list[Any], _: Any) -> Any:
+        for place, hook, wanted in hooks:
+            row[place] = hook(row[place], wanted)
+        return kind(*row)
+
+    return from_row
+
+
+def _from_list(kind: Any) -> Callable[[list[Any], Any], tuple[Any, ...]]:
+    """Of ``tuple[T, ...]`` and ``tuple[A, B]``."""
+    arguments = get_args(kind)
+    hooks = [(_converter.get_structure_hook(one), one) for one in arguments if one is not Ellipsis]
+    if arguments[-1] is Ellipsis:
+        [(hook, item)] = hooks
+        return lambda values, _: tuple([hook(value, item) for value in values])
+    return lambda values, _: tuple(
+        [hook(value, wanted) for value, (hook, wanted) in zip(values, hooks, strict=True)]
+    )
+
+
+_converter.register_structure_hook_factory(lambda kind: get_origin(kind) is tuple, _from_list)
+_converter.register_unstructure_hook_factory(_is_of_the_model, _to_row)
+_converter.register_structure_hook_factory(_is_of_the_model, _from_row)
 
 
 def plain(value: Any, kind: Any) -> Any:
@@ -139,11 +201,17 @@ def valued(data: Any, kind: Any) -> Any:
 
 
 def plain_arguments(call: Call, arguments: Sequence[Any]) -> list[Any]:
-    return [plain(value, kind) for value, kind in zip(arguments, call.arguments, strict=True)]
+    return [
+        value if kind in _AS_THEY_ARE else plain(value, kind)
+        for value, kind in zip(arguments, call.arguments, strict=True)
+    ]
 
 
 def arguments_of(call: Call, data: Sequence[Any]) -> list[Any]:
-    return [valued(value, kind) for value, kind in zip(data, call.arguments, strict=True)]
+    return [
+        value if kind in _AS_THEY_ARE else valued(value, kind)
+        for value, kind in zip(data, call.arguments, strict=True)
+    ]
 
 
 def encode(message: Hello | Welcome | Refusal) -> bytes:

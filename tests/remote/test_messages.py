@@ -1,0 +1,124 @@
+"""What crosses the link comes out as it went in, whatever type of the model it is."""
+
+from __future__ import annotations
+
+import json
+from inspect import signature
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.interface import Method
+
+from dpip.errors import DpipError, NotFound, RetryLater, StaleLease, TooManyRequests
+from dpip.interfaces import IController
+from dpip.model import (
+    Activity,
+    Eta,
+    Failure,
+    GpuLoad,
+    IdempotencyKey,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Load,
+    Numbering,
+    Picture,
+    Principal,
+    Progress,
+    Reason,
+    Results,
+    Role,
+    Sample,
+    StoredFile,
+    Token,
+    User,
+    WorkerInfo,
+    WorkerRecord,
+    Workload,
+    WorkloadSpec,
+)
+from dpip.remote.messages import CALLS, error_of, plain, plain_error, valued
+
+FILE = StoredFile("w/originals/a.jpg", 5, "00", Picture("JPEG", "image/jpeg", 4, 3, 36), None)
+IMAGE = Image("i", "w", ImageType.ORIGINAL, 5, FILE, 1.5)
+LOAD = Load(1.0, 2, 3, gpus=(GpuLoad("g", 1.0, 2, 3),), running=(1, 2))
+INFO = WorkerInfo("n", "1", "m", 1, 2, frozenset({"b", "a"}), {"x": "1"}, False, "fp")
+SPEC = WorkloadSpec("é\n😀", (("blur", {"sigma": 1.0}),), ("t",), {"format": None}, Numbering.FRAMES)
+VALUES: list[tuple[Any, Any]] = [
+    (IMAGE, Image),
+    ((("i", FILE),), tuple[tuple[str, StoredFile], ...]),
+    (LeasedJob(Lease(2**40, 2, "n"), "w", IMAGE, "r", (("blur", {"sigma": 1.0}),), {}), LeasedJob),
+    (((WorkerRecord(INFO, "a", 1.0, 2.0, True, 1, 2), None),), tuple[tuple[WorkerRecord, Load | None], ...]),
+    (LOAD, Load | None),
+    (Sample(1.0, LOAD), Sample),
+    (Progress(Workload("i", "o", SPEC, "d", 1.0, 3), 1, Eta(1.0, 2.0, 3.0)), Progress),
+    (Progress(Workload("i", "o", SPEC, "d", 1.0, finished_at=2.5)), Progress),
+    (SPEC, WorkloadSpec),
+    (IdempotencyKey("o", "k", "f"), IdempotencyKey | None),
+    (None, IdempotencyKey | None),
+    (Results(((1, "a"),), (Failure(1, "i", None, "c", "d"),)), Results),
+    (((1, Activity(1.0, "a", "b", "c", {"x": [1]})),), tuple[tuple[int, Activity], ...]),
+    ((Reason("why", 1, 2, "w"), Reason("why", 5)), tuple[Reason, ...]),
+    ((User("u", Role.ADMIN, 1.0, None, 5),), tuple[User, ...]),
+    (Token("s", "u", 1.0), Token),
+    (Principal("w", Role.WORKER, "session"), Principal),
+    (ImageType.FILTERED, ImageType | None),
+    (None, ImageType | None),
+    (None, int | None),
+    ((1, 2), tuple[int, ...]),
+    ((), tuple[str, ...]),
+]
+
+
+class ValueTests(SynchronousTestCase):
+    def test_there_and_back(self) -> None:
+        for value, kind in VALUES:
+            with self.subTest(kind=kind):
+                self.assertEqual(valued(json.loads(json.dumps(plain(value, kind))), kind), value)
+
+    def test_every_type_that_a_call_uses_is_tried_here(self) -> None:
+        tried = {kind for _, kind in VALUES} | {str, int, bool, float, Role, str | None, None, Workload}
+        tried |= {
+            tuple[Image, ...],
+            tuple[Progress, ...],
+            tuple[Sample, ...],
+            ImageType,
+            Lease,
+            StoredFile,
+            User,
+        }
+        used = {kind for call in CALLS.values() for kind in (*call.arguments, call.result)}
+        self.assertEqual(used - tried, set())
+
+
+class CallTests(SynchronousTestCase):
+    def test_every_method_that_waits_can_be_asked_over_the_link_with_all_its_arguments(self) -> None:
+        here = {"admit_upload"}  # each process admits for itself
+        methods = {
+            name: method for name, method in IController.namesAndDescriptions() if isinstance(method, Method)
+        }
+        self.assertEqual(set(methods) - here, set(CALLS))
+        for name, call in CALLS.items():
+            self.assertEqual(len(methods[name].positional), len(call.arguments), name)
+
+    def test_the_remote_controller_takes_what_the_interface_says(self) -> None:
+        from zope.interface.verify import verifyClass
+
+        from dpip.remote.controller import RemoteController
+
+        self.assertTrue(verifyClass(IController, RemoteController, tentative=True))
+        self.assertEqual(list(signature(RemoteController.workloads).parameters)[2], "unfinished_only")
+
+
+class ErrorTests(SynchronousTestCase):
+    def test_each_kind_is_itself_again(self) -> None:
+        for error in (NotFound("a", x=1), StaleLease("b"), RetryLater("c", 7), TooManyRequests("d", 60)):
+            again = error_of(*json.loads(json.dumps(plain_error(error))))
+            self.assertIs(type(again), type(error))
+            self.assertEqual((again.detail, again.members), (error.detail, error.members))
+            self.assertEqual(getattr(again, "retry_after", None), getattr(error, "retry_after", None))
+
+    def test_one_that_this_side_does_not_know_keeps_its_words(self) -> None:
+        again = error_of("brand-new", "Something.", {}, 0)
+        self.assertEqual((type(again), again.detail), (DpipError, "Something."))
