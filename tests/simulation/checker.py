@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from tests.simulation.users import User
+from tests.simulation.nodes import WorkerNode
+from tests.simulation.users import Order, User
 from tests.simulation.world import Machine, World
 
 
@@ -16,9 +18,52 @@ def check(world: World, controller: Machine, users: Sequence[User]) -> None:
     """Adds what is wrong to the world's violations."""
     _leaks(world)
     with closing(sqlite3.connect(controller.disk.root / "dpip.sqlite")) as database:
-        _rows(world, database)
+        for words in rows_that_cannot_be(database):
+            world.violated(words)
         _files(world, database, controller.disk.root / "images")
         _promises(world, database, users)
+
+
+def busy(world: World, controller: Machine, workers: Sequence[WorkerNode]) -> list[str]:
+    """What is held, reserved, or lies about, though all work has ended; and who has not come back."""
+    return [*_spooled(world), *_held(controller), *_reserved(controller), *_missing(controller, workers)]
+
+
+def _missing(controller: Machine, workers: Sequence[WorkerNode]) -> Iterator[str]:
+    joined = {worker.info.name for worker in _state(controller)._roster.workers.values()}
+    for node in workers:
+        if node.name not in joined:
+            yield f"I7: {node.name} has not joined again"
+
+
+def _state(controller: Machine) -> Any:
+    return controller.service._parts.scheduler._state
+
+
+def _spooled(world: World) -> Iterator[str]:
+    for machine in world.machines.values():
+        left = [path.name for path in (machine.disk.root / "spool").glob("dpip-spool-*/*")]
+        if machine.process is not None and left:
+            yield f"temporary files of {machine.name} are left: {left}"
+
+
+def _held(controller: Machine) -> Iterator[str]:
+    state = _state(controller)
+    if state._attempts.any():
+        yield f"jobs are held though all have ended: {list(state._attempts._held)}"
+    for worker in state._roster.workers.values():
+        if worker.held:
+            yield f"slots of {worker.info.name} are taken though all jobs have ended"
+
+
+def _reserved(controller: Machine) -> Iterator[str]:
+    parts = controller.service._parts
+    in_flight = parts.site.gate.controller.admission.in_flight
+    if in_flight or parts.image_store._space._reserved:
+        yield f"room is reserved for uploads that have ended: {in_flight} bytes"
+    incoming = list((controller.disk.root / "images" / "incoming").glob("*"))
+    if incoming and controller.incarnation == 1:
+        yield f"temporary files of uploads are left: {len(incoming)}"
 
 
 def _leaks(world: World) -> None:
@@ -36,10 +81,13 @@ def _leaks(world: World) -> None:
         world.violated(f"connection #{end.number} of {end.process.name} is left open")
 
 
-def _rows(world: World, database: sqlite3.Connection) -> None:
+def rows_that_cannot_be(database: sqlite3.Connection, joined: bool = True) -> Iterator[str]:
+    """What no reader should ever find when all work has ended; with ``joined`` all workers must have left."""
     for words, statement in _IMPOSSIBLE.items():
         for row in database.execute(statement).fetchall():
-            world.violated(f"{words}: {row}")
+            yield f"{words}: {row}"
+    for (name,) in database.execute("SELECT name FROM workers WHERE joined") if joined else ():
+        yield f"worker {name} has left, and counts as joined"
 
 
 _IMPOSSIBLE = {
@@ -67,7 +115,6 @@ _IMPOSSIBLE = {
     "I6: bytes used that nobody has": """
         SELECT name, used FROM users u WHERE used != (SELECT coalesce(sum(i.size), 0) FROM images i
         JOIN workloads w ON w.id = i.workload_id WHERE w.owner_id = u.id AND w.deleted IS NULL)""",
-    "a worker that is still joined": "SELECT name FROM workers WHERE joined",
 }
 
 
@@ -94,5 +141,25 @@ def _promises(world: World, database: sqlite3.Connection, users: Sequence[User])
             ).fetchall()
             if order.state == "deleted" and kept:
                 world.violated(f"I3: deleted workload {order.id} has images again")
+            sent = {hashlib.sha256(original.data).hexdigest() for original in order.originals}
+            if not {digest for (digest,) in kept} <= sent:
+                world.violated(f"I8: something is kept that {user.name} has not sent")
+            _results(world, database, order)
             if len(set(kept)) != len(kept):
                 world.violated(f"I8: an original of {user.name} is there twice")
+
+
+def _results(world: World, database: sqlite3.Connection, order: Order) -> None:
+    """I2: each result is what the engine makes that is recorded with it."""
+    originals = {hashlib.sha256(original.data).hexdigest(): original for original in order.originals}
+    for original, result, fingerprint in database.execute(_MADE, (order.id,)):
+        if original in originals:
+            made = order.result_of(originals[original], fingerprint or "")
+            if hashlib.sha256(made).hexdigest() != result:
+                world.violated(f"I2: a result that {fingerprint} has not made")
+
+
+_MADE = """
+    SELECT o.sha256, r.sha256, a.fingerprint FROM jobs j JOIN images o ON o.id = j.original_id
+    JOIN images r ON r.public = j.result JOIN workloads w ON w.id = j.workload_id
+    JOIN attempts a ON a.job_id = j.id AND a.outcome = 'done' WHERE w.public = ? AND w.deleted IS NULL"""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import deque
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessTerminated
@@ -15,13 +16,13 @@ from dpip.worker.compute_child import REPLIES
 from tests.simulation.pictures import filtered, nature
 
 _WARM_UP = 0.5
-_COMPUTE = 0.3
-"""Mean seconds."""
+_COMPUTE = (0.03, 0.3)
+"""Mean seconds; a worker's filters are fast or slow."""
 _SIGKILL, _SIGSEGV = 9, 11
 
 
 class SimulatedChild:
-    """The transport of a :class:`dpip.worker.child.Child`. ``engine`` says what it can do, and how it fails."""
+    """The transport of a :class:`dpip.worker.child.Child`. ``engine`` says what it can do."""
 
     def __init__(self, process: Any, protocol: Any, engine: Engine) -> None:
         self._process = process
@@ -76,7 +77,7 @@ class SimulatedChild:
         if self._jobs and not self._busy:
             self._busy = True
             job = self._jobs.popleft()
-            seconds = self._chance.expovariate(1 / _COMPUTE) * self._engine.slowness
+            seconds = self._chance.expovariate(1 / self._engine.typical) * self._engine.slowness
             self._after(seconds, self._compute, job, seconds)
 
     def _compute(self, job: dict[str, Any], seconds: float) -> None:
@@ -94,7 +95,7 @@ class SimulatedChild:
             self._done(job, data, seconds)
 
     def _done(self, job: dict[str, Any], data: bytes, seconds: float) -> None:
-        result = filtered(data, job["steps"])
+        result = filtered(data, job["steps"], self._engine.filters, self._engine.fingerprint)
         Path(job["result"]).write_bytes(result)
         self._answer(
             job, "done", seconds, sha256=hashlib.sha256(result).hexdigest(), content_type="image/png"
@@ -122,9 +123,10 @@ class SimulatedChild:
 class Engine:
     """What the children of one worker can do, and what befalls them now."""
 
-    def __init__(self, filters: dict[str, str], fingerprint: str, disk: Any) -> None:
+    def __init__(self, filters: dict[str, str], fingerprint: str, disk: Any, chance: Random) -> None:
         self.filters = filters
         self.fingerprint = fingerprint
+        self.typical = chance.choice(_COMPUTE)
         self.slowness = 1.0
         self.crashing = 0.0  # the probability that a job ends with its child
         self.refusing = 0.0

@@ -35,6 +35,10 @@ class Disk:
         self.root = root
         self.full = False
         self.busy = False  # somebody else writes to the databases
+        self.unsure: Callable[[], object] | None = (
+            None  # told of a commit that fails, and is there afterwards
+        )
+        self.slowness = 1.0
         self.before_sync: Callable[[str], None] = lambda path: None
         self.after_sync: Callable[[str], None] = lambda path: None
         self._sizes: dict[int, int] = {}  # of files, by inode: bytes that are on the platter
@@ -66,6 +70,8 @@ class Disk:
     def heal(self) -> None:
         """Nothing is wrong with it any more."""
         self.full = self.busy = False
+        self.unsure = None
+        self.slowness = 1.0
         self.before_sync = self.after_sync = lambda path: None
 
     def committing(self, database: str, synchronous: int) -> None:
@@ -88,7 +94,7 @@ class Disk:
         else:
             shutil.copytree(self.root, root, ignore=shutil.ignore_patterns("*-shm", "lock"))
         survivor = Disk(root)
-        survivor.full = self.full
+        survivor.full, survivor.slowness = self.full, self.slowness
         return survivor
 
     def _by_inode(self) -> dict[int, Path]:
@@ -181,6 +187,10 @@ def watched(disk_of: Callable[[str], Disk | None]) -> Iterator[None]:
             raise _sqlite_error("database or disk is full", sqlite3.SQLITE_FULL)
         disk.before_sync(database)
         disk.committing(database, _pragma(connection, "synchronous"))
+        if disk.unsure is not None:
+            connection.connection.commit()
+            disk.unsure()
+            raise _sqlite_error("disk I/O error", sqlite3.SQLITE_IOERR)
 
     hooks = (("connect", connected), ("begin", begin), ("commit", commit))
     with ExitStack() as stack:

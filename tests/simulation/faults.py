@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _BEGIN, _END = 1.0, 30.0
 _DURATION = 5.0
-_RESTART = 3.0
+_SOON = 0.05
 
 
 @frozen
@@ -165,17 +165,36 @@ def database_busy(scene: Scene) -> Undo:
     return free
 
 
-def slow_disk(scene: Scene) -> Undo | None:
+def slow_disk(scene: Scene) -> Undo:
     """The controller's threads take very long."""
-    process = scene.controller.process
-    if process is None:
-        return None
-    process.thread_slowness = scene.chance.choice((30.0, 300.0))
+    machine = scene.controller
+    machine.disk.slowness = scene.chance.choice((30.0, 300.0))
 
     def fast() -> None:
-        process.thread_slowness = 1.0
+        machine.disk.slowness = 1.0
 
     return fast
+
+
+def unsure_commit(scene: Scene) -> Undo:
+    """A commit fails with an I/O error, and is there after the crash that follows soon."""
+    machine = scene.controller
+    disk = machine.disk
+
+    def crash_soon() -> None:
+        disk.unsure = None
+        scene.world.later(scene.chance.expovariate(1 / _SOON), crash)
+
+    def crash() -> None:
+        if machine.disk is disk:
+            machine.kill()
+
+    def sure() -> None:
+        disk.unsure = None
+        machine.start()
+
+    disk.unsure = crash_soon
+    return sure
 
 
 def kernel_errors(scene: Scene) -> Undo | None:
@@ -235,6 +254,7 @@ KINDS: Sequence[Callable[[Scene], Undo | None]] = (
     disk_full,
     database_busy,
     slow_disk,
+    unsure_commit,
     kernel_errors,
     child_killed,
     slow_worker,

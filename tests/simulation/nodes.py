@@ -35,6 +35,11 @@ _GIB = 2**30
 _RESTART_SECONDS = 2.0
 
 
+def fingerprint_of(worker: str) -> str:
+    """Each worker's engine is a little different, so that a result tells who made it."""
+    return f"stand-in of {worker}"
+
+
 def prepare(directory: Path, users: list[str]) -> None:
     """A state directory as the first start of a controller leaves it: it is the same for all seeds."""
     Authority.load_or_create(directory, EPOCH)
@@ -129,7 +134,9 @@ class WorkerNode:
     def boot(self, process: Process) -> None:
         machine = self.machine
         assert machine is not None
-        self.engine = engine = Engine(self.filters, f"stand-in of {self.name}", process.disk)
+        self.engine = engine = Engine(
+            self.filters, fingerprint_of(self.name), process.disk, process.streams["engine"]
+        )
         process.spawn = lambda protocol: SimulatedChild(process, protocol, engine)
         threads = Threads(process, 1)
         worker = Worker(
@@ -170,6 +177,8 @@ def add_worker(
     machine_name = f"worker{number}"
     node = WorkerNode(world, name or machine_name, slots, token, filters)
     node.machine = world.machine(machine_name, f"10.0.1.{number}", node.boot)
+    if fingerprint_of(node.name) not in world.fingerprints:
+        world.fingerprints.append(fingerprint_of(node.name))
     return node
 
 

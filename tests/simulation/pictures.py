@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,9 +22,11 @@ def picture(words: str, padding: int = 0) -> bytes:
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks if data or kind == b"IEND")
 
 
-def filtered(original: bytes, steps: Sequence[Sequence[Any]]) -> bytes:
-    """What the stand-in filter makes of an original."""
-    names = json.dumps([name for name, _ in steps])
+def filtered(
+    original: bytes, steps: Sequence[Sequence[Any]], versions: Mapping[str, str], fingerprint: str
+) -> bytes:
+    """What the stand-in filters, in these versions, make of an original in an engine of this fingerprint."""
+    names = json.dumps([(name, versions[name]) for name, _ in steps] + [fingerprint])
     return picture(f"{names} of {hashlib.sha256(original).hexdigest()}", 64 * (len(original) % 7))
 
 

@@ -69,7 +69,7 @@ class Threads:
     def callInThread(self, func: Callable[..., Any], *args: Any) -> None:
         process = self._process
         first = min(range(len(self._free_at)), key=self._free_at.__getitem__)
-        duration = process.streams["threads"].expovariate(1 / _WORK) * process.thread_slowness
+        duration = process.streams["threads"].expovariate(1 / _WORK) * process.disk.slowness
         begins = max(process.clock.now, self._free_at[first])
         self._free_at[first] = begins + duration
         process.clock.call(process, begins + duration - process.clock.now, func, *args)
@@ -91,7 +91,6 @@ class Process:
         self.dead = False
         self.hung_until = 0.0
         self.offset = 0.0  # of its wall clock
-        self.thread_slowness = 1.0
         self.nameResolver = Names()
         self.children: dict[Any, None] = {}
         self.spawn: Callable[..., Any] | None = None

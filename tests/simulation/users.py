@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from dpip.client import ApiError, Client, ClientError, Unreachable
+from dpip.filters.registry import find
 from tests.simulation.nodes import CONTROLLER, HTTP, PASSWORD
 from tests.simulation.pictures import filtered, nature, picture
 from tests.simulation.process import Process
@@ -23,7 +24,7 @@ _BOUND = 240.0
 _PATIENCE = 8.0
 _TIMEOUT = 20.0
 _THINKING = 1.0
-_FINAL = (404, 401)
+_RARELY = 15.0
 
 
 @define(eq=False)
@@ -48,15 +49,18 @@ class Order:
     results: dict[str, str] = field(factory=dict)  # image id -> SHA-256, as downloaded
     ended: dict[str, str] = field(factory=dict)  # image id -> how, as polled
 
-    @property
-    def steps(self) -> list[tuple[str, dict[str, Any]]]:
-        return [(self.filter, {})]
+    def result_of(self, original: Original, fingerprint: str) -> bytes:
+        """What a single process with such an engine makes of it."""
+        versions = {self.filter: find(self.filter).version}
+        return filtered(original.data, [(self.filter, {})], versions, fingerprint)
 
 
 class User:
     """What one user does with ``images`` pictures. ``done`` fires when everything has been checked."""
 
-    def __init__(self, world: World, process: Process, name: str, images: int) -> None:
+    def __init__(
+        self, world: World, process: Process, name: str, images: int, others: Sequence[User]
+    ) -> None:
         self.name = name
         self.orders: list[Order] = []
         self.done: Deferred[None] = Deferred()
@@ -64,6 +68,7 @@ class User:
         self._world = world
         self._process = process
         self._images = images
+        self._others = others
         self._chance = process.streams["user"]
         self._made = 0
         self.client = Client(process, f"http://{CONTROLLER}:{HTTP}", patience=_PATIENCE, timeout=_TIMEOUT)
@@ -79,6 +84,7 @@ class User:
         await self._world_is_calm()
         await self._settle()
         await self._check()
+        await self._pry()
         await self._log_out()
         await self.client.close()
 
@@ -95,6 +101,8 @@ class User:
                 await self._pause(self._chance.expovariate(1 / _THINKING))
             if self._chance.random() < 0.3:
                 await self._look(order)
+        if self._chance.random() < 0.2:
+            await self._misuse_a_key(order)
         if self._chance.random() < 0.15:
             await self._delete(order)
 
@@ -118,6 +126,22 @@ class User:
         original.state, original.image_id, original.seq = "acknowledged", image.image_id, image.seq
         if image.sha256 != hashlib.sha256(original.data).hexdigest():
             self._violated(f"I2: {original.key} was kept as something else")
+
+    async def _misuse_a_key(self, order: Order) -> None:
+        """Another picture under the same key is refused, and changes nothing."""
+        known = [original for original in order.originals if original.state == "acknowledged"]
+        if not known:
+            return
+        other, key = self._original("under another's key").data, self._chance.choice(known).key
+        try:
+            await self.client.upload(order.id, other, "other.png", key=key)
+        except ApiError as error:
+            if error.status not in (422, 429, 503, 507):
+                self._violated(f"another picture under the key {key} is answered {error.status} {error}")
+        except Unreachable:
+            return
+        else:
+            self._violated(f"another picture under the key {key} was taken")
 
     async def _look(self, order: Order) -> None:
         """What has ended stays ended, as it was (I3)."""
@@ -143,7 +167,7 @@ class User:
         digest = hashlib.sha256(data).hexdigest()
         if order.results.setdefault(image_id, digest) != digest:
             self._violated(f"I3: result {image_id} has changed")
-        if data not in [filtered(original.data, order.steps) for original in order.originals]:
+        if not any(self._made_of(data, order, original) for original in order.originals):
             self._violated(f"I2: result {image_id} is of no original of its workload")
 
     async def _delete(self, order: Order) -> None:
@@ -183,13 +207,14 @@ class User:
                 for original in open_ones:
                     await self._upload(order, original)
                 self._in_time("to take what was uploaded again")
-        end = self._world.clock.now + _BOUND
+        end, pause = self._world.clock.now + _BOUND, 1.0
         for order in self.orders:
             while order.state == "open" and not await self._completed(order):
                 if self._world.clock.now > end:
                     self._violated(f"I7: workload {order.id} is not completed after {_BOUND:.0f} s")
                     return
-                await self._pause(1.0)
+                await self._pause(pause)
+                pause = min(_RARELY, pause * 1.5)
 
     async def _completed(self, order: Order) -> bool:
         workload = await self._attempt("asks", lambda: self.client.workload(order.id))
@@ -214,6 +239,8 @@ class User:
         }
         results = {i.seq: i for i in await self._until_done("lists", lambda: self.client.images(order.id))}
         failed = {each.seq: each for each in workload.failed_images}
+        if list(workload.filtered_images) != [results[seq].image_id for seq in sorted(results)]:
+            self._violated(f"the results of {order.id} are not in upload order")
         if sorted(originals) != list(range(len(order.originals))):
             self._violated(f"I1: {len(order.originals)} originals, but their places are {sorted(originals)}")
             return
@@ -232,10 +259,13 @@ class User:
 
     async def _check_result(self, original: Original, order: Order, image_id: str) -> None:
         data = await self._until_done("downloads", lambda: self.client.download(image_id))
-        if data != filtered(original.data, order.steps):
+        if not self._made_of(data, order, original):
             self._violated(f"I2: the result of {original.key} is not what a single process gives")
         if nature(original.data):
             self._violated(f"I1: {original.key} cannot be filtered, but was")
+
+    def _made_of(self, data: bytes, order: Order, original: Original) -> bool:
+        return any(data == order.result_of(original, each) for each in self._world.fingerprints)
 
     async def _log_out(self) -> None:
         token = self.client.token
@@ -243,15 +273,23 @@ class User:
         self.client._transport.token = token
         await self._refused("a token after logout", 401, self.client.status)
 
-    async def read_foreign(self, image_id: str) -> None:
-        """Somebody else's image is not there (I5)."""
-        await self._refused("a foreign image", 404, lambda: self.client.download(image_id))
+    async def _pry(self) -> None:
+        """Somebody else's things are not there (I5)."""
+        for other in [order for user in self._others for order in user.orders if user is not self]:
+            await self._refused("a foreign workload", 404, lambda id=other.id: self.client.workload(id))
+            for original in other.originals[:1]:
+                if original.image_id:
+                    image_id = original.image_id
+                    await self._refused("a foreign image", 404, lambda id=image_id: self.client.download(id))
 
     async def _refused(self, what: str, status: int, ask: Callable[[], Awaitable[object]]) -> None:
         while True:
             try:
                 await ask()
             except ApiError as error:
+                if error.transient or error.status == 507:
+                    self._in_time("to be answered")
+                    continue
                 if error.status != status:
                     self._violated(f"I5: {what} is answered {error.status} {error}")
                 return

@@ -102,6 +102,8 @@ class World:
         self.calm: Deferred[None] = Deferred()
         """Fires when the last fault is over."""
         self.calm_since = 0.0
+        self.fingerprints: list[str] = []
+        """Of all workers' engines."""
         self._log_lines: dict[str, int] = {}
 
     def machine(

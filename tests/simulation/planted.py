@@ -1,0 +1,230 @@
+"""Bugs planted one at a time, to see whether the simulation can see.
+
+Each is a small change of one function of the product, by its text: when that text has changed, the bug must
+be planted anew. Without this list a green run would say little.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import reduce
+from importlib import import_module
+from types import CodeType, ModuleType
+from typing import Any
+
+from attrs import frozen
+
+
+class NoGround(Exception):
+    """The text that a planted bug replaces is not there any more."""
+
+
+@frozen
+class Bug:
+    """``place`` is ``module:Class.function``; ``right`` is the text in it, ``wrong`` what replaces it.
+
+    ``also`` are further places: what is held twice must be let go twice.
+    """
+
+    place: str
+    right: str
+    wrong: str
+    also: tuple[Bug, ...] = ()
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """While this lasts the product has that bug. Raises NoGround."""
+    bug = BUGS[name]
+    with ExitStack() as stack:
+        for each in (bug, *bug.also):
+            stack.enter_context(_changed(each))
+        yield
+
+
+@contextmanager
+def _changed(bug: Bug) -> Iterator[None]:
+    """The function stays the same object, whoever has got hold of it: only its code is another one."""
+    module_name, _, path = bug.place.partition(":")
+    module = import_module(module_name)
+    *outer, name = path.split(".")
+    owner = reduce(getattr, outer, module)
+    function = inspect.unwrap(getattr(owner, name))
+    source = textwrap.dedent(inspect.getsource(function))
+    if source.count(bug.right) != 1:
+        raise NoGround(f"{bug.right!r} is there {source.count(bug.right)} times in {bug.place}")
+    right, function.__code__ = function.__code__, _code(source.replace(bug.right, bug.wrong), name, module)
+    try:
+        yield
+    finally:
+        function.__code__ = right
+
+
+def _code(source: str, name: str, module: ModuleType) -> CodeType:
+    """Compiled where ``super()`` finds its class."""
+    body = textwrap.indent(source, "    ")
+    space: dict[str, Any] = {}
+    exec(
+        f"from __future__ import annotations\ndef make(__class__):\n{body}\n    return {name}",
+        vars(module),
+        space,
+    )
+    code: CodeType = inspect.unwrap(space["make"](None)).__code__
+    return code
+
+
+_STORE = "dpip.imagestore:ImageStore"
+_DATA = "dpip.datastore"
+_CORE = "dpip.controller.core:Controller"
+_STATE = "dpip.scheduler.state:State"
+_ATTEMPTS = "dpip.scheduler.attempts:Attempts"
+_UNFENCED = "dpip.scheduler.attempts:Attempts.find"
+
+_DURABLE = {
+    "file not fsynced": Bug(f"{_STORE}._keep", "os.fsync(descriptor)", "pass"),
+    "name not fsynced": Bug(f"{_STORE}._place", "os.fsync(folder)", "pass"),
+    "directory not fsynced": Bug(f"{_STORE}._descend", "os.fsync(parent)", "pass"),
+    "store not fsynced": Bug(f"{_STORE}.startService", "_sync(folder)", "pass"),
+    "commits not fsynced": Bug(
+        f"{_DATA}.engine:writing", '"synchronous": synchronous', '"synchronous": "NORMAL"'
+    ),
+    "answered before the commit": Bug(
+        f"{_DATA}.writer:Writer._transaction",
+        "with self._connection.begin():",
+        "self._connection.in_transaction() or self._connection.begin()\n    if True:",
+    ),
+    "failed commits are good commits": Bug(
+        f"{_DATA}.writer:Writer._done", "return [told(error) for _ in group]", "return [None for _ in group]"
+    ),
+    "files of a failed commit are removed": Bug(
+        f"{_CORE}.commit_originals", "except _REFUSED:", "except DpipError:"
+    ),
+    "results of a failed commit are removed": Bug(
+        f"{_CORE}.commit_result", "except _REFUSED:", "except DpipError:"
+    ),
+    "removed before it is buried": Bug(
+        f"{_CORE}.delete_workload",
+        "workload = await",
+        "self._forget_workload(self._workloads[workload_id])\n    workload = await",
+    ),
+}
+
+_LEASES = {
+    "no fencing": Bug(
+        f"{_DATA}.jobs:Held.by",
+        "self.state == JobState.LEASED and self.attempt == lease.attempt and self.nonce == lease.nonce",
+        "self.state == JobState.LEASED",
+        (Bug(_UNFENCED, "held.is_leased_to(session) and held.is_by(lease)", "held.leased is not None"),),
+    ),
+    "lease not persisted": Bug(
+        f"{_DATA}.jobs:_lease", "exactly(execute(connection, _LEASE, rows), rows)", "pass"
+    ),
+    "leases stay after a restart": Bug(f"{_DATA}.jobs:recover", "connection.execute(_RECOVER_JOBS)", "pass"),
+    "released jobs are forgotten": Bug(
+        f"{_ATTEMPTS}.released", "self._backlog.put_back(held.workload, held.job)", "pass"
+    ),
+    "release not persisted": Bug(f"{_DATA}.jobs:_release", "end(connection, list(endings.values()))", "pass"),
+    "slot not freed": Bug(
+        "dpip.scheduler.roster:Roster.take_back", "del worker.held[held.job.number]", "pass"
+    ),
+    "jobs sent to a lost worker are lost": Bug(
+        f"{_ATTEMPTS}.worker_lost", "self.put_back(held, Outcome.RETURNED)", "pass"
+    ),
+    "jobs computed by a lost worker are lost": Bug(
+        f"{_ATTEMPTS}._lost", "self.put_back(held, Outcome.LOST)", "pass"
+    ),
+    "crashed jobs are lost": Bug(f"{_ATTEMPTS}._crashed", "self.put_back(held, Outcome.CRASHED)", "pass"),
+    "returned jobs are lost": Bug(f"{_ATTEMPTS}.ended", "self.put_back(held, Outcome.RETURNED)", "pass"),
+    "crashes are not counted": Bug(f"{_ATTEMPTS}._strike", "had.crashes + crashes", "had.crashes"),
+    "failures are not recorded": Bug(f"{_ATTEMPTS}._fail", "self._out.append(", "str("),
+    "deleted jobs keep their slots": Bug(f"{_ATTEMPTS}.drop", "self._abandon(held.worker, held)", "pass"),
+    "the datastore is asked once": Bug(
+        "dpip.scheduler.retrying:Persistence.until_done", "await self.pause(pause)", "raise CancelledError"
+    ),
+    "jobs that come while it starts are lost": Bug(
+        "dpip.scheduler.filling:Filling._end",
+        "self._tell_aside(workload_id, last)",
+        "self.forget(workload_id)",
+    ),
+    "jobs that waited before the start are lost": Bug(
+        "dpip.scheduler.filling:Filling._read_jobs", "self._tell(e.JobsWaiting(workload_id, jobs))", "pass"
+    ),
+    "a worker rests for ever": Bug(f"{_STATE}._end_rests", "worker.resting = False", "pass"),
+    "results do not free": Bug(f"{_ATTEMPTS}.committed", "self._end(held)", "pass"),
+}
+
+_UPLOADS = {
+    "keys are not looked up": Bug(f"{_DATA}.keys:answered", "earlier.get(_name(key))", "None"),
+    "keys are not kept": Bug(f"{_DATA}.keys:remember", "execute(", "(lambda *_: None)("),
+    "a key opens everything": Bug(f"{_DATA}.keys:answered", "fingerprint != key.fingerprint", "False"),
+    "temporary files stay": Bug("dpip.api.bodies:Upload.close", "file.abandon()", "pass"),
+    "room stays reserved": Bug("dpip.api.bodies:Upload.close", "self.admission.release()", "pass"),
+    "the scheduler is not told of uploads": Bug(
+        f"{_CORE}.commit_originals", "self.scheduler.jobs_waiting(workload_id, [", "list(["
+    ),
+    "the scheduler is not told of results": Bug(
+        f"{_CORE}.commit_result", "self.scheduler.result_committed(lease)", "pass"
+    ),
+    "counted twice": Bug(f"{_DATA}.results:_count", "tally.done += ", "tally.done += 1 + "),
+    "used bytes are not given back": Bug(f"{_DATA}.workloads:bury", "users.c.used - freed", "users.c.used"),
+    "files of a deleted workload stay in the rows": Bug(
+        f"{_DATA}.workloads:bury", "deleted=micros(now)", "deleted=None"
+    ),
+}
+
+_OWNERS = {
+    "everybody's is everybody's": Bug("dpip.controller.core:_owned", "workload.owner == by.name", "True"),
+    "logged out, and still in": Bug(
+        "dpip.controller.accounts:Accounts.logout",
+        "await self.datastore.remove_token(_digest(secret))",
+        "pass",
+    ),
+    "tokens are remembered too well": Bug(
+        "dpip.controller.accounts:Accounts._forget_tokens", "self._tokens.pop(digest, None)", "pass"
+    ),
+    "versions are not compared": Bug("dpip.controller.joining:_check_filters", "ours != version", "False"),
+}
+
+_LINKS = {
+    "the controller never gives up a worker": Bug(
+        "dpip.controller.link:Link.interval_passed", "self._silence >= MAX_SILENCE", "False"
+    ),
+    "a worker never gives up its controller": Bug(
+        "dpip.worker.pulse:Pulse._beat", "self._unanswered >= MAX_SILENCE", "False"
+    ),
+    "a worker joins once": Bug(
+        "dpip.worker.session:Session._delay", "return seconds *", "return 1000 * seconds *"
+    ),
+    "the heartbeat goes on": Bug("dpip.worker.pulse:Pulse.stop", "self._loop.stop()", "pass"),
+    "the controller's heartbeat goes on": Bug(
+        "dpip.controller.workers:Workers.stop", "self._heartbeat.stop()", "pass"
+    ),
+    "endings are not sent": Bug(
+        "dpip.worker.shift:Shift._flush", 'tell(self._controller, "ended", message)', "pass"
+    ),
+    "a shift outlives its link": Bug("dpip.worker.session:Session._lost", "link.shift.abandon()", "pass"),
+    "a lost worker stays joined": Bug(
+        "dpip.controller.workers:Workers._forget", "self._remember_as_gone(link.info.name)", "pass"
+    ),
+    "the scheduler does not hear of losses": Bug(
+        "dpip.controller.workers:Workers._forget", "self._scheduler.worker_lost(link.session)", "pass"
+    ),
+}
+
+_COMPUTING = {
+    "crashes are nobody's": Bug(
+        "dpip.worker.child:Child.processEnded", "charged.end(verdict)", "charged.end(CANCELLED)"
+    ),
+    "hanging children live": Bug("dpip.worker.child:Child._expire", "self.kill()", "pass"),
+    "dead children are not replaced": Bug("dpip.worker.compute:Pool._replace", "self._spawn()", "pass"),
+    "what a dead child had waiting is lost": Bug(
+        "dpip.worker.compute:Pool.child_ended", "self._waiting.appendleft(work)", "pass"
+    ),
+    "the spool fills": Bug("dpip.worker.passage:ByHttp.clear", "os.unlink(path)", "pass"),
+    "transfers have no deadline": Bug("dpip.worker.transfer:Transfer._waited", "waiting.addTimeout(", "str("),
+}
+
+BUGS: dict[str, Bug] = {**_DURABLE, **_LEASES, **_UPLOADS, **_OWNERS, **_LINKS, **_COMPUTING}
