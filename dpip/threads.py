@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 T = TypeVar("T")
+_Work = Callable[[], object]
 
 
 class FromThreads(Protocol):
@@ -32,9 +36,52 @@ MakeThreads = Callable[[int, str], Threads]
 """Makes up to so many threads of this name; they start with ``start()``."""
 
 
-def thread_pool(most: int, name: str) -> ThreadPool:
+class RealThreads:
+    """``most`` threads at one queue.
+
+    Twisted's pool asks several objects of its own whether to start a thread or to end one, and carries each
+    caller's log context over: that costs more than most of what is done in threads here.
+    """
+
+    log = Logger()
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        self._threads: list[Thread] = []
+
+    def start(self) -> None:
+        """They wait for work, and do not keep the process from ending."""
+        self._threads = [
+            Thread(target=self._run, name=f"{self._name}-{number}", daemon=True)
+            for number in range(self._most)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Returns when all that was asked for before is done."""
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def callInThread(self, func: Callable[..., Any], *args: Any) -> None:
+        self._work.put(partial(func, *args))
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - the thread must go on
+                self.log.failure("Work in thread {name} failed", name=self._name)
+
+
+def thread_pool(most: int, name: str) -> RealThreads:
     """Real threads."""
-    return ThreadPool(minthreads=0, maxthreads=most, name=name)
+    return RealThreads(most, name)
 
 
 class InlineThreads:
