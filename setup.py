@@ -18,7 +18,6 @@ RUNTIME = [
     "alembic >= 1.13",
     "argon2-cffi >= 23.1",
     "cryptography >= 42",
-    "python-multipart >= 0.0.20",
     "platformdirs >= 4",
     "filelock >= 3.12",
     "click >= 8.1",

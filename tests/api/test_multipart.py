@@ -96,6 +96,28 @@ class MultipartTests(SynchronousTestCase):
         body = Form(BOUNDARY).field("a", "1").body + b"epilogue\r\n--frontier\r\n\r\nx"
         self.assertEqual(read(body, []), ([("a", b"1")], []))
 
+    def test_a_boundary_within_a_longer_word_is_content(self) -> None:
+        content = b"a\r\n--frontiers\r\n--frontier-\r\n--frontier\rb"
+        for cut in range(200):
+            self.assertEqual(read(Form(BOUNDARY).file("f", "f", content).body, [cut])[1], [("f", content)])
+
+    def test_a_body_begins_with_its_boundary(self) -> None:
+        body = Form(BOUNDARY).field("a", "1").body
+        self.assertEqual(read(b"\r\n" + body, []), ([("a", b"1")], []))
+        for wrong in (b"preamble" + body, b"\n" + body, b"--frontierx" + body, b"--other\r\n\r\n"):
+            self.assertRaises(Malformed, read, wrong, [])
+
+    def test_names_with_and_without_quotes_and_escapes(self) -> None:
+        for value, name in (
+            ('form-data; name="a b"', "a b"),
+            ("Form-Data;name=a", "a"),
+            ('form-data; NAME="a;b=c"', "a;b=c"),
+            (r'form-data; name="a\"b"', 'a"b'),
+            ("form-data; name*=UTF-8''%e2%82%ac", "€"),
+        ):
+            form = Form(BOUNDARY).part(f"Content-Disposition: {value}", b"1")
+            self.assertEqual(read(form.body, []), ([(name, b"1")], []))
+
     def test_a_file_is_handed_on_before_it_is_complete(self) -> None:
         body = Form(BOUNDARY).file("data", "a.png", b"x" * 1000).body
         files: list[Kept] = []
