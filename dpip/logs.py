@@ -6,11 +6,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import (
-    FilteringLogObserver,
     Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogPublisher,
 )
 
 LINES_PER_MINUTE: Final = 30
@@ -32,9 +28,3 @@ class Sparingly:
         self._said += 1
         if self._said <= LINES_PER_MINUTE:
             self._log.info("{line}", line=line)
-
-
-from_info_on: Final = FilteringLogObserver(
-    globalLogPublisher, [LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)]
-)
-"""For a logger whose debug lines are not worth making."""

@@ -13,6 +13,7 @@ from dpip.asynchronous import deferred
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService
 from dpip.controller.tap import build
+from dpip.heap import settle
 from dpip.start import end_process
 from dpip.worker import tap as worker_tap
 from dpip.worker.session import Session
@@ -32,6 +33,7 @@ def makeService(options: Options) -> IService:
     """For twistd: a service that ends the process when it cannot start."""
     from twisted.internet import reactor
 
+    settle()
     service = make_service(options, reactor)
     service.ready.addErrback(end_process, reactor)
     return service

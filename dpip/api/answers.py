@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
+from time import time
 from typing import Any
 
 from attrs import field, frozen
-from twisted.web.http import Request
+from twisted.web.http import Request, datetimeToString
 
 #: On every answer. Pictures are data of strangers: no browser may take them for anything else.
-_ALWAYS = {
-    "Server": "DPIP",
-    "X-Content-Type-Options": "nosniff",
-}
+_ALWAYS = "Server: DPIP\r\nX-Content-Type-Options: nosniff\r\n"
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 @frozen
@@ -37,10 +37,29 @@ def to_json(value: Any) -> bytes:
 
 
 def write_head(request: Request, status: int, headers: Mapping[str, str], request_id: str) -> None:
-    """Set, not yet send: the first byte written to the request sends it."""
-    request.setResponseCode(status, HTTPStatus(status).phrase.encode())  # Twisted does not know 422
-    for name, value in {**_ALWAYS, **headers, "X-Request-ID": request_id}.items():
-        request.setHeader(name, value)
+    """Without ``Content-Length`` in the headers, the answer has no body.
+
+    Twisted's own way takes each header apart and puts it together again, which takes longer than all the rest
+    of a small answer.
+    """
+    if request._disconnected:
+        return
+    channel: Any = request.channel
+    request.code, request.startedWriting = status, 1
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+        raise ValueError(f"a header with a line break: {lines!r}")
+    closing = "" if channel.persistent else "Connection: close\r\n"
+    channel.write(
+        f"HTTP/1.1 {status} {_PHRASES[status]}\r\n{_ALWAYS}Date: {_date(int(time()))}\r\n{closing}"
+        f"X-Request-ID: {request_id}\r\n{lines}\r\n".encode()
+    )
+
+
+@lru_cache(1)
+def _date(second: int) -> str:
+    date: bytes = datetimeToString(second)
+    return date.decode()
 
 
 def cut_short(request: Request) -> None:
@@ -51,7 +70,8 @@ def cut_short(request: Request) -> None:
 
 def write_answer(request: Request, answer: Answer, request_id: str) -> None:
     """Head and body in one go; the request is left to be finished by its owner."""
-    write_head(request, answer.status, answer.headers, request_id)
-    if answer.status not in (204, 304):
-        request.setHeader("Content-Length", str(len(answer.body)))
-    request.write(answer.body)
+    has_body = answer.status not in (204, 304)
+    length = {"Content-Length": str(len(answer.body))} if has_body else {}
+    write_head(request, answer.status, {**answer.headers, **length}, request_id)
+    if has_body and request.method != b"HEAD":
+        request.write(answer.body)

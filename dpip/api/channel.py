@@ -13,6 +13,7 @@ from twisted.web.http import HTTPChannel
 
 from dpip.api.problems import TooSlow, problem
 from dpip.errors import DpipError, Malformed
+from dpip.transports import widen
 
 if TYPE_CHECKING:
     from dpip.api.site import Site
@@ -33,6 +34,10 @@ class Channel(HTTPChannel):
     _idle = True
     _draining = False
     _drained = 0
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        widen(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._draining:

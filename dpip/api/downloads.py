@@ -20,12 +20,10 @@ from dpip.api.filenames import content_disposition, safe_name
 from dpip.api.problems import RangeNotSatisfiable
 from dpip.api.request import Request
 from dpip.errors import NotFound
-from dpip.model import Image
+from dpip.model import Image, Role
+from dpip.transports import PIECE
 
-_CHUNK = 64 * 1024
-_ONE_WRITE = (
-    256 * 1024
-)  # a file up to this size is read and written at once: no producer, one system call less
+_ONE_WRITE = PIECE  # a file up to this size is read and written at once: no producer, one system call less
 
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*$")
 
@@ -75,9 +73,10 @@ async def send(
 ) -> None:
     """Write head and bytes. Never ends when the client goes away: who waits gives up by itself."""
     headers = _headers(download)
+    if request.principal is None or request.principal.role is not Role.WORKER:
+        headers |= _for_browsers(download)
     if not_modified(request.header("If-None-Match"), download.etag):
         write_head(request, 304, headers, request_id)
-        request.write(b"")
         return
     size = download.image.file.size
     part = byte_range(request.header("Range"), size) if _range_applies(request, download) else None
@@ -90,7 +89,6 @@ async def send(
     write_head(request, 200 if part is None else 206, headers, request_id)
     if request.method == b"HEAD":
         file.close()
-        request.write(b"")
         return
     file.seek(start)
     if length <= _ONE_WRITE:
@@ -112,12 +110,17 @@ def _open(path: str) -> FileIO:
 
 
 def _headers(download: Download) -> dict[str, str]:
-    image = download.image
-    name = safe_name(image.file.name, image.id, image.file.picture.content_type)
     return {
         "ETag": download.etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",  # keep it, but ask each time: it may be deleted
+    }
+
+
+def _for_browsers(download: Download) -> dict[str, str]:
+    image = download.image
+    name = safe_name(image.file.name, image.id, image.file.picture.content_type)
+    return {
         "Content-Disposition": content_disposition(name),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
@@ -190,7 +193,7 @@ class FileProducer:
         self.close()
 
     def _write_chunk(self) -> None:
-        data = self.file.read(min(_CHUNK, self.remaining))
+        data = self.file.read(min(PIECE, self.remaining))
         if data:
             self.remaining -= len(data)
             self.request.write(data)

@@ -166,7 +166,7 @@ class Request(server.Request):
             return
         self._stop()
         self.requestHeaders.removeHeader("Expect")  # or a 100 would follow
-        self.setHeader("Connection", "close")
+        self.channel.persistent = 0
         write_answer(self, problem(error, self.id), self.id)
         self.site.log(self)
         self.channel.lose_politely()
@@ -180,6 +180,11 @@ class Request(server.Request):
         body = self.take_body()
         if body is not None:
             body.close()
+
+    def process(self) -> None:
+        """Have it answered: by the routes that are taken most, or by Klein."""
+        if not self.site.shortcut(self):
+            super().process()
 
     def finish(self) -> None:
         """The answer is complete."""

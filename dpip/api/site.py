@@ -14,15 +14,20 @@ from twisted.web import server
 from twisted.web.resource import IResource
 
 from dpip.api.channel import Channel
-from dpip.api.gate import Gate
+from dpip.api.gate import Gate, is_upload
 from dpip.api.limits import Limits
 from dpip.api.request import Request
 
 _LINE = "{id} {method} {path} {status} {ms} ms {user}"
 
 
+Shortcut = Callable[[Request], bool]
+
+
 class Site(server.Site):
-    """``clock`` measures durations; ``ids()`` gives request ids."""
+    """``clock`` measures durations; ``ids()`` gives request ids. What ``shortcut(request)`` does not answer,
+    and says so, is answered by ``resource``. ``quiet``: no line for what was only read or is the daily work.
+    """
 
     noisy = False  # no line when it starts
     displayTracebacks = False
@@ -36,6 +41,8 @@ class Site(server.Site):
         ids: Callable[[], str],
         clock: IReactorTime,
         limits: Limits,
+        shortcut: Shortcut,
+        quiet: bool = False,
     ) -> None:
         super().__init__(resource, timeout=limits.idle_seconds, reactor=clock, parsePOSTFormSubmission=False)
         self.logger = Logger(namespace="dpip.api")
@@ -43,6 +50,8 @@ class Site(server.Site):
         self.ids = ids
         self.clock = clock
         self.limits = limits
+        self.shortcut = shortcut
+        self.quiet = quiet
 
     def startFactory(self) -> None:
         """The stock one starts a timer that formats the time of the access log every second."""
@@ -57,15 +66,19 @@ class Site(server.Site):
     def log(self, request: Any) -> None:
         """A line per answer: at level info for what went wrong or changed something, else at debug."""
         level = LogLevel.info if request.code >= 400 else _level(request)
-        ms = round((self.clock.seconds() - request.began) * 1000, 1)
-        self.logger.emit(level, _LINE, status=request.code, ms=ms, **request.facts())
+        if level is LogLevel.info or not self.quiet:
+            ms = round((self.clock.seconds() - request.began) * 1000, 1)
+            self.logger.emit(level, _LINE, status=request.code, ms=ms, **request.facts())
 
     def log_gone(self, request: Request) -> None:
         """The client left before it was answered; what it asked for may be done nevertheless."""
-        self.logger.emit(_level(request), "{id} {method} {path} client-left {user}", **request.facts())
+        level = _level(request)
+        if level is LogLevel.info or not self.quiet:
+            self.logger.emit(level, "{id} {method} {path} client-left {user}", **request.facts())
 
 
 def _level(request: Request) -> LogLevel:
-    reading = request.method in (b"GET", b"HEAD", b"OPTIONS")
-    level: LogLevel = LogLevel.debug if reading else LogLevel.info
+    """A picture that comes in is remembered by the database: a million lines would say no more."""
+    daily = request.method in (b"GET", b"HEAD", b"OPTIONS") or is_upload(request)
+    level: LogLevel = LogLevel.debug if daily else LogLevel.info
     return level

@@ -83,7 +83,7 @@ class ControllerOptions(usage.Options):
         ["job-seconds", None, "120", "Deadline for filtering one image.", float],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
-        ["log-requests", None, "Log requests that only read, too; polling clients make many."],
+        ["log-requests", None, "Log uploads and requests that only read, too; there are many."],
         ["http-tls", None, "Serve the API with TLS, by a certificate of the controller's own authority."],
         [
             "behind-proxy",

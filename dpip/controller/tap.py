@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 
 from twisted.application.service import Service
-from twisted.logger import Logger
 
 from dpip import __version__
 from dpip.admission import AdmissionDesk
@@ -25,11 +24,11 @@ from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.filters import registry
+from dpip.heap import settle
 from dpip.host import Host
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
 from dpip.interfaces import IIncomingFile
-from dpip.logs import from_info_on
 from dpip.model import Step
 from dpip.scheduler.service import Scheduler
 from dpip.start import end_process
@@ -45,6 +44,7 @@ def makeService(options: ControllerOptions) -> Service:
     """For twistd: a service that ends the process when it cannot start."""
     from twisted.internet import reactor
 
+    settle()
     service = ControllerService(options, reactor, build)
     service.ready.addErrback(end_process, reactor)
     return service
@@ -147,9 +147,8 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         reactor,
         now=host.wall_clock,
         behind_proxy=options["behind-proxy"],
+        quiet=not options["log-requests"],
     )
-    if not options["log-requests"]:
-        site.logger = Logger("dpip.api", observer=from_info_on)
     return Parts(
         datastore=datastore,
         telemetry=telemetry,

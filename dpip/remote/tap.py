@@ -16,7 +16,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -29,9 +28,9 @@ from dpip.authority import API_TOKEN_FILE, options_of, own_hosts
 from dpip.controller.options import address, check_openness, coerce_defaults
 from dpip.entrance import token_reader
 from dpip.filters import registry
+from dpip.heap import settle
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
-from dpip.logs import from_info_on
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
 from dpip.remote.session import ApiProcess, ApiSession
@@ -73,7 +72,7 @@ class Options(usage.Options):
         ["inherited-socket", None, None, "A descriptor that listens already (its own use).", int],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
-        ["log-requests", None, "Log requests that only read, too; polling clients make many."],
+        ["log-requests", None, "Log uploads and requests that only read, too; there are many."],
         ["http-tls", None, "Serve the API with TLS, by a certificate of the controller's authority."],
         [
             "behind-proxy",
@@ -99,6 +98,7 @@ def makeService(options: Options) -> IService:
     """For twistd: a service that ends the process when it cannot start, or when its parent has ended."""
     from twisted.internet import reactor
 
+    settle()
     session = make_session(options, reactor)
     session.joined.addErrback(end_process, reactor)
     if options["inherited-socket"] is not None:
@@ -111,9 +111,15 @@ def make_session(options: Options, reactor: Any) -> ApiSession:
     image_store = ImageStore(options["store"], reactor, floor=0)
     controller = RemoteController(AdmissionDesk(image_store, 0, 0), time.monotonic)
     ids = IdSource()
-    site = make_site(controller, image_store, registry, ids, reactor, behind_proxy=options["behind-proxy"])
-    if not options["log-requests"]:
-        site.logger = Logger("dpip.api", observer=from_info_on)
+    site = make_site(
+        controller,
+        image_store,
+        registry,
+        ids,
+        reactor,
+        behind_proxy=options["behind-proxy"],
+        quiet=not options["log-requests"],
+    )
     process = ApiProcess(
         reactor=reactor,
         secured=wrapClientTLS,

@@ -23,6 +23,7 @@ from twisted.python import usage
 from dpip import settings
 from dpip.authority import JoinToken
 from dpip.entrance import token_reader
+from dpip.heap import settle
 from dpip.worker import resources
 from dpip.worker.compute import COMMAND, Pool
 from dpip.worker.session import Session, Worker
@@ -121,6 +122,7 @@ def makeService(options: Options) -> IService:
     """For twistd."""
     from twisted.internet import reactor
 
+    settle()
     return make_worker(
         reactor,
         controller=controller_endpoint(reactor, options["controller"]),

@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
-from tests.api.fixture import ApiTest
+from tests.api.client import Form
+from tests.api.fixture import ApiTest, picture
 
 
 class LogTests(ApiTest):
@@ -33,6 +34,21 @@ class LogTests(ApiTest):
                 (LogLevel.info, f"{ids[2]} GET /images/nope 404 0.0 ms ann"),
             ],
         )
+
+    async def test_pictures_that_come_in_are_daily_work(self) -> None:
+        form = Form().field("workload_id", self.stored_workload()).file("data", "a.png", picture())
+        await self.send_multipart("POST", "/images", self.user, form)
+        form = Form().field("workload_id", "nope").file("data", "a.png", picture())
+        await self.send_multipart("POST", "/images", self.user, form)
+        self.assertEqual([level for level, _ in self.lines()], [LogLevel.debug, LogLevel.info])
+
+    async def test_a_quiet_site_says_what_went_wrong_or_changed_something(self) -> None:
+        self.site.quiet = True
+        await self.get("/status", self.user)
+        self.assertEqual(self.lines(), [])
+        await self.request("POST", "/workloads", self.user)
+        await self.get("/images/nope", self.user)
+        self.assertEqual([level for level, _ in self.lines()], [LogLevel.info, LogLevel.info])
 
     async def test_a_line_stays_a_line(self) -> None:
         await self.get("/" + "x" * 10_000, self.user)
