@@ -48,6 +48,7 @@ _SLUG = 40  # characters of a workload's name in its directory's
 _OURS = re.compile(r"[a-z0-9-]{1,40}-[0-9a-z]{26}", re.ASCII)  # what :func:`directory_for` makes
 _DURABLE_NAMES = 10_000
 _KEEPERS = 8  # threads that wait for fsync, which gives up the interpreter
+_STEPS = {"", ".", ".."}  # names that lead elsewhere
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -67,6 +68,14 @@ def _sync(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _closed() -> RetryLater:
@@ -109,7 +118,7 @@ def directory_for(workload_name: str, workload_id: str) -> str:
 
 def _component(name: str) -> str:
     """One step down from the root, and into nothing but a workload's own directory."""
-    if name in ("", ".", "..", INCOMING) or "/" in name or "\0" in name:
+    if name in _STEPS or name == INCOMING or "/" in name or "\0" in name:
         raise ValueError(f"not the name of a workload's directory: {name!r}")
     return name
 
@@ -225,10 +234,12 @@ class ImageStore(Service):
                 info = self._checked(incoming.path, max_pixels)
                 os.fsync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
                 path = self._place(incoming.path, *place, info.format)
-        finally:
-            os.close(descriptor)
+        except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(incoming.path)
+            raise
+        finally:
+            os.close(descriptor)
         picture = Picture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
         return StoredFile(path, incoming.size, incoming.sha256, picture, incoming.name)
 
@@ -248,9 +259,10 @@ class ImageStore(Service):
         name = f"{image_id}.{self._token(2)}.{extension}"
         folder = self._folder(directory, _FOLDERS[type])
         try:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
+            if _exists(name, folder):  # by no chance: nobody else makes this name after the look
+                raise FileExistsError(f"{directory}: {name} is there already")
+            os.rename(source, name, dst_dir_fd=folder)
             try:
-                os.rename(source, name, dst_dir_fd=folder)
                 os.fsync(folder)
             except BaseException:
                 os.unlink(name, dir_fd=folder)
@@ -261,6 +273,9 @@ class ImageStore(Service):
 
     def _folder(self, directory: str, kind: str) -> int:
         """A descriptor of the folder, whose way from the root is durable."""
+        if f"{directory}/{kind}" in self._durable:
+            with suppress(FileNotFoundError):  # its workload has been deleted meanwhile
+                return os.open(os.path.join(self._root, directory, kind), _FOLDER)
         root = os.open(self._root, _FOLDER)
         try:
             outer = self._descend(root, directory, directory)
@@ -284,6 +299,11 @@ class ImageStore(Service):
 
     def absolute(self, path: str) -> str:
         """Raises NotFound for a path that leads out of the store, by its words or by a link."""
+        folder, _, name = path.rpartition("/")
+        if folder in self._durable and name not in _STEPS:  # its way here was made by us
+            direct = os.path.join(self._root, path)
+            if not os.path.islink(direct):
+                return direct
         if "\0" not in path:
             real = os.path.realpath(os.path.join(self._root, path))
             if real.startswith(self._root + os.sep):
