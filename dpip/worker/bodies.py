@@ -97,23 +97,16 @@ class HashedFile:
 
 @implementer(IBodyProducer)
 class Multipart:
-    """A ``multipart/form-data`` body: a few fields, then one file in the field ``data``."""
+    """A ``multipart/form-data`` body: one file in the field ``data``."""
 
-    def __init__(
-        self, fields: dict[str, str], path: Path, content_type: str, boundary: str, clock: IReactorTime
-    ) -> None:
+    def __init__(self, path: Path, content_type: str, boundary: str, clock: IReactorTime) -> None:
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._path = path
         self._clock = clock
-        lines = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in fields.items()
-        ]
-        lines.append(
+        self._head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="data"; filename="result"\r\n'
             f"Content-Type: {content_type}\r\n\r\n"
-        )
-        self._head = "".join(lines).encode()
+        ).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._size = path.stat().st_size
         self._rest: FileBodyProducer | None = None

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
@@ -163,8 +164,9 @@ class Transfer:
             "nonce": job.lease.nonce,
             "sha256": sha256,
         }
-        body = Multipart(fields, path, content_type, secrets.token_hex(16), self._reactor)
-        response = await self._request("POST", self._images, body.length, body)
+        body = Multipart(path, content_type, secrets.token_hex(16), self._reactor)
+        # In the query: as parts of the body they would take the API as long as all the rest of the request.
+        response = await self._request("POST", f"{self._images}?{urlencode(fields)}", body.length, body)
         if response.code not in (OK, CREATED):
             raise await self._refusal(response)
         await self._text(response)

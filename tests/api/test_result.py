@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from attrs import evolve
 
 from dpip.model import LeasedJob
@@ -34,6 +36,14 @@ class ResultTests(ApiTest):
         got = await self.get(f"/images/{job.result_id}", self.user)
         self.assertEqual(got.body, picture(shade=7))
         self.assert_nothing_left()
+
+    async def test_the_fields_may_come_in_the_query(self) -> None:
+        lease, data = (await self.leased()).lease, picture(shade=7)
+        digest = hashlib.sha256(data).hexdigest()
+        query = f"type=filtered&job={lease.job}&attempt={lease.attempt}&nonce={lease.nonce}&sha256={digest}"
+        form = Form().file("data", "result", data)
+        response = await self.send_multipart("POST", f"/images?{query}", self.token, form)
+        self.assertEqual(response.status, 201)
 
     async def test_the_worker_reads_its_original_and_nothing_else(self) -> None:
         job = await self.leased()

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from multipart import MultipartParser, parse_options_header
 from twisted.internet import reactor
@@ -98,10 +99,11 @@ def hang(request: Request) -> Any:
 
 
 def form(request: Request) -> tuple[dict[str, str], bytes]:
-    """Fields, and the bytes of the file in ``data``."""
+    """Fields, of the query too, and the bytes of the file in ``data``."""
     _, options = parse_options_header(request.getHeader("content-type") or "")
     body = request.content.read()
-    fields, data = {}, b""
+    query = request.uri.decode().partition("?")[2]
+    fields, data = dict(parse_qsl(query, strict_parsing=True)), b""
     for part in MultipartParser(io.BytesIO(body), options["boundary"], memfile_limit=2**24):
         if part.name == "data":
             data = part.raw
