@@ -6,6 +6,7 @@ See ``dpip.remote`` for their side.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -41,15 +42,30 @@ class ApiTerms:
     identity_for: Callable[[tuple[str, ...]], str]
 
 
+@frozen
+class _Place:
+    """Where an API process serves: at ``url``, or at a port of ``host``; None is this very machine."""
+
+    url: str | None
+    scheme: str
+    host: str | None
+    port: int
+
+    def seen_from(self, here: str) -> str:
+        """The address for a worker that reaches this machine as ``here``."""
+        host = here if self.host is None else f"[{self.host}]" if ":" in self.host else self.host
+        return self.url or f"{self.scheme}://{host}:{self.port}"
+
+
 @define(eq=False)
 class _Api:
-    """One joined API process. ``url`` is where workers find it; one that shares our socket has ours."""
+    """One joined API process. ``place`` is where workers find it; one that shares our socket has ours."""
 
     broker: Broker
     exchange: Exchange
     mark: IIncomingFile
     shares_socket: bool
-    url: str | None = None
+    place: _Place | None = None
     promised: int = 0
 
 
@@ -73,6 +89,7 @@ class Apis:
     serving: Deferred[None] = field(factory=Deferred, init=False)
     _joined: dict[Broker, _Api] = field(factory=dict, init=False)
     _turn: int = field(default=0, init=False)
+    _given: dict[_Place, set[str]] = field(factory=dict, init=False)  # addresses that workers were told
     _moves: set[IDelayedCall] = field(factory=set, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -149,12 +166,11 @@ class Apis:
     def _serving(self, api: _Api, url: str | None, scheme: str, port: int) -> None:
         self.log.info("API process {peer} has joined", peer=api.broker.peer)
         api.mark.abandon()  # it has been found
+        if not api.shares_socket and (url or port):
+            host = getattr(api.broker.transport.getPeer(), "host", "127.0.0.1")
+            api.place = _Place(url, scheme, None if ip_address(host).is_loopback else host, port)
         if not self.serving.called:
             self.serving.callback(None)
-        if api.shares_socket:
-            return
-        host = getattr(api.broker.transport.getPeer(), "host", "127.0.0.1")
-        api.url = url or f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def _promised(self, api: _Api, promised: int) -> None:
         api.promised = promised
@@ -183,13 +199,19 @@ class Apis:
 
     # Where workers go
 
-    def url(self) -> str | None:
-        """An address for one more worker, each in turn; None while there is only our own."""
-        urls = sorted({api.url for api in self._joined.values() if api.url})
-        if not urls:
+    def url(self, here: str) -> str | None:
+        """An address for one more worker, which reaches this machine as ``here``: each in turn.
+
+        None while there is only our own.
+        """
+        places = list(dict.fromkeys(api.place for api in self._joined.values() if api.place))
+        if not places:
             return None
         self._turn += 1
-        return urls[self._turn % len(urls)]
+        place = places[self._turn % len(places)]
+        url = place.seen_from(here)
+        self._given.setdefault(place, set()).add(url)
+        return url
 
     def _lost(self, broker: Broker) -> None:
         api = self._joined.pop(broker, None)
@@ -199,9 +221,9 @@ class Apis:
         api.mark.abandon()
         self.log.info("API process {peer} is gone", peer=broker.peer)
         self._share()
-        if api.url and not self._stopped:
+        if api.place is not None and not self._stopped:
             self._moves = {move for move in self._moves if move.active()}
-            self._moves.add(self.clock.callLater(GRACE_SECONDS, self._move, api.url))
+            self._moves.add(self.clock.callLater(GRACE_SECONDS, self._move, api.place))
 
     def stop(self) -> None:
         """Their links are about to be dropped."""
@@ -210,9 +232,10 @@ class Apis:
             if move.active():
                 move.cancel()
 
-    def _move(self, url: str) -> None:
-        if url not in {api.url for api in self._joined.values()}:
-            self.moved(url)
+    def _move(self, place: _Place) -> None:
+        if place not in {api.place for api in self._joined.values()}:
+            for url in self._given.pop(place, ()):
+                self.moved(url)
 
 
 class _NotAdmitted(Exception):

@@ -194,7 +194,7 @@ def _terms(service: ControllerService, apis: Apis) -> Terms:
         version=__version__,
         filters=_filters(),
         max_pixels=options["max-megapixels"],
-        api_url=lambda host: apis.url() or service.url_for(host),
+        api_url=lambda host: apis.url(host) or service.url_for(host),
         api_authority=service.authority.pem if options["http-tls"] else None,
         job_seconds=options["job-seconds"],
     )

@@ -168,20 +168,20 @@ class JoiningTests(RemoteCase):
             await controller.workload(ADMIN, "none")
 
     async def test_workers_are_sent_to_each_in_turn(self) -> None:
-        self.assertIsNone(self.apis.url())
+        self.assertIsNone(self.apis.url("here"))
         for url in (None, "https://b:1"):
             session, _ = self.process(url=url)
             await session.joined
-        await self.until(lambda: len({self.apis.url() for _ in range(4)}) == 2)
-        one, two = sorted({str(self.apis.url()) for _ in range(4)})
-        self.assertTrue(one.startswith("http://127.0.0.1:"), one)
+        await self.until(lambda: len({self.apis.url("here") for _ in range(4)}) == 2)
+        one, two = sorted({str(self.apis.url("here")) for _ in range(4)})
+        self.assertTrue(one.startswith("http://here:"), one)  # its link comes from this very machine
         self.assertEqual(two, "https://b:1")
 
     async def test_one_that_shares_our_socket_has_our_address(self) -> None:
         session, _ = self.process(evolve(HELLO, shares_socket=True))
         await session.joined
         await self.apis.serving
-        self.assertIsNone(self.apis.url())
+        self.assertIsNone(self.apis.url("here"))
 
     async def test_an_identity_is_made_for_who_wants_one(self) -> None:
         session, _ = self.process(evolve(HELLO, wants_identity=True))
@@ -271,11 +271,22 @@ class LinkTests(RemoteCase):
         await self.until(lambda: desk.elsewhere == 30 * MIB)
 
     async def test_when_it_stays_away_its_workers_are_sent_elsewhere(self) -> None:
-        await self.until(self.apis.url)
-        url = self.apis.url()
+        await self.apis.serving
+        urls = {self.apis.url("here"), self.apis.url("there")}
         await self.session.stopService()
-        await self.until(lambda: self.moved)
-        self.assertEqual(self.moved, [url])
+        await self.until(lambda: len(self.moved) == 2)
+        self.assertEqual(set(self.moved), urls)
+
+    async def test_when_it_is_back_soon_they_stay(self) -> None:
+        self.patch(apis_module, "GRACE_SECONDS", 1.0)
+        await self.apis.serving
+        url = self.apis.url("here")
+        [api] = self.apis._joined.values()
+        api.broker.drop("a bad day")
+        await self.until(lambda: self.apis.url("here") is None)
+        await self.until(lambda: self.apis.url("here") == url)
+        self.apis._move(api.place)  # type: ignore[arg-type]
+        self.assertEqual(self.moved, [])
 
     async def test_a_workload_is_looked_up_once_for_many_uploads_and_again_when_it_is_gone(self) -> None:
         made = await self.controller.create_workload(ADMIN, SPEC, None)
