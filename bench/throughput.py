@@ -6,14 +6,13 @@ this machine. Beside it in the same run, from memory, with no network and nothin
 * "engine pool": a ``multiprocessing`` pool of 2 running our own ``dpip.filters.process``;
 * "Pillow pool": the same pool with Pillow alone, the ten lines a user would write.
 
-    python -m bench.throughput [--images 300] [--rounds 3] [--formats JPEG,PNG] [--filters grayscale,blur]
+    python -m bench.throughput [--images 300] [--rounds 3] [--local-store] [--rows JPEG-grayscale,…,latency]
 
-prints medians over the rounds, which interleave all contenders, and the ratios.
-
-    python -m bench.throughput --api-processes 0,1,2 [--images 300] …
-
-measures the system alone, with the API in the controller's process (0) and in so many of its own,
-interleaved, and prints who spent how much CPU on an image.
+prints medians over the rounds, which interleave all contenders: rates and their ratios; the CPU time that an
+image costs the controller, the worker beside its compute children, and this client; how long the children
+waited for work; and the longest turn of both reactors, in CPU time and (in brackets) wall-clock time, the
+worst of all rounds. With ``--local-store`` a second system takes part: its worker shares the image store's
+files; ``--api-processes 1,2`` adds one for each number of API processes.
 """
 
 from __future__ import annotations
@@ -23,24 +22,26 @@ import itertools
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from io import BytesIO
 from typing import Any
 
-import psutil
-from attrs import define, field
 from PIL import Image, ImageFilter
 
+from bench import record
+from bench.system import FORM, Run, System, WatchedSystem, cpu_seconds
 from tests.frames import encoded
-from tests.system.plain_client import PlainClient
-from tests.system.processes import PASSWORD, Cluster, wait_until
 
-CONNECTIONS = 4
+__all__ = ("FORM", "System", "cpu_seconds")  # for bench.polling
 DISTINCT = 60  # different frames; more would only cost memory
-BOUNDARY = "dpip-bench-boundary"
+LARGE = 4096, 2304  # a JPEG of 2 MB
+LATENCIES = 40
+ROWS = ("JPEG-grayscale", "JPEG-blur", "PNG-grayscale", "PNG-blur", "large-blur", "latency")
+COLUMNS = (
+    f"{'images/s':>9}{'engine':>8}{'Pillow':>8}{'÷ engine':>9}{'÷ Pillow':>9}  "
+    f"{'CPU ms: controller, API, worker, client':>40}{'idle':>7}{'  stop ms: controller':>22}{'worker':>15}"
+)
 
 
 def with_pillow(data: bytes, filter: str) -> int:
@@ -64,65 +65,82 @@ def pool_rate(pool: Any, work: Callable[[bytes, str], int], frames: list[bytes],
     return len(frames) / (time.perf_counter() - start)
 
 
-class System:
-    """The cluster under test and a client that keeps ``CONNECTIONS`` connections busy."""
+def frames_of(kind: str, images: int) -> list[bytes]:
+    """``kind`` is a format, or ``large``."""
+    if kind == "large":
+        images, size, format = max(8, images // 8), LARGE, "JPEG"
+    else:
+        size, format = (1280, 720), kind
+    distinct = [encoded(number, *size, format=format) for number in range(min(DISTINCT, images))]
+    return list(itertools.islice(itertools.cycle(distinct), images))
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.client = PlainClient(cluster.http)
-        self.client.login("admin", PASSWORD)
 
-    def _post(self, connection: HTTPConnection, workload: str, frame: bytes) -> None:
-        body = (
-            (
-                f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="workload_id"\r\n\r\n{workload}\r\n'
-                f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="data"; filename="f"\r\n\r\n'
-            ).encode()
-            + frame
-            + f"\r\n--{BOUNDARY}--\r\n".encode()
+def measure(
+    systems: Mapping[str, WatchedSystem], pool: Any, frames: list[bytes], title: str, filter: str, rounds: int
+) -> float:
+    """Prints a line for each system; the rate of the first ÷ that of the Pillow pool."""
+    few = frames[: max(4, len(frames) // 5)]  # Pillow's PNG is slow: a fifth is enough for a rate
+    for system in systems.values():
+        system.run(frames[:8], filter)
+    pool_rate(pool, with_engine, frames[:8], filter)
+    runs: dict[str, list[Run]] = {name: [] for name in systems}
+    engine, pillow = [], []
+    for _ in range(rounds):
+        for name, system in systems.items():
+            runs[name].append(system.run(frames, filter))
+        engine.append(pool_rate(pool, with_engine, frames, filter))
+        pillow.append(pool_rate(pool, with_pillow, few, filter))
+    for name, mine in runs.items():
+        print(
+            f"{title:16}{name:7}{row(mine, statistics.median(engine), statistics.median(pillow))}", flush=True
         )
-        headers = {
-            "Authorization": f"Bearer {self.client.token}",
-            "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
-        }
-        connection.request("POST", "/images", body, headers)
-        response = connection.getresponse()
-        answer = response.read()
-        assert response.status == 201, answer
+    first = next(iter(runs.values()))
+    return statistics.median(run.rate for run in first) / statistics.median(pillow)
 
-    def upload(self, workload: str, frames: list[bytes]) -> None:
-        """All of them, over ``CONNECTIONS`` connections at once."""
-        waiting = iter(frames)
 
-        def lane(_: int) -> None:
-            connection = HTTPConnection("127.0.0.1", self.client.port)
-            for frame in waiting:
-                self._post(connection, workload, frame)
-            connection.close()
+def row(runs: Sequence[Run], engine: float, pillow: float) -> str:
+    def median(what: Callable[[Run], float]) -> float:
+        return statistics.median(map(what, runs))
 
-        with ThreadPoolExecutor(CONNECTIONS) as lanes:
-            list(lanes.map(lane, range(CONNECTIONS)))
+    rate = median(lambda run: run.rate)
+    cpu = [
+        median(lambda run: run.cpu.controller),
+        median(lambda run: run.cpu.api),
+        median(lambda run: run.cpu.worker),
+        median(lambda run: run.cpu.client),
+    ]
+    parts = " + ".join(f"{ms:.2f}" for ms in cpu)
+    stops = [
+        f"{max(cpu for cpu, _ in some):.0f} ({max(wall for _, wall in some):.0f})"
+        for some in ([run.controller_stop for run in runs], [run.worker_stop for run in runs])
+    ]
+    return (
+        f"{rate:9.1f}{engine:8.1f}{pillow:8.1f}{rate / engine:9.2f}{rate / pillow:9.2f}  "
+        f"{f'{parts} = {sum(cpu):.2f}':>40}{median(lambda run: run.idle_percent):6.1f}%"
+        f"{stops[0]:>22}{stops[1]:>15}"
+    )
 
-    def rate(self, frames: list[bytes], filter: str) -> float:
-        answer = self.client.request("POST", "/workloads", f"filter={filter}".encode(), FORM)
-        workload = answer.json["workload_id"]
+
+def latency(systems: Mapping[str, WatchedSystem]) -> None:
+    """One image on an idle system. The bare job runs in this process, on every core, as it does there."""
+    frame, bare = encoded(0, format="JPEG"), 0.0
+    with_engine(frame, "grayscale")
+    seconds: dict[str, list[float]] = {name: [] for name in (*systems, "bare")}
+    for _ in range(LATENCIES):
+        for name, system in systems.items():
+            seconds[name].append(system.system.latency(frame, "grayscale", bare))
         start = time.perf_counter()
-        self.upload(workload, frames)
-        wait_until(lambda: self.client.workload(workload)["status"] == "completed", "results", every=0.1)
-        seconds = time.perf_counter() - start
-        now = self.client.workload(workload)
-        assert len(now["filtered_images"]) == len(frames), now["failed_images"]
-        self.client.request("DELETE", f"/workloads/{workload}")
-        return len(frames) / seconds
-
-
-COLUMNS = ("dpip", "engine pool", "Pillow pool", "÷ engine", "÷ Pillow", "controller ms")
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-def cpu_seconds(pid: int) -> float:
-    process = psutil.Process(pid)
-    own = process.cpu_times()
-    return float(own.user + own.system)
+        with_engine(frame, "grayscale")
+        bare = time.perf_counter() - start
+        seconds["bare"].append(bare)
+    middle = {name: statistics.median(some) * 1000 for name, some in seconds.items()}
+    for name in systems:
+        beyond = middle[name] - middle["bare"]
+        print(
+            f"one JPEG, upload to result read, {name}: p50 {middle[name]:.1f} ms; the bare job takes "
+            f"{middle['bare']:.1f} ms: {beyond:+.1f} ms",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -131,97 +149,31 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--formats", default="JPEG,PNG")
-    parser.add_argument("--filters", default="grayscale,blur")
-    parser.add_argument("--api-processes", help="counts to compare, e.g. 0,1,2")
+    parser.add_argument("--local-store", action="store_true")
+    parser.add_argument("--api-processes", default="", help="counts to compare, e.g. 1,2")
+    parser.add_argument("--record", action="store_true", help="in bench/results.json")
+    parser.add_argument("--rows", default=",".join(ROWS), help="some of " + ", ".join(ROWS))
     options = parser.parse_args()
-    if options.api_processes:
-        counts = [int(count) for count in options.api_processes.split(",")]
-        compare(counts, options)
-        return
-    with Cluster() as cluster, multiprocessing.get_context("spawn").Pool(2) as pool:
-        controller = cluster.start_controller()
-        cluster.start_worker("bench", "--slots", "2").wait_for_log("Joined")
-        system = System(cluster)
-        print(f"{'':18}" + "".join(f"{title:>13}" for title in COLUMNS))
-        for format, filter in itertools.product(options.formats.split(","), options.filters.split(",")):
-            kinds = [encoded(number, format=format) for number in range(min(DISTINCT, options.images))]
-            frames = list(itertools.islice(itertools.cycle(kinds), options.images))
-            measure(
-                system, pool, controller.process.pid, frames, f"{format} {filter}", filter, options.rounds
-            )
-
-
-@define
-class Contender:
-    """A cluster with so many API processes."""
-
-    count: int
-    system: System
-    controller: int
-    worker: int
-    rates: list[float] = field(factory=list)
-    costs: list[tuple[float, float, float]] = field(factory=list)
-
-    @classmethod
-    def start(cls, cluster: Cluster, count: int) -> Contender:
-        controller = cluster.start_controller("--api-processes", str(count))
-        worker = cluster.start_worker("bench", "--slots", "2")
-        worker.wait_for_log("Joined")
-        return cls(count, System(cluster), controller.process.pid, worker.process.pid)
-
-    def spent(self) -> tuple[float, float, float]:
-        """Seconds of CPU of the controller, its API processes, and the worker but for its computing."""
-        children = psutil.Process(self.controller).children()
-        apis = sum(cpu_seconds(child.pid) for child in children)
-        return cpu_seconds(self.controller), apis, cpu_seconds(self.worker)
-
-    def run(self, frames: list[bytes], filter: str) -> None:
-        before = self.spent()
-        self.rates.append(self.system.rate(frames, filter))
-        after = self.spent()
-        costs = [(then - now) / len(frames) * 1000 for now, then in zip(before, after, strict=True)]
-        self.costs.append((costs[0], costs[1], costs[2]))
-
-
-def compare(counts: list[int], options: argparse.Namespace) -> None:
-    """The same system with the API in so many processes of its own."""
-    titles = ("images/s", "controller ms", "API ms", "worker ms")
     with ExitStack() as stack:
-        contenders = [Contender.start(stack.enter_context(Cluster()), count) for count in counts]
-        print(f"{'':34}" + "".join(f"{title:>15}" for title in titles))
-        for format, filter in itertools.product(options.formats.split(","), options.filters.split(",")):
-            kinds = [encoded(number, format=format) for number in range(min(DISTINCT, options.images))]
-            frames = list(itertools.islice(itertools.cycle(kinds), options.images))
-            for contender in contenders:
-                contender.system.rate(frames[:20], filter)
-                contender.rates, contender.costs = [], []
-            for _ in range(options.rounds):
-                for contender in contenders:
-                    contender.run(frames, filter)
-            for contender in contenders:
-                costs = [statistics.median(column) for column in zip(*contender.costs, strict=True)]
-                figures = [statistics.median(contender.rates), *costs]
-                title = f"{format} {filter}, {contender.count} API processes"
-                print(f"{title:34}" + "".join(f"{figure:15.2f}" for figure in figures), flush=True)
-
-
-def measure(
-    system: System, pool: Any, controller: int, frames: list[bytes], title: str, filter: str, rounds: int
-) -> None:
-    few = frames[: len(frames) // 5]  # Pillow's PNG is slow: a fifth is enough for a rate
-    system.rate(frames[:8], filter)
-    pool_rate(pool, with_engine, frames[:8], filter)
-    ours, engine, pillow, cost = [], [], [], []
-    for _ in range(rounds):
-        before = cpu_seconds(controller)
-        ours.append(system.rate(frames, filter))
-        cost.append((cpu_seconds(controller) - before) / len(frames) * 1000)
-        engine.append(pool_rate(pool, with_engine, frames, filter))
-        pillow.append(pool_rate(pool, with_pillow, few, filter))
-    a, b, c = map(statistics.median, (ours, engine, pillow))
-    figures = (a, b, c, a / b, a / c, statistics.median(cost))
-    print(f"{title:18}" + "".join(f"{figure:13.2f}" for figure in figures), flush=True)
+        pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(2))
+        systems = {"HTTP": WatchedSystem()}
+        if options.local_store:
+            systems["files"] = WatchedSystem(worker=("--local-store",))
+        for count in filter(None, options.api_processes.split(",")):
+            systems[f"{count} API"] = WatchedSystem(controller=("--api-processes", count))
+        for system in systems.values():
+            stack.enter_context(system)
+        print(f"{'':23}{COLUMNS}")
+        figures = {}
+        for wanted in options.rows.split(","):
+            if wanted == "latency":
+                latency(systems)
+                continue
+            kind, _, name = wanted.partition("-")
+            frames = frames_of(kind, options.images)
+            figures[wanted] = measure(systems, pool, frames, wanted, name, options.rounds)
+        if options.record:
+            record.keep("throughput", figures)
 
 
 if __name__ == "__main__":

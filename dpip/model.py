@@ -268,6 +268,7 @@ class Load:
     gpus: tuple[GpuLoad, ...] = ()
     running: tuple[int, ...] = ()  # jobs being computed now
     disk_free: int = 0
+    idle_percent: float = 0.0  # of its compute slots' time since the report before: they waited for work
 
 
 @frozen

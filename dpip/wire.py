@@ -103,7 +103,8 @@ class Welcome:
 
 def _is_credible(instance: object, attribute: object, load: Load) -> None:
     """Far beyond any machine of today; a peer that says more is lying or broken."""
-    cpus, sizes = (load.cpu_percent, load.own_cpu_percent), (load.memory_total, load.memory_available)
+    cpus = (load.cpu_percent, load.own_cpu_percent, load.idle_percent)
+    sizes = (load.memory_total, load.memory_available)
     gpus = load.gpus
     if not all(0 <= percent <= 1e6 for percent in (*cpus, *(gpu.load_percent for gpu in gpus))):
         raise ValueError("a load in percent is out of range")

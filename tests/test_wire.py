@@ -36,7 +36,7 @@ steps = st.lists(st.tuples(words, params), min_size=1, max_size=3).map(tuple)
 jobs = st.builds(LeasedJob, leases, text, images, text, steps, params)
 gpus = st.lists(st.builds(GpuLoad, text, percents, sizes, sizes), max_size=2).map(tuple)
 running = st.lists(st.integers(0, 2**62), max_size=3).map(tuple)
-loads = st.builds(Load, percents, sizes, sizes, percents, sizes, gpus, running, sizes)
+loads = st.builds(Load, percents, sizes, sizes, percents, sizes, gpus, running, sizes, percents)
 endings = st.builds(wire.Ending, leases, st.sampled_from(Outcome), st.floats(0, 1e6), words, text)
 hellos = st.builds(
     wire.Hello,

@@ -172,6 +172,7 @@ def load_json(load: Load) -> Json:
         "memory_total": load.memory_total,
         "memory_available": load.memory_available,
         "own_cpu_percent": load.own_cpu_percent,
+        "idle_percent": load.idle_percent,
         "own_memory": load.own_memory,
         "gpus": [
             {

@@ -226,6 +226,6 @@ def _load_to_json(load: Load) -> str:
 
 
 def _load_of(value: str) -> Load:
-    cpu, total, available, own_cpu, own_memory, gpus, running, disk_free = json.loads(value)
+    cpu, total, available, own_cpu, own_memory, gpus, running, disk_free, *more = json.loads(value)
     devices = tuple(GpuLoad(*gpu) for gpu in gpus)
-    return Load(cpu, total, available, own_cpu, own_memory, devices, tuple(running), disk_free)
+    return Load(cpu, total, available, own_cpu, own_memory, devices, tuple(running), disk_free, *more)

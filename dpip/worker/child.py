@@ -113,6 +113,8 @@ class Child(ProcessProtocol):
         self._unfinished = ""
         self._jobs = 0
         self._rss = 0
+        self._waited = 0.0
+        self._free_since: float | None = None
 
     @property
     def pid(self) -> int | None:
@@ -120,8 +122,14 @@ class Child(ProcessProtocol):
         pid: int | None = self.transport.pid
         return pid
 
+    def waited(self) -> float:
+        """Seconds that it has had nothing to do since it was ready: up to its last task by its own watch,
+        which sees what the pipe hides, and since then by ours."""
+        return self._waited + (self._monotonic() - self._free_since if self._free_since is not None else 0.0)
+
     def give(self, work: Work) -> None:
         """One more task."""
+        self._free_since = None
         self.work.append(work)
         self._write({**asdict(work.task), "job": id(work)})
         if len(self.work) == 1:
@@ -188,6 +196,7 @@ class Child(ProcessProtocol):
             self._cancel_deadline()
             self._rss = int(message["rss"])
             self.ready = message["ready"]
+            self._free_since = self._monotonic()
             self._owner.child_ready(self)
         else:
             self._finish(message)
@@ -203,8 +212,11 @@ class Child(ProcessProtocol):
         self.worn_out = (
             self.worn_out or self._jobs >= MAX_JOBS or grown > MAX_GROWTH or verdict.code == "out-of-memory"
         )
+        self._waited += min(max(0.0, float(message.get("waited", 0.0))), _MAX_SECONDS)
         if self.work:
             self._begin_first()
+        else:
+            self._free_since = self._monotonic()
         self._owner.child_free(self, verdict.seconds)
         work.end(verdict)
 

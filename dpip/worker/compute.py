@@ -56,6 +56,8 @@ class Pool:
         self._replacing: set[IDelayedCall] = set()
         self._deaths = 0  # in a row
         self._typical = 1.0  # seconds of a job
+        self._waited = 0.0  # by children that are gone
+        self._asked = (monotonic(), 0.0)  # when idle_percent was, and what they had waited by then
         self._ready: Deferred[Mapping[str, Any]] = Deferred()
         self._stopped: Deferred[None] | None = None
 
@@ -81,6 +83,17 @@ class Pool:
     def pids(self) -> list[int]:
         """Of the children that live."""
         return [child.pid for child in self._children if child.pid is not None]
+
+    def waited(self) -> float:
+        """Seconds that warm children have waited for work, all together."""
+        return self._waited + sum(child.waited() for child in self._children)
+
+    def idle_percent(self) -> float:
+        """Of the slots' time since this was asked before. Slots whose child warms up are not idle."""
+        before, waited_before = self._asked
+        self._asked = now, waited = self._monotonic(), self.waited()
+        seconds = self.slots * (now - before)
+        return min(100.0, max(0.0, 100 * (waited - waited_before) / seconds)) if seconds > 0 else 0.0
 
     def run(self, task: Task) -> Work:
         """Have it computed as soon as a child is free."""
@@ -117,6 +130,7 @@ class Pool:
 
     def child_ended(self, child: Child, why: str) -> None:
         self._children.discard(child)
+        self._waited += child.waited()
         for work in reversed(child.work):
             if work.cancelled:
                 work.end(CANCELLED)

@@ -8,7 +8,7 @@ worker → child      ``{"job", "source", "sha256", "result", "steps", "output",
                     "seconds"}``
 child → worker      ``{"say"}`` while warming up, ``{"ready", "rss"}`` once, and for each job
                     ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "size",
-                    "rss"}``
+                    "waited", "rss"}``
 =================== =======================================================================================
 
 It never outlives its parent: it ends when its input does (a thread watches), the kernel kills it when the
@@ -99,11 +99,13 @@ def serve(engine: Engine, parent: int, memory_limit: int) -> None:
     send({"ready": dict(engine.warm_up()), "rss": _resident()})
     _limit_memory(memory_limit)
     while True:
+        free = time.perf_counter()
         job = commands.get()
+        waited = time.perf_counter() - free
         signal.setitimer(signal.ITIMER_REAL, job["seconds"] + _ALARM_SECONDS)
         reply = _done(engine, job)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        send({"job": job["job"], **reply, "rss": _resident()})
+        send({"job": job["job"], **reply, "waited": waited, "rss": _resident()})
 
 
 def send(message: Message) -> None:

@@ -117,7 +117,7 @@ class Sampler:
         self._disk_free = disk_free
         self._processes: dict[int, psutil.Process] = {}
 
-    def sample(self, children: Sequence[int], running: Sequence[int]) -> Load:
+    def sample(self, children: Sequence[int], running: Sequence[int], idle_percent: float = 0.0) -> Load:
         """``children`` are process ids, ``running`` jobs. May be called in a thread, one call at a time."""
         total, available = memory()
         own = [self._usage(process) for process in self._own_processes(children)]
@@ -130,6 +130,7 @@ class Sampler:
             gpus=self._gpus.loads(),
             running=tuple(running),
             disk_free=min(self._disk_free(), _MAX_BYTES),
+            idle_percent=idle_percent,
         )
 
     def _own_processes(self, children: Sequence[int]) -> list[psutil.Process]:

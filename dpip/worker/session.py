@@ -206,7 +206,9 @@ class Session(Service):
 
     def _sample(self, shift: Shift) -> Deferred[Load]:
         worker = self._worker
-        return worker.in_thread(worker.sampler.sample, worker.pool.pids(), shift.running())
+        return worker.in_thread(
+            worker.sampler.sample, worker.pool.pids(), shift.running(), worker.pool.idle_percent()
+        )
 
     # Losing the link, and trying again
 

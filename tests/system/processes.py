@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,20 @@ def wait_until(condition: Callable[[], Any], what: str, every: float = 0.02) -> 
     raise AssertionError(f"waited {PATIENCE:.0f} s for: {what}")
 
 
-class Process:
-    """One ``twistd -n …``; its log goes to a file, shown when a test fails."""
+TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
 
-    def __init__(self, directory: Path, name: str, *arguments: str) -> None:
+
+class Process:
+    """One ``twistd -n …``; its log goes to a file, shown when a test fails. ``program`` is Python's way to
+    it."""
+
+    def __init__(self, directory: Path, name: str, *arguments: str, program: Sequence[str] = TWISTD) -> None:
         self.log_path = directory / f"{name}.{time.monotonic_ns()}.log"
         environment = dict(os.environ, DPIP_ADMIN_PASSWORD=PASSWORD, PYTHONUNBUFFERED="1")
         environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), environment.get("PYTHONPATH", "")])
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", *arguments],
+                [sys.executable, *program, "-n", *arguments],
                 cwd=directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,

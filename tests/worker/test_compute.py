@@ -112,6 +112,34 @@ class ComputeTests(PoolCase):
         self.assertEqual((verdict.outcome, verdict.code), (Outcome.RETURNED, "disk-full"))
 
 
+class IdleTests(PoolCase):
+    async def test_the_time_without_work_is_told(self) -> None:
+        now = [100.0]
+        self.pool._monotonic = lambda: now[0]
+        await self.pool.start()
+        self.pool.idle_percent()
+        now[0] += 8
+        self.assertEqual(self.pool.waited(), 8.0)
+        self.assertEqual(self.pool.idle_percent(), 100.0)
+        slow, marker = self.slow()
+        now[0] += 8
+        self.assertEqual(self.pool.idle_percent(), 0.0)
+        marker.unlink()
+        await slow.done
+        before = self.pool.waited()
+        self.assertLess(before, 8.0, "what the child says counts, not how long we saw it wait")
+        now[0] += 4
+        self.assertAlmostEqual(self.pool.waited(), before + 4)
+
+    async def test_what_a_dead_child_waited_is_not_forgotten(self) -> None:
+        self.pool._monotonic = lambda: 100.0
+        await self.pool.start()
+        await self.run_("copy").done
+        before = self.pool.waited()
+        await self.run_("leave").done
+        self.assertGreaterEqual(self.pool.waited(), before)
+
+
 class CrashTests(PoolCase):
     async def test_a_child_that_leaves_costs_one_job(self) -> None:
         await self.pool.start()
