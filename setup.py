@@ -25,8 +25,10 @@ RUNTIME = [
     "simplejpeg >= 1.7",
     'isal >= 1.6; platform_machine in "x86_64 AMD64 aarch64 arm64"',
 ]
+VIDEO = ["av >= 14"]
 TEST = [
     "hypothesis >= 6.100",
+    *VIDEO,
     "multipart >= 1.1",  # a second parser, to check what workers send
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "pytest >= 8",
@@ -34,7 +36,7 @@ TEST = [
     'numba-cuda >= 0.30; sys_platform == "linux"',  # its simulator: no GPU, no CUDA
 ]
 LINT = ["mypy >= 1.11", "mypy-zope >= 1.0.7", "ruff >= 0.6"]
-BENCH = ["opencv-python-headless >= 4.9", "av >= 12"]
+BENCH = ["opencv-python-headless >= 4.9", *VIDEO]
 
 setup(
     name="dpip",
@@ -54,6 +56,7 @@ setup(
         "test": TEST,
         "lint": LINT,
         "bench": BENCH,
+        "video": VIDEO,
         "gpu": ["nvidia-ml-py >= 12", "numba-cuda[cu12] >= 0.30"],
         "dev": [*TEST, *LINT, "build >= 1.2"],
     },

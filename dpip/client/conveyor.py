@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import DeferredLock, DeferredQueue, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -35,17 +35,19 @@ _OF_THE_PICTURE: Final = frozenset(
 """Codes that refuse one upload; any other says that the next one will fare no better."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Parcel:
     """A picture on its way. ``key`` names its upload for good, see :meth:`Client.upload`.
 
-    ``taken`` is the workload and the place it has there, when it was uploaded in an earlier run.
+    Bytes as ``source`` are let go of when they are uploaded. ``taken`` is the workload and the place it has
+    there, when it was uploaded in an earlier run.
     """
 
     name: str
     source: Path | bytes
     key: str
     taken: tuple[str, int] | None = None
+    number: int = field(default=0, init=False)  # in the order of sending
 
 
 class Sender(Protocol):
@@ -89,14 +91,17 @@ class _Batch:
     running: int = 0
 
 
+_Finished: TypeAlias = tuple[_Batch, int, Parcel]
+
+
 @define(eq=False)
 class Conveyor:
     """``run`` ends when every parcel has; whatever it raises, it has stopped all of it first.
 
     ``make_workload`` is asked for a workload at the start, and again after every ``batch`` parcels (None: one
     workload for all). A workload that is done is deleted when ``delete`` says so, which bounds what the
-    server has to keep. ``window`` is how many parcels are under way, ``hands`` how many are uploaded, and how
-    many downloaded, at once.
+    server has to keep. ``in_order`` hands results over in the order of sending. ``window`` is how many
+    parcels are under way, ``hands`` how many are uploaded, and how many downloaded, at once.
     """
 
     client: Client
@@ -107,6 +112,7 @@ class Conveyor:
     hands: int = 4
     batch: int | None = None
     delete: bool = False
+    in_order: bool = False
     changed: Callable[[], object] = lambda: None
     counts: Counts = field(factory=Counts, init=False)
     workloads: int = field(default=0, init=False)
@@ -119,7 +125,10 @@ class Conveyor:
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
     _making: DeferredLock = field(factory=DeferredLock, init=False)
     _room: DeferredSemaphore = field(init=False)
-    _finished: DeferredQueue[tuple[_Batch, int, Parcel] | None] = field(factory=DeferredQueue, init=False)
+    _sent: int = field(default=0, init=False)
+    _due: int = field(default=0, init=False)  # the next to be handed over in order …
+    _early: dict[int, _Finished | None] = field(factory=dict, init=False)  # … and what must wait for it
+    _finished: DeferredQueue[_Finished | None] = field(factory=DeferredQueue, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._room = DeferredSemaphore(self.window)
@@ -148,7 +157,11 @@ class Conveyor:
     async def _next(self) -> Parcel | None:
         await self._turn.acquire()
         try:
-            return await self.sender.next()
+            parcel = await self.sender.next()
+            if parcel is not None:
+                parcel.number = self._sent
+                self._sent += 1
+            return parcel
         finally:
             self._turn.release()
 
@@ -165,6 +178,8 @@ class Conveyor:
         else:
             self.counts.uploaded += 1
             batch.at[image.seq] = parcel
+            if isinstance(parcel.source, bytes):
+                parcel.source = b""
             self.sender.uploaded(parcel, image)
 
     async def _with_room(self) -> _Batch:
@@ -233,7 +248,8 @@ class Conveyor:
             for place in map(int, workload.filtered_images):
                 if place in batch.at:
                     self.counts.filtered += 1
-                    self._finished.put((batch, place, batch.at.pop(place)))
+                    parcel = batch.at.pop(place)
+                    self._hand_over(parcel.number, (batch, place, parcel))
             for failure in workload.failed_images:
                 if failure.seq in batch.at:
                     self._fail(batch, batch.at.pop(failure.seq), failure.code, failure.reason)
@@ -246,8 +262,22 @@ class Conveyor:
 
     def _fail(self, batch: _Batch, parcel: Parcel, code: str, reason: str) -> None:
         self.sender.failed(parcel, code, reason)
+        self._hand_over(parcel.number, None)
         self.counts.failed += 1
         self._ended(batch)
+
+    def _hand_over(self, number: int, finished: _Finished | None) -> None:
+        """To the receiving hands, when its turn has come; None is a turn that nobody takes."""
+        if not self.in_order:
+            if finished is not None:
+                self._finished.put(finished)
+            return
+        self._early[number] = finished
+        while self._due in self._early:
+            following = self._early.pop(self._due)
+            self._due += 1
+            if following is not None:
+                self._finished.put(following)
 
     def _ended(self, batch: _Batch) -> None:
         batch.open -= 1

@@ -15,9 +15,10 @@ from dpip.command.looking import filters, images, status, workers, workload, wor
 from dpip.command.run import run
 from dpip.command.session import login, logout, token, whoami
 from dpip.command.users import users
+from dpip.command.video import video
 
 _COMMANDS = (
-    *(demo, run, doctor),
+    *(demo, run, video, doctor),
     *(login, logout, whoami, token),
     *(status, workloads, workload, images, download, delete, filters, workers),
     *(users, completion),
@@ -27,6 +28,7 @@ _EXAMPLES = """\b
 Examples:
   dpip demo                                       see it work: filters a short film on this machine
   dpip run photos -o blurred --filter blur        filters a folder, on this machine
+  dpip video clip.mp4 -o gray.mp4 -f grayscale    filters a film
   dpip login https://images.example:8080          from now on the commands talk to that server
   twistd -n dpip                                  the service itself (see: twistd dpip --help)
 

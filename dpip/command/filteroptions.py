@@ -18,10 +18,13 @@ class FilterCommand(click.Command):
     named.
     """
 
+    output_options = True
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         # Made when asked for: the registry takes 50 ms to load, and other commands do without it.
         if not any(param.name == "filter" for param in self.params):
-            self.params[:0] = [*_choosing(), *_of_filters(), *_of_output()]
+            output = _of_output() if self.output_options else ()
+            self.params[:0] = [*_choosing(), *_of_filters(), *output]
         return super().get_params(ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -31,7 +34,7 @@ class FilterCommand(click.Command):
         params = {name: value for name, value in values.items() if value is not None}
         params |= given.pop("param")
         given["output"] = {
-            name: value for name in _OUTPUT if (value := given.pop(f"output_{name}")) is not None
+            name: value for name in _OUTPUT if (value := given.pop(f"output_{name}", None)) is not None
         }
         given["steps"] = _steps(given.pop("filter"), params, given.pop("step"))
         return super().invoke(ctx)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Client, Image, Parcel
@@ -24,7 +24,7 @@ _SHOWN: Final = 20
 Event = Callable[[dict[str, Any]], object]
 
 
-@frozen(eq=False, kw_only=True)
+@define(eq=False, kw_only=True)
 class Sent(Parcel):
     """``known_as`` is its name in the journal, ``result`` its name under the folder of results."""
 
@@ -49,14 +49,14 @@ class Pictures:
     failed_count: int = field(default=0, init=False)
     skipped: Counter[str] = field(factory=Counter, init=False)
     skipped_names: list[str] = field(factory=list, init=False)
-    _found: Iterator[Found] = field(init=False)
+    _parcels: Iterator[Sent] = field(init=False)
     _news: deque[Callable[[], None]] = field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._found = iter(self.inputs)
+        self._parcels = self._all()
 
     async def next(self) -> Parcel | None:
-        parcel = await deferToThread(self._next)
+        parcel = await deferToThread(next, self._parcels, None)
         while self._news:
             self._news.popleft()()
         return parcel
@@ -110,16 +110,34 @@ class Pictures:
 
     # In a thread
 
-    def _next(self) -> Parcel | None:
+    def _all(self) -> Iterator[Sent]:
         """The news of what is not sent are told later, by the reactor's thread."""
-        for found in self._found:
+        for found in self.inputs:
             if found.skip:
                 self._news.append(lambda found=found: self._skip(found))  # type: ignore[misc]
-                continue
-            parcel = self._parcel(found)
-            if parcel is not None:
-                return parcel
-        return None
+            elif found.is_film:
+                yield from self._frames(found)
+            else:
+                parcel = self._parcel(found)
+                if parcel is not None:
+                    yield parcel
+
+    def _frames(self, found: Found) -> Iterator[Sent]:
+        """Each frame as a PNG in a folder with the film's name."""
+        from dpip.command.filmfiles import Film
+
+        with Film(found.path) as film:
+            for frame in film.frames():
+                known_as = f"{os.path.abspath(found.path)}#{frame.number}"
+                past = self.journal.past(known_as)
+                if past.result is not None:
+                    self.earlier += 1
+                    continue
+                name = f"{frame.number:06}.png"
+                key = self.journal.key(known_as, past.failures, 0, 0)
+                source = b"" if past.taken else frame.png()
+                result = found.name.with_suffix("") / name
+                yield Sent(name, source, key, past.taken, known_as=known_as, result=result)
 
     def _parcel(self, found: Found) -> Sent | None:
         known_as = os.path.abspath(found.path)
@@ -148,8 +166,14 @@ def count(inputs: Inputs, wanted: Callable[[], bool]) -> int | None:
     for found in inputs:
         if not wanted():
             return None
-        number += not found.skip
+        number += _frames_of(found.path) if found.is_film and not found.skip else not found.skip
     return number
+
+
+def _frames_of(path: Path) -> int:
+    from dpip.command.filmfiles import length_of  # PyAV and Numba, which only films need
+
+    return length_of(path)
 
 
 def printable(name: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dpip.command.filteroptions import FilterCommand, FilterSteps
-from dpip.command.server import Choice, server_options
+from dpip.command.server import Choice, system_options
 
 SOME_FAILED = 3
 
@@ -39,29 +39,9 @@ reached, 130 after Ctrl-C, 2 for wrong usage, 1 for anything else.
 )
 @click.option("--resume", is_flag=True, help="Go on with the run that OUT holds: what is finished stays.")
 @click.option("--name", metavar="NAME", default="", help="What the server calls it.")
-@click.option(
-    "--slots", metavar="N", type=click.IntRange(1, 256), help="Images filtered at once on this machine."
-)
-@click.option(
-    "--connections",
-    metavar="N",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="Uploads, and downloads, at once.",
-)
-@click.option(
-    "--patience",
-    metavar="SECONDS",
-    type=click.FloatRange(0),
-    default=300,
-    show_default=True,
-    help="How long to wait for a server that has gone away.",
-)
 @click.option("--delete", is_flag=True, help="Delete the workload from the server in the end.")
-@click.option("--local", is_flag=True, help="On this machine, even when a server is named or logged in to.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each image, and one for all.")
-@server_options
+@system_options
 def run(
     inputs: tuple[str, ...],
     folder: Path,
@@ -105,17 +85,20 @@ def _run(journal: Any, files: Any, login: Any, as_json: bool, more: dict[str, An
     import sys
 
     from dpip.command.pictures import json_line
-    from dpip.command.progress import display_on_terminal
-    from dpip.command.runner import Runner
+    from dpip.command.progress import SilentDisplay, display_on_terminal
+    from dpip.command.runner import LOG, Runner
     from dpip.command.running import run as run_reactor
+    from dpip.command.system import System
 
     told = json_line if as_json else _nobody
 
     def begin(reactor: Any) -> Any:
-        runner.display = display_on_terminal(sys.stderr, reactor)
+        system.display = display_on_terminal(sys.stderr, reactor)
         return runner.run(reactor)
 
-    runner = Runner(journal, files, login, None, told, **more)  # type: ignore[arg-type]
+    delete, name = more.pop("delete"), more.pop("name")
+    system = System(login, SilentDisplay(), journal.folder / LOG, **more)
+    runner = Runner(journal, files, system, told, delete, name)
     try:
         run_reactor(begin)
     except KeyboardInterrupt:

@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from attrs import define, field
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from dpip.client import Client, ClientError, Conveyor, Counts, Workload
-from dpip.command.embedded import embedded
+from dpip.client import Client, Conveyor, Counts, Workload
 from dpip.command.inputs import Inputs
 from dpip.command.journal import Journal
-from dpip.command.log import log_to
-from dpip.command.logins import Login
 from dpip.command.pictures import Event, Pictures, count, printable
-from dpip.command.progress import Display, Stage
 from dpip.command.rundisplay import RunDisplay, duration, figure
-from dpip.command.server import connected, warn
+from dpip.command.system import System
 
 LOG: Final = ".dpip-run.log"
-_LOCAL_BATCH: Final = 200
-"""Pictures that the embedded system keeps at a time, originals and results: the disk need not hold all."""
-_COMPILING: Final = "Compiling"
-
-log = Logger()
 
 
 @define(eq=False)
 class Runner:
-    """``run`` does it; ``summary`` and ``as_json`` say how it went. ``login`` is None for this machine."""
+    """``run`` does it; ``summary`` and ``as_json`` say how it went."""
 
     journal: Journal
     inputs: Inputs
-    login: Login | None
-    display: Display
+    system: System
     told: Event
-    slots: int | None = None
-    connections: int = 4
-    patience: float = 300.0
     delete: bool = False
     name: str = ""
     now: Callable[[], float] = time.monotonic
@@ -50,30 +34,26 @@ class Runner:
     counts: Counts = field(factory=Counts, init=False)
     seconds: float = field(default=0.0, init=False)
     workload_ids: list[str] = field(factory=list, init=False)
-    _shown: RunDisplay | None = field(default=None, init=False)
-    _starting: Stage | None = field(default=None, init=False)
     _over: bool = field(default=False, init=False)
-    _warned: bool = field(default=False, init=False)
 
     async def run(self, reactor: Any) -> None:
         """Raises ClickException, ClientError."""
-        with self.display:
-            async with self._system(reactor) as client:
+        with self.system.display:
+            async with self.system.running(reactor) as client:
                 await self._convey(reactor, client)
         self.journal.end()
-        (self.journal.folder / LOG).unlink(missing_ok=True)
 
     async def _convey(self, reactor: Any, client: Client) -> None:
         self.pictures = Pictures(self.inputs, self.journal, client, self.told)
-        shown = self._shown = RunDisplay(self.display, self._label, self.now)
+        shown = self.system.shown = RunDisplay(self.system.display, self._label, self.now)
         conveyor = Conveyor(
             client,
             reactor,
             self.pictures,
             lambda: self._workload(client),
-            hands=self.connections,
-            batch=_LOCAL_BATCH if self.login is None else None,
-            delete=self.login is None or self.delete,
+            hands=self.system.connections,
+            batch=self.system.batch,
+            delete=self.system.login is None or self.delete,
         )
         conveyor.changed = lambda: shown.changed(conveyor.counts)
         self.counts = conveyor.counts
@@ -88,9 +68,9 @@ class Runner:
 
     def _counted(self, total: int | None) -> None:
         assert self.pictures is not None
-        assert self._shown is not None
+        assert self.system.shown is not None
         if total is not None:
-            self._shown.total = total - self.pictures.earlier
+            self.system.shown.total = total - self.pictures.earlier
 
     async def _workload(self, client: Client) -> Workload:
         task = self.journal.task
@@ -100,48 +80,13 @@ class Runner:
             name=self.name or f"dpip run {self._label}",
             numbering="frames",
         )
-        if self.login is not None:
+        if self.system.login is not None:
             self.workload_ids.append(workload.workload_id)
         return workload
 
     @property
     def _label(self) -> str:
         return "+".join(step["name"] for step in self.journal.task.steps)
-
-    # The system
-
-    @asynccontextmanager
-    async def _system(self, reactor: Any) -> AsyncIterator[Client]:
-        if self.login is not None:
-            async with connected(
-                reactor,
-                self.login,
-                patience=self.patience,
-                connections=self.connections,
-                trouble=self._trouble,
-            ) as client:
-                yield client
-            return
-        log_to(self.journal.folder / LOG, self._heard)
-        self._starting = self.display.begin("system", "starting on this machine")
-        try:
-            async with embedded(reactor, self.slots) as client:
-                self._starting.finish("ready on this machine")
-                yield client
-        except ClientError as error:
-            log.error("The run failed", log_failure=Failure(error))
-            raise
-
-    def _heard(self, line: str) -> None:
-        if line.startswith(_COMPILING) and self._starting is not None:
-            self._starting.say("compiling the filters, once (up to a minute)")
-
-    def _trouble(self, error: ClientError) -> None:
-        if self._shown is not None:
-            self._shown.trouble(error)
-        if not self._warned:
-            self._warned = True
-            warn(f"{error} Trying again for up to {duration(self.patience)}.")
 
     # Afterwards
 
@@ -159,7 +104,7 @@ class Runner:
             "finished_earlier": pictures.earlier if pictures else 0,
             "seconds": round(self.seconds, 3),
             "output": printable(self.journal.folder),
-            "server": self.login.server if self.login else None,
+            "server": self.system.login.server if self.system.login else None,
             "workloads": self.workload_ids,
         }
 
