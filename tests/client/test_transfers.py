@@ -56,7 +56,7 @@ class UploadBodyTests(SynchronousTestCase):
         self.successResultOf(done)
         whole = b"".join(consumer.pieces)
         self.assertEqual(len(whole), body.length)
-        self.assertLessEqual(max(map(len, consumer.pieces)), 65536)
+        self.assertLessEqual(max(map(len, consumer.pieces)), 2**17)
         self.assertGreater(len(moved), 4)
         head, _, rest = whole.partition(b"\r\n\r\n\x89PNG")
         self.assertIn(b'filename="a %22b%22%0D%0A.png"\r\nContent-Type: ', head)
