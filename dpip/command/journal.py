@@ -104,7 +104,7 @@ class Journal:
             finished = "end" in line
         if resume and known is not None:
             _check_same(folder, known, task)
-            file.write("\n")  # after a line that was cut short
+            journal._append("\n")  # after a line that was cut short
         elif task is None:
             raise click.UsageError(
                 f"{folder} holds no run to resume. Name the files to work on, and a filter."
@@ -165,8 +165,17 @@ class Journal:
             return False
 
     def _write(self, **facts: Any) -> None:
-        self._file.write(json.dumps(facts, separators=(",", ":")) + "\n")
-        self._file.flush()
+        self._append(json.dumps(facts, separators=(",", ":")) + "\n")
+
+    def _append(self, text: str) -> None:
+        """Straight to the file: a buffer that a full disk has left unwritten would fail once more in the end."""
+        try:
+            os.write(self._file.fileno(), text.encode("ascii"))
+        except OSError as error:
+            raise click.ClickException(
+                f"{self.folder / _NAME} cannot be written: {error.strerror}. Put that right, and go on with "
+                "--resume."
+            ) from error
 
     def _remember(self, line: Mapping[str, Any]) -> None:
         if "up" in line:

@@ -198,6 +198,12 @@ class JournalTests(FolderTestCase):
         )
         self.assertIn("Name another folder", str(error))
 
+    def test_a_full_disk_is_told(self) -> None:
+        journal = self.opened(self.task)
+        with mock.patch("os.write", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+            error = self.assertRaises(click.ClickException, journal.uploaded, "a", "w1", 0)
+        self.assertIn("No space left on device. Put that right", error.message)
+
     def test_leftovers_of_a_crash_are_swept_away(self) -> None:
         first = self.opened(self.task)
         part = first.part()
