@@ -168,7 +168,7 @@ class Journal:
         self._append(json.dumps(facts, separators=(",", ":")) + "\n")
 
     def _append(self, text: str) -> None:
-        """Straight to the file: a buffer that a full disk has left unwritten would fail once more in the end."""
+        """Straight to the file: what a full disk leaves in a buffer would fail once more in the end."""
         try:
             os.write(self._file.fileno(), text.encode("ascii"))
         except OSError as error:
