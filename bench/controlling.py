@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from dpip.asynchronous import deferred
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService, Parts
 from dpip.controller.tap import build
@@ -37,6 +38,7 @@ class Controlled:
 
     def __init__(self, reactor: Any, state: Path | None = None) -> None:
         self._reactor = reactor
+        self._stopped = False
         # /tmp may be memory, where fsync costs nothing.
         self._temporary = tempfile.TemporaryDirectory(dir=Path.cwd())
         self.state = state or Path(self._temporary.name) / "state"
@@ -50,6 +52,7 @@ class Controlled:
         self.service = ControllerService(options, reactor, built)
 
     async def start(self) -> None:
+        self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)  # of a signal, too
         self.service.startService()
         await self.service.ready
 
@@ -71,9 +74,12 @@ class Controlled:
         accepted, _ = await self.parts.datastore.add_originals(workload.id, files, None, time.time())
         return [original.job for original in accepted]
 
+    @deferred
     async def stop(self) -> None:
-        await self.service.stopService()
-        self._temporary.cleanup()
+        if not self._stopped:
+            self._stopped = True
+            await self.service.stopService()
+            self._temporary.cleanup()
 
 
 def finally_stopped(controlled: Controlled, work: Any) -> Deferred[Any]:

@@ -22,7 +22,7 @@ def keep(question: str, figures: Any, path: Path = RESULTS) -> None:
         "versions": {name: version(name) for name in ("Twisted", "SQLAlchemy", "numba", "Pillow")},
         "figures": figures,
     }
-    path.write_text(json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def load(path: Path = RESULTS) -> dict[str, Any]:
