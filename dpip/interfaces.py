@@ -115,6 +115,9 @@ class IController(Interface):
         removed from the store; so they are when it refuses.
         """
 
+    def held(by: Principal, image_id: str) -> Deferred[LeasedJob]:
+        """The job by which a worker holds this original; raises NotFound for any other image."""
+
     def check_lease(by: Principal, lease: Lease) -> Deferred[LeasedJob]:
         """The job a worker holds this lease for; raises StaleLease."""
 

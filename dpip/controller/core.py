@@ -219,6 +219,13 @@ class Controller:
         return [original.image for original in accepted]
 
     @deferred
+    async def held(self, by: Principal, image_id: str) -> LeasedJob:
+        job = self.scheduler.holds(by.session, image_id) if by.role is Role.WORKER else None
+        if job is None:
+            raise _no_image(image_id)
+        return job
+
+    @deferred
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
         job = self.scheduler.leased(by.session, lease) or self._recent_results.get((by.session, lease))
         if by.role is not Role.WORKER or job is None:
@@ -246,7 +253,7 @@ class Controller:
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
         if by.role is Role.WORKER:
-            return self._leased_original(by, reference)
+            return (await self.held(by, reference)).original
         if reference.isascii() and reference.isdigit() and len(reference) <= _MAX_SEQ_DIGITS:
             return await self._image_at(by, int(reference), workload_id, type or ImageType.FILTERED)
         image = await self.datastore.image(reference)
@@ -259,12 +266,6 @@ class Controller:
         except NotFound:
             raise _no_image(reference) from None
         return image
-
-    def _leased_original(self, by: Principal, reference: str) -> Image:
-        job = self.scheduler.holds(by.session, reference)
-        if job is None:
-            raise _no_image(reference)
-        return job.original
 
     async def _image_at(self, by: Principal, seq: int, workload_id: str | None, type: ImageType) -> Image:
         if workload_id is None:

@@ -81,6 +81,7 @@ class RemoteController:
         self._exchange: Exchange | None = None
         self._principals: _Lately[str, Principal] = _Lately(monotonic)
         self._workloads: _Lately[tuple[Principal, str], Workload] = _Lately(monotonic)
+        self._jobs: _Lately[tuple[Principal, Lease], LeasedJob] = _Lately(monotonic)
 
     def joined(self, exchange: Exchange, welcome: Welcome) -> None:
         self._exchange = exchange
@@ -94,6 +95,7 @@ class RemoteController:
         self._exchange = None
         self._principals.forget()
         self._workloads.forget()
+        self._jobs.forget()
 
     def answer(self, name: str, arguments: list[Any]) -> None:
         """What the controller asks and tells."""
@@ -196,16 +198,28 @@ class RemoteController:
             raise
         return images
 
-    def check_lease(self, by: Principal, lease: Lease) -> Deferred[LeasedJob]:
-        return self._ask("check_lease", by, lease)
+    @deferred
+    async def held(self, by: Principal, image_id: str) -> LeasedJob:
+        job: LeasedJob = await self._ask("held", by, image_id)
+        return self._jobs.put((by, job.lease), job)
+
+    @deferred
+    async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
+        """Known from the download, if that was here and not long ago: whether the result counts, its commit
+        decides."""
+        return self._jobs.get((by, lease)) or await self._ask("check_lease", by, lease)
 
     def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
         return self._ask("commit_result", by, lease, file)
 
-    def image(
+    @deferred
+    async def image(
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
-    ) -> Deferred[Image]:
-        return self._ask("image", by, reference, workload_id, type)
+    ) -> Image:
+        if by.role is Role.WORKER:
+            return (await self.held(by, reference)).original
+        image: Image = await self._ask("image", by, reference, workload_id, type)
+        return image
 
     def images(
         self, by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int

@@ -116,6 +116,7 @@ CALLS: Mapping[str, Call] = {
     "commit_originals": Call(
         (Principal, str, tuple[tuple[str, StoredFile], ...], IdempotencyKey | None), tuple[Image, ...]
     ),
+    "held": Call((Principal, str), LeasedJob),
     "check_lease": Call((Principal, Lease), LeasedJob),
     "commit_result": Call((Principal, Lease, StoredFile), Image),
     "image": Call((Principal, str, str | None, ImageType | None), Image),
@@ -126,8 +127,15 @@ CALLS: Mapping[str, Call] = {
     "warnings": Call((), tuple[str, ...]),
 }
 
+
+def _is_of(kind: Any, origin: type) -> bool:
+    """Is it ``origin[…]``?"""
+    found: Any = get_origin(kind)
+    return found is origin
+
+
 _converter = cattrs.Converter(detailed_validation=False)
-_converter.register_unstructure_hook_factory(lambda kind: get_origin(kind) is frozenset, lambda _: sorted)
+_converter.register_unstructure_hook_factory(lambda kind: _is_of(kind, frozenset), lambda _: sorted)
 
 # The values of dpip.model go as rows: what is the same in JSON is taken over in one step, without a look at
 # it. That takes half the time of a dict's members one by one, and half the bytes.
@@ -185,7 +193,7 @@ def _from_list(kind: Any) -> Callable[[list[Any], Any], tuple[Any, ...]]:
     )
 
 
-_converter.register_structure_hook_factory(lambda kind: get_origin(kind) is tuple, _from_list)
+_converter.register_structure_hook_factory(lambda kind: _is_of(kind, tuple), _from_list)
 _converter.register_unstructure_hook_factory(_is_of_the_model, _to_row)
 _converter.register_structure_hook_factory(_is_of_the_model, _from_row)
 

@@ -243,6 +243,14 @@ class MemoryController:
         return images
 
     @deferred
+    async def held(self, by: Principal, image_id: str) -> LeasedJob:
+        await self._asked("held", by.name, image_id)
+        for known, job in self._all_jobs():
+            if job.original.id == image_id and job.holder == by.session and by.role is Role.WORKER:
+                return known.leased(job)
+        raise NotFound(f"There is no image {image_id!r}.")
+
+    @deferred
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
         await self._asked("check_lease", by.name)
         known, job = self._by_lease(by, lease)

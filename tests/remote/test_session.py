@@ -24,10 +24,10 @@ from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.diskspace import MIB
 from dpip.entrance import token_reader
-from dpip.errors import NotFound, RetryLater, Unauthenticated
+from dpip.errors import NotFound, RetryLater, StaleLease, Unauthenticated
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
-from dpip.model import Principal, Role, WorkloadSpec
+from dpip.model import Picture, Principal, Role, StoredFile, WorkloadSpec
 from dpip.remote import session as session_module
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
@@ -256,6 +256,22 @@ class LinkTests(RemoteCase):
         await self.apis.serving
         self.assertEqual(await self.controller.authenticate(self.token), ADMIN)
         self.controller.admit_upload(ADMIN, 1).release()
+
+    async def test_a_worker_that_has_downloaded_here_need_not_be_looked_up_for_its_result(self) -> None:
+        made = await self.controller.create_workload(ADMIN, SPEC, None)
+        file = StoredFile("w/originals/p", 1, "0", Picture("PNG", "image/png", 1, 1, 3))
+        [original] = await self.controller.commit_originals(ADMIN, made.workload.id, [("i", file)], None)
+        worker = await self.controller.authenticate(self.real.join_worker("w"))
+        job = self.real.lease("w")
+        assert job is not None
+        self.assertEqual(await self.controller.image(worker, "i", None, None), original)
+        self.assertEqual(await self.controller.check_lease(worker, job.lease), job)
+        self.assertEqual([entry for entry in self.real.log if entry[0] == "check_lease"], [])
+        self.real.requeue(job.lease)
+        with self.assertRaises(StaleLease):
+            await self.controller.commit_result(worker, job.lease, file)
+        with self.assertRaises(NotFound):
+            await self.controller.image(worker, "i", None, None)
 
     async def test_uploads_under_way_elsewhere_are_known_everywhere(self) -> None:
         other, its_controller = self.process()
