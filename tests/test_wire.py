@@ -46,6 +46,7 @@ hellos = st.builds(
 welcomes = st.builds(
     wire.Welcome, text, text, st.none() | text, st.floats(0.1, 9), st.floats(1, 9), st.integers(1, 2**40)
 )
+results = st.builds(wire.Result, leases, st.integers(1, 2**40), st.from_regex("[0-9a-f]{64}", fullmatch=True))
 messages = st.one_of(
     hellos,
     welcomes,
@@ -54,6 +55,8 @@ messages = st.one_of(
     st.lists(jobs, max_size=3).map(lambda some: wire.Jobs(tuple(some))),
     st.lists(leases, max_size=3).map(lambda some: wire.Leases(tuple(some))),
     st.lists(endings, max_size=3).map(lambda some: wire.Endings(tuple(some))),
+    st.lists(results, max_size=3).map(lambda some: wire.Results(tuple(some))),
+    st.lists(st.builds(wire.Receipt, words, text), max_size=3).map(lambda some: wire.Receipts(tuple(some))),
 )
 
 

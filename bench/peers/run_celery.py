@@ -68,7 +68,7 @@ def main(directory: Path) -> None:
             for result in sent:
                 result.get(timeout=300)
 
-        serve(directory, {"files": files, "http": http})
+        serve(directory, {"files": files, "HTTP": http})
     finally:
         for process in others[::-1]:
             process.terminate()
