@@ -23,7 +23,6 @@ _WORKLOADS: Columns = {
     "DONE": lambda facts: facts["filtered"],
     "FAILED": lambda facts: facts["failed"],
     "AGE": lambda facts: since(facts["created_at"]),
-    "OWNER": lambda facts: facts["owner"],
     "NAME": lambda facts: facts["workload_name"],
 }
 _WORKERS: Columns = {
