@@ -73,7 +73,9 @@ class Telling(SynchronousTestCase):
         return Filters().warm_up()
 
     def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
-        facts: dict[str, Any] = {field.name: None for field in attrs.fields(Worker)}
+        facts: dict[str, Any] = {
+            field.name: None for field in attrs.fields(Worker) if field.default is attrs.NOTHING
+        }
         pool = SimpleNamespace(slots=1)
         return Worker(**{**facts, "name": "w", "machine": "m", "tags": (), "pool": pool}).hello(ready)
 
