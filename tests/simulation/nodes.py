@@ -106,7 +106,7 @@ class _Gauge:
 
     process: Process
 
-    def sample(self, children: Any, running: Any) -> Load:
+    def sample(self, children: Any, running: Any, idle_percent: float) -> Load:
         _, _, free = self.process.disk.usage("")
         return Load(
             cpu_percent=50.0,
@@ -116,6 +116,7 @@ class _Gauge:
             own_memory=_GIB,
             running=tuple(running),
             disk_free=free,
+            idle_percent=idle_percent,
         )
 
 

@@ -81,7 +81,6 @@ _DATA = "dpip.datastore"
 _CORE = "dpip.controller.core:Controller"
 _STATE = "dpip.scheduler.state:State"
 _ATTEMPTS = "dpip.scheduler.attempts:Attempts"
-_UNFENCED = "dpip.scheduler.attempts:Attempts.find"
 
 _DURABLE = {
     "file not fsynced": Bug(f"{_STORE}._keep", "os.fsync(descriptor)", "pass"),
@@ -102,23 +101,9 @@ _DURABLE = {
     "files of a failed commit are removed": Bug(
         f"{_CORE}.commit_originals", "except _REFUSED:", "except DpipError:"
     ),
-    "results of a failed commit are removed": Bug(
-        f"{_CORE}.commit_result", "except _REFUSED:", "except DpipError:"
-    ),
-    "removed before it is buried": Bug(
-        f"{_CORE}.delete_workload",
-        "workload = await",
-        "self._forget_workload(self._workloads[workload_id])\n    workload = await",
-    ),
 }
 
 _LEASES = {
-    "no fencing": Bug(
-        f"{_DATA}.jobs:Held.by",
-        "self.state == JobState.LEASED and self.attempt == lease.attempt and self.nonce == lease.nonce",
-        "self.state == JobState.LEASED",
-        (Bug(_UNFENCED, "held.is_leased_to(session) and held.is_by(lease)", "held.leased is not None"),),
-    ),
     "lease not persisted": Bug(
         f"{_DATA}.jobs:_lease", "exactly(execute(connection, _LEASE, rows), rows)", "pass"
     ),
@@ -129,9 +114,6 @@ _LEASES = {
     "release not persisted": Bug(f"{_DATA}.jobs:_release", "end(connection, list(endings.values()))", "pass"),
     "slot not freed": Bug(
         "dpip.scheduler.roster:Roster.take_back", "del worker.held[held.job.number]", "pass"
-    ),
-    "jobs sent to a lost worker are lost": Bug(
-        f"{_ATTEMPTS}.worker_lost", "self.put_back(held, Outcome.RETURNED)", "pass"
     ),
     "jobs computed by a lost worker are lost": Bug(
         f"{_ATTEMPTS}._lost", "self.put_back(held, Outcome.LOST)", "pass"
@@ -144,15 +126,9 @@ _LEASES = {
     "the datastore is asked once": Bug(
         "dpip.scheduler.retrying:Persistence.until_done", "await self.pause(pause)", "raise CancelledError"
     ),
-    "jobs that come while it starts are lost": Bug(
-        "dpip.scheduler.filling:Filling._end",
-        "self._tell_aside(workload_id, last)",
-        "self.forget(workload_id)",
-    ),
     "jobs that waited before the start are lost": Bug(
         "dpip.scheduler.filling:Filling._read_jobs", "self._tell(e.JobsWaiting(workload_id, jobs))", "pass"
     ),
-    "a worker rests for ever": Bug(f"{_STATE}._end_rests", "worker.resting = False", "pass"),
     "results do not free": Bug(f"{_ATTEMPTS}.committed", "self._end(held)", "pass"),
 }
 
@@ -168,7 +144,9 @@ _UPLOADS = {
     "the scheduler is not told of results": Bug(
         f"{_CORE}.commit_result", "self.scheduler.result_committed(lease)", "pass"
     ),
-    "counted twice": Bug(f"{_DATA}.results:_count", "tally.done += ", "tally.done += 1 + "),
+    "counted twice": Bug(
+        f"{_DATA}.results:_count", "tally.done += ending.state is JobState.DONE", "tally.done += 1"
+    ),
     "used bytes are not given back": Bug(f"{_DATA}.workloads:bury", "users.c.used - freed", "users.c.used"),
     "files of a deleted workload stay in the rows": Bug(
         f"{_DATA}.workloads:bury", "deleted=micros(now)", "deleted=None"
@@ -220,11 +198,7 @@ _COMPUTING = {
     ),
     "hanging children live": Bug("dpip.worker.child:Child._expire", "self.kill()", "pass"),
     "dead children are not replaced": Bug("dpip.worker.compute:Pool._replace", "self._spawn()", "pass"),
-    "what a dead child had waiting is lost": Bug(
-        "dpip.worker.compute:Pool.child_ended", "self._waiting.appendleft(work)", "pass"
-    ),
     "the spool fills": Bug("dpip.worker.passage:ByHttp.clear", "os.unlink(path)", "pass"),
-    "transfers have no deadline": Bug("dpip.worker.transfer:Transfer._waited", "waiting.addTimeout(", "str("),
 }
 
 BUGS: dict[str, Bug] = {**_DURABLE, **_LEASES, **_UPLOADS, **_OWNERS, **_LINKS, **_COMPUTING}

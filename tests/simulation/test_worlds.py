@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.simulation.__main__ import told
 from tests.simulation.story import simulate
 
-_SEEDS = range(1, 61)
-_FOUND = ()
+_SEEDS = range(1, 26)
+_FOUND = (12, 144, 17, 126)
 """Seeds that have found a bug of the product once; it is fixed."""
 _SAMPLE = (
     "from tests.simulation.story import simulate\nprint([simulate(seed).digest for seed in (3, 11, 17, 43)])"
