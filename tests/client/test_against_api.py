@@ -73,9 +73,8 @@ class ApiTests(ServedTestCase):
         self.assertEqual(error.status, 401)
 
     async def test_the_example_in_the_documentation_runs(self) -> None:
-        example = (
-            inspect.cleandoc(dpip.client.__doc__ or "").split("::\n\n", 1)[1].split("\n\nEverything", 1)[0]
-        )
+        lines = inspect.cleandoc(dpip.client.__doc__ or "").splitlines()
+        example = "\n".join(line for line in lines if not line or line.startswith("    "))
         code = textwrap.dedent(example).replace("http://127.0.0.1:8080", self.url)
         code = code.replace("the password", "password")
         names: dict[str, Any] = {}
