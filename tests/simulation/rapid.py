@@ -7,8 +7,10 @@ whole cluster has time for one: ``python -m tests.simulation.rapid --seeds 20000
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import os
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -74,6 +76,7 @@ def _ground() -> tuple[_Stage, Datastore, Path]:
     stage = _Stage()
     fast = "/dev/shm" if Path("/dev/shm").is_dir() else None
     path = Path(tempfile.mkdtemp(prefix="dpip-rapid-", dir=fast)) / "dpip.sqlite"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     datastore = Datastore(path, stage, lambda most, name: stage)  # type: ignore[arg-type]
     datastore.startService()
     datastore.add_user("ann", "", Role.USER, None, 0.0)

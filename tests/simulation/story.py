@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import shutil
 import tempfile
@@ -50,6 +51,7 @@ class Verdict:
 def template() -> Path:
     """A state directory with its users, made once in this process."""
     directory = Path(tempfile.mkdtemp(prefix="dpip-simulation-template-", dir=_fast_disk()))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     prepare(directory, list(_USERS))
     return directory
 
