@@ -33,6 +33,7 @@ TEST = [
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "pytest >= 8",
     "pytest-twisted >= 1.14",
+    "pytest-xdist >= 3.6",
     'numba-cuda >= 0.30; sys_platform == "linux"',  # its simulator: no GPU, no CUDA
 ]
 LINT = ["mypy >= 1.11", "mypy-zope >= 1.0.7", "ruff >= 0.6"]
