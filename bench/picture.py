@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -55,10 +56,31 @@ class Axis:
             yield text(x, bottom + 15, f"{value:g}", "small", "middle")
 
 
+class Ratios:
+    """From ratios to pixels, logarithmically: twice as fast is as far from equal as half as fast."""
+
+    _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+    def __init__(self, values: Iterable[float]) -> None:
+        least, most = min(1.0, *values), max(2.0, *values)
+        self._low = max(tick for tick in self._TICKS if tick <= least)
+        self._high = min(tick for tick in self._TICKS if tick >= most)
+
+    def __call__(self, value: float) -> float:
+        share = math.log(value / self._low) / math.log(self._high / self._low)
+        return LABELS + share * (WIDTH - LABELS - RIGHT)
+
+    def ticks(self, top: float, bottom: float) -> Iterator[str]:
+        for value in (tick for tick in self._TICKS if self._low <= tick <= self._high):
+            x = self(value)
+            yield f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" class="grid"/>'
+            yield text(x, bottom + 15, f"{value:g}", "small", "middle")
+
+
 class Panel:
     """A title, a sentence below it, rows of marks and an axis; ``body`` gives a row's marks at its height."""
 
-    def __init__(self, title: str, words: str, rows: Mapping[str, Any], axis: Axis) -> None:
+    def __init__(self, title: str, words: str, rows: Mapping[str, Any], axis: Axis | Ratios) -> None:
         self._title, self._words, self._rows, self.axis = title, words, rows, axis
 
     @property
@@ -93,13 +115,13 @@ class Dots(Panel):
 
 
 class Bars(Panel):
-    """One bar a row, with its figure; a dashed line where both are equally fast."""
+    """One bar a row, with its figure: from the dashed line, where both are equally fast, to the ratio."""
 
     def body(self, figures: Any, y: float) -> Iterator[str]:
-        start, end, equal = self.axis(0), self.axis(figures), self.axis(1)
+        equal, (start, end) = self.axis(1), sorted((self.axis(1), self.axis(figures)))
         yield f'<rect x="{start:.1f}" y="{y - 7}" width="{end - start:.1f}" height="14" rx="2" class="ours"/>'
         yield f'<line x1="{equal:.1f}" y1="{y - 12}" x2="{equal:.1f}" y2="{y + 12}" class="mark"/>'
-        yield text(end + 6, y + 4, f"{figures:.2g}×", "small")
+        yield text(end + 6, y + 4, f"{figures:.0f}×" if figures >= 10 else f"{figures:.1f}×", "small")
 
 
 def panels(results: Mapping[str, Any]) -> Iterator[Panel]:
@@ -114,13 +136,13 @@ def panels(results: Mapping[str, Any]) -> Iterator[Panel]:
     if "kernels" in results:
         rows = results["kernels"]["figures"]
         words = "Times as fast as the named peer on the same picture in the same run (dashed: equal)."
-        yield Bars("Filters and codecs", words, rows, Axis(0, 2 * (int(max(rows.values())) // 2 + 1), 2))
+        yield Bars("Filters and codecs", words, rows, Ratios(rows.values()))
     if "throughput" in results:
         rows = results["throughput"]["figures"]
         words = (
             "Images/s over HTTP, durable ÷ a bare pool with Pillow working from memory (dashed: equal), 720p."
         )
-        yield Bars("The whole system", words, rows, Axis(0, 2 * (int(max(rows.values())) // 2 + 1), 2))
+        yield Bars("The whole system", words, rows, Ratios(rows.values()))
 
 
 def drawn(results: Mapping[str, Any]) -> str:

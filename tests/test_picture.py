@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from twisted.trial.unittest import TestCase
 
-from bench.picture import PICTURE, drawn
+from bench.picture import LABELS, PICTURE, WIDTH, drawn
 from bench.record import load
 
 
@@ -23,3 +23,15 @@ class PictureTests(TestCase):
         self.assertIn("a <scene>", words)
         marks = [element.get("class") for element in picture.iter("{http://www.w3.org/2000/svg}circle")]
         self.assertEqual(sorted(marks), ["other", "ours", "ours"])
+
+    def test_ratios_of_any_size_stay_within_the_picture(self) -> None:
+        rows = {"slower": 0.4, "equal": 1.0, "faster": 116.4}
+        results = {"kernels": {"day": "2026-01-01", "machine": "m", "figures": rows}}
+        picture = ET.fromstring(drawn(results))
+        bars = list(picture.iter("{http://www.w3.org/2000/svg}rect"))
+        edges = [(float(bar.attrib["x"]), float(bar.attrib["width"])) for bar in bars]
+        (slow, _), (equal, _), (_, far) = edges
+        self.assertTrue(LABELS < slow < equal)
+        self.assertTrue(equal < equal + far < WIDTH)
+        words = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+        self.assertTrue({"0.4×", "1.0×", "116×"} <= set(words))
