@@ -68,7 +68,8 @@ class Pulse:
 
     def _no_sample(self, failure: Failure) -> None:
         self._sampling = False
-        self.log.failure("The load of this machine could not be taken", failure)
+        if self._loop.running:  # else what it looked at may be gone, too
+            self.log.failure("The load of this machine could not be taken", failure)
 
     def _report(self, _: object = None) -> None:
         if self._load is None or not self._loop.running:

@@ -95,6 +95,15 @@ class PulseTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
         self.assertEqual(len(self.listener.heard), 4)
 
+    def test_a_sample_that_fails_after_the_end_is_no_news(self) -> None:
+        """What it looked at, the spool say, may have been taken away meanwhile."""
+        late: Deferred[Load] = Deferred()
+        self.loads = lambda: late
+        self.beats(1)
+        self.pulse.stop()
+        late.errback(FileNotFoundError("no spool"))
+        self.assertEqual(self.flushLoggedErrors(FileNotFoundError), [])
+
     def test_a_lost_link_ends_it_quietly(self) -> None:
         self.beats(1)
         self.wire.cut()

@@ -207,16 +207,18 @@ class WorkingTests(WorkingCase):
     async def test_cancelled_jobs_are_not_heard_of_again(self) -> None:
         self.patch(child_module, "PATIENCE_SECONDS", 0.05)
         await self.start()
-        await self.record.link.run([self.give(1, "hold_the_gil"), self.give(2), self.give(3)])
+        await self.record.link.run([self.give(1, "hold_the_gil")])
         await self.record.until(lambda: self.running() == (1,))
+        await self.record.link.run([self.give(2), self.give(3)])
         self.record.link.cancel([lease(1), lease(2), lease(99)])
         self.assertEqual(await self.ended(), {3: (Outcome.DONE, "")})
 
     async def test_what_a_lost_link_had_in_hand_is_dropped(self) -> None:
         self.patch(child_module, "PATIENCE_SECONDS", 0.05)
         await self.start()
-        await self.record.link.run([self.give(1, "hold_the_gil"), self.give(2)])
+        await self.record.link.run([self.give(1, "hold_the_gil")])
         await self.record.until(lambda: self.running() == (1,))
+        await self.record.link.run([self.give(2)])
         self.record.link.drop("for the test")
         await self.record.times("joined", 2)
         await self.record.link.run([self.give(3)])
