@@ -9,7 +9,6 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.simulation.__main__ import told
 from tests.simulation.story import simulate
 
 _SEEDS = range(1, 26)
@@ -18,28 +17,36 @@ _FOUND = (12, 144, 17, 126)
 _SAMPLE = (
     "from tests.simulation.story import simulate\nprint([simulate(seed).digest for seed in (3, 11, 17, 43)])"
 )
+_BAD = f"""
+from tests.simulation.__main__ import told
+from tests.simulation.story import simulate
+for seed in {(*_FOUND, *_SEEDS)}:
+    verdict = simulate(seed)
+    if verdict.violations:
+        print(told(verdict))
+"""
 
 
 class WorldTests(SynchronousTestCase):
     def test_what_is_promised_holds_whatever_happens(self) -> None:
-        bad = [told(verdict) for seed in (*_FOUND, *_SEEDS) if (verdict := simulate(seed)).violations]
-        self.assertEqual(bad, [], "\n" + "\n".join(bad))
+        self.assertEqual(self._elsewhere("0", _BAD), "")
 
     def test_a_seed_always_gives_the_same_world(self) -> None:
-        digests = {self._elsewhere(hash_seed) for hash_seed in ("1", "2")}
+        digests = {self._elsewhere(hash_seed, _SAMPLE) for hash_seed in ("1", "2")}
         self.assertEqual(len(digests), 1, digests)
 
-    def _elsewhere(self, hash_seed: str) -> str:
+    def _elsewhere(self, hash_seed: str, program: str) -> str:
+        """What it prints, in a process in which no other test has left a trace."""
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         root = Path(__file__).parents[2]
         done = subprocess.run(
-            [sys.executable, "-c", _SAMPLE],
+            [sys.executable, "-c", program],
             env=environment,
             cwd=root,
             capture_output=True,
             text=True,
-            check=True,
         )
+        self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
     def test_seeds_differ(self) -> None:
