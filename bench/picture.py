@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -39,48 +40,40 @@ def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") 
 
 
 class Axis:
-    """From values to pixels, linearly, between the names of rows and the right margin."""
+    """From values to pixels between the names of rows and the right margin; ``share`` is 0 at the left."""
 
-    def __init__(self, low: float, high: float, step: float) -> None:
-        self._low, self._high, self._step = low, high, step
+    def __init__(self, share: Callable[[float], float], ticks: Sequence[float]) -> None:
+        self._share, self._ticks = share, ticks
 
     def __call__(self, value: float) -> float:
-        share = (min(value, self._high) - self._low) / (self._high - self._low)
-        return LABELS + share * (WIDTH - LABELS - RIGHT)
+        return LABELS + self._share(value) * (WIDTH - LABELS - RIGHT)
 
     def ticks(self, top: float, bottom: float) -> Iterator[str]:
-        count = round((self._high - self._low) / self._step)
-        for value in (self._low + i * self._step for i in range(count + 1)):
+        for value in self._ticks:
             x = self(value)
             yield f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" class="grid"/>'
             yield text(x, bottom + 15, f"{value:g}", "small", "middle")
 
 
-class Ratios:
-    """From ratios to pixels, logarithmically: twice as fast is as far from equal as half as fast."""
-
-    _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-
-    def __init__(self, values: Iterable[float]) -> None:
-        least, most = min(1.0, *values), max(2.0, *values)
-        self._low = max(tick for tick in self._TICKS if tick <= least)
-        self._high = min(tick for tick in self._TICKS if tick >= most)
-
-    def __call__(self, value: float) -> float:
-        share = math.log(value / self._low) / math.log(self._high / self._low)
-        return LABELS + share * (WIDTH - LABELS - RIGHT)
-
-    def ticks(self, top: float, bottom: float) -> Iterator[str]:
-        for value in (tick for tick in self._TICKS if self._low <= tick <= self._high):
-            x = self(value)
-            yield f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" class="grid"/>'
-            yield text(x, bottom + 15, f"{value:g}", "small", "middle")
+def linear(low: float, high: float, step: float) -> Axis:
+    ticks = [low + i * step for i in range(round((high - low) / step) + 1)]
+    return Axis(lambda value: (min(value, high) - low) / (high - low), ticks)
 
 
-class Panel:
-    """A title, a sentence below it, rows of marks and an axis; ``body`` gives a row's marks at its height."""
+def ratios(values: Iterable[float]) -> Axis:
+    """Logarithmic: twice as fast is as far from equal as half as fast."""
+    round_ones = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    least, most = min(1.0, *values), max(2.0, *values)
+    low = max(tick for tick in round_ones if tick <= least)
+    high = min(tick for tick in round_ones if tick >= most)
+    ticks = [tick for tick in round_ones if low <= tick <= high]
+    return Axis(lambda value: math.log(value / low) / math.log(high / low), ticks)
 
-    def __init__(self, title: str, words: str, rows: Mapping[str, Any], axis: Axis | Ratios) -> None:
+
+class Panel(ABC):
+    """A title, a sentence below it, rows of marks and an axis."""
+
+    def __init__(self, title: str, words: str, rows: Mapping[str, Any], axis: Axis) -> None:
         self._title, self._words, self._rows, self.axis = title, words, rows, axis
 
     @property
@@ -97,8 +90,9 @@ class Panel:
             yield text(LABELS - 12, y + 4, name, anchor="end")
             yield from self.body(figures, y)
 
+    @abstractmethod
     def body(self, figures: Any, y: float) -> Iterator[str]:
-        raise NotImplementedError
+        """The marks of one row, at its height."""
 
 
 class Dots(Panel):
@@ -132,17 +126,17 @@ def panels(results: Mapping[str, Any]) -> Iterator[Panel]:
             "Time until all is done ÷ lower bound. Filled: DPIP. "
             "Rings: least loaded, occupancy (Dask), round robin, random."
         )
-        yield Dots("Scheduling", words, scenes, Axis(1.0, 2.0, 0.2))
+        yield Dots("Scheduling", words, scenes, linear(1.0, 2.0, 0.2))
     if "kernels" in results:
         rows = results["kernels"]["figures"]
         words = "Times as fast as the named peer on the same picture in the same run (dashed: equal)."
-        yield Bars("Filters and codecs", words, rows, Ratios(rows.values()))
+        yield Bars("Filters and codecs", words, rows, ratios(rows.values()))
     if "throughput" in results:
         rows = results["throughput"]["figures"]
         words = (
             "Images/s over HTTP, durable ÷ a bare pool with Pillow working from memory (dashed: equal), 720p."
         )
-        yield Bars("The whole system", words, rows, Ratios(rows.values()))
+        yield Bars("The whole system", words, rows, ratios(rows.values()))
 
 
 def drawn(results: Mapping[str, Any]) -> str:
