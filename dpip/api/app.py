@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dpip.api import problems
 from dpip.api.answers import Answer, cut_short, write_answer
-from dpip.api.auth import Access, bearer, check_access
+from dpip.api.auth import Access, check_access, secret_of
 from dpip.api.bodies import Body, SmallBody, Upload
 from dpip.api.downloads import Download, send
 from dpip.api.forms import Fields, read_fields
@@ -111,18 +111,19 @@ class Server:
         self, request: Request, body: Body | None, route: Route, arguments: dict[str, str]
     ) -> Answer | Download:
         try:
-            await self._authenticate(request, route.access)
+            await self._authenticate(request, route)
             return await route.handler(self._call(request, body), **arguments)
         finally:
             if body is not None:
                 body.close()
 
-    async def _authenticate(self, request: Request, access: Access) -> None:
-        if access is Access.PUBLIC:
+    async def _authenticate(self, request: Request, route: Route) -> None:
+        if route.access is Access.PUBLIC:
             return
         if request.principal is None:
-            request.principal = await self.controller.authenticate(bearer(request.header("Authorization")))
-        check_access(access, request.principal)
+            secret = secret_of(request.header, route.by_link)
+            request.principal = await self.controller.authenticate(secret)
+        check_access(route.access, request.principal)
 
     def _call(self, request: Request, body: Body | None) -> Call:
         data = bytes(body.data) if isinstance(body, SmallBody) else b""
@@ -130,7 +131,15 @@ class Server:
         upload = body if isinstance(body, Upload) else None
         if upload is not None:
             fields = Fields({**fields.values, **upload.fields()})
-        return Call(request.id, request.principal, self._address(request), request.header, fields, upload)
+        return Call(
+            request.id,
+            request.principal,
+            self._address(request),
+            request.header,
+            fields,
+            upload,
+            encrypted=self.behind_proxy or bool(request.isSecure()),
+        )
 
     def _address(self, request: Request) -> str:
         forwarded = request.header("X-Forwarded-For") if self.behind_proxy else None

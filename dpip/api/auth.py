@@ -1,14 +1,22 @@
-"""Who is asking: the Authorization header, and which roles a route is for."""
+"""Who is asking: the Authorization header or the page's cookie, and which roles a route is for."""
 
 from __future__ import annotations
 
 import binascii
 from base64 import b64decode
+from collections.abc import Callable
 from enum import Enum
 
 from dpip.api.text import lenient
 from dpip.errors import BadCredentials, Forbidden, Unauthenticated
 from dpip.model import Principal, Role
+
+SESSION = "dpip-session"
+"""The cookie that holds the token of someone who has logged in on the page."""
+
+PAGE_HEADER = "X-DPIP-Page"
+"""What the page's own requests carry, whatever its value. Another origin cannot send it: the browser would
+have to be told by us that it may (CORS), and never is."""
 
 
 class Access(Enum):
@@ -24,6 +32,29 @@ def check_access(access: Access, by: Principal) -> None:
     if by.role not in access.value:
         allowed = " or ".join(sorted(f"'{role}'" for role in access.value))
         raise Forbidden(f"This needs the role {allowed}; your token has the role '{by.role}'.")
+
+
+def secret_of(header: Callable[[str], str | None], by_link: bool = False) -> str:
+    """The token of a request: its Authorization, or else the page's cookie. Raises Unauthenticated.
+
+    A browser adds a cookie to whatever request it is made to send. So by itself it opens only what the page
+    cannot fetch with a header of its own (``by_link``: pictures, links, event streams); and nothing, where
+    the browser says that the request comes from elsewhere.
+    """
+    authorization = header("Authorization")
+    if authorization is None and (by_link or header(PAGE_HEADER)):
+        secret = _cookie(header("Cookie") or "")
+        if secret and header("Sec-Fetch-Site") in (None, "same-origin", "none"):
+            return secret
+    return bearer(authorization)
+
+
+def _cookie(cookies: str) -> str | None:
+    for cookie in cookies.split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == SESSION:
+            return value
+    return None
 
 
 def bearer(authorization: str | None) -> str:

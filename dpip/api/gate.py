@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from dpip.api.auth import bearer
+from dpip.api.auth import secret_of
 from dpip.api.bodies import Body, FileBudget, SmallBody, Upload, too_large
 from dpip.api.limits import Limits
 from dpip.api.multipart import boundary_of
@@ -38,7 +38,7 @@ class Gate:
             raise UnsupportedBody("Send the body without a Content-Encoding.")
         if is_public(request):
             return _small(self.limits.anonymous_body, length)
-        request.principal = await self.controller.authenticate(bearer(request.header("Authorization")))
+        request.principal = await self.controller.authenticate(secret_of(request.header))
         if is_upload(request):
             return self._upload(request, request.principal, length)
         return _small(self.limits.small_body, length)

@@ -37,7 +37,7 @@ class Images:
     def routes(self) -> list[Route]:
         return [
             Route("GET", "/images", Access.USERS, self.page),
-            Route("GET", "/images/<reference>", Access.ANY, self.show),
+            Route("GET", "/images/<reference>", Access.ANY, self.show, by_link=True),
         ]
 
     async def show(self, call: Call, reference: str) -> Download:

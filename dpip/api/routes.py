@@ -32,6 +32,7 @@ class Call:
     header: Callable[[str], str | None] = field(repr=False)
     fields: Fields = field(repr=False)
     upload: Upload | None = None
+    encrypted: bool = False  # on its whole way, as far as we know
 
     @property
     def by(self) -> Principal:
@@ -51,12 +52,17 @@ Handler = Callable[..., Coroutine[Any, Any, Answer | Download]]
 
 @frozen
 class Route:
-    """``path`` as werkzeug has it: its ``<names>`` become arguments of the handler beside the call."""
+    """``path`` as werkzeug has it: its ``<names>`` become arguments of the handler beside the call.
+
+    ``by_link``: browsers fetch it for an element of the page, so that the page's cookie alone opens it; only
+    for what changes nothing.
+    """
 
     method: str
     path: str
     access: Access
     handler: Handler
+    by_link: bool = False
 
 
 def next_page(path: str, **parameters: Any) -> dict[str, str]:

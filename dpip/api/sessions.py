@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from attrs import define
+from twisted.web.http import datetimeToString
 
 from dpip.api.answers import Answer, json_answer
-from dpip.api.auth import Access, basic, bearer
+from dpip.api.auth import PAGE_HEADER, SESSION, Access, basic, secret_of
 from dpip.api.routes import Call, Route
 from dpip.api.views import timestamp
+from dpip.errors import BadCredentials, Unauthenticated
 from dpip.interfaces import IController
+from dpip.model import Token
+
+
+class Refused(Unauthenticated):
+    """As BadCredentials, but without the challenge that makes a browser open a dialog of its own."""
+
+    code = BadCredentials.code
+    title = BadCredentials.title
 
 
 @define
@@ -22,16 +32,39 @@ class Sessions:
         ]
 
     async def login(self, call: Call) -> Answer:
-        """HTTP Basic in; ``user``, ``token``, ``expires_at`` out."""
-        name, password = basic(call.header("Authorization"))
-        token = await self.controller.login(name, password, call.address)
-        return json_answer(
-            {"user": token.user, "token": token.secret, "expires_at": timestamp(token.expires_at)}
-        )
+        """HTTP Basic in; ``user``, ``token``, ``expires_at`` out.
+
+        The page gets the token as a cookie that its scripts cannot read, and not in the body.
+        """
+        if not call.header(PAGE_HEADER):
+            token = await self._token(call)
+            return json_answer({**_facts(token), "token": token.secret})
+        try:
+            token = await self._token(call)
+        except BadCredentials as error:
+            raise Refused(error.detail) from None
+        return json_answer(_facts(token), headers={"Set-Cookie": _kept(token, call.encrypted)})
 
     async def logout(self, call: Call) -> Answer:
         """The token is dead when the answer comes."""
-        await self.controller.logout(bearer(call.header("Authorization")))
-        return json_answer(
-            {"logout_message": f"{call.by.name} is logged out; the token is not valid any more."}
-        )
+        await self.controller.logout(secret_of(call.header))
+        message = f"{call.by.name} is logged out; the token is not valid any more."
+        return json_answer({"logout_message": message}, headers={"Set-Cookie": _FORGOTTEN})
+
+    async def _token(self, call: Call) -> Token:
+        name, password = basic(call.header("Authorization"))
+        return await self.controller.login(name, password, call.address)
+
+
+def _facts(token: Token) -> dict[str, str]:
+    return {"user": token.user, "expires_at": timestamp(token.expires_at)}
+
+
+_RULES = "Path=/; HttpOnly; SameSite=Strict"
+_FORGOTTEN = f"{SESSION}=; {_RULES}; Max-Age=0"
+
+
+def _kept(token: Token, encrypted: bool) -> str:
+    """The cookie, for as long as the token lives; ``Secure`` would be dropped by a browser without TLS."""
+    expires = datetimeToString(token.expires_at).decode()
+    return f"{SESSION}={token.secret}; {_RULES}; Expires={expires}{'; Secure' if encrypted else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -48,11 +49,12 @@ class System:
     async def status(self, call: Call) -> Answer:
         """``active_workloads``: the caller's own that are not completed, an admin's are everyone's."""
         active = await self.controller.workloads(call.by, unfinished_only=True, limit=MAX_PAGE)
-        answer = {
+        answer: dict[str, Any] = {
             "system_name": "DPIP",
             "version": __version__,
             "server_time": timestamp(self.now()),
             "user": call.by.name,
+            "role": call.by.role.value,
             "active_workloads": [summary(progress) for progress in active],
         }
         if call.by.is_admin:
