@@ -29,6 +29,7 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    Updates,
     User,
     WaitingJob,
     WorkerInfo,
@@ -92,6 +93,15 @@ class IController(Interface):
 
     def delete_workload(by: Principal, workload_id: str) -> Deferred[None]:
         """Gone at once for every reader, while jobs run too; files follow."""
+
+    def updates(by: Principal, workload_id: str | None, after: str | None, wait: bool) -> Deferred[Updates]:
+        """What has changed after the update of that id: of the caller's workloads (an admin's: of all, and
+        of workers), or of one. The newest of each thing is told, at most 4 times a second.
+
+        A snapshot of what is unfinished, when that id is not known (any more). With ``wait`` the answer comes
+        when there is something, after 15 s, or when a token has died. Only the snapshot costs queries.
+        Raises NotFound for a workload that is not there or not the caller's.
+        """
 
     # Images
     def admit_upload(by: Principal, length: int | None) -> IAdmission:

@@ -308,6 +308,34 @@ class Sample:
 
 
 @frozen
+class WorkerState:
+    """A worker at this moment; ``load`` is the newest that it has told."""
+
+    name: str
+    joined: bool
+    load: Load | None = None
+
+
+@frozen
+class Update:
+    """How one thing is now: a workload, a worker, or, by its id, a workload that has been ``deleted``."""
+
+    id: str
+    workload: Progress | None = None
+    deleted: str | None = None
+    worker: WorkerState | None = None
+
+
+@frozen
+class Updates:
+    """What has changed, in its order; ``id`` is where to go on from. A ``snapshot`` has all there is."""
+
+    id: str
+    items: Sequence[Update] = ()
+    snapshot: bool = False
+
+
+@frozen
 class Activity:
     """Who did what, when: ``subject`` is the thing's id or name, ``detail`` further facts."""
 

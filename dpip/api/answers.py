@@ -37,7 +37,7 @@ def to_json(value: Any) -> bytes:
 
 
 def write_head(request: Request, status: int, headers: Mapping[str, str], request_id: str) -> None:
-    """Without ``Content-Length`` in the headers, the answer has no body.
+    """Without ``Content-Length`` in the headers the answer has no body, or one that says its length itself.
 
     Twisted's own way takes each header apart and puts it together again, which takes longer than all the rest
     of a small answer.

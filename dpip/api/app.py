@@ -21,7 +21,7 @@ from dpip.api import problems
 from dpip.api.answers import Answer, cut_short, write_answer
 from dpip.api.auth import Access, check_access, secret_of
 from dpip.api.bodies import Body, SmallBody, Upload
-from dpip.api.downloads import Download, send
+from dpip.api.events import Events
 from dpip.api.forms import Fields, read_fields
 from dpip.api.gate import Gate
 from dpip.api.images import Images
@@ -30,6 +30,7 @@ from dpip.api.request import Request
 from dpip.api.routes import Call, Route
 from dpip.api.sessions import Sessions
 from dpip.api.site import Shortcut, Site
+from dpip.api.streams import Streamed
 from dpip.api.system import System
 from dpip.api.uploads import Uploads
 from dpip.api.users import Users
@@ -84,6 +85,7 @@ def all_routes(
         *Uploads(controller, image_store, ids).routes(),
         *Users(controller).routes(),
         *System(controller, registry, clock, now).routes(),
+        *Events(controller, now).routes(),
     ]
 
 
@@ -105,14 +107,14 @@ class Server:
         if isinstance(answer, Answer):
             write_answer(request, answer, request.id)
         else:
-            await send(request, answer, request.id, self.clock, self.limits.stall_seconds)
+            await answer.send(request, self.clock, self.limits)
 
     async def _work(
         self, request: Request, body: Body | None, route: Route, arguments: dict[str, str]
-    ) -> Answer | Download:
+    ) -> Answer | Streamed:
         try:
             await self._authenticate(request, route)
-            return await route.handler(self._call(request, body), **arguments)
+            return await route.handler(self._call(request, route, body), **arguments)
         finally:
             if body is not None:
                 body.close()
@@ -125,7 +127,7 @@ class Server:
             request.principal = await self.controller.authenticate(secret)
         check_access(route.access, request.principal)
 
-    def _call(self, request: Request, body: Body | None) -> Call:
+    def _call(self, request: Request, route: Route, body: Body | None) -> Call:
         data = bytes(body.data) if isinstance(body, SmallBody) else b""
         fields = read_fields(request.query, data, request.header("Content-Type"), self.limits)
         upload = body if isinstance(body, Upload) else None
@@ -138,6 +140,7 @@ class Server:
             request.header,
             fields,
             upload,
+            lambda: self.controller.authenticate(secret_of(request.header, route.by_link)),
             encrypted=self.behind_proxy or bool(request.isSecure()),
         )
 

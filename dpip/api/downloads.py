@@ -11,12 +11,14 @@ from io import FileIO
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from dpip.api.answers import cut_short, write_head
 from dpip.api.filenames import content_disposition, safe_name
+from dpip.api.limits import Limits
+from dpip.api.patience import Patience
 from dpip.api.problems import RangeNotSatisfiable
 from dpip.api.request import Request
 from dpip.errors import NotFound
@@ -38,6 +40,37 @@ class Download:
     @property
     def etag(self) -> str:
         return f'"{self.image.file.sha256}"'
+
+    async def send(self, request: Request, clock: IReactorTime, limits: Limits) -> None:
+        """A :class:`dpip.api.streams.Streamed`."""
+        headers = _headers(self)
+        if request.principal is None or request.principal.role is not Role.WORKER:
+            headers |= _for_browsers(self)
+        if not_modified(request.header("If-None-Match"), self.etag):
+            write_head(request, 304, headers, request.id)
+            return
+        size = self.image.file.size
+        part = byte_range(request.header("Range"), size) if _range_applies(request, self) else None
+        start, length = part or (0, size)
+        headers |= {"Content-Type": self.image.file.picture.content_type, "Content-Length": str(length)}
+        if part is not None:
+            headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+        # Opening and reading costs some ten microseconds: the file was written or announced a moment ago.
+        file = _open(self.path)
+        write_head(request, 200 if part is None else 206, headers, request.id)
+        if request.method == b"HEAD":
+            file.close()
+            return
+        file.seek(start)
+        if length <= _ONE_WRITE:
+            with file:
+                request.write(_exactly(file, length))
+            return
+        producer = FileProducer(request, file, length, Patience(request, clock, limits.stall_seconds))
+        try:
+            await producer.start()
+        finally:
+            producer.close()
 
 
 def not_modified(if_none_match: str | None, etag: str) -> bool:
@@ -66,40 +99,6 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     if start >= size or start >= stop:
         raise RangeNotSatisfiable(f"The image has {size} bytes.", size)
     return start, stop - start
-
-
-async def send(
-    request: Request, download: Download, request_id: str, clock: IReactorTime, stall: float
-) -> None:
-    """Write head and bytes. Never ends when the client goes away: who waits gives up by itself."""
-    headers = _headers(download)
-    if request.principal is None or request.principal.role is not Role.WORKER:
-        headers |= _for_browsers(download)
-    if not_modified(request.header("If-None-Match"), download.etag):
-        write_head(request, 304, headers, request_id)
-        return
-    size = download.image.file.size
-    part = byte_range(request.header("Range"), size) if _range_applies(request, download) else None
-    start, length = part or (0, size)
-    headers |= {"Content-Type": download.image.file.picture.content_type, "Content-Length": str(length)}
-    if part is not None:
-        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
-    # Opening and reading here costs some ten microseconds: the file was written or announced a moment ago.
-    file = _open(download.path)
-    write_head(request, 200 if part is None else 206, headers, request_id)
-    if request.method == b"HEAD":
-        file.close()
-        return
-    file.seek(start)
-    if length <= _ONE_WRITE:
-        with file:
-            request.write(_exactly(file, length))
-        return
-    producer = FileProducer(request, file, length, clock, stall)
-    try:
-        await producer.start()
-    finally:
-        producer.close()
 
 
 def _open(path: str) -> FileIO:
@@ -145,7 +144,7 @@ class FileProducer:
     """Writes ``length`` bytes of a file while the transport takes them.
 
     The transport asks for a pause as soon as its buffer is full, so that a slow client costs two chunks of
-    memory; one that takes nothing for ``stall`` seconds is dropped.
+    memory; one that takes nothing for too long is dropped.
     """
 
     log = Logger()
@@ -153,11 +152,9 @@ class FileProducer:
     request: Request
     file: FileIO
     remaining: int
-    clock: IReactorTime
-    stall: float
+    patience: Patience
     _paused: bool = field(default=False, init=False)
     _writing: bool = field(default=False, init=False)
-    _watch: IDelayedCall | None = field(default=None, init=False)
     _done: Deferred[None] = field(factory=Deferred, init=False)
 
     def start(self) -> Deferred[None]:
@@ -169,12 +166,11 @@ class FileProducer:
 
     def pauseProducing(self) -> None:
         self._paused = True
-        self._stop_watch()
-        self._watch = self.clock.callLater(self.stall, self._stalled)
+        self.patience.full()
 
     def resumeProducing(self) -> None:
         self._paused = False
-        self._stop_watch()
+        self.patience.taking()
         if self._writing:  # the transport resumed us from within our own write
             return
         self._writing = True
@@ -204,17 +200,8 @@ class FileProducer:
 
     def close(self) -> None:
         """Idempotent, and harmless when the connection is gone."""
-        self._stop_watch()
+        self.patience.taking()
         if not self.file.closed:
             self.file.close()
             if self.request.channel is not None:
                 self.request.unregisterProducer()
-
-    def _stop_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-
-    def _stalled(self) -> None:
-        self._watch = None
-        cut_short(self.request)

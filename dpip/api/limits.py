@@ -25,5 +25,7 @@ class Limits:
     pace_bytes: int = 10 * 1024  # … this many bytes
     stall_seconds: float = 60.0  # a download that moves no byte for so long is given up
 
+    streams: int = 32  # of events, of one user, at the same time
+
     linger_seconds: float = 10.0  # for a refused client to read its answer …
     linger_bytes: int = 128 * 1024 * 1024  # … while what it still sends is thrown away

@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from attrs import field, frozen
+from twisted.internet.defer import Deferred
 
 from dpip.api.answers import Answer
 from dpip.api.auth import Access
 from dpip.api.bodies import Upload
-from dpip.api.downloads import Download
 from dpip.api.forms import Fields
+from dpip.api.streams import Streamed
 from dpip.errors import Unauthenticated
 from dpip.model import Principal
 
@@ -23,7 +24,7 @@ DEFAULT_PAGE, MAX_PAGE = 100, 1000
 class Call:
     """One request as its handler sees it: authenticated, allowed for its role, its body parsed.
 
-    ``header(name)`` gives a header of the request or None.
+    ``header(name)`` gives a header of the request or None; ``still_allowed()`` asks anew about its token.
     """
 
     id: str
@@ -31,7 +32,8 @@ class Call:
     address: str
     header: Callable[[str], str | None] = field(repr=False)
     fields: Fields = field(repr=False)
-    upload: Upload | None = None
+    upload: Upload | None
+    still_allowed: Callable[[], Deferred[Principal]] = field(repr=False)
     encrypted: bool = False  # on its whole way, as far as we know
 
     @property
@@ -47,7 +49,7 @@ class Call:
         return self.fields.integer("limit", 1, MAX_PAGE) or DEFAULT_PAGE
 
 
-Handler = Callable[..., Coroutine[Any, Any, Answer | Download]]
+Handler = Callable[..., Coroutine[Any, Any, Answer | Streamed]]
 
 
 @frozen

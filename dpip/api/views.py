@@ -18,6 +18,7 @@ from dpip.model import (
     Step,
     User,
     WorkerRecord,
+    WorkerState,
     Workload,
     WorkloadStatus,
 )
@@ -163,6 +164,14 @@ def worker_json(record: WorkerRecord, load: Load | None) -> Json:
         "done": record.done,
         "failed": record.failed,
         "load": None if load is None else load_json(load),
+    }
+
+
+def worker_state_json(state: WorkerState) -> Json:
+    return {
+        "worker": state.name,
+        "joined": state.joined,
+        "load": None if state.load is None else load_json(state.load),
     }
 
 

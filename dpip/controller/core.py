@@ -18,6 +18,7 @@ from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease, TooLarge
+from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
 from dpip.model import (
     Activity,
@@ -36,14 +37,18 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    Update,
+    Updates,
     User,
     WorkerRecord,
+    WorkerState,
     Workload,
     WorkloadSpec,
     WorkloadStatus,
 )
 
 _REMEMBERED_RESULTS = 1_000
+_SNAPSHOT = 1_000  # workloads
 _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a place and not an id
 
 
@@ -51,7 +56,8 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @define(slots=False)
 class Controller:
     """``authenticate_worker`` knows the tokens of joined workers; ``operator_warnings`` what to warn of.
-    ``tokens_died`` fires when no other process believes tokens any more that have died."""
+    ``tokens_died`` fires when no other process believes tokens any more that have died. ``feed`` is told what
+    the datastore does not tell it by itself: that workloads are gone."""
 
     log = Logger()
 
@@ -66,6 +72,7 @@ class Controller:
     directory_for: Callable[[str, str], str]
     new_id: Callable[[], str]
     clock: Callable[[], float]
+    feed: Feed
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
     tokens_died: Callable[[], Deferred[None]] = field(default=lambda: succeed(None))
@@ -87,7 +94,7 @@ class Controller:
     async def logout(self, secret: str) -> None:
         principal = await self.accounts.authenticate(secret)
         await self.accounts.logout(secret)
-        await self.tokens_died()
+        await self._tokens_die()
         self._note(principal.name, "logout", principal.name)
 
     @deferred
@@ -109,7 +116,7 @@ class Controller:
             raise Conflict("An admin cannot remove itself: let another admin do it.")
         workloads = await self.datastore.remove_user(name, self.clock())
         self.accounts.forget_tokens_of(name)
-        await self.tokens_died()
+        await self._tokens_die()
         self._note(by.name, "remove-user", name)
         for workload in workloads:
             self._forget_workload(workload)
@@ -119,8 +126,12 @@ class Controller:
         if by.name != name or by.role is Role.WORKER:
             _admins_only(by)
         await self.accounts.set_password(name, password)
-        await self.tokens_died()
+        await self._tokens_die()
         self._note(by.name, "set-password", name)
+
+    async def _tokens_die(self) -> None:
+        await self.tokens_died()
+        self.feed.wake()  # whoever watches by such a token finds out
 
     # Workloads
 
@@ -184,6 +195,37 @@ class Controller:
             raise _no_workload(workload_id)
         self._note(by.name, "delete-workload", workload_id, name=workload.spec.name)
         self._forget_workload(workload)
+
+    @deferred
+    async def progress_of(self, workload_id: str) -> Progress | None:
+        """For those who watch; None when it is gone."""
+        workload = await self.datastore.workload(workload_id)
+        return None if workload is None else self._progress(workload)
+
+    @deferred
+    async def updates(self, by: Principal, workload_id: str | None, after: str | None, wait: bool) -> Updates:
+        _users_only(by)
+        if workload_id is not None:
+            await self._known_workload(by, workload_id)
+        if after is None or not self.feed.knows(after):
+            return await self._snapshot(by, workload_id)
+        workers = by.is_admin and workload_id is None
+        interest = Interest(None if by.is_admin else by.name, workload_id, workers)
+        return await self.feed.since(after, interest, wait)
+
+    async def _snapshot(self, by: Principal, workload_id: str | None) -> Updates:
+        """What changes while it is made is told once more: it may or may not be in it."""
+        before = self.feed.position
+        found: Sequence[Progress]
+        if workload_id is not None:
+            found = [await self.workload(by, workload_id)]
+        else:
+            found = await self.workloads(by, unfinished_only=True, limit=_SNAPSHOT)
+        items = [Update("", workload=progress) for progress in found]
+        if by.is_admin and workload_id is None:
+            workers = [(record.info.name, load) for record, load in await self.workers(by) if record.joined]
+            items += [Update("", worker=WorkerState(name, True, load)) for name, load in workers]
+        return Updates(self.feed.tell_again(before), items, snapshot=True)
 
     # Images
 
@@ -321,6 +363,7 @@ class Controller:
 
     def _forget_workload(self, workload: Workload) -> None:
         self.scheduler.workload_deleted(workload.id)
+        self.feed.workload_deleted(workload)
         self._watch(self.image_store.discard_directory(workload.directory), "files of a deleted workload")
 
     def _discard(self, files: Sequence[StoredFile]) -> None:

@@ -27,6 +27,7 @@ from dpip.controller.children import SOCKET, ApiChildren
 from dpip.controller.options import ControllerOptions
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
+from dpip.feed import Feed
 from dpip.model import Role
 from dpip.scheduler.service import Scheduler
 from dpip.start import CannotStart, cannot_listen
@@ -50,6 +51,7 @@ class Parts:
     scheduler: Scheduler
     workers: Workers
     apis: Apis
+    feed: Feed
     site: IProtocolFactory
     housekeeping: IService
 
@@ -169,6 +171,7 @@ class ControllerService(Service):
             await maybeDeferred(port.stopListening)
         if parts.housekeeping.running:
             await maybeDeferred(parts.housekeeping.stopService)
+        parts.feed.stop()
         parts.apis.stop()
         parts.workers.stop()
         for part in (parts.scheduler, parts.image_store, parts.telemetry, parts.datastore):

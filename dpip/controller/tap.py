@@ -23,6 +23,7 @@ from dpip.controller.service import ControllerService, Parts
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
+from dpip.feed import Feed
 from dpip.filters import registry
 from dpip.heap import settle
 from dpip.host import Host
@@ -55,7 +56,11 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     options, reactor, state = service.options, service.reactor, service.state
     host = host or Host()
     ids = IdSource(host.wall_clock, host.entropy)
-    datastore = Datastore(state / "dpip.sqlite", reactor, host.make_threads)
+    epoch = format(int(host.wall_clock() * 1000), "x")
+    feed = Feed(
+        reactor, lambda workload_id: controller.progress_of(workload_id), epoch
+    )  # they need each other
+    datastore = Datastore(state / "dpip.sqlite", reactor, host.make_threads, changed=feed.workload_changed)
     telemetry = Telemetry(state / "telemetry.sqlite", reactor, host.make_threads)
     image_store = ImageStore(
         state / "images",
@@ -91,11 +96,12 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         telemetry=telemetry,
         accounts=accounts,
         admission=desk,
-        authenticate_worker=lambda token: workers.authenticate_worker(token),  # they need each other
+        authenticate_worker=lambda token: workers.authenticate_worker(token),
         operator_warnings=disk.warnings,
         directory_for=directory_for,
         new_id=ids,
         clock=host.wall_clock,
+        feed=feed,
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
         tokens_died=lambda: apis.forget_tokens(),
@@ -127,6 +133,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         terms=_terms(service, apis),
         handover=Handover(controller, image_store),
         apis=apis,
+        changed=feed.worker_changed,
     )
     housekeeping = Housekeeping(
         reactor=reactor,
@@ -158,6 +165,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         scheduler=scheduler,
         workers=workers,
         apis=apis,
+        feed=feed,
         site=site,
         housekeeping=housekeeping,
     )

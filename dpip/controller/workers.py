@@ -24,7 +24,7 @@ from dpip.controller.joining import Newcomer, NotAdmitted, Terms, examined
 from dpip.controller.link import Link
 from dpip.errors import DpipError, Malformed
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
-from dpip.model import Load, Principal
+from dpip.model import Load, Principal, WorkerState
 from dpip.scheduler.retrying import Persistence
 
 
@@ -59,7 +59,8 @@ class _Root(Target):
 
 class Workers:
     """The joined workers. ``admits`` knows the join token's secret; ``new_id`` names sessions, ``new_token``
-    makes the secrets by which workers are known to the API."""
+    makes the secrets by which workers are known to the API. ``changed`` hears of each that joins, reports or
+    goes."""
 
     log = Logger()
 
@@ -76,6 +77,7 @@ class Workers:
         terms: Terms,
         handover: Handover | None = None,
         apis: Apis | None = None,
+        changed: Callable[[WorkerState], object] = lambda _: None,
     ) -> None:
         self.apis = apis
         self.door = Door(lambda broker: _Root(self, broker), clock)
@@ -88,6 +90,7 @@ class Workers:
         self._new_token = new_token
         self._terms = terms
         self._handover = handover
+        self._changed = changed
         self._links: dict[str, Link] = {}  # by the worker's name
         self._principals: dict[bytes, Principal] = {}  # by the digest of its token
         self._being_decided: set[str] = set()
@@ -156,6 +159,7 @@ class Workers:
         link.desk = self._handover.open() if self._handover and newcomer.wants_desk else None
         broker.on_lost(lambda: self._lost(link, token))
         broker.trust()
+        self._changed(WorkerState(info.name, joined=True))
         self.log.info("Worker {name} has joined from {peer}", name=info.name, peer=broker.peer)
         return wire.encode(self._welcome(link, token, broker.transport.getHost())), link
 
@@ -203,6 +207,7 @@ class Workers:
             self._scheduler.worker_joined(link.session, link.info, link)
         self._scheduler.worker_reported(link.session, load)
         self._telemetry.sample(link.info.name, self._clock.seconds(), load)
+        self._changed(WorkerState(link.info.name, True, load))
 
     def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None:
         for end in endings if link.known else ():
@@ -243,6 +248,7 @@ class Workers:
 
     def _forget(self, link: Link) -> None:
         del self._links[link.info.name]
+        self._changed(WorkerState(link.info.name, joined=False))
         if link.known:
             link.known = False
             self._scheduler.worker_lost(link.session)

@@ -66,7 +66,8 @@ class Datastore(Service):
     """SQLite in WAL mode in the file at ``path``, which is made when it is not there.
 
     ``startService`` creates or migrates the file and may raise ``migrate.UnknownDatabase``; ``stopService``
-    takes nothing more and fires when all that was asked for is durable.
+    takes nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called
+    when one is new, when its counts have changed, and when workers were given its jobs.
     """
 
     log = Logger()
@@ -77,8 +78,9 @@ class Datastore(Service):
         reactor: FromThreads,
         make_threads: MakeThreads = thread_pool,
         monotonic: Callable[[], float] = time.monotonic,
+        changed: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self._live = LiveWorkloads(monotonic)
+        self._live = LiveWorkloads(monotonic, changed)
         self._path = path
         self._reactor = reactor
         self._make_threads = make_threads
@@ -149,7 +151,7 @@ class Datastore(Service):
     async def add_workload(self, workload: Workload, key: IdempotencyKey | None) -> Workload:
         added = await self._call(workloads.add, workload, key)
         if added.id == workload.id:
-            self._live.workloads.put(added.id, added)
+            self._live.opened(added)
         return added
 
     @deferred
@@ -213,10 +215,12 @@ class Datastore(Service):
     ) -> Deferred[Sequence[Image]]:
         return self._read(images.page, workload_id, type, after, limit)
 
-    def lease(
-        self, leases: Sequence[tuple[int, str, str]], now: float
-    ) -> Deferred[Sequence[LeasedJob | None]]:
-        return self._submit(jobs.LEASE, jobs.Leasing(leases, now))
+    @deferred
+    async def lease(self, leases: Sequence[tuple[int, str, str]], now: float) -> Sequence[LeasedJob | None]:
+        leased = await self._submit(jobs.LEASE, jobs.Leasing(leases, now))
+        for workload_id in {job.workload_id: None for job in leased if job is not None}:
+            self._live.changed(workload_id)
+        return leased
 
     @deferred
     async def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> tuple[Image, bool]:

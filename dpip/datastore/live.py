@@ -56,11 +56,18 @@ class Recent(Generic[T]):
 
 
 class LiveWorkloads:
-    """``workloads``, and of those whose results are read how many images of each page have ended."""
+    """``workloads``, and of those whose results are read how many images of each page have ended.
+    ``changed(workload id)`` is called whenever one of all has changed."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], changed: Callable[[str], object]) -> None:
+        self.changed = changed
         self.workloads: Recent[Workload] = Recent(10_000, monotonic)
         self.endings: Recent[array[int]] = Recent(1_000, monotonic)
+
+    def opened(self, workload: Workload) -> None:
+        """It is new."""
+        self.workloads.put(workload.id, workload)
+        self.changed(workload.id)
 
     def accepted(self, workload_id: str, count: int, size: int) -> None:
         """So many originals, of so many bytes."""
@@ -74,6 +81,7 @@ class LiveWorkloads:
                 version=now.version + 1,
             ),
         )
+        self.changed(workload_id)
 
     def ended(self, workload_id: str, seq: int, result_size: int | None, at: float) -> None:
         """One image: with a result of so many bytes, or without."""
@@ -93,6 +101,7 @@ class LiveWorkloads:
 
         self.workloads.change(workload_id, counted)
         self.endings.change(workload_id, lambda pages: _one_more(pages, seq // RESULTS_PAGE))
+        self.changed(workload_id)
 
     def deleted(self, workload_ids: Sequence[str]) -> None:
         for workload_id in workload_ids:

@@ -30,6 +30,7 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    Updates,
     User,
     WorkerRecord,
     Workload,
@@ -165,6 +166,11 @@ class RemoteController:
     def delete_workload(self, by: Principal, workload_id: str) -> Deferred[None]:
         self._workloads.forget((by, workload_id))
         return self._ask("delete_workload", by, workload_id)
+
+    def updates(
+        self, by: Principal, workload_id: str | None, after: str | None, wait: bool
+    ) -> Deferred[Updates]:
+        return self._ask("updates", by, workload_id, after, wait)
 
     # Images
 

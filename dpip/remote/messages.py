@@ -43,13 +43,14 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    Updates,
     User,
     WorkerRecord,
     Workload,
     WorkloadSpec,
 )
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Changes whenever an old peer could misunderstand a new one."""
 
 T = TypeVar("T")
@@ -112,6 +113,7 @@ CALLS: Mapping[str, Call] = {
     "endings": Call((Principal, str), tuple[int, ...]),
     "results": Call((Principal, str, int), Results),
     "delete_workload": Call((Principal, str), None),
+    "updates": Call((Principal, str | None, str | None, bool), Updates),
     "check_upload": Call((Principal, str, tuple[int, ...]), Workload),
     "commit_originals": Call(
         (Principal, str, tuple[tuple[str, StoredFile], ...], IdempotencyKey | None), tuple[Image, ...]

@@ -7,10 +7,13 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from dpip.asynchronous import deferred
 from dpip.errors import Forbidden, KeyReused, Malformed, NotFound, QuotaExceeded, StaleLease, TooLarge
+from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IImageStore
 from dpip.model import (
     Activity,
@@ -30,8 +33,11 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    Update,
+    Updates,
     User,
     WorkerRecord,
+    WorkerState,
     Workload,
     WorkloadSpec,
     WorkloadStatus,
@@ -54,11 +60,13 @@ class MemoryAdmission:
 @implementer(IController)
 @define(slots=False)
 class MemoryController:
-    """``clock`` gives seconds since the epoch, ``ids()`` new ids. There is an admin, see ``accounts``."""
+    """``clock`` gives seconds since the epoch, ``ids()`` new ids, ``timers`` are of those who watch. There
+    is an admin, see ``accounts``."""
 
     clock: Callable[[], float]
     ids: Callable[[], str]
     image_store: IImageStore
+    timers: IReactorTime = field(factory=Clock)
     max_pixels: int = 100_000_000
     max_upload: int = 100 * 1024 * 1024
     log: list[tuple[Any, ...]] = field(factory=list)
@@ -69,6 +77,7 @@ class MemoryController:
     etas: dict[str, Eta] = field(factory=dict)  # by workload
     activities: list[Activity] = field(factory=list)
     accounts: MemoryAccounts = field(init=False)
+    feed: Feed = field(init=False)
     _known: dict[str, MemoryWorkload] = field(factory=dict, init=False)
     _keys: dict[tuple[str, str], tuple[str, Any]] = field(factory=dict, init=False)
     _held: dict[str, Hold] = field(factory=dict, init=False)
@@ -76,6 +85,7 @@ class MemoryController:
 
     def __attrs_post_init__(self) -> None:
         self.accounts = MemoryAccounts(self.clock, self.ids)
+        self.feed = Feed(self.timers, self._look, "memory")
 
     # For tests
 
@@ -91,14 +101,16 @@ class MemoryController:
         """Give the oldest waiting job to this worker."""
         for known, job in self._all_jobs():
             if job.waiting:
+                self.feed.workload_changed(known.workload.id)
                 return known.lease(job, f"session-of-{worker}")
         return None
 
     def requeue(self, lease: Lease) -> None:
         """The worker is lost: its lease is void."""
-        for _, job in self._all_jobs():
+        for known, job in self._all_jobs():
             if job.lease == lease:
                 job.holder = None
+                self.feed.workload_changed(known.workload.id)
 
     def fail_job(self, lease: Lease, code: str, detail: str) -> None:
         for known, job in self._all_jobs():
@@ -106,6 +118,7 @@ class MemoryController:
                 original = job.original
                 failure = Failure(original.seq, original.id, original.file.name, code, detail)
                 known.end(job, failure, self.clock())
+                self.feed.workload_changed(known.workload.id)
 
     # Accounts
 
@@ -123,6 +136,7 @@ class MemoryController:
     async def logout(self, secret: str) -> None:
         await self._asked("logout")
         self.accounts.logout(secret)
+        self.feed.wake()
 
     @deferred
     async def users(self, by: Principal) -> Sequence[User]:
@@ -139,6 +153,7 @@ class MemoryController:
         await self._asked("remove_user", by.name, name)
         self.accounts.remove(name)
         self._known = {id: known for id, known in self._known.items() if known.workload.owner != name}
+        self.feed.wake()
 
     @deferred
     async def set_password(self, by: Principal, name: str, password: str) -> None:
@@ -146,6 +161,7 @@ class MemoryController:
         if by.name != name and not by.is_admin:
             raise Forbidden("Only an admin may do this.")
         self.accounts.set_password(name, password)
+        self.feed.wake()
 
     # Workloads
 
@@ -160,6 +176,7 @@ class MemoryController:
         workload_id = self.ids()
         workload = Workload(workload_id, by.name, spec, f"w-{workload_id}", self.clock())
         self._known[workload.id] = MemoryWorkload(workload)
+        self.feed.workload_changed(workload.id)
         self._remember(key, workload.id)
         return Progress(workload)
 
@@ -199,7 +216,27 @@ class MemoryController:
         await self._asked("delete_workload", by.name)
         known = self._owned(by, workload_id)
         del self._known[workload_id]
+        self.feed.workload_deleted(known.workload)
         await self.image_store.discard_directory(known.workload.directory)
+
+    @deferred
+    async def updates(self, by: Principal, workload_id: str | None, after: str | None, wait: bool) -> Updates:
+        await self._asked("updates", by.name, workload_id, after)
+        known = self._visible(by) if workload_id is None else [self._owned(by, workload_id)]
+        workers = by.is_admin and workload_id is None
+        if after is not None and self.feed.knows(after):
+            owner = None if by.is_admin else by.name
+            return await self.feed.since(after, Interest(owner, workload_id, workers), wait)
+        items = [Update("", workload=one.progress(self.etas.get(one.workload.id))) for one in known]
+        if workers:
+            states = [WorkerState(record.info.name, True, load) for record, load in self.worker_records]
+            items += [Update("", worker=state) for state in states]
+        return Updates(self.feed.position, items, snapshot=True)
+
+    @deferred
+    async def _look(self, workload_id: str) -> Progress | None:
+        known = self._known.get(workload_id)
+        return None if known is None else known.progress(self.etas.get(workload_id))
 
     # Images
 
@@ -240,6 +277,7 @@ class MemoryController:
             return earlier
         images = [self._new_original(known, image_id, file) for image_id, file in files]
         self._remember(key, images)
+        self.feed.workload_changed(workload_id)
         return images
 
     @deferred
@@ -267,6 +305,7 @@ class MemoryController:
         workload_id, seq = known.workload.id, job.original.seq
         result = Image(job.result_id, workload_id, ImageType.FILTERED, seq, file, self.clock())
         known.end(job, result, self.clock())
+        self.feed.workload_changed(workload_id)
         return result
 
     @deferred

@@ -66,7 +66,8 @@ class ApiTest(TestCase):
     def make_backend(self) -> None:
         """``self.controller`` and ``self.store``; :mod:`tests.api.real` has others."""
         self.store: Any = PlainImageStore(self.root)
-        self.controller: Any = MemoryController(lambda: self.now, self.ids, self.store)
+        self.controller: Any = MemoryController(lambda: self.now, self.ids, self.store, self.clock)
+        self.addCleanup(self.controller.feed.stop)
 
     def served(self) -> Any:
         """The controller as the API has it."""
@@ -214,11 +215,13 @@ class ApiTest(TestCase):
         """Listens; at the end waits until every connection is gone, so that no test harms another."""
         build = self.site.buildProtocol
         self._gone: list[Deferred[None]] = []
+        self.channels: list[Any] = []
 
         def tracked(address: Any) -> Any:
             channel = build(address)
             gone: Deferred[None] = Deferred()
             self._gone.append(gone)
+            self.channels.append(channel)
             lost = channel.connectionLost
 
             def connection_lost(reason: Any) -> None:

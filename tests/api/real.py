@@ -15,6 +15,7 @@ from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
+from dpip.feed import Feed
 from dpip.imagestore import ImageStore, directory_for
 from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role
 from dpip.testing import Hold
@@ -160,7 +161,11 @@ class RealBackend:
     def make_backend(self: Any) -> None:
         database = Path(self.mktemp())
         database.mkdir()
-        datastore = Datastore(database / "db.sqlite", InlineThreads(), InlineThreads)
+        feed = Feed(self.clock, lambda workload_id: real.progress_of(workload_id), "epoch")
+        self.addCleanup(feed.stop)
+        datastore = Datastore(
+            database / "db.sqlite", InlineThreads(), InlineThreads, changed=feed.workload_changed
+        )
         self.store = ImageStore(Path(self.root), InlineThreads(), InlineThreads, floor=0)
         telemetry = Telemetry(database / "telemetry.sqlite", InlineReactor(), InlineThreads)
         for service in (datastore, self.store, telemetry):
@@ -181,6 +186,7 @@ class RealBackend:
             directory_for=directory_for,
             new_id=self.ids,
             clock=lambda: self.now,
+            feed=feed,
             max_pixels=10**8,
         )
         self.controller = WatchedController(real, scheduler, workers)

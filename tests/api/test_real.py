@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.api import (
     test_create_workload,
+    test_events,
     test_headers_decide,
     test_idempotency,
     test_image,
@@ -77,4 +78,8 @@ class RealHeadersDecideTests(RealBackend, test_headers_decide.HeadersDecideTests
 
 
 class RealRolesTests(RealBackend, test_roles.RolesTests):
+    pass
+
+
+class RealEventsTests(RealBackend, test_events.EventsTests):
     pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.api import (
     test_create_workload,
+    test_events,
     test_idempotency,
     test_image,
     test_images,
@@ -68,3 +69,15 @@ class RemoteUploadKeyTests(RemoteBackend, test_idempotency.UploadKeyTests):
 
 class RemoteRolesTests(RemoteBackend, test_roles.RolesTests):
     pass
+
+
+class RemoteEventsTests(RemoteBackend, test_events.EventsTests):
+    async def test_who_leaves_leaves_nothing_behind(self) -> None:
+        """The controller is not told of it: it has an answer for nobody, when the time has come."""
+        reader = await self.follow("/events", self.user)
+        await self.event(reader, "snapshot")
+        reader.connection.drop()
+        await self.server_side_gone()
+        self.clock.advance(15)
+        await self.turn()
+        self.assertEqual(self.feed_waiting(), 0)

@@ -22,6 +22,7 @@ from dpip.controller.core import Controller
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease
+from dpip.feed import Feed
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
 from dpip.model import (
@@ -105,7 +106,10 @@ class CoreTestCase(TestCase):
         inline = InlineThreads()
         self.clock = Clock()
         self.clock.advance(1e9)
-        self.datastore = Datastore(directory / "db.sqlite", inline, InlineThreads)
+        self.feed = Feed(self.clock, lambda workload_id: self.controller.progress_of(workload_id), "epoch")
+        self.datastore = Datastore(
+            directory / "db.sqlite", inline, InlineThreads, changed=self.feed.workload_changed
+        )
         self.images = ImageStore(directory / "images", inline, InlineThreads, floor=0)
         self.scheduler = HeardByScheduler()
         self.accounts = Accounts(
@@ -123,6 +127,7 @@ class CoreTestCase(TestCase):
             directory_for=directory_for,
             new_id=IdSource(clock=self.clock.seconds),
             clock=self.clock.seconds,
+            feed=self.feed,
             max_pixels=10**6,
         )
         self.datastore.startService()

@@ -32,9 +32,12 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    Update,
+    Updates,
     User,
     WorkerInfo,
     WorkerRecord,
+    WorkerState,
     Workload,
     WorkloadSpec,
 )
@@ -66,6 +69,11 @@ VALUES: list[tuple[Any, Any]] = [
     (ImageType.FILTERED, ImageType | None),
     (None, ImageType | None),
     (None, int | None),
+    (
+        Updates("e-2", (Update("e-1", deleted="w"), Update("e-2", worker=WorkerState("w", True, LOAD)))),
+        Updates,
+    ),
+    (Updates("e-0", (Update("", Progress(Workload("i", "o", SPEC, "d", 1.0))),), snapshot=True), Updates),
     ((1, 2), tuple[int, ...]),
     ((), tuple[str, ...]),
 ]

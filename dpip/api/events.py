@@ -1,0 +1,149 @@
+"""What happens, as it happens: server-sent events, as browsers' ``EventSource`` takes them.
+
+=========== ==========================================================================================
+snapshot    first, and again when what was missed is not known any more: ``workloads`` that are not
+            completed (of a workload's own events: that one), for admins ``workers`` that have joined
+workload    a workload has changed: its members, without the lists of images
+deleted     ``workload_id``
+worker      for admins: ``worker``, ``joined`` and ``load``
+=========== ==========================================================================================
+
+Each event tells how a thing is now, so a client that was away or slow misses nothing that is still true.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from dpip.api.answers import to_json
+from dpip.api.auth import Access
+from dpip.api.limits import Limits
+from dpip.api.request import Request
+from dpip.api.routes import Call, Route
+from dpip.api.streams import Outflow, begin
+from dpip.api.views import Json, summary, timestamp, worker_state_json
+from dpip.errors import NotFound, RetryLater, TooManyRequests, Unauthenticated
+from dpip.interfaces import IController
+from dpip.model import Update, Updates
+
+_RETRY_MS = 2000  # until a browser that has lost us tries again
+_ROOM_SECONDS = 10
+_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # asks nginx to pass each event on at once
+}
+_HEARTBEAT = b": still there\n\n"
+
+
+@define
+class Events:
+    controller: IController
+    now: Callable[[], float]
+    _watching: Counter[str] = field(factory=Counter, init=False)  # streams of each user
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/events", Access.USERS, self.all, by_link=True),
+            Route("GET", "/workloads/<workload_id>/events", Access.USERS, self.one, by_link=True),
+        ]
+
+    async def all(self, call: Call) -> EventStream:
+        """The caller's workloads (an admin's: everyone's, and the workers), as they change."""
+        return await self._stream(call, None)
+
+    async def one(self, call: Call, workload_id: str) -> EventStream:
+        """One workload, as it changes; ends when it is deleted."""
+        return await self._stream(call, workload_id)
+
+    async def _stream(self, call: Call, workload_id: str | None) -> EventStream:
+        after = call.header("Last-Event-ID") or None
+        first = await self.controller.updates(call.by, workload_id, after, wait=False)
+        return EventStream(self.controller, call, workload_id, first, self.now, self._watching)
+
+
+@define
+class EventStream:
+    """A :class:`dpip.api.streams.Streamed`. Nothing is asked while the client does not read: then it goes on
+    with what is newest."""
+
+    controller: IController
+    call: Call
+    workload_id: str | None
+    first: Updates
+    now: Callable[[], float]
+    watching: Counter[str]
+
+    async def send(self, request: Request, clock: IReactorTime, limits: Limits) -> None:
+        """Until the client leaves, its token dies or the workload is deleted. Raises TooManyRequests."""
+        name = self.call.by.name
+        if self.watching[name] >= limits.streams:
+            raise TooManyRequests(
+                f"{name} follows events {limits.streams} times already: close some.", _ROOM_SECONDS
+            )
+        self.watching[name] += 1
+        try:
+            if begin(request, _HEADERS):
+                with Outflow(request, clock, limits.stall_seconds) as out:
+                    await self._tell(out, clock)
+        finally:
+            self.watching[name] -= 1
+
+    async def _tell(self, out: Outflow, clock: IReactorTime) -> None:
+        updates = self.first
+        await out.write(b"retry: %d\n\n" % _RETRY_MS)
+        while True:
+            await out.write(self._events(updates))
+            if self.workload_id is not None and any(update.deleted for update in updates.items):
+                return
+            try:
+                updates = await self._after(updates.id, out, clock)
+            except Unauthenticated:
+                return
+            except NotFound:  # deleted while nobody asked
+                await out.write(_event("deleted", "", {"workload_id": self.workload_id}))
+                return
+
+    async def _after(self, id: str, out: Outflow, clock: IReactorTime) -> Updates:
+        """What comes next. Raises Unauthenticated when the token has died, NotFound."""
+        while True:
+            try:
+                updates = await self.controller.updates(self.call.by, self.workload_id, id, wait=True)
+                await self.call.still_allowed()
+            except RetryLater as away:  # the controller is restarted, perhaps
+                await out.write(_HEARTBEAT)
+                await deferLater(clock, away.retry_after)
+            else:
+                return updates
+
+    def _events(self, updates: Updates) -> bytes:
+        if updates.snapshot:
+            return _event("snapshot", updates.id, self._snapshot(updates))
+        return b"".join([_told(update) for update in updates.items]) or _HEARTBEAT
+
+    def _snapshot(self, updates: Updates) -> Json:
+        workloads = [summary(update.workload) for update in updates.items if update.workload is not None]
+        workers = [worker_state_json(update.worker) for update in updates.items if update.worker is not None]
+        snapshot: Json = {"server_time": timestamp(self.now()), "workloads": workloads}
+        if self.call.by.is_admin and self.workload_id is None:
+            snapshot["workers"] = workers
+        return snapshot
+
+
+def _told(update: Update) -> bytes:
+    if update.workload is not None:
+        return _event("workload", update.id, summary(update.workload))
+    if update.worker is not None:
+        return _event("worker", update.id, worker_state_json(update.worker))
+    return _event("deleted", update.id, {"workload_id": update.deleted})
+
+
+def _event(name: str, id: str, data: Json) -> bytes:
+    """``to_json`` ends with a line break, and has no other."""
+    identified = f"id: {id}\n" if id else ""
+    return f"event: {name}\n{identified}data: ".encode() + to_json(data) + b"\n"

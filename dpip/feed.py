@@ -1,0 +1,286 @@
+"""What changes, for those who watch: the newest state of each thing, told at most four times a second.
+
+Who changes something only marks it. Marks are looked at together, and each becomes an update with a number
+that takes the place of the earlier one of the same thing. So there is at most one update of each thing to be
+kept, and who asks with the number of the last one it has seen, now or after an hour, gets what is newer and
+nothing twice: a slow reader skips what it missed, and costs nothing here while it does not ask.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from dpip.errors import DpipError, RetryLater
+from dpip.model import Progress, Update, Updates, WorkerState, Workload
+
+PUBLISH_SECONDS: Final = 0.25
+"""Between two updates of one thing, at least."""
+WAIT_SECONDS: Final = 15.0
+"""Who waits for longer is told that there was nothing."""
+AGAIN_SECONDS: Final = 1.0
+"""Between looks at workloads that are being worked on: when they will be done changes with the time, too."""
+_KEPT: Final = 10_000
+_AT_ONCE: Final = 256  # marks looked at in one turn of the reactor: some ms
+
+
+@frozen
+class Interest:
+    """Whose workloads (None: everyone's), perhaps a single one, and whether workers too."""
+
+    owner: str | None
+    workload_id: str | None = None
+    workers: bool = False
+
+
+@frozen
+class _Kept:
+    """An update, its number, and whom it concerns: a workload and its owner, or neither for a worker."""
+
+    number: int
+    update: Update
+    owner: str | None = None
+    workload_id: str | None = None
+
+    def concerns(self, interest: Interest) -> bool:
+        if self.workload_id is None:
+            return interest.workers
+        return interest.owner in (None, self.owner) and interest.workload_id in (None, self.workload_id)
+
+
+@define(eq=False)
+class _Waiting:
+    """Somebody who has seen everything up to a number."""
+
+    interest: Interest
+    after: int
+    answer: Deferred[Updates]
+    deadline: IDelayedCall | None = None
+
+
+@define(eq=False)
+class Feed:
+    """``look(workload id)`` gives a workload's progress, from memory if it is looked at often, None when it
+    is gone. ``epoch`` tells this life of the controller from its others: numbers begin anew with each."""
+
+    log = Logger()
+
+    clock: IReactorTime
+    look: Callable[[str], Deferred[Progress | None]]
+    epoch: str
+    _kept: OrderedDict[tuple[str, str], _Kept] = field(factory=OrderedDict, init=False)
+    _newest: int = field(default=0, init=False)
+    _forgotten: int = field(default=0, init=False)  # updates up to this number may be missing
+    _marked: dict[str, None] = field(factory=dict, init=False)
+    _looking: list[str] = field(factory=list, init=False)
+    _began: float = field(default=-inf, init=False)  # looking at these marks
+    _next: IDelayedCall | None = field(default=None, init=False)
+    _busy: bool = field(default=False, init=False)
+    _being_worked_on: dict[str, None] = field(factory=dict, init=False)
+    _again: IDelayedCall | None = field(default=None, init=False)
+    _waiting: dict[_Waiting, None] = field(factory=dict, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    # What happens
+
+    def workload_changed(self, workload_id: str) -> None:
+        """It will be looked at, once there is somebody to be told."""
+        if len(self._marked) >= _KEPT:
+            self._forget_all()
+        self._marked[workload_id] = None
+        if self._waiting:
+            self._soon()
+
+    def workload_deleted(self, workload: Workload) -> None:
+        self._marked.pop(workload.id, None)
+        self._being_worked_on.pop(workload.id, None)
+        self._keep(("workload", workload.id), Update("", deleted=workload.id), workload.owner, workload.id)
+        self._tell()
+
+    def worker_changed(self, state: WorkerState) -> None:
+        """Workers report every few seconds, so each time is told."""
+        self._keep(("worker", state.name), Update("", worker=state))
+        self._tell()
+
+    def wake(self) -> None:
+        """Everybody who waits is answered now: they should look whether they may still ask."""
+        for waiting in list(self._waiting):
+            self._answer(waiting)
+
+    def stop(self) -> None:
+        """Nobody is told anything more."""
+        self._stopped = True
+        for waiting in list(self._waiting):
+            self._leave(waiting)
+            waiting.answer.errback(_closing())
+        for call in (self._next, self._again):
+            if call is not None and call.active():
+                call.cancel()
+
+    # Questions
+
+    @property
+    def position(self) -> str:
+        """The id of the newest update."""
+        return self._id(self._newest)
+
+    def knows(self, id: str) -> bool:
+        """Is everything kept that came after this update?"""
+        return self._number(id) is not None
+
+    def since(self, id: str, interest: Interest, wait: bool) -> Deferred[Updates]:
+        """What came after an update that is known; if need be, when it comes. RetryLater at the end."""
+        if self._stopped:
+            return fail(_closing())
+        after = self._number(id)
+        assert after is not None
+        if self._marked:
+            self._soon()
+        found = self._updates(after, interest)
+        if found.items or not wait:
+            return succeed(found)
+        waiting = _Waiting(interest, after, Deferred(lambda _: self._leave(waiting)))
+        waiting.deadline = self.clock.callLater(WAIT_SECONDS, self._answer, waiting)
+        self._waiting[waiting] = None
+        self._look_again_later()
+        return waiting.answer
+
+    def tell_again(self, id: str) -> str:
+        """Workloads that have changed after that update will be looked at once more. The newest id."""
+        after = self._number(id)
+        for kept in list(self._after(self._forgotten if after is None else after)):
+            if kept.update.workload is not None and kept.workload_id is not None:
+                self.workload_changed(kept.workload_id)
+        return self.position
+
+    # Marks become updates
+
+    def _soon(self) -> None:
+        if self._next is None and not self._busy:
+            left = self._began + PUBLISH_SECONDS - self.clock.seconds()
+            delay = 0.0 if self._looking else min(PUBLISH_SECONDS, max(0.0, left))
+            self._next = self.clock.callLater(delay, self._publish)
+
+    def _publish(self) -> None:
+        self._next = None
+        if not self._looking:
+            self._began = self.clock.seconds()
+            self._looking, self._marked = list(self._marked), {}
+        some, self._looking = self._looking[:_AT_ONCE], self._looking[_AT_ONCE:]
+        self._busy = True
+        Deferred.fromCoroutine(self._look_at(some))
+
+    async def _look_at(self, workload_ids: list[str]) -> None:
+        try:
+            for workload_id in workload_ids:
+                await self._look_at_one(workload_id)
+        except (
+            DpipError
+        ) as error:  # closing, or overloaded: all that watch begin anew with what they see then
+            self.log.info("Updates are skipped: {error}", error=error)
+            self._forget_all()
+        finally:
+            self._busy = False
+        self._tell()
+        if self._looking or (self._marked and self._waiting):
+            self._soon()
+        self._look_again_later()
+
+    async def _look_at_one(self, workload_id: str) -> None:
+        progress = await self.look(workload_id)
+        known = self._kept.get(("workload", workload_id))
+        if progress is None or (known is not None and known.update.deleted is not None):
+            return
+        if progress.running:
+            self._being_worked_on[workload_id] = None
+        else:
+            self._being_worked_on.pop(workload_id, None)
+        if known is None or known.update.workload != progress:
+            update, owner = Update("", workload=progress), progress.workload.owner
+            self._keep(("workload", workload_id), update, owner, workload_id)
+
+    def _look_again_later(self) -> None:
+        if self._again is None and self._waiting and self._being_worked_on:
+            self._again = self.clock.callLater(AGAIN_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._again = None
+        if self._waiting:
+            for workload_id in list(self._being_worked_on):
+                self.workload_changed(workload_id)
+        self._look_again_later()
+
+    # What is kept
+
+    def _keep(
+        self, key: tuple[str, str], update: Update, owner: str | None = None, workload_id: str | None = None
+    ) -> None:
+        self._newest += 1
+        numbered = evolve(update, id=self._id(self._newest))
+        self._kept[key] = _Kept(self._newest, numbered, owner, workload_id)
+        self._kept.move_to_end(key)
+        if len(self._kept) > _KEPT:
+            _, oldest = self._kept.popitem(last=False)
+            self._forgotten = oldest.number
+
+    def _forget_all(self) -> None:
+        """Whoever asks next needs a snapshot."""
+        self._marked.clear()
+        self._looking.clear()
+        self._kept.clear()
+        self._newest += 1
+        self._forgotten = self._newest
+        self.wake()
+
+    def _after(self, number: int) -> Iterator[_Kept]:
+        """Newest first."""
+        for kept in reversed(self._kept.values()):
+            if kept.number <= number:
+                return
+            yield kept
+
+    def _updates(self, after: int, interest: Interest) -> Updates:
+        if after < self._forgotten:
+            return Updates(self._id(after))  # by which nobody can go on
+        items = [kept.update for kept in self._after(after) if kept.concerns(interest)]
+        return Updates(self.position, tuple(reversed(items)))
+
+    def _id(self, number: int) -> str:
+        return f"{self.epoch}-{number}"
+
+    def _number(self, id: str) -> int | None:
+        """Of an update after which everything is kept."""
+        epoch, _, digits = id.rpartition("-")
+        if epoch != self.epoch or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+            return None
+        number = int(digits)
+        return number if self._forgotten <= number <= self._newest else None
+
+    # Who waits
+
+    def _tell(self) -> None:
+        for waiting in list(self._waiting):
+            if any(kept.concerns(waiting.interest) for kept in self._after(waiting.after)):
+                self._answer(waiting)
+            else:
+                waiting.after = self._newest  # these need not be looked at again
+
+    def _answer(self, waiting: _Waiting) -> None:
+        self._leave(waiting)
+        waiting.answer.callback(self._updates(waiting.after, waiting.interest))
+
+    def _leave(self, waiting: _Waiting) -> None:
+        self._waiting.pop(waiting, None)
+        if waiting.deadline is not None and waiting.deadline.active():
+            waiting.deadline.cancel()
+
+
+def _closing() -> RetryLater:
+    return RetryLater("The server is shutting down.", retry_after=2)
