@@ -57,6 +57,7 @@ class Roster:
     def refile(self, worker: Worker) -> None:
         """After any change to what it may take, or to its score."""
         self.room -= worker.filed
+        worker.recount()
         if worker.accepts():
             worker.kind.index.file(worker)
         else:

@@ -72,6 +72,8 @@ class Worker:
     filed: bool = False  # it has an entry in the index,
     level: int = 0  # in this bucket
     limit: int = 0  # jobs it may hold now: its slots, and what they compute while further ones come in
+    refill: int = 0  # having been full, it gets more when it holds so few: several at once cost little more
+    full: bool = False
     speed: float = 1.0  # jobs it computes in the time the average slot takes for one
     handicap: float = 0.0  # log of how long it takes for a job, to be multiplied by the jobs it has
 
@@ -83,6 +85,7 @@ class Worker:
         self.handicap = slowness - log(1 - self._others_share()) - log(slots)
         ahead = ceil(slots * lookahead / exp(self.pace.job.mean)) if self.pace.job.count else slots
         self.limit = min(self.info.capacity, slots + max(1, ahead))
+        self.refill = self.limit - max(1, (self.limit - slots) // 2)
 
     def score(self) -> float:
         """Lower is better: the log of how long a job would take here, idle slots before anything else."""
@@ -90,13 +93,18 @@ class Worker:
         score = log(queued + 1) + self.handicap
         return score + _PREFETCH if queued >= self.info.slots else score
 
+    def recount(self) -> None:
+        """It holds another number of jobs now, or may hold another number."""
+        queued = len(self.held)
+        self.full = queued > self.refill if self.full else queued >= self.limit
+
     def accepts(self) -> bool:
         """May it get a job now, memory aside?"""
         return not self.machine.reserved and self.takes_more()
 
     def takes_more(self) -> bool:
         """The same, but for the one job that its machine may be reserved for."""
-        return len(self.held) < self.limit and self.load is not None and not self.leaving and not self.resting
+        return not self.full and self.load is not None and not self.leaving and not self.resting
 
     def _others_share(self) -> float:
         """How much of the machine is kept busy by others than this worker, 0 to ``_BUSIEST``."""
