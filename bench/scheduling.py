@@ -123,8 +123,8 @@ def decision_time(state: State, workers: int, decisions: int) -> dict[str, float
         state.handle(e.WorkerReported(machine.name, Load(0.0, machine.memory, machine.memory)), 0.0)
     running: deque[tuple[str, Lease]] = deque()
 
-    def decide(now: float) -> float:
-        """Seconds for each job that was placed."""
+    def decide(now: float) -> tuple[float, int]:
+        """Seconds, and jobs placed."""
         start = perf_counter()
         instructions = state.handle(e.Decide(64), now)
         seconds = perf_counter() - start
@@ -133,13 +133,14 @@ def decision_time(state: State, workers: int, decisions: int) -> dict[str, float
             leased = leased_job(assign.job)
             state.handle(e.LeaseGranted(leased), now)
             running.append((assign.session, leased.lease))
-        return seconds / max(1, len(assigns))
+        return seconds, len(assigns)
 
     known = -1
     while known < len(running):
         known = len(running)
         decide(0.0)
-    endings, choices = [], []
+    endings: list[float] = []
+    choices: list[tuple[float, int]] = []
     for turn in range(decisions):
         session, lease = running.popleft()
         start = perf_counter()
@@ -148,8 +149,12 @@ def decision_time(state: State, workers: int, decisions: int) -> dict[str, float
         endings.append(perf_counter() - start)
         choices.append(decide(1.0))
     unit, figures = loop_time(), {}
-    for label, times in (("a job ends (two events)", endings), ("a decision", choices)):
-        batches = [statistics.mean(times[i : i + 100]) for i in range(0, len(times), 100)]
+    ends = [statistics.mean(endings[i : i + 100]) for i in range(0, decisions, 100)]
+    placings = [
+        sum(seconds for seconds, _ in some) / max(1, sum(placed for _, placed in some))
+        for some in (choices[i : i + 100] for i in range(0, decisions, 100))
+    ]
+    for label, batches in (("a job ends (two events)", ends), ("a decision", placings)):
         print(
             f"{workers:,} workers, {label}: {statistics.median(batches) * 1e6:.1f} µs, "
             f"best {min(batches) * 1e6:.1f} µs = {min(batches) / unit:.0f} turns of an empty loop"

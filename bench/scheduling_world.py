@@ -47,7 +47,7 @@ class Machine:
 
     @property
     def capacity(self) -> int:
-        return self.slots * 4
+        return self.slots * 4 + 16
 
     def take(self, job: Job) -> None:
         self.held[job.number] = job

@@ -13,6 +13,7 @@ from dpip.scheduler.workers import Worker
 
 _GPU_BONUS = 1.0  # in logs: a GPU is worth a worker that is 2.7 times as busy
 _FAR = 100  # waiting jobs for each slot: then no worker is too slow to help
+_GUIDED = 0.5  # of a worker's share of the waiting jobs may wait with it
 _GRACE_JOBS = 1.0  # job times that a slow worker may end after the others have done everything
 
 
@@ -39,7 +40,11 @@ def choose(flow: Flow, job: Job, need: int) -> Worker | Blocked:
     if tail is None:
         return entries[0][3]
     chain, size = flow.workload.chain, size_of(job.pixels)
-    in_time = (worker for *_, worker in entries if not _too_slow(worker, chain, size, tail))
+    in_time = (
+        worker
+        for *_, worker in entries
+        if not _has_its_share(worker, tail) and not _too_slow(worker, chain, size, tail)
+    )
     return next(in_time, Blocked.LATER)
 
 
@@ -65,6 +70,7 @@ class _Tail:
 
     in_flight: int
     seconds: float  # until all is done, as a multiple of the average job on the average slot
+    speed: float  # of all workers that could do it
 
 
 def _tail(requirement: Requirement) -> _Tail | None:
@@ -75,13 +81,23 @@ def _tail(requirement: Requirement) -> _Tail | None:
         speed += kind.speed
     if requirement.waiting > _FAR * slots:
         return None
-    return _Tail(in_flight, (requirement.waiting + in_flight + _GRACE_JOBS * slots) / speed)
+    return _Tail(in_flight, (requirement.waiting + in_flight + _GRACE_JOBS * slots) / speed, speed)
 
 
 def _best_kinds(requirement: Requirement) -> list[Kind]:
     """Those that its jobs are for: work for a GPU is not done by the others before a GPU has done it."""
     kinds = requirement.kinds
     return (requirement.wants_gpu and [kind for kind in kinds if kind.gpu]) or kinds
+
+
+def _has_its_share(worker: Worker, tail: _Tail) -> bool:
+    """Does it hold so many jobs that others may run out of them? The fewer are left, the fewer may wait with
+    a worker: guided self-scheduling (Polychronopoulos and Kuck, 1987). One for each slot may, however few."""
+    queued = len(worker.held) - worker.info.slots
+    if queued < worker.info.slots:
+        return False
+    waiting = sum(requirement.waiting for requirement in worker.kind.requirements)
+    return queued > _GUIDED * waiting * worker.speed / tail.speed
 
 
 def _too_slow(worker: Worker, chain: Chain, size: int, tail: _Tail) -> bool:

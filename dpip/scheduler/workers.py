@@ -85,7 +85,7 @@ class Worker:
         self.handicap = slowness - log(1 - self._others_share()) - log(slots)
         ahead = ceil(slots * lookahead / exp(self.pace.job.mean)) if self.pace.job.count else slots
         self.limit = min(self.info.capacity, slots + max(1, ahead))
-        self.refill = self.limit - max(1, (self.limit - slots) // 2)
+        self.refill = self.limit - max(1, (self.limit - slots) // 4)
 
     def score(self) -> float:
         """Lower is better: the log of how long a job would take here, idle slots before anything else."""

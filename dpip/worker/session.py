@@ -69,7 +69,7 @@ class Worker:
             version=__version__,
             machine=self.machine,
             slots=self.pool.slots,
-            capacity=4 * self.pool.slots + 16,  # of short jobs; the scheduler sends no more than half a second's
+            capacity=4 * self.pool.slots + 16,  # of short jobs: the scheduler sends half a second's
             tags=self.tags,
             filters=dict(ready["filters"]),
             has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may show others

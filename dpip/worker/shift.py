@@ -26,7 +26,9 @@ from dpip.worker.transfer import Closed, TokenRefused
 DRAIN_SECONDS: Final = 25.0
 """For what is being computed when the worker is told to end; service managers kill after 30 s or more."""
 _FLUSH_SECONDS: Final = 0.02
-"""Endings are collected for so long: one message for many, and nobody waits for it."""
+_HINT_SECONDS: Final = 0.1
+"""Endings are collected for so long: one message for many. Those of jobs that are done, longer: the controller
+has known since their results came, and only learns how long they took."""
 _FIRST_PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 30.0
 """Before a job is handed back because of trouble here: it would come straight back, to the same trouble."""
@@ -182,8 +184,11 @@ class Shift(Target):
 
     def _tell(self, ending: wire.Ending) -> None:
         self._endings.append(ending)
+        seconds = _HINT_SECONDS if ending.outcome is Outcome.DONE else _FLUSH_SECONDS
         if self._flushing is None:
-            self._flushing = self._clock.callLater(_FLUSH_SECONDS, self._flush)
+            self._flushing = self._clock.callLater(seconds, self._flush)
+        elif self._flushing.getTime() > self._clock.seconds() + seconds:
+            self._flushing.reset(seconds)
 
     def _flush(self) -> None:
         if self._flushing is not None and self._flushing.active():

@@ -100,6 +100,33 @@ class PlacementTests(PolicyTestCase):
             self.finish_all({"slow": 3.0, "fast": 0.05})
         self.assertEqual(self.counts(), {"slow": 2, "fast": 11})
 
+    def test_a_full_worker_is_refilled_several_jobs_at_a_time(self) -> None:
+        self.join("a", slots=1, capacity=17)
+        self.add(2000)
+        for _ in range(20):
+            self.finish_all({"a": 0.01})
+        held = []
+        for _ in range(5):
+            held.append(self.counts()["a"])
+            job = next(iter(self.world.sent["a"].values()))
+            self.world.finish("a", job.lease, 0.01)
+            self.world.settle()
+        self.assertEqual(held, [17, 16, 15, 14, 17])
+
+    def test_the_fewer_jobs_are_left_the_fewer_wait_with_a_worker(self) -> None:
+        """What waits here can still go to whoever turns out to be the fastest."""
+        self.join("a", slots=1, capacity=17)
+        self.join("b", slots=1, capacity=17)
+        self.add(500)
+        while any(self.counts().values()):
+            self.finish_all({"a": 0.01, "b": 0.01})
+        self.add(8)
+        done = [sum(self.counts().values())]
+        while done[-1]:
+            self.finish_all({"a": 0.01, "b": 0.01})
+            done.append(sum(self.counts().values()))
+        self.assertEqual(done, [5, 3, 0])
+
 
 class AbilityTests(PolicyTestCase):
     def test_only_workers_with_the_filter(self) -> None:
