@@ -27,8 +27,8 @@ DRAIN_SECONDS: Final = 25.0
 """For what is being computed when the worker is told to end; service managers kill after 30 s or more."""
 _FLUSH_SECONDS: Final = 0.02
 _HINT_SECONDS: Final = 0.1
-"""Endings are collected for so long: one message for many. Those of jobs that are done, longer: the controller
-has known since their results came, and only learns how long they took."""
+"""Endings are collected for so long: one message for many. Those of jobs that are done, longer: the
+controller has known since their results came, and only learns how long they took."""
 _FIRST_PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 30.0
 """Before a job is handed back because of trouble here: it would come straight back, to the same trouble."""
