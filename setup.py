@@ -27,10 +27,12 @@ RUNTIME = [
 ]
 VIDEO = ["av >= 14"]
 TEST = [
+    "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
     "hypothesis >= 6.100",
     *VIDEO,
     "multipart >= 1.1",  # a second parser, to check what workers send
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
+    "playwright >= 1.47",  # drives the Chromium of the system; without one the page's tests are skipped
     "pytest >= 8",
     "pytest-twisted >= 1.14",
     "pytest-xdist >= 3.6",
@@ -51,7 +53,7 @@ setup(
     # with a finder hook instead of a path entry, twistd's plugin search never looks into the checkout.
     package_dir={"": "."},
     packages=[*find_packages(include=["dpip", "dpip.*"]), "twisted.plugins"],
-    package_data={"dpip": ["py.typed"]},
+    package_data={"dpip": ["py.typed", "page/*"]},
     install_requires=RUNTIME,
     extras_require={
         "test": TEST,

@@ -66,6 +66,9 @@ class PackagingTests(TestCase):
         shutil.rmtree(sources)
         self._assert_twistd_lists_the_commands(self._twistd_help(bin / "python"))
         self.assertIn("demo", run(bin / "dpip", "--help", cwd=self.elsewhere))
+        page = "from dpip.api.page import Page; print(*sorted(Page().sources))"
+        parts = {path.name for path in (ROOT / "dpip" / "page").iterdir()}
+        self.assertEqual(set(run(bin / "python", "-c", page, cwd=self.elsewhere).split()), parts)
 
     def test_editable(self) -> None:
         bin = self._environment()

@@ -26,6 +26,7 @@ from dpip.api.forms import Fields, read_fields
 from dpip.api.gate import Gate
 from dpip.api.images import Images
 from dpip.api.limits import Limits
+from dpip.api.page import Page
 from dpip.api.request import Request
 from dpip.api.routes import Call, Route
 from dpip.api.sessions import Sessions
@@ -86,6 +87,7 @@ def all_routes(
         *Users(controller).routes(),
         *System(controller, registry, clock, now).routes(),
         *Events(controller, now).routes(),
+        *Page().routes(),
     ]
 
 

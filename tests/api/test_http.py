@@ -12,7 +12,6 @@ from tests.api.wire import Wire
 class RoutingTests(ApiTest):
     async def test_paths_that_do_not_exist(self) -> None:
         for path in (
-            "/",
             "/nope",
             "/images/",
             "/images//",

@@ -7,7 +7,7 @@ from dpip.api.auth import Access
 from dpip.filters import registry
 from tests.api.fixture import ApiTest
 
-PUBLIC = {("POST", "/login"), ("GET", "/healthz"), ("GET", "/readyz")}
+PUBLIC = {("POST", "/login"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/"), ("GET", "/page/x/x")}
 ADMINS = {
     ("GET", "/users"),
     ("POST", "/users"),
@@ -59,6 +59,6 @@ class RolesTests(ApiTest):
 
 
 def _example(path: str) -> str:
-    for name in ("<workload_id>", "<reference>", "<path:name>"):
+    for name in ("<workload_id>", "<reference>", "<path:name>", "<version>", "<name>"):
         path = path.replace(name, "x")
     return path

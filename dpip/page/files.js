@@ -1,0 +1,66 @@
+// Which files are meant: those of a drop, folders and all, or of an input.
+
+const PICTURES = /\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?)$/i;
+const TYPES = /^image\/(jpeg|png|webp|bmp|x-ms-bmp|gif|tiff)$/;
+
+export const ACCEPT = "image/jpeg,image/png,image/webp,image/bmp,image/gif,image/tiff";
+
+const inOrder = new Intl.Collator("en", { numeric: true });
+
+/** `{pictures, others}`: pictures in the order of their paths, `2.png` before `10.png`; how many were none. */
+export function sorted(files) {
+  const pictures = files.filter(({ file }) => TYPES.test(file.type) || PICTURES.test(file.name));
+  pictures.sort((one, other) => inOrder.compare(one.path, other.path));
+  return { pictures: pictures.map(({ file }) => file), others: files.length - pictures.length };
+}
+
+/** Of an input: `{file, path}` each. */
+export function chosen(input) {
+  return Array.from(input.files, (file) => ({ file, path: file.webkitRelativePath || file.name }));
+}
+
+/** Of a drop, the files in its folders too. The entries must be taken before the event ends. */
+export async function dropped(transfer) {
+  const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return Array.from(transfer.files, (file) => ({ file, path: file.name }));
+  return (await Promise.all(entries.map(walked))).flat();
+}
+
+async function walked(entry) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, path: entry.fullPath }];
+  }
+  const reader = entry.createReader();
+  const within = [];
+  for (;;) {
+    // A reader gives a hundred at a time, and none at the end.
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) break;
+    within.push(...some);
+  }
+  return (await Promise.all(within.map(walked))).flat();
+}
+
+/** Calls `take({pictures, others})` for what is dropped anywhere on `target`. */
+export function onDrop(target, take) {
+  let depth = 0; // enter and leave come for every child
+  const over = (on) => target.classList.toggle("dropping", on);
+  const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+  const listeners = {
+    dragenter: () => over((depth += 1) > 0),
+    dragleave: () => over((depth -= 1) > 0),
+    dragover: () => {},
+    drop: async (event) => {
+      over((depth = 0) > 0);
+      take(sorted(await dropped(event.dataTransfer)));
+    },
+  };
+  const handle = (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    listeners[event.type](event);
+  };
+  for (const type of Object.keys(listeners)) target.addEventListener(type, handle);
+  return () => Object.keys(listeners).forEach((type) => target.removeEventListener(type, handle));
+}

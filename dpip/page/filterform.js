@@ -1,0 +1,210 @@
+// A form for a chain of filters, made from what GET /filters says of them.
+
+import { freshId, h, put } from "./dom.js";
+import { words } from "./format.js";
+
+const LONGEST_SLIDER = 500;
+
+/** Fields for one or more filters in a row. `value()` is the chain as the API takes it; `changed` on each edit. */
+export class ChainForm {
+  constructor(filters, changed) {
+    this.filters = filters;
+    this.changed = changed;
+    this.steps = [];
+    this.list = h("ol", { class: "chain" });
+    this.more = h("button", { type: "button", class: "quiet", onclick: () => this.add(true) }, "Add another filter");
+    this.element = h("div", { class: "chain-form" }, this.list, this.more);
+    this.add(false);
+  }
+
+  value() {
+    return this.steps.map((step) => step.value());
+  }
+
+  add(focus) {
+    const step = new StepForm(this.filters, this.changed, () => this.remove(step));
+    this.steps.push(step);
+    this.list.append(step.element);
+    this.number();
+    if (focus) step.select.focus();
+    if (focus) this.changed();
+  }
+
+  remove(step) {
+    this.steps.splice(this.steps.indexOf(step), 1);
+    step.element.remove();
+    this.number();
+    this.steps.at(-1).select.focus();
+    this.changed();
+  }
+
+  number() {
+    this.element.classList.toggle("single", this.steps.length === 1);
+    this.steps.forEach((step, place) => step.number(place + 1, this.steps.length));
+  }
+}
+
+class StepForm {
+  constructor(filters, changed, remove) {
+    this.filters = filters;
+    this.changed = changed;
+    const id = freshId("filter");
+    this.select = h(
+      "select",
+      { id, "aria-label": "Filter", onchange: () => this.show() || changed() },
+      filters.map((filter) => h("option", { value: filter.name }, words(filter.name))),
+    );
+    this.label = h("label", { for: id }, "Filter");
+    this.drop = h("button", { type: "button", class: "quiet", onclick: remove }, "Remove");
+    this.summary = h("p", { class: "hint" });
+    this.parameters = h("div", { class: "parameters" });
+    this.element = h(
+      "li",
+      {},
+      h("div", { class: "field" }, h("div", { class: "label-row" }, this.label, this.drop), this.select, this.summary),
+      this.parameters,
+    );
+    this.show();
+  }
+
+  number(place, count) {
+    this.label.textContent = `Filter ${place}`;
+    this.select.setAttribute("aria-label", count === 1 ? "Filter" : `Filter ${place}`);
+    this.drop.hidden = count === 1;
+    this.drop.setAttribute("aria-label", `Remove filter ${place}`);
+  }
+
+  show() {
+    const filter = this.filters.find(({ name }) => name === this.select.value);
+    this.summary.textContent = filter.summary;
+    this.fields = filter.parameters.map((parameter) => field(parameter, this.changed));
+    put(this.parameters, this.fields.map(({ element }) => element));
+  }
+
+  value() {
+    const given = this.fields.map(({ name, value }) => [name, value()]).filter(([, value]) => value !== null);
+    return { name: this.select.value, ...Object.fromEntries(given) };
+  }
+}
+
+/** `{name, element, value()}` of a parameter; `value()` is null for what shall stay as the filter has it. */
+function field(parameter, changed) {
+  const made = FIELDS[parameter.type](parameter, changed);
+  return { name: parameter.name, ...made };
+}
+
+const FIELDS = { float: numeric, integer: numeric, boolean: yesOrNo, choice: oneOf };
+
+function numeric(parameter, changed) {
+  const whole = parameter.type === "integer";
+  const words = parameter.choices || [];
+  const number = numberInput(parameter, whole, changed);
+  if (words.length) return wordOrNumber(parameter, words, number, changed);
+  return {
+    element: labelled(parameter, number.input, number.slider),
+    value: () => (number.input.value === "" ? null : Number(number.input.value)),
+  };
+}
+
+function numberInput({ default: preset, minimum, maximum }, whole, changed) {
+  const span = maximum - minimum;
+  const step = whole ? 1 : "any";
+  const input = h("input", {
+    type: "number",
+    min: minimum,
+    max: maximum,
+    step,
+    value: typeof preset === "number" ? preset : null,
+    placeholder: preset === null ? "not set" : null,
+    required: preset !== null,
+    inputmode: whole ? "numeric" : "decimal",
+  });
+  const bounded = Number.isFinite(span) && span <= LONGEST_SLIDER && typeof preset === "number";
+  const slider = bounded && h("input", {
+    type: "range",
+    min: minimum,
+    max: maximum,
+    step: whole ? 1 : sliderStep(span),
+    value: preset,
+    tabindex: -1, // the number beside it is the one for keys
+    "aria-hidden": "true",
+  });
+  input.addEventListener("input", () => {
+    if (slider) slider.value = input.value;
+    if (input.checkValidity()) changed();
+  });
+  if (slider) {
+    slider.addEventListener("input", () => {
+      input.value = slider.value;
+      changed();
+    });
+  }
+  return { input, slider };
+}
+
+function sliderStep(span) {
+  return 10 ** Math.floor(Math.log10(span / 100));
+}
+
+/** `otsu`, or a number: a list with the words and *a number*. */
+function wordOrNumber(parameter, choices, number, changed) {
+  const { input } = number;
+  const select = h(
+    "select",
+    {
+      onchange: () => {
+        input.hidden = select.value !== "";
+        input.disabled = input.hidden;
+        if (!input.hidden && input.value === "") input.value = Math.round((parameter.minimum + parameter.maximum) / 2);
+        changed();
+      },
+    },
+    choices.map((word) => h("option", { value: word }, words(word))),
+    h("option", { value: "" }, "a number"),
+  );
+  select.value = choices.includes(parameter.default) ? parameter.default : "";
+  input.hidden = input.disabled = select.value !== "";
+  input.setAttribute("aria-label", `${words(parameter.name)}, the number`);
+  return {
+    element: labelled(parameter, select, input),
+    value: () => select.value || Number(input.value),
+  };
+}
+
+function yesOrNo(parameter, changed) {
+  const id = freshId("parameter");
+  const box = h("input", { type: "checkbox", id, checked: parameter.default === true, onchange: changed });
+  return {
+    element: h("div", { class: "field check" }, box, h("label", { for: id }, words(parameter.name)), hint(parameter)),
+    value: () => box.checked,
+  };
+}
+
+function oneOf(parameter, changed) {
+  const select = h(
+    "select",
+    { onchange: changed },
+    parameter.choices.map((word) => h("option", { value: word }, words(word))),
+  );
+  select.value = parameter.default;
+  return { element: labelled(parameter, select), value: () => select.value };
+}
+
+function labelled(parameter, control, beside) {
+  control.id = freshId("parameter");
+  const told = hint(parameter);
+  told.id = `${control.id}-hint`;
+  control.setAttribute("aria-describedby", told.id);
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: control.id }, words(parameter.name)),
+    h("div", { class: "controls" }, control, beside),
+    told,
+  );
+}
+
+function hint({ description, minimum, maximum }) {
+  const range = minimum !== undefined && maximum !== undefined ? ` ${minimum} to ${maximum}.` : "";
+  return h("p", { class: "hint" }, description + range);
+}

@@ -1,0 +1,239 @@
+// A new workload: which images, which filters, a look at what they do, and off it goes.
+
+import { get, newKey, patiently, request } from "./api.js";
+import { compare } from "./compare.js";
+import { h, put, say } from "./dom.js";
+import { ACCEPT, chosen, onDrop, sorted } from "./files.js";
+import { ChainForm } from "./filterform.js";
+import { bytes, counted, duration } from "./format.js";
+import { hurry } from "./live.js";
+import { attempt, notice } from "./notices.js";
+import { preview } from "./preview.js";
+import { Upload } from "./upload.js";
+
+const SETTLED_MS = 350;
+const THUMBNAILS = 12;
+const FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"];
+
+let handed = null;
+
+/** Files that were dropped elsewhere, for the view that opens next. */
+export function handOver(files) {
+  handed = files;
+}
+
+export function view() {
+  const draft = new Draft();
+  attempt(() => draft.open());
+  return { title: "New workload", element: draft.element, close: () => draft.close() };
+}
+
+class Draft {
+  constructor() {
+    this.files = [];
+    this.sample = null; // the file that the preview shows
+    this.chain = null;
+    this.made = null; // address of the preview's result
+    this.timer = null;
+    this.trying = new AbortController();
+    this.urls = new Map();
+    this.parts();
+    this.stopDropping = onDrop(document.body, (files) => this.add(files));
+  }
+
+  parts() {
+    const files = h("input", { type: "file", id: "files", multiple: true, accept: ACCEPT, class: "unseen-input" });
+    const folder = h("input", { type: "file", id: "folder", webkitdirectory: true, class: "unseen-input" });
+    for (const input of [files, folder]) {
+      input.addEventListener("change", () => {
+        this.add(sorted(chosen(input)));
+        input.value = "";
+      });
+    }
+    this.summary = h("p", { class: "summary", role: "status" });
+    this.thumbnails = h("ul", { class: "thumbnails" });
+    this.clear = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.empty() }, "Remove all");
+    this.filter = h("div", { class: "filter-fields" }, h("p", { class: "hint" }, "Asking the server for its filters…"));
+    this.name = h("input", { id: "name", maxlength: 200, autocomplete: "off", placeholder: "made up from the filter" });
+    this.format = h("select", { id: "format", onchange: () => this.changed() }, h("option", { value: "" }, "As the original"), FORMATS.map((name) => h("option", {}, name)));
+    this.quality = h("input", { id: "quality", type: "number", min: 1, max: 100, placeholder: "default", inputmode: "numeric", oninput: () => this.changed() });
+    this.metadata = h("input", { id: "metadata", type: "checkbox" });
+    this.tags = h("input", { id: "tags", autocomplete: "off", placeholder: "for example gpu" });
+    this.start = h("button", { type: "submit", class: "primary large", disabled: true }, "Start");
+    this.looked = h("div", { class: "preview-frame" });
+    this.told = h("p", { class: "hint", role: "status" });
+    this.form = h(
+      "form",
+      { class: "new", novalidate: true, onsubmit: (event) => this.submit(event) },
+      h(
+        "div",
+        { class: "new-left" },
+        h(
+          "fieldset",
+          { class: "card" },
+          h("legend", {}, "Images"),
+          h(
+            "div",
+            { class: "drop" },
+            h("p", { class: "drop-words" }, "Drop images or a folder here"),
+            h("div", { class: "actions" }, files, h("label", { class: "button", for: "files" }, "Choose files"), folder, h("label", { class: "button", for: "folder" }, "Choose a folder")),
+          ),
+          h("div", { class: "label-row" }, this.summary, this.clear),
+          this.thumbnails,
+        ),
+        h("fieldset", { class: "card" }, h("legend", {}, "Filter"), this.filter),
+        h(
+          "fieldset",
+          { class: "card" },
+          h("legend", {}, "Result"),
+          h("div", { class: "pair" }, field("format", "File format", this.format), field("quality", "Quality, 1 to 100", this.quality)),
+          h("div", { class: "field check" }, this.metadata, h("label", { for: "metadata" }, "Leave out metadata such as place and camera")),
+          h("div", { class: "pair" }, field("name", "Name of the workload", this.name), field("tags", "Only on workers tagged", this.tags)),
+        ),
+      ),
+      h(
+        "div",
+        { class: "new-right" },
+        h("section", { class: "card preview", "aria-labelledby": "preview-title" }, h("h2", { id: "preview-title" }, "Preview"), this.looked, this.told),
+        this.start,
+      ),
+    );
+    this.element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "New workload")), this.form);
+    this.wait();
+  }
+
+  async open() {
+    const filters = await get("/filters");
+    this.chain = new ChainForm(filters, () => this.changed());
+    put(this.filter, this.chain.element);
+    if (handed) this.add(handed);
+    handed = null;
+    this.changed();
+  }
+
+  add({ pictures, others }) {
+    this.files.push(...pictures);
+    if (others) notice(`${counted(others, "file")} left out: not JPEG, PNG, WebP, BMP, GIF or TIFF.`);
+    this.sample ||= this.files[0] || null;
+    this.showFiles();
+    this.changed();
+  }
+
+  empty() {
+    this.files = [];
+    this.sample = null;
+    this.showFiles();
+    this.changed();
+    document.getElementById("files").focus();
+  }
+
+  showFiles() {
+    const size = this.files.reduce((sum, file) => sum + file.size, 0);
+    say(this.summary, this.files.length ? `${counted(this.files.length, "image")}, ${bytes(size)}` : "");
+    this.clear.hidden = !this.files.length;
+    this.start.disabled = !this.files.length || !this.chain;
+    say(this.start, this.files.length ? `Filter ${counted(this.files.length, "image")}` : "Start");
+    const shown = this.files.slice(0, THUMBNAILS);
+    for (const [file, url] of this.urls) {
+      if (!shown.includes(file) && file !== this.sample) {
+        URL.revokeObjectURL(url);
+        this.urls.delete(file);
+      }
+    }
+    put(this.thumbnails, shown.map((file) => this.thumbnail(file)), this.files.length > THUMBNAILS && h("li", { class: "more" }, `+${this.files.length - THUMBNAILS}`));
+  }
+
+  thumbnail(file) {
+    const button = h(
+      "button",
+      { type: "button", "aria-label": `Preview ${file.name}`, "aria-pressed": String(file === this.sample), title: file.name, onclick: () => this.take(file) },
+      h("img", { src: this.url(file), alt: "", loading: "lazy", decoding: "async" }),
+    );
+    return h("li", {}, button);
+  }
+
+  take(file) {
+    this.sample = file;
+    const place = this.files.indexOf(file);
+    this.thumbnails.querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", String(at === place)));
+    this.changed();
+  }
+
+  url(file) {
+    if (!this.urls.has(file)) this.urls.set(file, URL.createObjectURL(file));
+    return this.urls.get(file);
+  }
+
+  /** What POST /workloads takes. */
+  spec() {
+    const output = {};
+    if (this.format.value) output.format = this.format.value;
+    if (this.quality.value) output.quality = Number(this.quality.value);
+    if (this.metadata.checked) output.metadata = "strip";
+    const tags = this.tags.value.split(/[\s,]+/).filter(Boolean);
+    return { steps: this.chain.value(), output, ...(tags.length && { tags }) };
+  }
+
+  /** A moment after the last edit, the preview is made anew. */
+  changed() {
+    clearTimeout(this.timer);
+    this.trying.abort();
+    this.trying = new AbortController();
+    const { signal } = this.trying;
+    if (!this.sample || !this.chain) return this.wait();
+    this.timer = setTimeout(() => this.look(this.sample, signal), SETTLED_MS);
+    return undefined;
+  }
+
+  wait() {
+    put(this.looked, h("p", { class: "preview-empty" }, "Choose an image, and see here what the filter does to it."));
+    say(this.told, "");
+  }
+
+  async look(file, signal) {
+    if (!this.form.checkValidity()) return;
+    const began = performance.now();
+    this.looked.classList.add("busy");
+    say(this.told, "The cluster is filtering this one image…");
+    try {
+      const result = await preview(file, this.spec(), { signal, waiting: (why) => say(this.told, why) });
+      if (this.made) URL.revokeObjectURL(this.made);
+      this.made = URL.createObjectURL(result);
+      put(this.looked, compare({ before: this.url(file), after: this.made, name: file.name }));
+      say(this.told, `${file.name}: ${bytes(file.size)} → ${bytes(result.size)}, done in ${duration((performance.now() - began) / 1000)}.`);
+    } catch (error) {
+      if (error.name !== "AbortError") say(this.told, error.message);
+    } finally {
+      if (!signal.aborted) this.looked.classList.remove("busy");
+    }
+  }
+
+  async submit(event) {
+    event.preventDefault();
+    if (!this.form.reportValidity()) return;
+    this.trying.abort();
+    this.start.disabled = true;
+    const key = newKey();
+    const name = this.name.value.trim();
+    const spec = { ...this.spec(), ...(name && { workload_name: name }) };
+    const done = await attempt(async () => {
+      const workload = await patiently(() => request("POST", "/workloads", { json: spec, key }));
+      new Upload(workload.workload_id, this.files).run();
+      location.hash = `#/workloads/${workload.workload_id}`;
+      hurry();
+    });
+    if (!done) this.start.disabled = false;
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    this.trying.abort();
+    this.stopDropping();
+    for (const url of this.urls.values()) URL.revokeObjectURL(url);
+    if (this.made) URL.revokeObjectURL(this.made);
+  }
+}
+
+function field(id, label, control) {
+  return h("div", { class: "field" }, h("label", { for: id }, label), control);
+}

@@ -1,0 +1,198 @@
+// One workload: how far it is, what came out, and what did not.
+
+import { get, request } from "./api.js";
+import { h, put, say } from "./dom.js";
+import { ago, bytes, counted, moment, rate, steps } from "./format.js";
+import { Facts, Gallery } from "./gallery.js";
+import { openLightbox } from "./lightbox.js";
+import { hurry, watch } from "./live.js";
+import { attempt, confirmed } from "./notices.js";
+import { counts, ProgressBar, speed, Status } from "./progress.js";
+import { sparkline } from "./sparkline.js";
+import { uploads } from "./upload.js";
+import { UploadPanel } from "./uploadpanel.js";
+import { summaryPath, workloads } from "./workloads.js";
+
+const STUCK_MS = 3000;
+const STRETCH_SECONDS = 2;
+
+export function view(_session, id) {
+  const shown = new Shown(id);
+  return { title: "Workload", element: shown.element, close: () => shown.close() };
+}
+
+class Shown {
+  constructor(id) {
+    this.id = id;
+    this.failures = new Map();
+    this.failedKnown = 0;
+    this.quietSince = performance.now();
+    this.parts();
+    this.facts = new Facts(id, () => this.gallery.draw());
+    this.gallery = new Gallery(this.facts, (place) => this.open(place));
+    this.results.append(this.gallery.element);
+    this.unwatch = watch(id);
+    this.update = this.update.bind(this);
+    workloads.addEventListener("change", this.update);
+    if (uploads.has(id)) this.panel = new UploadPanel(uploads.get(id), this.upload, () => this.update());
+    this.first();
+  }
+
+  parts() {
+    this.name = h("h1", { tabindex: -1 }, "Workload");
+    this.status = new Status();
+    this.steps = h("p", { class: "lead" });
+    this.bar = new ProgressBar("Done");
+    this.counts = h("strong");
+    this.speed = h("span");
+    this.told = h("p", { class: "visually-hidden", role: "status" });
+    this.why = h("p", { class: "hint", role: "status" });
+    this.pace = h("div", { class: "pace", hidden: true });
+    this.more = h("p", { class: "hint" });
+    this.actions = h("div", { class: "actions" }, this.actionButtons());
+    this.upload = h("div");
+    this.failed = h("section", { class: "card failures", hidden: true, "aria-labelledby": "failures-title" });
+    this.results = h("section", { "aria-label": "Results" });
+    this.element = h(
+      "section",
+      { class: "page" },
+      h("p", { class: "crumb" }, h("a", { href: "#/" }, "Workloads")),
+      h("div", { class: "page-head" }, h("div", { class: "titles" }, h("div", { class: "line" }, this.name, this.status.element), this.steps), this.actions),
+      h("div", { class: "card state" }, this.bar.element, h("div", { class: "line" }, h("span", {}, this.counts), this.speed), this.why, this.pace, this.more, this.told),
+      this.upload,
+      this.failed,
+      this.results,
+    );
+  }
+
+  actionButtons() {
+    return [h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
+  }
+
+  /** Before the next look at all: this one may be old. */
+  async first() {
+    try {
+      workloads.take([await get(summaryPath(this.id))]);
+    } catch (error) {
+      if (error.status === 404) this.gone();
+    }
+  }
+
+  gone() {
+    const words = h("div", { class: "empty" }, h("h1", { tabindex: -1 }, "There is no such workload"), h("p", {}, "It was deleted, or it is not yours."), h("a", { class: "button", href: "#/" }, "All workloads"));
+    put(this.element, words);
+  }
+
+  update() {
+    const workload = workloads.get(this.id);
+    if (!workload) {
+      if (this.last) this.gone();
+      return;
+    }
+    const total = Math.max(workload.accepted, this.panel?.upload.active ? this.panel.upload.total : 0);
+    say(this.name, workload.workload_name);
+    document.title = `${workload.workload_name} · DPIP`;
+    say(this.steps, steps(workload.steps));
+    this.status.update(workload);
+    this.bar.update(workload, total);
+    say(this.counts, counts(workload));
+    say(this.speed, speed(workload));
+    say(this.more, `${bytes(workload.size)} · by ${workload.owner} · made ${ago(workload.created_at)}`);
+    this.more.title = moment(workload.created_at);
+    this.announce(workload);
+    this.showPace();
+    this.facts.update(workload.accepted, workload.filtered + workload.failed);
+    this.gallery.update(workload.accepted, this.failures);
+    if (workload.failed !== this.failedKnown) this.loadFailures(workload.failed);
+    this.explain(workload);
+    this.last = workload;
+  }
+
+  /** In words for who does not see the bar: at each quarter, and at the end. */
+  announce(workload) {
+    if (!workload.accepted) return;
+    const ended = workload.filtered + workload.failed;
+    const quarter = workload.status === "completed" ? 4 : Math.floor((4 * ended) / workload.accepted);
+    if (this.quarter !== undefined && quarter !== this.quarter) {
+      say(this.told, workload.status === "completed" ? `Completed: ${counts(workload)}.` : `${quarter * 25} % done.`);
+    }
+    this.quarter = quarter;
+  }
+
+  showPace() {
+    const series = workloads.paces.get(this.id)?.series(STRETCH_SECONDS) || [];
+    const any = series.length > 2 && series.some((value) => value > 0);
+    this.pace.hidden = !any;
+    if (!any) return;
+    const top = rate(Math.max(...series));
+    put(this.pace, sparkline(series, `Images per second since the page was opened, ${top} at most`), h("span", {}, `at most ${top}`));
+  }
+
+  async loadFailures(count) {
+    this.failedKnown = count;
+    await attempt(async () => {
+      const { failed_images } = await get(`/workloads/${this.id}?fields=failed_images`);
+      this.failures = new Map(failed_images.map((failure) => [failure.seq, failure]));
+      this.showFailures(failed_images);
+      this.gallery.update(this.gallery.count, this.failures);
+    });
+  }
+
+  showFailures(failed) {
+    this.failed.hidden = !failed.length;
+    if (!failed.length) return;
+    const rows = failed.slice(0, 200).map(({ seq, name, reason }) =>
+      h("li", {}, h("button", { type: "button", class: "link", onclick: () => this.open(seq) }, name || `Image ${seq + 1}`), h("span", {}, reason)),
+    );
+    put(
+      this.failed,
+      h("div", { class: "label-row" }, h("h2", { id: "failures-title" }, `${counted(failed.length, "image")} failed`), this.failureButtons()),
+      h("ul", { class: "reasons" }, rows),
+      failed.length > rows.length && h("p", { class: "hint" }, `and ${failed.length - rows.length} more`),
+    );
+  }
+
+  failureButtons() {
+    return null;
+  }
+
+  /** When nothing happens for a while though there is work, the scheduler is asked why. */
+  async explain(workload) {
+    const idle = workload.status === "running" && workload.running_jobs === 0;
+    const moved = this.last && workload.filtered + workload.failed !== this.last.filtered + this.last.failed;
+    if (!idle || moved) this.quietSince = performance.now();
+    if (!idle) say(this.why, "");
+    if (!idle || performance.now() - this.quietSince < STUCK_MS) return;
+    this.quietSince = performance.now();
+    await attempt(async () => {
+      const { waiting } = await get(`/workloads/${this.id}/why`);
+      say(this.why, waiting[0]?.why || "");
+    });
+  }
+
+  open(place) {
+    const look = (at) => ({ count: this.gallery.count, failure: this.failures.get(at) });
+    openLightbox(this.id, place, look, (at) => this.gallery.focus(at));
+  }
+
+  async remove() {
+    const name = workloads.get(this.id)?.workload_name || "this workload";
+    if (!(await confirmed(`Delete ${name}?`, "Its images and their results go too. This cannot be undone.", "Delete"))) return;
+    await attempt(async () => {
+      uploads.get(this.id)?.stop();
+      await request("DELETE", `/workloads/${this.id}`);
+      workloads.removeEventListener("change", this.update);
+      workloads.drop(this.id);
+      location.hash = "#/";
+      hurry();
+    });
+  }
+
+  close() {
+    workloads.removeEventListener("change", this.update);
+    this.unwatch();
+    this.panel?.close();
+    this.gallery.close();
+    this.facts.close();
+  }
+}

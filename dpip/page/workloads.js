@@ -1,0 +1,85 @@
+// What is known of workloads, newest word first; whoever shows them listens for `change`.
+
+import { Pace } from "./pace.js";
+
+const FIELDS = [
+  "workload_id", "workload_name", "owner", "filter", "steps", "output", "tags", "status",
+  "accepted", "filtered", "failed", "running_jobs", "waiting", "size",
+  "eta_seconds", "eta_range", "created_at", "finished_at",
+];
+
+/** The address of one workload without its lists, which may be long. */
+export const summaryPath = (id) => `/workloads/${id}?fields=${FIELDS}`;
+
+const previews = new Set();
+
+class Workloads extends EventTarget {
+  constructor() {
+    super();
+    this.forget();
+  }
+
+  forget() {
+    this.known = new Map();
+    this.paces = new Map();
+    this.all = new Pace();
+    this.done = 0; // images that have ended while the page was open
+    this.loaded = false;
+  }
+
+  /** Newest first. */
+  list() {
+    const shown = [...this.known.values()].filter(({ workload_id }) => !previews.has(workload_id));
+    return shown.sort((one, other) => (one.workload_id < other.workload_id ? 1 : -1));
+  }
+
+  get(id) {
+    return this.known.get(id);
+  }
+
+  /** These are as told; with `from` all those known that are not older than it and not told are gone. */
+  take(told, from = null) {
+    const ids = new Set(told.map(({ workload_id }) => workload_id));
+    if (from !== null) {
+      for (const id of this.known.keys()) if (id >= from && !ids.has(id)) this.known.delete(id);
+    }
+    const now = performance.now() / 1000;
+    for (const workload of told) this.note(workload, now);
+    this.all.add(now, this.done);
+    this.loaded = true;
+    this.tell();
+  }
+
+  note(workload, now) {
+    const id = workload.workload_id;
+    const ended = workload.filtered + workload.failed;
+    const before = this.known.get(id);
+    if (before) this.done += Math.max(0, ended - before.filtered - before.failed);
+    this.known.set(id, { ...before, ...workload });
+    if (workload.status === "completed" && !this.paces.has(id)) return;
+    if (!this.paces.has(id)) this.paces.set(id, new Pace());
+    this.paces.get(id).add(now, ended);
+  }
+
+  drop(id) {
+    this.known.delete(id);
+    this.paces.delete(id);
+    this.tell();
+  }
+
+  /** Images per second of late; null when unknown. */
+  rate(id) {
+    return this.paces.get(id)?.perSecond(performance.now() / 1000) ?? null;
+  }
+
+  tell() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+export const workloads = new Workloads();
+
+/** A workload of a preview comes and goes: nobody wants to see it in a list. */
+export function hide(id) {
+  previews.add(id);
+}
