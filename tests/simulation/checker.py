@@ -106,8 +106,7 @@ _IMPOSSIBLE = {
         OR w.filtered != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND state = 'done')
         OR w.failed != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND state = 'failed'))""",
     "I2: a result whose attempt has no fingerprint": """
-        SELECT job_id, attempt FROM attempts WHERE outcome = 'done' AND (fingerprint IS NULL
-        OR fingerprint != 'stand-in of ' || worker)""",
+        SELECT job_id, attempt FROM attempts WHERE outcome = 'done' AND fingerprint IS NULL""",
     "I3: a job with two attempts that were done": """
         SELECT job_id FROM attempts WHERE outcome = 'done' GROUP BY job_id HAVING count(*) > 1""",
     "I3: a job with more attempts than may be": """
