@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +15,11 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Client
+from dpip.scratch import Scratch
 from dpip.start import CannotStart
 from dpip.tap import Options, make_service
 
+_PREFIX = "dpip-system-"
 _VARIABLE = "DPIP_ADMIN_PASSWORD"
 _START_SECONDS, _STOP_SECONDS = 300, 20
 _DISK_FLOOR = "64M"  # what is left of the temporary directory's disk; the service's own default is larger
@@ -28,9 +29,11 @@ _DISK_FLOOR = "64M"  # what is left of the temporary directory's disk; the servi
 async def embedded(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
     """A client, logged in to a system on free ports of this machine, with its state in a temporary directory.
 
-    At the end the system stops, and the directory goes. Raises ClickException when it cannot start.
+    At the end the system stops, and the directory goes; what a command has left that was killed goes at the
+    start of the next. Raises ClickException when it cannot start.
     """
-    state = Path(tempfile.mkdtemp(prefix="dpip-"))
+    scratch = Scratch(Path(tempfile.gettempdir()), _PREFIX)
+    state = await deferToThread(scratch.open)
     try:
         async with _running(reactor, _options(state, slots)) as url, Client(reactor, url) as client:
             await client.login("admin", os.environ.pop(_VARIABLE))
@@ -38,7 +41,7 @@ async def embedded(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
     except CannotStart as reason:
         raise click.ClickException(f"DPIP cannot start: {reason}") from None
     finally:
-        await deferToThread(shutil.rmtree, state, ignore_errors=True)
+        await deferToThread(scratch.close)
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from dpip.controller.children import SOCKET, ApiChildren
 from dpip.controller.options import ControllerOptions
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
+from dpip.errors import DpipError
 from dpip.feed import Feed
 from dpip.model import Role
 from dpip.scheduler.service import Scheduler
@@ -88,6 +89,13 @@ class ControllerService(Service):
     def startService(self) -> None:
         """What blocks briefly happens here, before the reactor has other work. Raises CannotStart."""
         super().startService()
+        try:
+            parts = self._open()
+        except (OSError, DpipError) as error:
+            raise CannotStart(f"The state directory {self.state} cannot be used: {error}") from error
+        Deferred.fromCoroutine(self._start(parts)).chainDeferred(self.ready)
+
+    def _open(self) -> Parts:
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _locked(self.state)
         self.authority = Authority.load_or_create(self.state, self.reactor.seconds())
@@ -96,7 +104,7 @@ class ControllerService(Service):
         parts.telemetry.startService()
         parts.image_store.startService()
         parts.hashing.start()
-        Deferred.fromCoroutine(self._start(parts)).chainDeferred(self.ready)
+        return parts
 
     async def _start(self, parts: Parts) -> None:
         await parts.datastore.recover(self.reactor.seconds())

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
-from dpip.datastore.engine import create_file, migrating, sync_folder
+from dpip.datastore.engine import create_file, migrating, sync_folder, told
 from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 
@@ -30,7 +30,8 @@ class UnknownDatabase(DpipError):
 
 
 def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
-    """Create the database or upgrade it, after a copy beside it. Raises UnknownDatabase.
+    """Create the database or upgrade it, after a copy beside it. Raises UnknownDatabase,
+    DiskFull, RetryLater.
 
     All in one transaction under the write lock: a kill at any moment leaves the old tables or the new ones,
     and of two processes that start at once one finds the other's work.
@@ -45,9 +46,11 @@ def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
             elif found != head:
                 _upgrade(connection, path, found, scripts)
     except DatabaseError as error:
-        if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
-            raise
-        raise UnknownDatabase(f"{path} is not a database. Name another file.") from error
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise UnknownDatabase(f"{path} is not a database. Name another file.") from error
+        if (reason := told(error)) is not None:
+            raise reason from error
+        raise
     finally:
         engine.dispose()
 

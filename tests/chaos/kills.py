@@ -191,7 +191,9 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     began = time.monotonic()
     wrong, what = kill_at_random(given.rounds, seed=given.seed)
-    print("\n".join([*wrong, f"{what}; {len(wrong)} violations; {time.monotonic() - began:.0f} s"]), flush=True)
+    print(
+        "\n".join([*wrong, f"{what}; {len(wrong)} violations; {time.monotonic() - began:.0f} s"]), flush=True
+    )
     if given.jobs:
         print(start_with_jobs(given.jobs))
     return 1 if wrong else 0

@@ -1,4 +1,4 @@
-"""Pictures that crash their filter's process, never let it end, or eat all memory, among pictures that do not.
+"""Pictures that crash their filter's process, never let it end, or eat all memory, among harmless ones.
 
 Each of them fails alone, with the reason and after three attempts; the others are charged with nothing, and
 none is computed more than twice; the worker stays joined all the time.
@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,14 @@ REASONS = {
 _HARMLESS = 200
 
 
-def poisoned(harmless: int, each: int, job_seconds: float, slots: int = 1) -> tuple[list[str], str]:
+def poisoned(
+    harmless: int, each: int, job_seconds: float, slots: int = 1, poisons: Collection[int] = tuple(REASONS)
+) -> tuple[list[str], str]:
     """What is wrong, and what happened, with so many harmless pictures and ``each`` of every poison."""
     characters = [_HARMLESS] * harmless
-    for place, character in enumerate(list(REASONS) * each):
-        characters.insert((place + 1) * len(characters) // (3 * each + 1), character)
+    bad = list(poisons) * each
+    for place, character in enumerate(bad):
+        characters.insert((place + 1) * len(characters) // (len(bad) + 1), character)
     began = time.monotonic()
     with Cluster() as cluster:
         path = install(cluster.directory / "plugins")
@@ -57,7 +60,7 @@ def poisoned(harmless: int, each: int, job_seconds: float, slots: int = 1) -> tu
         if worker.log.count("Joined as") != 1:
             wrong.append(f"the worker did not stay joined:\n{worker.log[-3000:]}")
     seconds = time.monotonic() - began
-    return wrong, f"{3 * each} poisoned among {harmless} pictures, {len(listed)} failed; {seconds:.0f} s"
+    return wrong, f"{len(bad)} poisoned among {harmless} pictures, {len(listed)} failed; {seconds:.0f} s"
 
 
 def _reasons(characters: Sequence[int], failed: Mapping[int, Any]) -> Iterator[str]:

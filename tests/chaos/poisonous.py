@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,9 @@ from PIL import Image
 
 from dpip.filters.registry import Filter
 
-CRASHES, LOOPS, EATS = 1, 2, 3
+CRASHES, LOOPS, EATS, SLEEPS = 1, 2, 3, 4
+SECONDS: Final = "DPIP_TEST_SLEEP"
+"""In the environment of a worker: how long its pictures sleep."""
 _PIECE: Final = 256 << 20
 
 
@@ -28,6 +31,8 @@ def poison(array: np.ndarray) -> np.ndarray:
     eaten: list[Any] = []
     while character == EATS:
         eaten.append(np.empty(_PIECE, np.uint8))  # counted against the limit, though never touched
+    if character == SLEEPS:
+        time.sleep(float(os.environ.get(SECONDS, "0")))
     return array
 
 

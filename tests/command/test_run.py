@@ -42,6 +42,7 @@ class RunTests(RunTestCase):
         (self.photos / "broken.jpg").write_bytes(encoded(1, 320, 240, "JPEG")[:4000])
         (self.photos / "0.png").write_bytes(encoded(1, 20, 10))
         (self.photos / "notes.txt").write_text("notes")
+        (self.temporary / "dpip-system-left" / "images").mkdir(parents=True)  # by one that was killed
         code, out, err = self.run_it(
             *DPIP, "run", "photos", "-o", "out", "--filter", "resize", "--width", "80", "--format", "png"
         )

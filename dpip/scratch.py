@@ -1,0 +1,76 @@
+"""Temporary directories that belong to a process for as long as it lives, and no longer.
+
+Each is locked by its process (systemd's cleaning of temporary directories respects that lock, too). However
+the process dies, the lock goes with it, and the next one that starts here removes what was left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+
+class Scratch:
+    """A directory ``parent/prefix…``, once :meth:`open` has made it."""
+
+    def __init__(self, parent: Path, prefix: str) -> None:
+        self._parent = parent
+        self._prefix = prefix
+        self._path: Path | None = None
+        self._lock: int | None = None
+
+    @property
+    def path(self) -> Path:
+        assert self._path is not None, "not open"
+        return self._path
+
+    def open(self) -> Path:
+        """Make it, and remove what dead processes have left. Raises OSError."""
+        self._parent.mkdir(parents=True, exist_ok=True)
+        for left in self._parent.glob(f"{self._prefix}*"):
+            _remove_if_dead(left)
+        # Locked before it has the name by which another process that starts now would find and remove it.
+        new = Path(tempfile.mkdtemp(prefix=f".{self._prefix}", dir=self._parent))
+        self._lock = _locked(new)
+        self._path = new.rename(new.with_name(new.name.removeprefix(".")))
+        return self._path
+
+    def close(self) -> None:
+        """Remove it with everything in it."""
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._path = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(directory: Path) -> int | None:
+    """A descriptor that holds the directory's lock; None when another process does, or nobody can."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_if_dead(directory: Path) -> None:
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return  # another process that starts now was faster
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        return  # in a shared temporary directory anybody may plant such a name
+    descriptor = _locked(directory)
+    if descriptor is not None:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
