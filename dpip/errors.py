@@ -67,6 +67,19 @@ class StaleLease(Conflict):
     title = "The job is not leased to this worker any more"
 
 
+class Sealed(Conflict):
+    """No more originals go into this workload: its owner has said so."""
+
+    code = "workload-sealed"
+    title = "The workload takes no more images"
+
+    @classmethod
+    def workload(cls, workload_id: str) -> Sealed:
+        return cls(
+            f"Workload {workload_id} is sealed: it takes no more images. Make a new workload for them."
+        )
+
+
 class KeyReused(DpipError):
     code = "idempotency-key-reused"
     title = "The idempotency key belongs to another request"

@@ -29,6 +29,7 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    TokenRecord,
     Updates,
     User,
     WaitingJob,
@@ -69,6 +70,17 @@ class IController(Interface):
     def set_password(by: Principal, name: str, password: str) -> Deferred[None]:
         """For admins, and for everyone's own; all tokens of the user die."""
 
+    def tokens(by: Principal, user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
+        """One's own; an admin's are everybody's, or those of one user. Those with names come first."""
+
+    def add_token(
+        by: Principal, user: str | None, name: str, seconds: float
+    ) -> Deferred[tuple[TokenRecord, Token]]:
+        """For oneself; an admin makes them for others, too. Raises BadParameter, NotFound."""
+
+    def revoke_token(by: Principal, token_id: str) -> Deferred[TokenRecord]:
+        """Dead when this fires. Raises NotFound for what is not there or not the caller's."""
+
     # Workloads
     def create_workload(by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None) -> Deferred[Progress]:
         """Durable when this fires. The same key again answers with the same workload."""
@@ -85,11 +97,25 @@ class IController(Interface):
         """Why its jobs are where they are: those that workers hold, by place, then the waiting ones."""
 
     def endings(by: Principal, workload_id: str) -> Deferred[Sequence[int]]:
-        """How many images of each page of ``RESULTS_PAGE`` places have ended: a page whose count has not
-        changed has the same results."""
+        """How often images of each page of ``RESULTS_PAGE`` places have ended, or were retried then: a page
+        whose count has not changed has the same results."""
 
     def results(by: Principal, workload_id: str, page: int) -> Deferred[Results]:
         """What became of the images of one page."""
+
+    def cancel_workload(by: Principal, workload_id: str) -> Deferred[tuple[Progress, int]]:
+        """Every image that has not ended is a recorded failure then, with the code ``CANCELLED``; the second
+        value counts them. A result that comes later is stale."""
+
+    def retry_images(
+        by: Principal, workload_id: str, image_ids: Sequence[str] | None
+    ) -> Deferred[tuple[Progress, int]]:
+        """New jobs for failed images, under the same ``seq`` and the same id of the result: for all, or for
+        those named, by the ids of their originals. The second value counts them; named images that have not
+        failed stay as they are. Raises NotFound for others."""
+
+    def seal_workload(by: Principal, workload_id: str) -> Deferred[Progress]:
+        """From then on uploads to it raise Sealed. Again, it changes nothing."""
 
     def delete_workload(by: Principal, workload_id: str) -> Deferred[None]:
         """Gone at once for every reader, while jobs run too; files follow."""
@@ -111,7 +137,10 @@ class IController(Interface):
         """
 
     def check_upload(by: Principal, workload_id: str, sizes: Sequence[int]) -> Deferred[Workload]:
-        """May this user add originals of these sizes to this workload? Raises NotFound, QuotaExceeded."""
+        """May this user add originals of these sizes to this workload? Raises NotFound, QuotaExceeded.
+
+        Whether it is sealed only their commit tells: an upload sent again under its key is answered again.
+        """
 
     def commit_originals(
         by: Principal,
@@ -190,8 +219,16 @@ class IDatastore(Interface):
     def set_password(name: str, password_hash: str) -> Deferred[None]:
         """All the user's tokens go with it. Raises NotFound."""
 
-    def add_token(digest: bytes, user: str, now: float, expires_at: float) -> Deferred[None]:
+    def add_token(
+        digest: bytes, user: str, now: float, expires_at: float, name: str | None = None
+    ) -> Deferred[TokenRecord]:
         """``digest`` is the SHA-256 of the secret."""
+
+    def tokens(user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
+        """Of one user or of all: those with names first, then the newest."""
+
+    def revoke_token(token_id: str, user: str | None) -> Deferred[tuple[TokenRecord, bytes]]:
+        """What it was, and its digest. Raises NotFound, also when it is not of the user given."""
 
     def token(digest: bytes) -> Deferred[tuple[Principal, float] | None]:
         """Whose it is and when it expires."""
@@ -212,10 +249,26 @@ class IDatastore(Interface):
         """Newest first."""
 
     def endings(workload_id: str) -> Deferred[Sequence[int]]:
-        """How many images of each page of ``RESULTS_PAGE`` places have ended. From memory, as above."""
+        """How often images of each page of ``RESULTS_PAGE`` places have ended, or were retried then.
+
+        From memory, as above.
+        """
 
     def results(workload_id: str, page: int) -> Deferred[Results]:
         """Of the images at the ``RESULTS_PAGE`` places of one page, in ``seq`` order."""
+
+    def seal_workload(workload_id: str, now: float) -> Deferred[Workload]:
+        """Unless it is sealed already. Raises NotFound."""
+
+    def cancel_workload(workload_id: str, now: float) -> Deferred[tuple[Workload, int]]:
+        """Waiting, leased → failed; the second value counts them. It fires with the commit after which
+        nothing was left. Raises NotFound."""
+
+    def retry_images(
+        workload_id: str, image_ids: Sequence[str] | None, after: int, now: float
+    ) -> Deferred[tuple[Workload, Sequence[WaitingJob], int | None]]:
+        """New jobs for failed images behind the place ``after``, some of them: the last value is the place
+        behind which to go on, None at the end. Raises NotFound, for a named image too."""
 
     def delete_workload(workload_id: str, now: float) -> Deferred[Workload | None]:
         """A tombstone remains; its images, jobs and attempts go. The owner's ``used`` shrinks."""
@@ -233,7 +286,7 @@ class IDatastore(Interface):
         """``files`` are ``(image id, result id to reserve, file)``; all or none, with consecutive ``seq``.
 
         The second value is False when the key was known: then these are the earlier originals and the
-        files given are surplus. Raises NotFound (no workload), QuotaExceeded, KeyReused.
+        files given are surplus. Raises NotFound (no workload), Sealed, QuotaExceeded, KeyReused.
         """
 
     def image(image_id: str) -> Deferred[Image | None]:
@@ -316,8 +369,11 @@ class IScheduler(Interface):
     def workload_opened(workload: Workload) -> None:
         """Known before its first job; idempotent."""
 
-    def workload_deleted(workload_id: str) -> None:
-        """Its waiting jobs go; workers are told to drop the running ones."""
+    def workload_dropped(workload_id: str) -> None:
+        """Deleted, or cancelled: its waiting jobs go; workers are told to drop the running ones.
+
+        It may be opened again, with new jobs.
+        """
 
     def jobs_waiting(workload_id: str, jobs: Sequence[WaitingJob]) -> None:
         """Committed jobs that nobody holds."""

@@ -92,6 +92,17 @@ class Token:
 
 
 @frozen
+class TokenRecord:
+    """What may be told of a token: all but its secret."""
+
+    id: str
+    user: str
+    name: str | None  # None for what a login gave
+    created_at: float
+    expires_at: float
+
+
+@frozen
 class WorkloadSpec:
     """What a user asks for, validated: one filter (or a chain of steps) for every image to come."""
 
@@ -117,10 +128,12 @@ class Workload:
     size: int = 0  # bytes of originals and results
     finished_at: float | None = None
     version: int = 0
+    retried: int = 0  # images that got a new job after they had failed, counted each time
+    sealed: bool = False  # no more originals: then none at all are complete, too
 
     @property
     def status(self) -> WorkloadStatus:
-        if self.accepted == 0:
+        if self.accepted == 0 and not self.sealed:
             return WorkloadStatus.SCHEDULING
         if self.filtered + self.failed < self.accepted:
             return WorkloadStatus.RUNNING
@@ -177,6 +190,10 @@ class Image:
     seq: int
     file: StoredFile
     created_at: float
+
+
+CANCELLED = "cancelled"
+"""The code of images that had not ended when their workload was cancelled."""
 
 
 @frozen

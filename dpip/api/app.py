@@ -33,6 +33,7 @@ from dpip.api.sessions import Sessions
 from dpip.api.site import Shortcut, Site
 from dpip.api.streams import Streamed
 from dpip.api.system import System
+from dpip.api.tokens import Tokens
 from dpip.api.uploads import Uploads
 from dpip.api.users import Users
 from dpip.api.workloads import Registry, Workloads
@@ -85,6 +86,7 @@ def all_routes(
         *Images(controller, image_store).routes(),
         *Uploads(controller, image_store, ids).routes(),
         *Users(controller).routes(),
+        *Tokens(controller).routes(),
         *System(controller, registry, clock, now).routes(),
         *Events(controller, now).routes(),
         *Page().routes(),

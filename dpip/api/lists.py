@@ -36,7 +36,7 @@ class Lists:
 
 @frozen
 class _Page:
-    """Items of the two arrays, without brackets, when so many images of it had ended."""
+    """Items of the two arrays, without brackets, when images of it had ended, or been retried, so often."""
 
     ended: int = 0
     filtered: bytes = b""
@@ -90,12 +90,12 @@ class ListMaker:
 
     def _good_enough(self, known: _Known, then: Progress, now: Progress) -> bool:
         """The same, or a little earlier in one and the same run of work."""
-        old, new = _counts(then.workload), _counts(now.workload)
+        old, new = changes(then.workload), changes(now.workload)
         if old == new:
             return True
         running = then.workload.status is now.workload.status is WorkloadStatus.RUNNING
         age = self.seconds() - known.made  # negative: the clock was set back
-        return running and old[0] == new[0] and 0 <= age < _OLDEST * known.took
+        return running and old[:2] == new[:2] and 0 <= age < _OLDEST * known.took
 
     async def _make(self, by: Principal, progress: Progress, known: _Known) -> Lists:
         began = self.seconds()
@@ -124,9 +124,9 @@ class ListMaker:
             self.forget(next(iter(self._known)))
 
 
-def _counts(workload: Workload) -> tuple[int, int, int]:
-    """What they say of one workload, they say only once: none of them ever falls."""
-    return workload.accepted, workload.filtered, workload.failed
+def changes(workload: Workload) -> tuple[int, int, int, int]:
+    """What they say of one workload, they say only once: ``failed`` falls with a retry alone."""
+    return workload.accepted, workload.retried, workload.filtered, workload.failed
 
 
 def _page(ended: int, results: Results, numbering: Numbering) -> _Page:

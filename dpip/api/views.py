@@ -16,6 +16,7 @@ from dpip.model import (
     Reason,
     Sample,
     Step,
+    TokenRecord,
     User,
     WorkerRecord,
     WorkerState,
@@ -41,6 +42,7 @@ SUMMARY = (
     *("workload_id", "workload_name", "owner", "filter", "params", "steps", "output", "tags", "numbering"),
     *(
         "status",
+        "sealed",
         "accepted",
         "filtered",
         "failed",
@@ -70,6 +72,7 @@ def summary(progress: Progress) -> Json:
         list(spec.tags),
         spec.numbering.value,
         workload.status.value,
+        workload.sealed,
         workload.accepted,
         workload.filtered,
         workload.failed,
@@ -143,6 +146,16 @@ def user_json(user: User) -> Json:
         "quota": user.quota,
         "used": user.used,
         "created_at": timestamp(user.created_at),
+    }
+
+
+def token_json(token: TokenRecord) -> Json:
+    return {
+        "token_id": token.id,
+        "user": token.user,
+        "name": token.name,
+        "created_at": timestamp(token.created_at),
+        "expires_at": timestamp(token.expires_at),
     }
 
 

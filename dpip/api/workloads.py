@@ -1,4 +1,4 @@
-"""Workloads: making, looking, deleting."""
+"""Workloads: making, looking, changing their course, deleting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpip.api.auth import Access
 from dpip.api.downloads import not_modified
 from dpip.api.forms import Fields
 from dpip.api.idempotency import key_of
-from dpip.api.lists import ListMaker, Lists
+from dpip.api.lists import ListMaker, Lists, changes
 from dpip.api.routes import Call, Route, next_page
 from dpip.api.views import SUMMARY, filter_label, summary, why_json
 from dpip.errors import BadParameter
@@ -26,6 +26,7 @@ from dpip.model import Numbering, Params, Step, WorkloadSpec
 DEFAULT_FILTER = "grayscale"
 MAX_NAME = 200
 MAX_TAGS, MAX_TAG = 16, 64
+MAX_RETRIED = 10_000
 
 _ASKED = ("filter", "steps", "workload_name", "params", "numbering", "tags", "output")
 _LISTS = frozenset({"filtered_images", "failed_images"})
@@ -62,6 +63,9 @@ class Workloads:
             Route("GET", "/workloads", Access.USERS, self.page),
             Route("GET", "/workloads/<workload_id>", Access.USERS, self.show),
             Route("GET", "/workloads/<workload_id>/why", Access.USERS, self.why),
+            Route("POST", "/workloads/<workload_id>/seal", Access.USERS, self.seal),
+            Route("POST", "/workloads/<workload_id>/cancel", Access.USERS, self.cancel),
+            Route("POST", "/workloads/<workload_id>/retry", Access.USERS, self.retry),
             Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete),
         ]
 
@@ -105,6 +109,29 @@ class Workloads:
         """Why its jobs are where they are: those that workers have, one by one, and the waiting ones."""
         reasons = await self.controller.why(call.by, workload_id)
         return json_answer(why_json(workload_id, reasons))
+
+    async def seal(self, call: Call, workload_id: str) -> Answer:
+        """No more uploads: ``completed`` is final then. The answer is the workload without its lists."""
+        call.fields.only()
+        return json_answer(summary(await self.controller.seal_workload(call.by, workload_id)))
+
+    async def cancel(self, call: Call, workload_id: str) -> Answer:
+        """What has not ended fails, and the workload is completed. ``cancelled`` counts these images."""
+        call.fields.only()
+        progress, ended = await self.controller.cancel_workload(call.by, workload_id)
+        return json_answer({**summary(progress), "cancelled": ended})
+
+    async def retry(self, call: Call, workload_id: str) -> Answer:
+        """The failed images once more, or those of the list ``images`` (ids of originals).
+
+        ``retried`` counts them; named images that have not failed stay as they are.
+        """
+        call.fields.only("images")
+        named = call.fields.words("images") if "images" in call.fields.values else None
+        if named is not None and len(named) > MAX_RETRIED:
+            raise BadParameter(f"images may name at most {MAX_RETRIED}.", parameter="images")
+        progress, retried = await self.controller.retry_images(call.by, workload_id, named)
+        return json_answer({**summary(progress), "retried": retried})
 
     async def delete(self, call: Call, workload_id: str) -> Answer:
         await self.controller.delete_workload(call.by, workload_id)
@@ -176,9 +203,7 @@ def _body(lists: Lists, fields: Sequence[str]) -> bytes:
 
 def _etag(lists: Lists, fields: Sequence[str]) -> str:
     """Of what is said. The counts of a workload determine its lists, see ``dpip.api.lists``."""
-    workload = lists.progress.workload
-    counts = workload.accepted, workload.filtered, workload.failed
-    text = to_json([fields, counts, _said(lists, fields)])
+    text = to_json([fields, changes(lists.progress.workload), _said(lists, fields)])
     return f'W/"{blake2b(text, digest_size=12).hexdigest()}"'
 
 

@@ -13,7 +13,7 @@ from dpip.controller.attempts import FailureLimit
 from dpip.controller.passwords import Passwords
 from dpip.errors import BadCredentials, BadParameter, Unauthenticated
 from dpip.interfaces import IDatastore
-from dpip.model import Principal, Role, Token, User
+from dpip.model import Principal, Role, Token, TokenRecord, User
 
 TOKEN_SECONDS = 7 * 24 * 3600.0
 MAX_NAME = 64
@@ -72,14 +72,29 @@ class Accounts:
             self.by_account.failed(name[: MAX_NAME + 1], self.monotonic())
             raise BadCredentials("The user name or the password is wrong.")
         self.by_account.succeeded(name)
-        return await self._new_token(name)
+        _, token = await self._new_token(name)
+        return token
 
-    async def _new_token(self, name: str) -> Token:
+    async def issue(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
+        """A token with a name, for programs. Raises BadParameter, NotFound."""
+        if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+            raise BadParameter(f"A token's name has 1 to {MAX_NAME} printable characters.", parameter="name")
+        return await self._new_token(user, name.strip(), seconds)
+
+    async def _new_token(
+        self, user: str, name: str | None = None, seconds: float = TOKEN_SECONDS
+    ) -> tuple[TokenRecord, Token]:
         secret = urlsafe_b64encode(self.entropy(32)).rstrip(b"=").decode()
         now = self.clock()
-        token = Token(secret, name, now + TOKEN_SECONDS)
-        await self.datastore.add_token(_digest(secret), name, now, token.expires_at)
-        return token
+        token = Token(secret, user, now + seconds)
+        record = await self.datastore.add_token(_digest(secret), user, now, token.expires_at, name)
+        return record, token
+
+    async def revoke(self, token_id: str, user: str | None) -> TokenRecord:
+        """Raises NotFound, also for a token of another user than the one given."""
+        record, digest = await self.datastore.revoke_token(token_id, user)
+        self._forget_tokens(digest)
+        return record
 
     async def authenticate(self, secret: str) -> Principal:
         """Raises Unauthenticated. A token seen lately costs a dictionary look-up."""

@@ -37,6 +37,7 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    TokenRecord,
     Update,
     Updates,
     User,
@@ -129,6 +130,29 @@ class Controller:
         await self._tokens_die()
         self._note(by.name, "set-password", name)
 
+    @deferred
+    async def tokens(self, by: Principal, user: str | None, limit: int) -> Sequence[TokenRecord]:
+        _users_only(by)
+        return await self.datastore.tokens(_whose(by, user), limit)
+
+    @deferred
+    async def add_token(
+        self, by: Principal, user: str | None, name: str, seconds: float
+    ) -> tuple[TokenRecord, Token]:
+        _users_only(by)
+        owner = by.name if user is None else _whose(by, user) or user
+        record, token = await self.accounts.issue(owner, name, seconds)
+        self._note(by.name, "add-token", record.id, user=owner, name=name)
+        return record, token
+
+    @deferred
+    async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
+        _users_only(by)
+        record = await self.accounts.revoke(token_id, None if by.is_admin else by.name)
+        await self._tokens_die()
+        self._note(by.name, "revoke-token", record.id, user=record.user, name=record.name)
+        return record
+
     async def _tokens_die(self) -> None:
         await self.tokens_died()
         self.feed.wake()  # whoever watches by such a token finds out
@@ -186,6 +210,42 @@ class Controller:
     async def results(self, by: Principal, workload_id: str, page: int) -> Results:
         await self._known_workload(by, workload_id)
         return await self.datastore.results(workload_id, page)
+
+    @deferred
+    async def cancel_workload(self, by: Principal, workload_id: str) -> tuple[Progress, int]:
+        await self._known_workload(by, workload_id)
+        workload, ended = await self.datastore.cancel_workload(workload_id, self.clock())
+        # At once, before any later answer of the datastore: a job that is committed after this is told after.
+        self.scheduler.workload_dropped(workload_id)
+        self._note(by.name, "cancel-workload", workload_id, images=ended)
+        return self._progress(workload), ended
+
+    @deferred
+    async def retry_images(
+        self, by: Principal, workload_id: str, image_ids: Sequence[str] | None
+    ) -> tuple[Progress, int]:
+        workload = await self._known_workload(by, workload_id)
+        after: int | None = -1
+        count = 0
+        while after is not None:
+            workload, jobs, after = await self.datastore.retry_images(
+                workload_id, image_ids, after, self.clock()
+            )
+            if jobs:
+                self.scheduler.workload_opened(workload)
+                self.scheduler.jobs_waiting(workload_id, jobs)
+            count += len(jobs)
+        self._note(by.name, "retry-images", workload_id, images=count)
+        return self._progress(workload), count
+
+    @deferred
+    async def seal_workload(self, by: Principal, workload_id: str) -> Progress:
+        known = await self._known_workload(by, workload_id)
+        if known.sealed:
+            return self._progress(known)
+        workload = await self.datastore.seal_workload(workload_id, self.clock())
+        self._note(by.name, "seal-workload", workload_id)
+        return self._progress(workload)
 
     @deferred
     async def delete_workload(self, by: Principal, workload_id: str) -> None:
@@ -362,7 +422,7 @@ class Controller:
         return _owned(by, await self.datastore.workload(workload_id), workload_id)
 
     def _forget_workload(self, workload: Workload) -> None:
-        self.scheduler.workload_deleted(workload.id)
+        self.scheduler.workload_dropped(workload.id)
         self.feed.workload_deleted(workload)
         self._watch(self.image_store.discard_directory(workload.directory), "files of a deleted workload")
 
@@ -395,6 +455,15 @@ def _admins_only(by: Principal) -> None:
 def _users_only(by: Principal) -> None:
     if by.role is Role.WORKER:
         raise Forbidden("A worker's token reaches only the jobs leased to it.")
+
+
+def _whose(by: Principal, user: str | None) -> str | None:
+    """Of which user: everybody but an admin may only say itself. Raises Forbidden."""
+    if by.is_admin:
+        return user
+    if user not in (None, by.name):
+        raise Forbidden("Only an admin may do this for another user.")
+    return by.name
 
 
 def _owned(by: Principal, workload: Workload | None, workload_id: str) -> Workload:

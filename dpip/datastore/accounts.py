@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from dpip.datastore.bulk import text
+from dpip.datastore.bulk import Row, text
 from dpip.datastore.rows import USER, micros, seconds, user_of
 from dpip.datastore.schema import tokens, users, workloads
 from dpip.datastore.workloads import bury
 from dpip.errors import Conflict, NotFound
-from dpip.model import Principal, Role, User, Workload
+from dpip.model import Principal, Role, TokenRecord, User, Workload
 
 
 def add_user(
@@ -53,11 +53,64 @@ def set_password(connection: Connection, name: str, password_hash: str) -> None:
     connection.execute(delete(tokens).where(tokens.c.user_id == user_id))
 
 
-def add_token(connection: Connection, digest: bytes, name: str, now: float, expires_at: float) -> None:
-    user_id, _ = _found(connection, name)
+def add_token(
+    connection: Connection, digest: bytes, user: str, now: float, expires_at: float, name: str | None
+) -> TokenRecord:
+    user_id, _ = _found(connection, user)
+    created, expires = micros(now), micros(expires_at)
     connection.execute(
-        insert(tokens).values(digest=digest, user_id=user_id, created=micros(now), expires=micros(expires_at))
+        insert(tokens).values(digest=digest, user_id=user_id, created=created, expires=expires, name=name)
     )
+    return _token_of((digest, user, name, created, expires))
+
+
+# A token is called by the beginning of its digest: it says nothing of the secret, and is there already.
+_ID_BYTES = 8
+_TOKEN = (tokens.c.digest, users.c.name, tokens.c.name, tokens.c.created, tokens.c.expires)
+
+
+def _token_of(row: Row) -> TokenRecord:
+    digest, user, name, created, expires = row
+    return TokenRecord(digest[:_ID_BYTES].hex(), user, name, seconds(created), seconds(expires))
+
+
+def all_tokens(connection: Connection, user: str | None, limit: int) -> Sequence[TokenRecord]:
+    """Of one user, or of all: those with names first, then the newest."""
+    statement = (
+        select(*_TOKEN)
+        .join_from(tokens, users, users.c.id == tokens.c.user_id)
+        .order_by(tokens.c.name.is_(None), tokens.c.created.desc(), tokens.c.digest)
+        .limit(limit)
+    )
+    if user is not None:
+        statement = statement.where(users.c.name == text(user))
+    return [_token_of(row) for row in connection.execute(statement)]
+
+
+def revoke_token(connection: Connection, token_id: str, user: str | None) -> tuple[TokenRecord, bytes]:
+    """What it was, and its digest. Raises NotFound, also when it is another user's than the one given."""
+    first, last = _range(token_id)
+    row = connection.execute(
+        select(*_TOKEN)
+        .join_from(tokens, users, users.c.id == tokens.c.user_id)
+        .where(tokens.c.digest.between(first, last))
+    ).one_or_none()
+    if row is None or user not in (None, row[1]):
+        raise NotFound(f"There is no token {token_id[:64]!r}.")
+    remove_token(connection, row[0])
+    return _token_of(row), row[0]
+
+
+def _range(token_id: str) -> tuple[bytes, bytes]:
+    """The digests that begin so; none do with anything but an id."""
+    try:
+        beginning = bytes.fromhex(token_id)
+    except ValueError:
+        beginning = b""
+    if len(beginning) != _ID_BYTES:
+        raise NotFound(f"There is no token {token_id[:64]!r}.")
+    rest = 32 - _ID_BYTES
+    return beginning + bytes(rest), beginning + b"\xff" * rest
 
 
 def token(connection: Connection, digest: bytes) -> tuple[Principal, float] | None:

@@ -16,12 +16,14 @@ from zope.interface import implementer
 from dpip.asynchronous import deferred
 from dpip.datastore import (
     accounts,
+    cancelling,
     images,
     jobs,
     migrate,
     purge,
     record,
     results,
+    retries,
     uploads,
     workers,
     workloads,
@@ -44,11 +46,13 @@ from dpip.model import (
     Results,
     Role,
     StoredFile,
+    TokenRecord,
     User,
     WaitingJob,
     WorkerInfo,
     WorkerRecord,
     Workload,
+    WorkloadStatus,
 )
 from dpip.threads import FromThreads, MakeThreads, thread_pool
 
@@ -136,8 +140,16 @@ class Datastore(Service):
     def set_password(self, name: str, password_hash: str) -> Deferred[None]:
         return self._call(accounts.set_password, name, password_hash)
 
-    def add_token(self, digest: bytes, user: str, now: float, expires_at: float) -> Deferred[None]:
-        return self._call(accounts.add_token, digest, user, now, expires_at)
+    def add_token(
+        self, digest: bytes, user: str, now: float, expires_at: float, name: str | None = None
+    ) -> Deferred[TokenRecord]:
+        return self._call(accounts.add_token, digest, user, now, expires_at, name)
+
+    def tokens(self, user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
+        return self._read(accounts.all_tokens, user, limit)
+
+    def revoke_token(self, token_id: str, user: str | None) -> Deferred[tuple[TokenRecord, bytes]]:
+        return self._call(accounts.revoke_token, token_id, user)
 
     def token(self, digest: bytes) -> Deferred[tuple[Principal, float] | None]:
         return self._read(accounts.token, digest)
@@ -185,6 +197,30 @@ class Datastore(Service):
         self._live.deleted([workload_id])
         self._purge()
         return deleted
+
+    @deferred
+    async def seal_workload(self, workload_id: str, now: float) -> Workload:
+        sealed = await self._call(workloads.seal, workload_id, now)
+        self._live.renewed(sealed)
+        return sealed
+
+    @deferred
+    async def cancel_workload(self, workload_id: str, now: float) -> tuple[Workload, int]:
+        count, first = 0, 0
+        while True:
+            cancelled, ended, first = await self._call(cancelling.cancel, workload_id, first, now)
+            self._live.renewed(cancelled)
+            count += ended
+            if cancelled.status is not WorkloadStatus.RUNNING:
+                return cancelled, count
+
+    @deferred
+    async def retry_images(
+        self, workload_id: str, image_ids: Sequence[str] | None, after: int, now: float
+    ) -> tuple[Workload, Sequence[WaitingJob], int | None]:
+        retried, made, further = await self._call(retries.retry, workload_id, image_ids, after, now)
+        self._live.renewed(retried)
+        return retried, made, further
 
     def workloads_finished_before(self, when: float, limit: int) -> Deferred[Sequence[Workload]]:
         return self._read(workloads.finished_before, when, limit)

@@ -75,7 +75,7 @@ _failed = (
     .where(_of_workload, workloads.c.deleted.is_(None), jobs.c.code.is_not(None))
 )
 _FAILURES = as_json(
-    _failed.where(jobs.c.seq > bindparam("after"), jobs.c.seq <= bindparam("until"))
+    _failed.where(jobs.c.retried.is_(None), jobs.c.seq > bindparam("after"), jobs.c.seq <= bindparam("until"))
     .order_by(jobs.c.seq)
     .limit(bindparam("limit"))
 )
@@ -99,7 +99,7 @@ _FILTERED_PAGES = as_json(
 )
 _failed_page = (jobs.c.seq // RESULTS_PAGE).label("page")
 _FAILED_PAGES = as_json(
-    select(_failed_page, func.count().label("count"))
+    select(_failed_page, (func.count() + func.count(jobs.c.retried)).label("count"))
     .join_from(jobs, workloads, workloads.c.id == jobs.c.workload_id)
     .where(_of_workload, workloads.c.deleted.is_(None), jobs.c.code.is_not(None))
     .group_by(_failed_page)
@@ -107,7 +107,7 @@ _FAILED_PAGES = as_json(
 
 
 def endings(connection: Connection, workload_id: str) -> Sequence[tuple[int, int]]:
-    """``(page, images that have ended)``, a page up to twice."""
+    """``(page, ends and retries of its images)``, a page up to twice."""
     of = {"workload": text(workload_id)}
     filtered = fetch(connection, _FILTERED_PAGES, type=ImageType.FILTERED.value, **of)
     return [*filtered, *fetch(connection, _FAILED_PAGES, **of)]

@@ -10,7 +10,18 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, bindparam, insert, literal, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    bindparam,
+    insert,
+    literal,
+    null,
+    select,
+    true,
+    update,
+)
 
 from dpip.datastore.bulk import as_json, execute, fetch, fetch_columns, given
 from dpip.datastore.rows import FILE, IMAGE, image_of, micros, spec_of
@@ -237,13 +248,19 @@ RELEASE: Kind[Release, None] = Kind(_release, _touches_release, sheds=False)
 
 # At start
 
-_RECOVER_ATTEMPTS = insert(attempts).from_select(
-    ["job_id", "attempt", "nonce", "worker", "fingerprint", "started", "ended", "outcome"],
-    select(jobs.c.id, jobs.c.attempt, jobs.c.nonce, jobs.c.worker, workers.c.fingerprint, jobs.c.leased)
-    .add_columns(bindparam("now"), literal(Outcome.RETURNED.value))
-    .join_from(jobs, workers, workers.c.name == jobs.c.worker, isouter=True)
-    .where(LEASED),
-)
+
+def attempts_given_up(which: ColumnElement[bool]) -> Insert:
+    """The statement that puts the attempts under way at these jobs on record, as handed back at ``now``."""
+    return insert(attempts).from_select(
+        ["job_id", "attempt", "nonce", "worker", "fingerprint", "started", "ended", "outcome"],
+        select(jobs.c.id, jobs.c.attempt, jobs.c.nonce, jobs.c.worker, workers.c.fingerprint, jobs.c.leased)
+        .add_columns(bindparam("now"), literal(Outcome.RETURNED.value))
+        .join_from(jobs, workers, workers.c.name == jobs.c.worker, isouter=True)
+        .where(LEASED, which),
+    )
+
+
+_RECOVER_ATTEMPTS = attempts_given_up(true())
 _RECOVER_JOBS = (
     update(jobs).where(LEASED).values(state=JobState.WAITING, nonce=null(), worker=null(), leased=null())
 )

@@ -56,7 +56,7 @@ class Recent(Generic[T]):
 
 
 class LiveWorkloads:
-    """``workloads``, and of those whose results are read how many images of each page have ended.
+    """``workloads``, and of those whose results are read how often images of each page have ended.
     ``changed(workload id)`` is called whenever one of all has changed."""
 
     def __init__(self, monotonic: Callable[[], float], changed: Callable[[str], object]) -> None:
@@ -102,6 +102,12 @@ class LiveWorkloads:
         self.workloads.change(workload_id, counted)
         self.endings.change(workload_id, lambda pages: _one_more(pages, seq // RESULTS_PAGE))
         self.changed(workload_id)
+
+    def renewed(self, workload: Workload) -> None:
+        """It has just been read after a change; what became of its images is read when it is asked for."""
+        self.workloads.put(workload.id, workload)
+        self.endings.forget(workload.id)
+        self.changed(workload.id)
 
     def deleted(self, workload_ids: Sequence[str]) -> None:
         for workload_id in workload_ids:

@@ -18,7 +18,7 @@ from dpip.datastore.engine import create_file, migrating, sync_folder, told
 from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 
-HEAD = "0001"
+HEAD = "0002"
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
@@ -88,15 +88,15 @@ def _upgrade(connection: Connection, path: Path, found: str, scripts: Path) -> N
         raise RuntimeError(f"The migration left {len(broken)} rows that refer to nothing")
 
 
-def run(connection: Connection, scripts: Path) -> None:
-    """All migrations that have not been run, within the caller's transaction."""
+def run(connection: Connection, scripts: Path, to: str = "head") -> None:
+    """The migrations up to there that have not been run, within the caller's transaction."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def back_up(path: Path, copy: Path) -> None:

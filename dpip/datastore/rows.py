@@ -74,6 +74,8 @@ def select_workloads() -> Select[Any]:
             workloads.c.size,
             workloads.c.finished,
             workloads.c.version,
+            workloads.c.retried,
+            workloads.c.sealed,
         )
         .join_from(workloads, users, users.c.id == workloads.c.owner_id)
         .where(workloads.c.deleted.is_(None))
@@ -81,7 +83,8 @@ def select_workloads() -> Select[Any]:
 
 
 def workload_of(row: Row) -> Workload:
-    public, owner, spec, directory, created, accepted, filtered, failed, size, finished, version = row
+    public, owner, spec, directory, created, accepted, filtered, failed, size, finished, *more = row
+    version, retried, sealed = more
     return Workload(
         id=public,
         owner=owner,
@@ -94,6 +97,8 @@ def workload_of(row: Row) -> Workload:
         size=size,
         finished_at=None if finished is None else seconds(finished),
         version=version,
+        retried=retried,
+        sealed=sealed is not None,
     )
 
 

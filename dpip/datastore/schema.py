@@ -63,6 +63,7 @@ tokens = Table(
     _belongs_to("user_id", "users", index=True),
     _number("created"),
     Column("expires", Number, nullable=False, index=True),
+    Column("name", Text),  # empty for what a login gave
     sqlite_with_rowid=False,
 )
 
@@ -84,6 +85,8 @@ workloads = Table(
     _number("version", 0),
     Column("finished", Number),
     Column("deleted", Number),
+    _number("retried", 0),
+    Column("sealed", Number),
 )
 # Partial indexes serve the statements that name their condition in plain SQL, and leave all others alone: an
 # index on all of ``deleted`` or ``state`` makes SQLite begin with all that are present, or all that wait.
@@ -124,7 +127,7 @@ jobs = Table(
     metadata,
     _id(),
     _number("workload_id"),  # the original's own, repeated here to spare a join
-    _belongs_to("original_id", "images", unique=True),
+    _belongs_to("original_id", "images", index=True),
     _number("seq"),
     _text("result"),  # public id reserved for the result
     _text("state"),
@@ -138,6 +141,7 @@ jobs = Table(
     Column("leased", Number),
     Column("code", Text),  # these two when failed
     Column("detail", Text),
+    Column("retried", Number),  # when a failed job got a successor; it stays for the record
     sqlite_autoincrement=True,
 )
 WAITING = jobs.c.state == literal_column("'waiting'")

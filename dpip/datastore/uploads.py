@@ -13,7 +13,7 @@ from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import images as images_table
 from dpip.datastore.schema import jobs, users, workloads
 from dpip.datastore.writer import Kind
-from dpip.errors import DpipError, NotFound, QuotaExceeded
+from dpip.errors import DpipError, NotFound, QuotaExceeded, Sealed
 from dpip.model import AcceptedOriginal, IdempotencyKey, Image, ImageType, JobState, StoredFile, WaitingJob
 
 Answer = tuple[Sequence[AcceptedOriginal], bool]
@@ -38,6 +38,7 @@ class _Target:
     owner: int
     used: int
     quota: int | None
+    sealed: int | None
     accepted: int = 0
     size: int = 0
 
@@ -73,7 +74,7 @@ ADD: Kind[Upload, Answer] = Kind(_add, _touches)
 _wanted = given("public")
 _TARGETS = as_json(
     select(workloads.c.public, workloads.c.id, workloads.c.next_seq, users.c.id.label("owner"))
-    .add_columns(users.c.used, users.c.quota)
+    .add_columns(users.c.used, users.c.quota, workloads.c.sealed)
     .join_from(_wanted, workloads, workloads.c.public == _wanted.c.public)
     .join(users, users.c.id == workloads.c.owner_id)
     .where(workloads.c.deleted.is_(None))
@@ -105,6 +106,8 @@ def _take(upload: Upload, targets: dict[str, _Target]) -> _Taken:
     target = targets.get(upload.workload_id)
     if target is None:
         raise NotFound(f"There is no workload {upload.workload_id}.")
+    if target.sealed is not None:
+        raise Sealed.workload(upload.workload_id)
     size = sum(file.size for _, _, file in upload.files)
     _charge(target, size, targets)
     first = target.next_seq
@@ -149,6 +152,7 @@ _JOBS = as_json(
     .add_columns(jobs.c.crashes, jobs.c.losses)
     .join_from(_original, images_table, images_table.c.public == _original.c.public)
     .join(jobs, jobs.c.original_id == images_table.c.id)
+    .where(jobs.c.retried.is_(None))
 )
 
 _grown = given("id", "accepted", "size")

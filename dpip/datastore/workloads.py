@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, select, update
 
 from dpip.datastore import keys
 from dpip.datastore.bulk import one, text
@@ -48,6 +48,36 @@ def _made_earlier(connection: Connection, workload_id: str) -> Workload:
 def get(connection: Connection, workload_id: str) -> Workload | None:
     row = one(connection, _GET, workload=text(workload_id))
     return None if row is None else workload_of(row)
+
+
+def present(connection: Connection, workload_id: str) -> Workload:
+    """Raises NotFound."""
+    found = get(connection, workload_id)
+    if found is None:
+        raise NotFound(f"There is no workload {workload_id}.")
+    return found
+
+
+_all_ended = workloads.c.accepted == workloads.c.filtered + workloads.c.failed
+_SEAL = (
+    update(workloads)
+    .where(
+        workloads.c.public == bindparam("workload"),
+        workloads.c.deleted.is_(None),
+        workloads.c.sealed.is_(None),
+    )
+    .values(
+        sealed=bindparam("now"),
+        finished=case((_all_ended, func.coalesce(workloads.c.finished, bindparam("now")))),
+        version=workloads.c.version + 1,
+    )
+)
+
+
+def seal(connection: Connection, workload_id: str, now: float) -> Workload:
+    """No more originals; one that has none is complete now. Sealed already: as it is. Raises NotFound."""
+    connection.execute(_SEAL, {"workload": text(workload_id), "now": micros(now)})
+    return present(connection, workload_id)
 
 
 def page(

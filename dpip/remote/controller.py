@@ -30,6 +30,7 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    TokenRecord,
     Updates,
     User,
     WorkerRecord,
@@ -139,6 +140,17 @@ class RemoteController:
     def set_password(self, by: Principal, name: str, password: str) -> Deferred[None]:
         return self._ask("set_password", by, name, password)
 
+    def tokens(self, by: Principal, user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
+        return self._ask("tokens", by, user, limit)
+
+    def add_token(
+        self, by: Principal, user: str | None, name: str, seconds: float
+    ) -> Deferred[tuple[TokenRecord, Token]]:
+        return self._ask("add_token", by, user, name, seconds)
+
+    def revoke_token(self, by: Principal, token_id: str) -> Deferred[TokenRecord]:
+        return self._ask("revoke_token", by, token_id)
+
     # Workloads
 
     def create_workload(
@@ -162,6 +174,18 @@ class RemoteController:
 
     def results(self, by: Principal, workload_id: str, page: int) -> Deferred[Results]:
         return self._ask("results", by, workload_id, page)
+
+    def cancel_workload(self, by: Principal, workload_id: str) -> Deferred[tuple[Progress, int]]:
+        return self._ask("cancel_workload", by, workload_id)
+
+    def retry_images(
+        self, by: Principal, workload_id: str, image_ids: Sequence[str] | None
+    ) -> Deferred[tuple[Progress, int]]:
+        return self._ask("retry_images", by, workload_id, image_ids)
+
+    def seal_workload(self, by: Principal, workload_id: str) -> Deferred[Progress]:
+        self._workloads.forget((by, workload_id))
+        return self._ask("seal_workload", by, workload_id)
 
     def delete_workload(self, by: Principal, workload_id: str) -> Deferred[None]:
         self._workloads.forget((by, workload_id))

@@ -91,7 +91,7 @@ class Attempts:
         held = self._held.get(lease.job)
         if held is not None and held.phase is Phase.RELEASING and held.is_by(lease):
             del self._held[lease.job]
-            if not held.workload.deleted:
+            if not held.workload.dropped:
                 self._backlog.put_back(held.workload, held.job)
 
     def _send(self, worker: Worker, held: Held, leased: LeasedJob, now: float) -> None:

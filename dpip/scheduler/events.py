@@ -17,7 +17,9 @@ class WorkloadOpened:
 
 
 @frozen
-class WorkloadDeleted:
+class WorkloadDropped:
+    """None of its jobs is to be done any more: it was deleted, or cancelled."""
+
     workload_id: str
 
 
@@ -113,7 +115,7 @@ class Decide:
 
 Event = (
     WorkloadOpened
-    | WorkloadDeleted
+    | WorkloadDropped
     | JobsWaiting
     | WorkerJoined
     | WorkerReported

@@ -72,7 +72,7 @@ class WorkloadQueue:
     strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
     held: dict[int, Held] = field(factory=dict)  # jobs that workers have
     moved: set[int] = field(factory=set)  # jobs taken from a slow worker for an idle one
-    deleted: bool = False
+    dropped: bool = False
 
 
 @define(eq=False, repr=False)

@@ -85,9 +85,9 @@ class Scheduler(Service):
     def workload_opened(self, workload: Workload) -> None:
         self._tell(e.WorkloadOpened(workload))
 
-    def workload_deleted(self, workload_id: str) -> None:
+    def workload_dropped(self, workload_id: str) -> None:
         self._filling.forget(workload_id)
-        self._tell(e.WorkloadDeleted(workload_id))
+        self._tell(e.WorkloadDropped(workload_id))
 
     def jobs_waiting(self, workload_id: str, jobs: Sequence[WaitingJob]) -> None:
         self._filling.jobs_waiting(workload_id, jobs)

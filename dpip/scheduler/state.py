@@ -47,7 +47,7 @@ class State:
         self._now = 0.0
         self._handlers: dict[type, Callable[[Any], None]] = {
             e.WorkloadOpened: self._workload_opened,
-            e.WorkloadDeleted: self._workload_deleted,
+            e.WorkloadDropped: self._workload_dropped,
             e.JobsWaiting: self._jobs_waiting,
             e.WorkerJoined: self._worker_joined,
             e.WorkerReported: self._worker_reported,
@@ -126,10 +126,10 @@ class State:
                 workload.strikes[job.job] = Strikes(job.crashes, job.losses)
         self._backlog.add(workload, event.jobs)
 
-    def _workload_deleted(self, event: e.WorkloadDeleted) -> None:
+    def _workload_dropped(self, event: e.WorkloadDropped) -> None:
         workload = self._workloads.forget(event.workload_id)
         if workload is not None:
-            workload.deleted = True
+            workload.dropped = True
             self._backlog.discard(workload)
             self._attempts.drop(workload)
             for flow in workload.flows.values():

@@ -77,7 +77,7 @@ class Workloads:
         """One job less is unfinished. Workloads that are done would pile up: the oldest is forgotten."""
         queue.unfinished -= 1
         queue.forecast.ended(size_of(job.pixels), now)
-        if not queue.unfinished and not queue.deleted:
+        if not queue.unfinished and not queue.dropped:
             del self._unfinished[queue.id]
             self._idle[queue.id] = None
             if len(self._idle) > self._most_idle:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from dpip.errors import BadCredentials, BadParameter, Conflict, NotFound, Unauthenticated
-from dpip.model import Principal, Role, Token, User
+from dpip.model import Principal, Role, Token, TokenRecord, User
 
 TOKEN_SECONDS = 3600.0
 
@@ -20,6 +20,7 @@ class MemoryAccounts:
     ids: Callable[[], str]
     _users: dict[str, tuple[User, str]] = field(factory=dict)
     _tokens: dict[str, tuple[Principal, float]] = field(factory=dict)
+    _records: dict[str, TokenRecord] = field(factory=dict)  # by secret
 
     def __attrs_post_init__(self) -> None:
         self.add("admin", "password", Role.ADMIN, None)
@@ -30,10 +31,31 @@ class MemoryAccounts:
             raise BadCredentials("The user name or the password is wrong.")
         return self.new_token(Principal(name, user.role))
 
-    def new_token(self, principal: Principal) -> Token:
-        token = Token(f"token-{self.ids()}", principal.name, self.clock() + TOKEN_SECONDS)
+    def new_token(
+        self, principal: Principal, name: str | None = None, seconds: float = TOKEN_SECONDS
+    ) -> Token:
+        token = Token(f"token-{self.ids()}", principal.name, self.clock() + seconds)
         self._tokens[token.secret] = principal, token.expires_at
+        record = TokenRecord(self.ids(), principal.name, name, self.clock(), token.expires_at)
+        self._records[token.secret] = record
         return token
+
+    def add_token(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
+        if not name.strip() or len(name) > 64:
+            raise BadParameter("A token's name has 1 to 64 characters.")
+        token = self.new_token(Principal(user, self.known(user).role), name.strip(), seconds)
+        return self._records[token.secret], token
+
+    def tokens(self, user: str | None) -> list[TokenRecord]:
+        found = [self._records[secret] for secret, (by, _) in self._tokens.items() if user in (None, by.name)]
+        return sorted(found, key=lambda record: (record.name is None, -record.created_at))
+
+    def revoke(self, token_id: str, user: str | None) -> TokenRecord:
+        for secret, record in self._records.items():
+            if record.id == token_id and secret in self._tokens and user in (None, record.user):
+                del self._tokens[secret]
+                return record
+        raise NotFound(f"There is no token {token_id!r}.")
 
     def authenticate(self, secret: str) -> Principal:
         principal, expires_at = self._tokens.get(secret, (None, 0.0))

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from dpip.asynchronous import deferred
-from dpip.errors import Forbidden, KeyReused, Malformed, NotFound, QuotaExceeded, StaleLease, TooLarge
+from dpip.errors import Forbidden, KeyReused, Malformed, NotFound, QuotaExceeded, Sealed, StaleLease, TooLarge
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IImageStore
 from dpip.model import (
@@ -33,6 +33,7 @@ from dpip.model import (
     Sample,
     StoredFile,
     Token,
+    TokenRecord,
     Update,
     Updates,
     User,
@@ -163,6 +164,26 @@ class MemoryController:
         self.accounts.set_password(name, password)
         self.feed.wake()
 
+    @deferred
+    async def tokens(self, by: Principal, user: str | None, limit: int) -> Sequence[TokenRecord]:
+        await self._asked("tokens", by.name, user)
+        return self.accounts.tokens(self._whose(by, user))[:limit]
+
+    @deferred
+    async def add_token(
+        self, by: Principal, user: str | None, name: str, seconds: float
+    ) -> tuple[TokenRecord, Token]:
+        await self._asked("add_token", by.name, user, name)
+        owner = by.name if user is None else self._whose(by, user) or user
+        return self.accounts.add_token(owner, name, seconds)
+
+    @deferred
+    async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
+        await self._asked("revoke_token", by.name, token_id)
+        record = self.accounts.revoke(token_id, None if by.is_admin else by.name)
+        self.feed.wake()
+        return record
+
     # Workloads
 
     @deferred
@@ -210,6 +231,43 @@ class MemoryController:
     async def results(self, by: Principal, workload_id: str, page: int) -> Results:
         await self._asked("results", by.name, page)
         return self._owned(by, workload_id).results(page)
+
+    @deferred
+    async def cancel_workload(self, by: Principal, workload_id: str) -> tuple[Progress, int]:
+        await self._asked("cancel_workload", by.name)
+        known = self._owned(by, workload_id)
+        ended = known.cancel(self.clock())
+        self.feed.workload_changed(workload_id)
+        return known.progress(), ended
+
+    @deferred
+    async def retry_images(
+        self, by: Principal, workload_id: str, image_ids: Sequence[str] | None
+    ) -> tuple[Progress, int]:
+        await self._asked("retry_images", by.name)
+        known = self._owned(by, workload_id)
+        originals = {job.original.id for job in known.jobs}
+        missing = [image_id for image_id in image_ids or () if image_id not in originals]
+        if missing:
+            raise NotFound(f"The workload has no original {missing[0]!r}.")
+        failed = [
+            job for job in known.jobs if job.failure and (image_ids is None or job.original.id in image_ids)
+        ]
+        for job in failed:
+            self._job_count += 1
+            known.retry(job, self._job_count)
+        if failed:
+            known.count(self.clock())
+            self.feed.workload_changed(workload_id)
+        return known.progress(), len(failed)
+
+    @deferred
+    async def seal_workload(self, by: Principal, workload_id: str) -> Progress:
+        await self._asked("seal_workload", by.name)
+        known = self._owned(by, workload_id)
+        known.seal(self.clock())
+        self.feed.workload_changed(workload_id)
+        return known.progress()
 
     @deferred
     async def delete_workload(self, by: Principal, workload_id: str) -> None:
@@ -267,9 +325,11 @@ class MemoryController:
         try:
             earlier: Sequence[Image] | None = self._earlier(key)
             known = self._owned(by, workload_id)
+            if earlier is None and known.workload.sealed:
+                raise Sealed.workload(workload_id)
             if earlier is None:
                 self._check_quota(known.workload.owner, sum(file.size for _, file in files))
-        except (NotFound, KeyReused, QuotaExceeded):
+        except (NotFound, KeyReused, QuotaExceeded, Sealed):
             await self._discard(files)
             raise
         if earlier is not None:
@@ -360,6 +420,11 @@ class MemoryController:
         held = self._held.get(method)
         if held is not None:
             await held.wait()
+
+    def _whose(self, by: Principal, user: str | None) -> str | None:
+        if not by.is_admin and user not in (None, by.name):
+            raise Forbidden("Only an admin may do this for another user.")
+        return user if by.is_admin else by.name
 
     def _owned(self, by: Principal, workload_id: str) -> MemoryWorkload:
         known = self._known.get(workload_id)

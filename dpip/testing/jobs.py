@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import define, evolve, field
 
 from dpip.model import (
+    CANCELLED,
     RESULTS_PAGE,
     Eta,
     Failure,
@@ -30,6 +31,7 @@ class MemoryJob:
     holder: str | None = None
     result: Image | None = None
     failure: Failure | None = None
+    ends: int = 0  # and retries
 
     @property
     def lease(self) -> Lease:
@@ -63,7 +65,28 @@ class MemoryWorkload:
         else:
             job.failure = ended
         job.holder = None
+        job.ends += 1
         self.count(now)
+
+    def cancel(self, now: float) -> int:
+        """Whatever has not ended fails; how many that were."""
+        left = [job for job in self.jobs if job.result is None and job.failure is None]
+        for job in left:
+            original = job.original
+            why = "The workload was cancelled."
+            self.end(job, Failure(original.seq, original.id, original.file.name, CANCELLED, why), now)
+        return len(left)
+
+    def retry(self, job: MemoryJob, number: int) -> None:
+        """The failed one becomes another: the image's place and the result's id stay."""
+        job.number, job.attempt, job.failure = number, 0, None
+        job.ends += 1
+        self.workload = evolve(self.workload, retried=self.workload.retried + 1)
+
+    def seal(self, now: float) -> None:
+        if not self.workload.sealed:
+            self.workload = evolve(self.workload, sealed=True)
+            self.count(self.workload.finished_at or now)
 
     def images(self, kind: ImageType) -> list[Image]:
         if kind is ImageType.ORIGINAL:
@@ -86,7 +109,7 @@ class MemoryWorkload:
         """Of each page."""
         counts = [0] * -(-len(self.jobs) // RESULTS_PAGE)
         for job in self.jobs:
-            counts[job.original.seq // RESULTS_PAGE] += job.result is not None or job.failure is not None
+            counts[job.original.seq // RESULTS_PAGE] += job.ends
         return counts
 
     def results(self, page: int) -> Results:

@@ -152,10 +152,13 @@ class ApiTest(TestCase):
     async def upload(
         self, workload_id: str, data: bytes | None = None, name: str = "0.png", token: str | None = None
     ) -> Response:
-        form = (
+        form = self.upload_form(workload_id, data, name)
+        return await self.send_multipart("POST", "/images", token or self.user, form)
+
+    def upload_form(self, workload_id: str, data: bytes | None = None, name: str = "0.png") -> Form:
+        return (
             Form().field("workload_id", workload_id).file("data", name, picture() if data is None else data)
         )
-        return await self.send_multipart("POST", "/images", token or self.user, form)
 
     async def finish_job(self, worker: str, data: bytes) -> str:
         """The oldest waiting job is done by this worker, through the API; the result's id."""

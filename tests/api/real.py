@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -53,7 +53,7 @@ class HandScheduler:
     def workload_opened(self, workload: Any) -> None:
         """Nothing to do."""
 
-    def workload_deleted(self, workload_id: str) -> None:
+    def workload_dropped(self, workload_id: str) -> None:
         self.held = {key: job for key, job in self.held.items() if job.workload_id != workload_id}
 
     def jobs_waiting(self, workload_id: str, jobs: Any) -> None:
@@ -137,13 +137,13 @@ class WatchedController:
         return f"token-of-{name}"
 
     def lease(self, worker: str) -> LeasedJob | None:
-        if not self._scheduler.waiting:
-            return None
-        wanted = [(self._scheduler.waiting.pop(0), worker, f"nonce-{len(self.log)}")]
-        [job] = _now(self.real.datastore.lease(wanted, self.real.clock()))
-        if job is not None:
-            self._scheduler.held[f"session-of-{worker}", job.lease] = job
-        return job
+        while self._scheduler.waiting:
+            wanted = [(self._scheduler.waiting.pop(0), worker, f"nonce-{len(self.log)}")]
+            [job] = _now(self.real.datastore.lease(wanted, self.real.clock()))
+            if job is not None:
+                self._scheduler.held[f"session-of-{worker}", job.lease] = job
+                return cast(LeasedJob, job)
+        return None
 
     def requeue(self, lease: Lease) -> None:
         _now(self.real.datastore.release([(lease, Outcome.LOST)], self.real.clock()))

@@ -11,8 +11,10 @@ from tests.api import (
     test_images,
     test_leaving,
     test_logout,
+    test_operations,
     test_result,
     test_roles,
+    test_tokens,
     test_upload,
     test_users,
     test_workload,
@@ -54,6 +56,22 @@ class RealImageTests(RealBackend, test_image.ImageTests):
 
 
 class RealImagesTests(RealBackend, test_images.ImagesTests):
+    pass
+
+
+class RealCancelTests(RealBackend, test_operations.CancelTests):
+    pass
+
+
+class RealRetryTests(RealBackend, test_operations.RetryTests):
+    pass
+
+
+class RealSealTests(RealBackend, test_operations.SealTests):
+    pass
+
+
+class RealTokensTests(RealBackend, test_tokens.TokensTests):
     pass
 
 

@@ -9,8 +9,10 @@ from tests.api import (
     test_image,
     test_images,
     test_logout,
+    test_operations,
     test_result,
     test_roles,
+    test_tokens,
     test_upload,
     test_users,
     test_workload,
@@ -52,6 +54,22 @@ class RemoteImageTests(RemoteBackend, test_image.ImageTests):
 
 
 class RemoteImagesTests(RemoteBackend, test_images.ImagesTests):
+    pass
+
+
+class RemoteCancelTests(RemoteBackend, test_operations.CancelTests):
+    pass
+
+
+class RemoteRetryTests(RemoteBackend, test_operations.RetryTests):
+    pass
+
+
+class RemoteSealTests(RemoteBackend, test_operations.SealTests):
+    pass
+
+
+class RemoteTokensTests(RemoteBackend, test_tokens.TokensTests):
     pass
 
 

@@ -59,6 +59,6 @@ class RolesTests(ApiTest):
 
 
 def _example(path: str) -> str:
-    for name in ("<workload_id>", "<reference>", "<path:name>", "<version>", "<name>"):
+    for name in ("<workload_id>", "<reference>", "<path:name>", "<token_id>", "<version>", "<name>"):
         path = path.replace(name, "x")
     return path

@@ -21,7 +21,7 @@ from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
-from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease
+from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, Sealed, StaleLease
 from dpip.feed import Feed
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
@@ -57,8 +57,8 @@ class HeardByScheduler:
     def workload_opened(self, workload: Workload) -> None:
         self.log.append(("opened", workload.id))
 
-    def workload_deleted(self, workload_id: str) -> None:
-        self.log.append(("deleted", workload_id))
+    def workload_dropped(self, workload_id: str) -> None:
+        self.log.append(("dropped", workload_id))
 
     def jobs_waiting(self, workload_id: str, jobs: Any) -> None:
         self.log.append(("waiting", workload_id, [job.job for job in jobs]))
@@ -213,7 +213,7 @@ class WorkloadTests(CoreTestCase):
         self.upload(made, png())
         self.refused(self.controller.delete_workload(BOB, made.id), NotFound)
         self.ok(self.controller.delete_workload(ANN, made.id))
-        self.assertEqual(self.scheduler.log[-1], ("deleted", made.id))
+        self.assertEqual(self.scheduler.log[-1], ("dropped", made.id))
         self.assertEqual(self.files(), [])
         self.refused(self.controller.workload(ANN, made.id), NotFound)
         self.refused(self.controller.delete_workload(ANN, made.id), NotFound)
@@ -250,6 +250,48 @@ class UploadTests(CoreTestCase):
             files = [("id", self.stored(made, png()))]
             self.refused(self.controller.commit_originals(by, made.id, files, None), kind)
         self.assertEqual(self.files(), [])
+
+
+class CourseTests(CoreTestCase):
+    """Cancelling, retrying, sealing: what is durable, and what the scheduler hears."""
+
+    def test_a_cancelled_workload_is_dropped_and_its_retry_opens_it_again(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        leased = self.leased_job(made)
+        progress, ended = self.ok(self.controller.cancel_workload(ANN, made.id))
+        self.assertEqual((ended, progress.workload.failed), (1, 1))
+        self.assertEqual(self.scheduler.log[-1], ("dropped", made.id))
+        file = self.stored(made, png(2), ImageType.FILTERED)
+        self.refused(self.controller.commit_result(WORKER, leased.lease, file), StaleLease)
+        progress, retried = self.ok(self.controller.retry_images(ANN, made.id, None))
+        self.assertEqual((retried, progress.workload.failed), (1, 0))
+        self.assertEqual(
+            self.scheduler.log[-2:], [("opened", made.id), ("waiting", made.id, [leased.lease.job + 1])]
+        )
+
+    def test_a_retry_of_nothing_is_not_told(self) -> None:
+        made = self.workload()
+        heard = list(self.scheduler.log)
+        self.assertEqual(self.ok(self.controller.retry_images(ANN, made.id, None))[1], 0)
+        self.assertEqual(self.scheduler.log, heard)
+
+    def test_an_upload_to_a_sealed_workload_leaves_no_file(self) -> None:
+        made = self.workload()
+        self.assertTrue(self.ok(self.controller.seal_workload(ANN, made.id)).workload.sealed)
+        file = self.stored(made, png())
+        self.refused(self.controller.commit_originals(ANN, made.id, [("id", file)], None), Sealed)
+        self.assertEqual(self.files(), [])
+
+    def test_all_of_it_is_on_record(self) -> None:
+        made = self.workload()
+        for act in (self.controller.cancel_workload, self.controller.seal_workload):
+            self.ok(act(ANN, made.id))
+        self.ok(self.controller.retry_images(ANN, made.id, None))
+        found = self.ok(self.controller.activity(ADMIN, None, 3))
+        self.assertEqual(
+            [entry.action for _, entry in found], ["retry-images", "seal-workload", "cancel-workload"]
+        )
 
 
 class ResultTests(CoreTestCase):

@@ -16,12 +16,13 @@ from dpip.datastore.datastore import Datastore
 from dpip.datastore.migrate import HEAD, SCRIPTS, UnknownDatabase
 from dpip.threads import InlineThreads
 
-SECOND = """
+NEXT = "9001"
+FURTHER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{next}"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -54,11 +55,11 @@ class MigrationTestCase(SynchronousTestCase):
         indexes = "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' ORDER BY tbl_name, name"
         return found + self.ask(indexes, path)
 
-    def with_second(self, more: str = "pass") -> Path:
+    def with_another(self, more: str = "pass") -> Path:
         """The migrations, and one more."""
         scripts = self.folder / "scripts"
         shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-        (scripts / "versions" / "0002_colour.py").write_text(SECOND.format(more=more))
+        (scripts / "versions" / "9001_colour.py").write_text(FURTHER.format(more=more, head=HEAD, next=NEXT))
         return scripts
 
 
@@ -110,45 +111,93 @@ class UpgradeTests(MigrationTestCase):
         super().setUp()
         migrate.prepare(self.path)
         self.ask("INSERT INTO users (name, role, password_hash, created) VALUES ('ann', 'user', 'h', 1)")
-        self.ask("INSERT INTO tokens VALUES (x'01', 1, 1, 2)")
+        self.ask("INSERT INTO tokens VALUES (x'01', 1, 1, 2, NULL)")
 
     def test_data_is_carried_over_and_a_copy_of_before_is_kept(self) -> None:
-        migrate.prepare(self.path, "0002", self.with_second())
+        migrate.prepare(self.path, NEXT, self.with_another())
         self.assertEqual(self.ask("SELECT name, colour FROM users"), [("ann", "blue")])
         self.assertEqual(self.ask("SELECT user_id FROM tokens"), [(1,)])
-        self.assertEqual(self.ask("SELECT version_num FROM alembic_version"), [("0002",)])
-        copy = self.folder / "dpip.sqlite.0001.backup"
-        self.assertEqual(self.ask("SELECT version_num FROM alembic_version", copy), [("0001",)])
+        self.assertEqual(self.ask("SELECT version_num FROM alembic_version"), [(NEXT,)])
+        copy = self.folder / f"dpip.sqlite.{HEAD}.backup"
+        self.assertEqual(self.ask("SELECT version_num FROM alembic_version", copy), [(HEAD,)])
         self.assertEqual(self.ask("SELECT name FROM users", copy), [("ann",)])
         self.assertEqual(os.stat(copy).st_mode & 0o777, 0o600)
 
     def test_a_migration_that_fails_leaves_all_as_it_was(self) -> None:
         before = self.tables()
-        scripts = self.with_second("raise RuntimeError('half way')")
-        self.assertRaises(RuntimeError, migrate.prepare, self.path, "0002", scripts)
+        scripts = self.with_another("raise RuntimeError('half way')")
+        self.assertRaises(RuntimeError, migrate.prepare, self.path, NEXT, scripts)
         self.assertEqual(self.tables(), before)
-        self.assertEqual(self.ask("SELECT version_num FROM alembic_version"), [("0001",)])
+        self.assertEqual(self.ask("SELECT version_num FROM alembic_version"), [(HEAD,)])
         migrate.prepare(self.path)
 
     def test_a_migration_that_breaks_a_reference_is_refused(self) -> None:
-        scripts = self.with_second("op.execute('DELETE FROM users')")
-        self.assertRaises(RuntimeError, migrate.prepare, self.path, "0002", scripts)
+        scripts = self.with_another("op.execute('DELETE FROM users')")
+        self.assertRaises(RuntimeError, migrate.prepare, self.path, NEXT, scripts)
         self.assertEqual(self.ask("SELECT name FROM users"), [("ann",)])
 
     def test_a_later_versions_file_is_refused_with_words(self) -> None:
-        migrate.prepare(self.path, "0002", self.with_second())
+        migrate.prepare(self.path, NEXT, self.with_another())
         error = self.assertRaises(UnknownDatabase, migrate.prepare, self.path)
-        for word in (str(self.path), "0002", "0001", "later version"):
+        for word in (str(self.path), NEXT, HEAD, "later version"):
             self.assertIn(word, error.detail)
-        self.assertEqual(self.ask("SELECT version_num FROM alembic_version"), [("0002",)])
+        self.assertEqual(self.ask("SELECT version_num FROM alembic_version"), [(NEXT,)])
 
     def test_a_service_that_cannot_know_its_file_does_not_start(self) -> None:
-        migrate.prepare(self.path, "0002", self.with_second())
+        migrate.prepare(self.path, NEXT, self.with_another())
         datastore = Datastore(self.path, InlineThreads(), InlineThreads)
         self.assertRaises(UnknownDatabase, datastore.startService)
         stopped = datastore.stopService()
         assert isinstance(stopped, Deferred)
         self.successResultOf(stopped)
+
+
+class FromTheFirstTests(MigrationTestCase):
+    """A file of revision 0001 with a finished job, a failed one, and a job number whose job is gone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ask("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        engine = migrate.migrating(self.path)
+        self.addCleanup(engine.dispose)
+        with engine.begin() as connection:
+            migrate.run(connection, SCRIPTS, "0001")
+        for statement in (
+            "INSERT INTO users VALUES (1, 'ann', 'user', 'h', 1, NULL, 0)",
+            "INSERT INTO workloads VALUES (1, 'w', 1, '{}', 'd', 1, 3, 1, 1, 9, 3, 1, NULL, NULL)",
+            *(
+                f"INSERT INTO images VALUES ({n + 1}, 'i{n}', 1, 'original', {n},"
+                " 'p', 1, 's', 'PNG', 'image/png', 1, 1, 3, NULL, 1)"
+                for n in range(3)
+            ),
+            *(
+                "INSERT INTO jobs (workload_id, original_id, seq, result, state, pixels, decoded_bytes, code)"
+                f" VALUES (1, {n + 1}, {n}, 'r{n}', '{state}', 1, 3, {code})"
+                for n, (state, code) in enumerate(
+                    [("done", "NULL"), ("failed", "'bad-picture'"), ("waiting", "NULL")]
+                )
+            ),
+            "INSERT INTO attempts VALUES (1, 1, 'n', 'worker', NULL, 1, 2, 'done')",
+            "DELETE FROM jobs WHERE id = 3",
+        ):
+            self.ask(statement)
+
+    def test_jobs_and_attempts_are_carried_over(self) -> None:
+        migrate.prepare(self.path)
+        self.assertEqual(
+            self.ask("SELECT id, original_id, state, code, retried FROM jobs"),
+            [(1, 1, "done", None, None), (2, 2, "failed", "bad-picture", None)],
+        )
+        self.assertEqual(self.ask("SELECT job_id, outcome FROM attempts"), [(1, "done")])
+        self.assertEqual(self.ask("SELECT retried, sealed FROM workloads"), [(0, None)])
+
+    def test_no_job_number_comes_again(self) -> None:
+        migrate.prepare(self.path)
+        self.ask(
+            "INSERT INTO jobs (workload_id, original_id, seq, result, state, pixels, decoded_bytes)"
+            " VALUES (1, 3, 2, 'r2', 'waiting', 1, 3)"
+        )
+        self.assertEqual(self.ask("SELECT max(id) FROM jobs"), [(4,)])
 
 
 class StrangeFileTests(MigrationTestCase):

@@ -26,6 +26,8 @@ MEANT = {
     # A count for each page of a workload's results, once while it is looked at.
     r"GROUP BY images.seq / \?",
     r"GROUP BY jobs.seq / \?",
+    # People's lists of tokens.
+    r"ORDER BY tokens.name IS NULL, tokens.created DESC",
 }
 PARTIAL = "USING (COVERING )?INDEX jobs_leased"  # holds nothing but what is asked for
 
@@ -62,6 +64,10 @@ class PlanTests(DatastoreTestCase):
         do, store = self.now, self.datastore
         do(store.add_user("bob", "", Role.ADMIN, None, NOW))
         do(store.add_user("eve", "", Role.ADMIN, None, NOW))
+        do(store.add_token(b"d" * 32, "ann", NOW, NOW + 1, "backup"))
+        do(store.tokens("ann", 10))
+        do(store.tokens(None, 10))
+        do(store.revoke_token((b"d" * 8).hex(), "ann"))
         do(store.add_token(b"d", "ann", NOW, NOW + 1))
         do(store.worker_joined(worker(), "", NOW))
         do(store.add_workload(workload("w2"), key("k2")))
@@ -97,6 +103,11 @@ class PlanTests(DatastoreTestCase):
         do(store.recover(NOW))
         do(store.unfinished(0, 10))
         do(store.set_password("ann", ""))
+        do(store.cancel_workload("w1", NOW))
+        do(store.retry_images("w1", None, -1, NOW))
+        do(store.cancel_workload("w1", NOW))
+        do(store.retry_images("w1", ["c"], -1, NOW))
+        do(store.seal_workload("w1", NOW))
         do(store.delete_workload("w1", NOW))
         do(store.remove_user("ann", NOW))
         do(store.remove_user("bob", NOW))

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.datastore.datastore import Datastore
-from dpip.errors import NotFound, QuotaExceeded, StaleLease
+from dpip.errors import NotFound, QuotaExceeded, Sealed, StaleLease
 from dpip.model import JobState, Lease, LeasedJob, Outcome, Role, StoredFile
 from dpip.threads import InlineThreads
 from tests.datastore.support import NOW, key, stored, workload
@@ -42,6 +42,8 @@ WORKLOADS = ("w0", "w1", "w2")
 @define
 class Job:
     workload: str
+    seq: int
+    original: str
     result_id: str
     state: JobState = JobState.WAITING
     attempt: int = 0
@@ -49,6 +51,7 @@ class Job:
     crashes: int = 0
     losses: int = 0
     result: StoredFile | None = None
+    retried: bool = False
 
 
 @define
@@ -56,11 +59,17 @@ class Expected:
     """What the datastore should hold."""
 
     present: set[str] = field(factory=lambda: set(WORKLOADS))
+    sealed: set[str] = field(factory=set)
     jobs: dict[int, Job] = field(factory=dict)
     sizes: dict[str, int] = field(factory=lambda: dict.fromkeys(WORKLOADS, 0))
     leases: list[LeasedJob] = field(factory=list)  # all there ever were
     keys: dict[str, tuple[str, list[int]]] = field(factory=dict)
     versions: dict[str, int] = field(factory=dict)
+
+    def current(self, name: str) -> list[Job]:
+        """The newest job of each original of a workload, in upload order."""
+        found = [job for job in self.jobs.values() if job.workload == name and not job.retried]
+        return sorted(found, key=lambda job: job.seq)
 
 
 def outcome_of(deferred: Deferred[Any]) -> Any:
@@ -100,6 +109,8 @@ class Jobs(RuleBasedStateMachine):
         found = outcome_of(self.store.add_originals(name, files, None, NOW))
         if name not in self.expected.present:
             assert found.check(NotFound)
+        elif name in self.expected.sealed:
+            assert found.check(Sealed)
         elif self.used() + sum(sizes) > QUOTA:
             assert found.check(QuotaExceeded)
         else:
@@ -107,11 +118,11 @@ class Jobs(RuleBasedStateMachine):
 
     def accepted(self, name: str, originals: Any, files: Any) -> list[int]:
         seqs = [original.image.seq for original in originals]
-        places = sum(job.workload == name for job in self.expected.jobs.values())
+        places = len(self.expected.current(name))
         assert seqs == list(range(places, places + len(files)))
-        for original, (_, result_id, file) in zip(originals, files, strict=True):
+        for seq, original, (image_id, result_id, file) in zip(seqs, originals, files, strict=True):
             assert original.job.job > max(self.expected.jobs, default=0)
-            self.expected.jobs[original.job.job] = Job(name, result_id)
+            self.expected.jobs[original.job.job] = Job(name, seq, image_id, result_id)
             self.expected.sizes[name] += file.size
         return [original.job.job for original in originals]
 
@@ -126,8 +137,12 @@ class Jobs(RuleBasedStateMachine):
         elif name not in self.expected.present:
             assert found.check(NotFound)
         elif earlier is not None:
-            assert [original.job.job for original in found[0]] == earlier[1]
+            assert [original.image.id for original in found[0]] == [
+                self.expected.jobs[number].original for number in earlier[1]
+            ]
             assert found[1] is False
+        elif name in self.expected.sealed:
+            assert found.check(Sealed)
         elif self.used() + 1 > QUOTA:
             assert found.check(QuotaExceeded)
         else:
@@ -140,6 +155,51 @@ class Jobs(RuleBasedStateMachine):
         found = outcome_of(self.store.delete_workload(name, NOW))
         assert (found is not None) == (name in self.expected.present)
         self.expected.present.discard(name)
+
+    @rule(name=st.sampled_from(WORKLOADS))
+    def seal(self, name: str) -> None:
+        found = outcome_of(self.store.seal_workload(name, NOW))
+        if name not in self.expected.present:
+            assert found.check(NotFound)
+            return
+        assert found.sealed
+        self.expected.sealed.add(name)
+
+    @rule(name=st.sampled_from(WORKLOADS))
+    def cancel(self, name: str) -> None:
+        found = outcome_of(self.store.cancel_workload(name, NOW))
+        if name not in self.expected.present:
+            assert found.check(NotFound)
+            return
+        jobs = self.expected.current(name)
+        left = [job for job in jobs if job.state in (JobState.WAITING, JobState.LEASED)]
+        assert found[1] == len(left)
+        for job in left:
+            job.state, job.nonce = JobState.FAILED, None
+
+    @rule(name=st.sampled_from(WORKLOADS), data=st.data(), everything=st.booleans(), after=st.integers(-1, 3))
+    def retry(self, name: str, data: st.DataObject, everything: bool, after: int) -> None:
+        jobs = self.expected.current(name)
+        originals = [job.original for job in jobs]
+        named = None
+        if not everything and originals:
+            named = data.draw(st.lists(st.sampled_from(originals), max_size=3))
+        found = outcome_of(self.store.retry_images(name, named, after, NOW))
+        if name not in self.expected.present:
+            assert found.check(NotFound)
+            return
+        wanted = [
+            job
+            for job in jobs
+            if job.state is JobState.FAILED and job.seq > after and (named is None or job.original in named)
+        ]
+        _, made, further = found
+        assert further is None
+        assert len(made) == len(wanted)
+        for waiting, job in zip(sorted(made, key=lambda one: one.job), wanted, strict=True):
+            assert waiting.job > max(self.expected.jobs)
+            job.retried = True
+            self.expected.jobs[waiting.job] = Job(name, job.seq, job.original, job.result_id)
 
     # What the scheduler and the workers do
 
@@ -229,7 +289,8 @@ class Jobs(RuleBasedStateMachine):
     def every_job_is_as_expected(self) -> None:
         with closing(sqlite3.connect(self.path)) as connection:
             rows = connection.execute(
-                "SELECT id, state, attempt, nonce, crashes, losses, result FROM jobs ORDER BY id"
+                "SELECT id, state, attempt, nonce, crashes, losses, result, seq, retried IS NOT NULL"
+                " FROM jobs ORDER BY id"
             ).fetchall()
         assert rows == [
             (
@@ -240,6 +301,8 @@ class Jobs(RuleBasedStateMachine):
                 job.crashes,
                 job.losses,
                 job.result_id,
+                job.seq,
+                job.retried,
             )
             for number, job in sorted(self.expected.jobs.items())
             if job.workload in self.expected.present
@@ -252,11 +315,15 @@ class Jobs(RuleBasedStateMachine):
             assert (found is not None) == (name in self.expected.present)
             if found is None:
                 continue
-            states = [job.state for job in self.expected.jobs.values() if job.workload == name]
+            states = [job.state for job in self.expected.current(name)]
             done, failed = states.count(JobState.DONE), states.count(JobState.FAILED)
             assert (found.accepted, found.filtered, found.failed) == (len(states), done, failed)
             assert found.size == self.expected.sizes[name]
-            assert (found.finished_at is not None) == (0 < len(states) == done + failed)
+            some = bool(states) or name in self.expected.sealed
+            assert (found.finished_at is not None) == (some and len(states) == done + failed)
+            assert found.sealed == (name in self.expected.sealed)
+            jobs = self.expected.jobs.values()
+            assert found.retried == sum(job.retried for job in jobs if job.workload == name)
             assert found.version >= self.expected.versions.get(name, 0)
             self.expected.versions[name] = found.version
 
@@ -268,14 +335,12 @@ class Jobs(RuleBasedStateMachine):
     def every_result_is_the_first_that_was_taken(self) -> None:
         for name in self.expected.present:
             filtered, failures = astuple(outcome_of(self.store.results(name, 0)), recurse=False)
-            jobs = [job for _, job in sorted(self.expected.jobs.items()) if job.workload == name]
-            assert filtered == [
-                (seq, job.result_id) for seq, job in enumerate(jobs) if job.state is JobState.DONE
-            ]
-            assert [f.seq for f in failures] == [
-                seq for seq, job in enumerate(jobs) if job.state is JobState.FAILED
-            ]
-            assert sum(outcome_of(self.store.endings(name))) == len(filtered) + len(failures)
+            jobs = self.expected.current(name)
+            assert filtered == [(job.seq, job.result_id) for job in jobs if job.state is JobState.DONE]
+            assert [f.seq for f in failures] == [job.seq for job in jobs if job.state is JobState.FAILED]
+            retried = sum(job.retried for job in self.expected.jobs.values() if job.workload == name)
+            ends = len(filtered) + len(failures) + 2 * retried
+            assert sum(outcome_of(self.store.endings(name))) == ends
             for job in jobs:
                 if job.result is not None:
                     assert outcome_of(self.store.image(job.result_id)).file == job.result

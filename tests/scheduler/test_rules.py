@@ -412,6 +412,21 @@ class DeletionTests(RulesTestCase):
         self.world.work_off()
         self.assertEqual(self.world.decide(), [])
 
+    def test_opened_again_it_runs_its_new_jobs_alone(self) -> None:
+        """Cancelled, and retried: what is still heard of the old jobs changes nothing."""
+        self.add(1, 2)
+        self.join(capacity=1)
+        old = self.lease(job=1)
+        self.world.delete("w")
+        self.add(3)
+        self.world.settle()
+        self.assertEqual(self.world.jobs("s"), [3])
+        self.world.end("s", old, Outcome.FAILED)
+        self.world.tell(e.ResultCommitted(old))
+        self.assertEqual(self.world.state.running_jobs("w"), 1)
+        self.world.finish("s", self.lease(job=3))
+        self.assertEqual(self.world.decide(), [])
+
     def test_jobs_of_an_unknown_workload_are_ignored(self) -> None:
         self.world.tell(e.JobsWaiting("unknown", [waiting(1)]))
         self.join()

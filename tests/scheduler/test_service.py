@@ -181,7 +181,7 @@ class EndingTests(ServiceTestCase):
 
     def test_deleted_workload(self) -> None:
         self.add(2, 3, 4, 5, 6)
-        self.scheduler.workload_deleted("w")
+        self.scheduler.workload_dropped("w")
         self.turn()
         self.assertEqual(self.link.cancelled, [job.lease for job in self.link.jobs])
         self.assertEqual(self.scheduler.running_jobs("w"), 0)
@@ -411,7 +411,7 @@ class FillingTests(ServiceTestCase):
         self.datastore.add(workload("gone"), [waiting(1)])
         self.datastore.hold = True
         self.scheduler.jobs_waiting("gone", [waiting(1)])
-        self.scheduler.workload_deleted("gone")
+        self.scheduler.workload_dropped("gone")
         self.datastore.hold = False
         self.datastore.answer()
         self.assertEqual(self.join().jobs, [])

@@ -63,7 +63,7 @@ class World:
         rows = self.datastore.rows
         for number in [n for n, row in rows.items() if row.workload_id == workload_id]:
             del rows[number]
-        self.tell(e.WorkloadDeleted(workload_id))
+        self.tell(e.WorkloadDropped(workload_id))
 
     def join(self, session: str, info: WorkerInfo, load: Load | None) -> None:
         self.sent[session] = {}

@@ -97,14 +97,21 @@ _IMPOSSIBLE = {
     "I1: a job that is done without a result": """
         SELECT id FROM jobs WHERE state = 'done' AND result NOT IN (SELECT public FROM images)""",
     "I1: a job that failed with a result": """
-        SELECT id FROM jobs WHERE state = 'failed' AND result IN (SELECT public FROM images)""",
+        SELECT id FROM jobs WHERE state = 'failed' AND retried IS NULL
+        AND result IN (SELECT public FROM images)""",
     "I1: an original without a job": """
         SELECT public FROM images WHERE type = 'original' AND id NOT IN (SELECT original_id FROM jobs)""",
     "I1: counters of a workload that are not its images'": """
         SELECT w.public, w.accepted, w.filtered, w.failed FROM workloads w WHERE w.deleted IS NULL AND (
-        w.accepted != (SELECT count(*) FROM jobs WHERE workload_id = w.id)
+        w.accepted != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND retried IS NULL)
         OR w.filtered != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND state = 'done')
-        OR w.failed != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND state = 'failed'))""",
+        OR w.retried != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND retried IS NOT NULL)
+        OR w.failed != (SELECT count(*) FROM jobs WHERE workload_id = w.id AND state = 'failed'
+                        AND retried IS NULL))""",
+    "I1: an original with two jobs that count": """
+        SELECT original_id FROM jobs WHERE retried IS NULL GROUP BY original_id HAVING count(*) > 1""",
+    "I3: a retried job that had not failed": """
+        SELECT id, state FROM jobs WHERE retried IS NOT NULL AND state != 'failed'""",
     "I2: a result whose attempt has no fingerprint": """
         SELECT job_id, attempt FROM attempts WHERE outcome = 'done' AND fingerprint IS NULL""",
     "I3: a job with two attempts that were done": """

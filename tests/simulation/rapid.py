@@ -322,7 +322,7 @@ class World:
 
     def _deleted(self, made: Any) -> None:
         if self.scheduler is not None:
-            self.scheduler.workload_deleted(made.id)
+            self.scheduler.workload_dropped(made.id)
 
     def happen(self) -> None:
         """One fault."""

@@ -1,0 +1,54 @@
+"""Tokens with names, for programs: made, listed, revoked; everyone's own, and all for an admin."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from attrs import define
+
+from dpip.api.answers import Answer, json_answer
+from dpip.api.auth import Access
+from dpip.api.routes import Call, Route
+from dpip.api.views import token_json
+from dpip.interfaces import IController
+
+_DAY = 24 * 3600.0
+DEFAULT_DAYS, MAX_DAYS = 90, 3650
+
+
+@define
+class Tokens:
+    controller: IController
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/tokens", Access.USERS, self.all),
+            Route("POST", "/tokens", Access.USERS, self.add),
+            Route("DELETE", "/tokens/<token_id>", Access.USERS, self.revoke),
+        ]
+
+    async def all(self, call: Call) -> Answer:
+        """Those with names first, then what logins gave, the newest first, ``limit`` of them; never a secret.
+
+        An admin sees everybody's, or those of ``user``.
+        """
+        call.fields.only("user", "limit")
+        found = await self.controller.tokens(call.by, call.fields.text("user"), call.limit)
+        return json_answer([token_json(token) for token in found])
+
+    async def add(self, call: Call) -> Answer:
+        """``name``, ``days`` (default 90); an admin may say for which ``user``. Only this answer has the
+        ``token`` itself."""
+        fields = call.fields
+        fields.only("name", "days", "user")
+        days = fields.integer("days", 1, MAX_DAYS) or DEFAULT_DAYS
+        record, token = await self.controller.add_token(
+            call.by, fields.text("user"), fields.required("name"), days * _DAY
+        )
+        answer = {**token_json(record), "token": token.secret}
+        return json_answer(answer, 201, {"Location": f"/tokens/{quote(record.id)}"})
+
+    async def revoke(self, call: Call, token_id: str) -> Answer:
+        """The token is dead when the answer comes."""
+        record = await self.controller.revoke_token(call.by, token_id)
+        return json_answer({**token_json(record), "revoked": True})
