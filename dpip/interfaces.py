@@ -28,6 +28,7 @@ from dpip.model import (
     Role,
     Sample,
     StoredFile,
+    Thumbnail,
     Token,
     TokenRecord,
     Updates,
@@ -168,6 +169,12 @@ class IController(Interface):
         by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Deferred[Image]:
         """By id, or by ``seq`` within ``workload_id``. Raises NotFound, Malformed for a bare number."""
+
+    def thumbnail(
+        by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Deferred[Thumbnail]:
+        """Of an image, as :meth:`image` finds it; a worker makes it if need be. Raises NotFound, also when
+        none can be made of that image, and RetryLater when it is not there yet."""
 
     def images(
         by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int

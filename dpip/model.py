@@ -197,6 +197,14 @@ CANCELLED = "cancelled"
 
 
 @frozen
+class Thumbnail:
+    """A small JPEG of an image."""
+
+    image: Image
+    data: bytes = field(repr=False)
+
+
+@frozen
 class Failure:
     """Why the image at ``seq`` has no result."""
 

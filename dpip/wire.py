@@ -7,12 +7,14 @@ ranges. ``PROTOCOL`` changes whenever an old peer could misunderstand a new one.
 The calls themselves::
 
     controller root    join(secret: bytes, hello: Hello, agent) -> (Welcome, session) | (Refusal, None)
-    agent (worker)     run(Jobs)   cancel(Leases)   ping()
+    agent (worker)     run(Jobs)   cancel(Leases)   ping()   thumbnail(Jobs of one) -> bytes of a JPEG
     session (control)  report(Report)   ended(Endings)   leaving()   prove()   deliver(Results) -> Receipts
 
 ``report`` is also the heartbeat, both ways: the controller drops a worker it has not heard for a few
 intervals, the worker a controller that has not answered for as many. A worker is sent jobs from its first
 report on, so that no job can overtake the welcome. ``cancel`` and ``ended`` are not answered.
+``thumbnail`` answers nothing (no bytes) for a picture that cannot be filtered, and fails when another worker
+should try.
 
 A worker that asks for it (``Hello.local_store``) is told of a :class:`Desk`: a directory of its own within
 the image store. If the two machines are one, it finds a file named ``PROOF`` there, and copies it to
@@ -34,7 +36,7 @@ from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instanc
 from dpip.errors import Malformed
 from dpip.model import ImageType, Lease, LeasedJob, Load, Outcome
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_MESSAGE = 512 * 1024
 """Bytes of one message at most: PB itself stops at 640 KiB for one string."""
 MAX_REPORT = 128 * 1024
@@ -43,6 +45,9 @@ MAX_HELLO = 12 * 1024
 """Bytes of a :class:`Hello`: before joining a peer may send little (``dpip.broker``). 250 filters fit."""
 BATCH = 512
 """Things in one message at most; half a second's work for the fastest worker."""
+
+MAX_THUMBNAIL = 64 * 1024
+"""Bytes of a small picture."""
 
 PROOF = "proof"
 ANSWER = "answer"

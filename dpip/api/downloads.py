@@ -45,7 +45,7 @@ class Download:
         """A :class:`dpip.api.streams.Streamed`."""
         headers = _headers(self)
         if request.principal is None or request.principal.role is not Role.WORKER:
-            headers |= _for_browsers(self)
+            headers |= sandboxed(self.image, self.image.file.picture.content_type)
         if not_modified(request.header("If-None-Match"), self.etag):
             write_head(request, 304, headers, request.id)
             return
@@ -116,9 +116,9 @@ def _headers(download: Download) -> dict[str, str]:
     }
 
 
-def _for_browsers(download: Download) -> dict[str, str]:
-    image = download.image
-    name = safe_name(image.file.name, image.id, image.file.picture.content_type)
+def sandboxed(image: Image, content_type: str) -> dict[str, str]:
+    """For browsers: what to call it, and that nothing in it may do anything."""
+    name = safe_name(image.file.name, image.id, content_type)
     return {
         "Content-Disposition": content_disposition(name),
         "Content-Security-Policy": "default-src 'none'; sandbox",

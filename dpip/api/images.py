@@ -6,7 +6,7 @@ from attrs import define
 
 from dpip.api.answers import Answer, json_answer
 from dpip.api.auth import Access
-from dpip.api.downloads import Download
+from dpip.api.downloads import Download, not_modified, sandboxed
 from dpip.api.forms import Fields
 from dpip.api.routes import Call, Route, next_page
 from dpip.api.views import image_json
@@ -15,6 +15,7 @@ from dpip.interfaces import IController, IImageStore
 from dpip.model import ImageType
 
 _MAX_SEQ = 10**9
+_SMALL_CACHE = "private, max-age=3600"  # it never changes, but its image may be deleted
 
 
 def image_type(fields: Fields) -> ImageType | None:
@@ -38,6 +39,7 @@ class Images:
         return [
             Route("GET", "/images", Access.USERS, self.page),
             Route("GET", "/images/<reference>", Access.ANY, self.show, by_link=True),
+            Route("GET", "/images/<reference>/thumbnail", Access.USERS, self.thumbnail, by_link=True),
         ]
 
     async def show(self, call: Call, reference: str) -> Download:
@@ -45,6 +47,17 @@ class Images:
         workload_id = call.fields.text("workload_id") or None
         image = await self.controller.image(call.by, reference, workload_id, image_type(call.fields))
         return Download(self.image_store.absolute(image.file.path), image)
+
+    async def thumbnail(self, call: Call, reference: str) -> Answer:
+        """A JPEG whose longer side has at most 256 pixels. A worker makes it when it is asked for the first
+        time; while none has time for it, 503 says when to ask again."""
+        workload_id = call.fields.text("workload_id") or None
+        made = await self.controller.thumbnail(call.by, reference, workload_id, image_type(call.fields))
+        etag = f'"thumbnail-{made.image.id}"'
+        headers = {"ETag": etag, "Cache-Control": _SMALL_CACHE, **sandboxed(made.image, "image/jpeg")}
+        if not_modified(call.header("If-None-Match"), etag):
+            return Answer(b"", 304, headers)
+        return Answer(made.data, 200, {**headers, "Content-Type": "image/jpeg"})
 
     async def page(self, call: Call) -> Answer:
         """A workload's images of ``type`` (default ``filtered``) by ``seq``, beginning after ``after``."""

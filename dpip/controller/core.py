@@ -17,6 +17,7 @@ from zope.interface import implementer
 from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
+from dpip.controller.thumbnails import Thumbnails
 from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease, TooLarge
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
@@ -36,6 +37,7 @@ from dpip.model import (
     Role,
     Sample,
     StoredFile,
+    Thumbnail,
     Token,
     TokenRecord,
     Update,
@@ -74,6 +76,7 @@ class Controller:
     new_id: Callable[[], str]
     clock: Callable[[], float]
     feed: Feed
+    thumbnails: Thumbnails
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
     tokens_died: Callable[[], Deferred[None]] = field(default=lambda: succeed(None))
@@ -355,7 +358,8 @@ class Controller:
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
         if by.role is Role.WORKER:
-            return (await self.held(by, reference)).original
+            lent = self.thumbnails.lent(by.session, reference)
+            return lent or (await self.held(by, reference)).original
         if reference.isascii() and reference.isdigit() and len(reference) <= _MAX_SEQ_DIGITS:
             return await self._image_at(by, int(reference), workload_id, type or ImageType.FILTERED)
         image = await self.datastore.image(reference)
@@ -368,6 +372,14 @@ class Controller:
         except NotFound:
             raise _no_image(reference) from None
         return image
+
+    @deferred
+    async def thumbnail(
+        self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Thumbnail:
+        _users_only(by)
+        image = await self.image(by, reference, workload_id, type)
+        return Thumbnail(image, await self.thumbnails.of(image))
 
     async def _image_at(self, by: Principal, seq: int, workload_id: str | None, type: ImageType) -> Image:
         if workload_id is None:

@@ -22,9 +22,11 @@ from dpip.model import Lease, LeasedJob, Load, Outcome, Principal, Role, WorkerI
 RUN_SECONDS: Final = 10.0
 """A worker that has not said within this time that it took its jobs is as good as gone."""
 PING_SECONDS: Final = 3.0
+THUMBNAIL_SECONDS: Final = 30.0
 MAX_SILENCE: Final = 3
 """Intervals of reporting without a word: with 4 s between reports a dead link is dropped after 8 to 12 s."""
 MAX_OFFENCES: Final = 3
+_JPEGS: Final = (b"\xff\xd8\xff", b"")  # how one begins, or that there is none
 
 T = TypeVar("T")
 
@@ -130,6 +132,14 @@ class Link(Target):
         except NoAnswer:
             self.drop(f"it did not take its jobs within {RUN_SECONDS:.0f} s")
             raise
+
+    @deferred
+    async def thumbnail(self, job: LeasedJob) -> bytes:
+        message = wire.encode(wire.Jobs((job,)))
+        answer = await call(self._agent, "thumbnail", message, clock=self._clock, timeout=THUMBNAIL_SECONDS)
+        if not isinstance(answer, bytes) or len(answer) > wire.MAX_THUMBNAIL or answer[:3] not in _JPEGS:
+            raise self._offence("a thumbnail that is none")
+        return answer
 
     def cancel(self, leases: Sequence[Lease]) -> None:
         for message in wire.batches(leases, wire.Leases):

@@ -20,6 +20,7 @@ from dpip.controller.joining import Terms
 from dpip.controller.options import ControllerOptions
 from dpip.controller.passwords import Passwords
 from dpip.controller.service import ControllerService, Parts
+from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
@@ -102,6 +103,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         new_id=ids,
         clock=host.wall_clock,
         feed=feed,
+        thumbnails=Thumbnails(lambda: workers.links(), ids, reactor),
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
         tokens_died=lambda: apis.forget_tokens(),

@@ -115,6 +115,10 @@ class Workers:
         """The joined worker that was given this token."""
         return self._principals.get(_digest(token))
 
+    def links(self) -> list[Link]:
+        """Of the workers that take part."""
+        return [link for link in self._links.values() if link.known]
+
     # Joining
 
     @deferred

@@ -89,10 +89,12 @@ def process_steps(
     output: Mapping[str, Any] | None = None,
     max_pixels: int = MAX_PIXELS,
     threads: int = 1,
+    at_least: int = 0,
 ) -> Processed:
     """Filters one after the other on every frame of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
 
-    The result has the original's format and metadata unless ``output`` wants others.
+    The result has the original's format and metadata unless ``output`` wants others. ``at_least`` is for
+    previews: where decoding a smaller picture takes less time, one of so many pixels each way will do.
 
     :raises UnknownFilter, BadParameter: see :mod:`dpip.filters.registry`.
     :raises PictureTooLarge: for more than ``max_pixels`` pixels over all frames, before decoding.
@@ -100,7 +102,7 @@ def process_steps(
     """
     chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
     wanted = registry.validate_output(output)
-    picture = codec.decode(data, max_pixels=max_pixels, luma=chain[0][0].luma_only)
+    picture = codec.decode(data, max_pixels=max_pixels, luma=chain[0][0].luma_only, at_least=at_least)
     sizes: list[tuple[int, int]] = []
 
     def filtered(frame: Any) -> Any:

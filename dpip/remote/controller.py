@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field
@@ -29,6 +30,7 @@ from dpip.model import (
     Role,
     Sample,
     StoredFile,
+    Thumbnail,
     Token,
     TokenRecord,
     Updates,
@@ -247,9 +249,15 @@ class RemoteController:
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
         if by.role is Role.WORKER:
-            return (await self.held(by, reference)).original
+            with suppress(NotFound):  # else it may have been lent, for a thumbnail
+                return (await self.held(by, reference)).original
         image: Image = await self._ask("image", by, reference, workload_id, type)
         return image
+
+    def thumbnail(
+        self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Deferred[Thumbnail]:
+        return self._ask("thumbnail", by, reference, workload_id, type)
 
     def images(
         self, by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int

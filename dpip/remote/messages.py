@@ -17,6 +17,7 @@ An API process is trusted: it sees passwords, and it says for whom it asks. So i
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin
@@ -42,6 +43,7 @@ from dpip.model import (
     Role,
     Sample,
     StoredFile,
+    Thumbnail,
     Token,
     TokenRecord,
     Updates,
@@ -129,6 +131,7 @@ CALLS: Mapping[str, Call] = {
     "check_lease": Call((Principal, Lease), LeasedJob),
     "commit_result": Call((Principal, Lease, StoredFile), Image),
     "image": Call((Principal, str, str | None, ImageType | None), Image),
+    "thumbnail": Call((Principal, str, str | None, ImageType | None), Thumbnail),
     "images": Call((Principal, str, ImageType, int | None, int), tuple[Image, ...]),
     "workers": Call((Principal,), tuple[tuple[WorkerRecord, Load | None], ...]),
     "worker_history": Call((Principal, str, float), tuple[Sample, ...]),
@@ -145,6 +148,9 @@ def _is_of(kind: Any, origin: type) -> bool:
 
 _converter = cattrs.Converter(detailed_validation=False)
 _converter.register_unstructure_hook_factory(lambda kind: _is_of(kind, frozenset), lambda _: sorted)
+
+_converter.register_unstructure_hook(bytes, lambda data: b64encode(data).decode())
+_converter.register_structure_hook(bytes, lambda text, _: b64decode(text))
 
 # The values of dpip.model go as rows: what is the same in JSON is taken over in one step, without a look at
 # it. That takes half the time of a dict's members one by one, and half the bytes.

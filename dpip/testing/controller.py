@@ -12,7 +12,17 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from dpip.asynchronous import deferred
-from dpip.errors import Forbidden, KeyReused, Malformed, NotFound, QuotaExceeded, Sealed, StaleLease, TooLarge
+from dpip.errors import (
+    Forbidden,
+    KeyReused,
+    Malformed,
+    NotFound,
+    QuotaExceeded,
+    RetryLater,
+    Sealed,
+    StaleLease,
+    TooLarge,
+)
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IImageStore
 from dpip.model import (
@@ -32,6 +42,7 @@ from dpip.model import (
     Role,
     Sample,
     StoredFile,
+    Thumbnail,
     Token,
     TokenRecord,
     Update,
@@ -75,6 +86,7 @@ class MemoryController:
     operator_warnings: list[str] = field(factory=list)
     worker_records: list[tuple[WorkerRecord, Load | None]] = field(factory=list)
     samples: dict[str, list[Sample]] = field(factory=dict)
+    thumbnails: dict[str, bytes] = field(factory=dict)  # by image
     etas: dict[str, Eta] = field(factory=dict)  # by workload
     activities: list[Activity] = field(factory=list)
     accounts: MemoryAccounts = field(init=False)
@@ -383,6 +395,16 @@ class MemoryController:
         if not found or type not in (None, found[0].type) or workload_id not in (None, found[0].workload_id):
             raise NotFound(f"There is no image {reference!r}.")
         return found[0]
+
+    @deferred
+    async def thumbnail(
+        self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Thumbnail:
+        await self._asked("thumbnail", by.name, reference)
+        image = await self.image(by, reference, workload_id, type)
+        if image.id not in self.thumbnails:
+            raise RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
+        return Thumbnail(image, self.thumbnails[image.id])
 
     @deferred
     async def images(

@@ -35,7 +35,8 @@ _MAX_LINE: Final = 1024 * 1024
 @frozen
 class Task:
     """What a child is asked to do: file to file. After ``seconds`` it is killed. ``sha256`` is what the
-    source must have, if that has not been checked already."""
+    source must have, if that has not been checked already. If it is not 0, the original may be decoded to
+    ``at_least`` so many pixels each way instead of all that it has."""
 
     source: str
     result: str
@@ -45,6 +46,7 @@ class Task:
     threads: int
     seconds: float
     sha256: str = ""
+    at_least: int = 0
 
 
 @frozen

@@ -95,10 +95,13 @@ class Pool:
         seconds = self.slots * (now - before)
         return min(100.0, max(0.0, 100 * (waited - waited_before) / seconds)) if seconds > 0 else 0.0
 
-    def run(self, task: Task) -> Work:
-        """Have it computed as soon as a child is free."""
+    def run(self, task: Task, first: bool = False) -> Work:
+        """Have it computed as soon as a child is free; ``first``: before what has been waiting."""
         work = Work(task)
-        self._waiting.append(work)
+        if first:
+            self._waiting.appendleft(work)
+        else:
+            self._waiting.append(work)
         self._dispatch()
         return work
 

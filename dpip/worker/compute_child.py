@@ -5,7 +5,7 @@ files. What it prints goes to the worker's log.
 
 =================== =======================================================================================
 worker → child      ``{"job", "source", "sha256", "result", "steps", "output", "max_pixels", "threads",
-                    "seconds"}``
+                    "seconds", "at_least"}``
 child → worker      ``{"say"}`` while warming up, ``{"ready", "rss"}`` once, and for each job
                     ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "size",
                     "waited", "rss"}``
@@ -87,7 +87,12 @@ class Filters:
 
         steps = [(name, params) for name, params in job["steps"]]
         return process_steps(
-            data, steps, output=job["output"], max_pixels=job["max_pixels"], threads=job["threads"]
+            data,
+            steps,
+            output=job["output"],
+            max_pixels=job["max_pixels"],
+            threads=job["threads"],
+            at_least=job["at_least"],
         )
 
 

@@ -21,6 +21,7 @@ from dpip.broker import Target, tell
 from dpip.errors import RetryLater
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.worker.attempt import Attempt, Tools
+from dpip.worker.thumbnail import thumbnail
 from dpip.worker.transfer import Closed, TokenRefused
 
 DRAIN_SECONDS: Final = 25.0
@@ -82,6 +83,13 @@ class Shift(Target):
     def remote_cancel(self, data: object) -> None:
         leases = wire.decode(data, wire.Leases).leases
         self._drop([self._in_hand[lease] for lease in leases if lease in self._in_hand])
+
+    @deferred
+    async def remote_thumbnail(self, data: object) -> bytes:
+        jobs = wire.decode(data, wire.Jobs).jobs
+        if self._tools is None or self._leaving or len(jobs) != 1:
+            raise RetryLater("This worker makes no thumbnail now.")
+        return await thumbnail(jobs[0], self._tools)
 
     def remote_ping(self) -> None:
         """To answer is all that is asked."""

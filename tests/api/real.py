@@ -11,13 +11,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from dpip.admission import AdmissionDesk
+from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
+from dpip.controller.thumbnails import Thumbnails
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.feed import Feed
 from dpip.imagestore import ImageStore, directory_for
-from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role
+from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role, WorkerInfo
 from dpip.testing import Hold
 from dpip.threads import InlineThreads
 
@@ -80,6 +82,23 @@ class HandScheduler:
         return [Reason("It was first.", 1, job.original.seq, "w") for job in held] + [
             Reason("All workers are busy.", len(self.waiting))
         ]
+
+
+@define
+class Maker:
+    """A worker for thumbnails."""
+
+    session: str = "s"
+    hold: Hold | None = None
+    info: Any = field(
+        factory=lambda: WorkerInfo("w", "1", "m", 1, 2, frozenset(), {"thumbnail": "1"}, False, "f")
+    )
+
+    @deferred
+    async def thumbnail(self, job: LeasedJob) -> bytes:
+        if self.hold is not None:
+            await self.hold.wait()
+        return b"\xff\xd8\xff small"
 
 
 class WatchedController:
@@ -161,6 +180,7 @@ class RealBackend:
     def make_backend(self: Any) -> None:
         database = Path(self.mktemp())
         database.mkdir()
+        self.makers: list[Any] = []
         feed = Feed(self.clock, lambda workload_id: real.progress_of(workload_id), "epoch")
         self.addCleanup(feed.stop)
         datastore = Datastore(
@@ -187,6 +207,7 @@ class RealBackend:
             new_id=self.ids,
             clock=lambda: self.now,
             feed=feed,
+            thumbnails=Thumbnails(lambda: self.makers, self.ids, self.clock),
             max_pixels=10**8,
         )
         self.controller = WatchedController(real, scheduler, workers)

@@ -14,13 +14,14 @@ from tests.api import (
     test_operations,
     test_result,
     test_roles,
+    test_thumbnail,
     test_tokens,
     test_upload,
     test_users,
     test_workload,
     test_workloads,
 )
-from tests.api.real import RealBackend
+from tests.api.real import Maker, RealBackend
 
 
 class RealLogoutTests(RealBackend, test_logout.LogoutTests):
@@ -101,3 +102,8 @@ class RealRolesTests(RealBackend, test_roles.RolesTests):
 
 class RealEventsTests(RealBackend, test_events.EventsTests):
     pass
+
+
+class RealThumbnailTests(RealBackend, test_thumbnail.ThumbnailTests):
+    def with_worker(self, *image_ids: str) -> None:
+        self.makers.append(Maker())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
+from dpip.testing import Hold
 from tests.api import (
     test_create_workload,
     test_events,
@@ -12,12 +15,15 @@ from tests.api import (
     test_operations,
     test_result,
     test_roles,
+    test_thumbnail,
     test_tokens,
     test_upload,
     test_users,
     test_workload,
     test_workloads,
 )
+from tests.api.fixture import picture
+from tests.api.real import Maker
 from tests.api.remote import RemoteBackend
 
 
@@ -99,3 +105,21 @@ class RemoteEventsTests(RemoteBackend, test_events.EventsTests):
         self.clock.advance(15)
         await self.turn()
         self.assertEqual(self.feed_waiting(), 0)
+
+
+class RemoteThumbnailTests(RemoteBackend, test_thumbnail.ThumbnailTests):
+    def with_worker(self, *image_ids: str) -> None:
+        self.makers.append(Maker())
+
+    async def test_a_worker_that_makes_one_may_read_the_image_meanwhile(self) -> None:
+        token = self.controller.join_worker("w")
+        _, original = await self.an_original()
+        path = f"/images/{original}"
+        self.assert_problem(await self.get(path, token), 404, "not-found")
+        self.makers.append(Maker("session-of-w", hold := Hold()))
+        asked = Deferred.fromCoroutine(self.get(f"{path}/thumbnail", self.user))
+        await hold.reached
+        self.assertEqual((await self.get(path, token)).body, picture())
+        hold.release()
+        self.assertEqual((await asked).body, test_thumbnail.SMALL)
+        self.assert_problem(await self.get(path, token), 404, "not-found")

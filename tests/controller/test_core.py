@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from dpip.admission import AdmissionDesk
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
+from dpip.controller.thumbnails import Thumbnails
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, Sealed, StaleLease
@@ -112,6 +113,7 @@ class CoreTestCase(TestCase):
         )
         self.images = ImageStore(directory / "images", inline, InlineThreads, floor=0)
         self.scheduler = HeardByScheduler()
+        self.makers: list[Any] = []
         self.accounts = Accounts(
             self.datastore, PlainPasswords(), self.clock.seconds, self.clock.seconds, bytes
         )
@@ -128,6 +130,7 @@ class CoreTestCase(TestCase):
             new_id=IdSource(clock=self.clock.seconds),
             clock=self.clock.seconds,
             feed=self.feed,
+            thumbnails=Thumbnails(lambda: self.makers, str, self.clock),
             max_pixels=10**6,
         )
         self.datastore.startService()

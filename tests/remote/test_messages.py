@@ -31,6 +31,7 @@ from dpip.model import (
     Role,
     Sample,
     StoredFile,
+    Thumbnail,
     Token,
     TokenRecord,
     Update,
@@ -74,6 +75,7 @@ VALUES: list[tuple[Any, Any]] = [
     (ImageType.FILTERED, ImageType | None),
     (None, ImageType | None),
     (None, int | None),
+    (Thumbnail(IMAGE, bytes(range(256))), Thumbnail),
     (
         Updates("e-2", (Update("e-1", deleted="w"), Update("e-2", worker=WorkerState("w", True, LOAD)))),
         Updates,

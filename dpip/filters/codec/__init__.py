@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["PictureInfo", "decode", "encode", "probe"]
 
 
-def decode(data: bytes, *, max_pixels: int, luma: bool = False) -> Picture:
+def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 0) -> Picture:
     """The picture in a file of any known format; its frames are decoded as they are iterated over.
 
-    With ``luma`` a codec may hand over gray where it has the luma at hand.
+    With ``luma`` a codec may hand over gray where it has the luma at hand; if ``at_least`` is not 0, a
+    picture that is scaled down, to so many pixels each way or more.
 
     :raises PictureTooLarge: before anything is decoded, for more than ``max_pixels`` over all frames.
     :raises CorruptPicture, UnsupportedPicture: see :mod:`dpip.errors`.
@@ -36,7 +37,7 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False) -> Picture:
 
     with pillow.damage_as_corrupt():
         if info.format == "JPEG":
-            return jpeg.decode(data, luma=luma)
+            return jpeg.decode(data, luma=luma, at_least=at_least)
         if info.format == "PNG":
             return png.decode(data)
         if info.format == "WEBP":

@@ -31,8 +31,9 @@ DEFAULT_QUALITY = 90
 _SUBSAMPLINGS = {"444": "444", "422": "422", "420": "420", "440": "440", "411": "411"}
 
 
-def decode(data: bytes, *, luma: bool = False) -> Picture:
-    """The picture; with ``luma`` the Y of a YCbCr file is handed over as gray, straight from the file.
+def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
+    """The picture; with ``luma`` the Y of a YCbCr file is handed over as gray, straight from the file. If
+    ``at_least`` is not 0, the inverse cosine transform may give fewer pixels, so many each way or more.
 
     CMYK, and what libjpeg-turbo finds fault with, goes to Pillow: it decides what is damaged.
     """
@@ -43,7 +44,9 @@ def decode(data: bytes, *, luma: bool = False) -> Picture:
         if colours not in ("YCbCr", "Gray", "RGB"):
             return _by_pillow(data, metadata, parts)
         gray = colours == "Gray" or (luma and colours == "YCbCr")
-        pixels = simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB")
+        pixels = simplejpeg.decode_jpeg(
+            data, "GRAY" if gray else "RGB", min_height=at_least, min_width=at_least
+        )
     except ValueError:
         return _by_pillow(data, metadata, parts)
     pixels = upright(pixels[..., 0] if gray else pixels, orientation(metadata.exif))

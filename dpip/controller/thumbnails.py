@@ -1,0 +1,145 @@
+"""Small pictures: made by workers when somebody asks for one, and remembered in memory for a while.
+
+No job of the datastore is made for them, so uploads, leases and results cost what they cost without them; one
+that is forgotten, or was being made when something died, is made when it is asked for again. A worker that
+takes images over HTTP is lent the image for as long as it is at it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from dpip.asynchronous import deferred
+from dpip.errors import DpipError, NotFound, RetryLater
+from dpip.model import Image, Lease, LeasedJob, WorkerInfo
+
+FILTER: Final = "thumbnail"
+SIZE: Final = 256
+"""Pixels of the longer side."""
+PATIENCE_SECONDS: Final = 10.0
+"""Who asks waits for so long; it is made nevertheless, and there for who asks next."""
+_OUTPUT: Final = {"format": "JPEG", "quality": 80, "metadata": "strip"}
+_RETRY_SECONDS: Final = 2
+_WORKERS: Final = 3  # are asked, one after the other
+_FEW: Final = 32  # are made at once: the workers have other things to do
+_MANY: Final = 1_000  # may wait to be made
+_REMEMBERED: Final = 64 * 2**20  # bytes
+
+
+class Maker(Protocol):
+    """A joined worker."""
+
+    session: str
+    info: WorkerInfo
+
+    def thumbnail(self, job: LeasedJob) -> Deferred[bytes]:
+        """A JPEG; empty when none can be made of the picture. Raises DpipError: another one should try."""
+
+
+@define(eq=False)
+class Thumbnails:
+    """``makers()`` are the workers that can be asked now."""
+
+    log = Logger()
+
+    makers: Callable[[], Sequence[Maker]]
+    new_nonce: Callable[[], str]
+    clock: IReactorTime
+    limit: int = _REMEMBERED
+    _made: OrderedDict[str, bytes] = field(factory=OrderedDict, init=False)
+    _size: int = field(default=0, init=False)
+    _waiting: dict[str, list[Deferred[bytes]]] = field(factory=dict, init=False)
+    _few: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_FEW), init=False)
+    _lent: dict[tuple[str, str], Image] = field(factory=dict, init=False)
+    _busy: Counter[str] = field(factory=Counter, init=False)  # with how many, by session
+
+    def of(self, image: Image) -> Deferred[bytes]:
+        """A JPEG. Raises NotFound when none can be made of it, RetryLater when it is not there yet."""
+        known = self._made.get(image.id)
+        if known is not None:
+            self._made.move_to_end(image.id)
+            return succeed(known).addCallback(_possible)
+        if len(self._waiting) >= _MANY and image.id not in self._waiting:
+            return fail(RetryLater("Many thumbnails are being made at the moment.", _RETRY_SECONDS))
+        waiting: Deferred[bytes] = Deferred()
+        if image.id in self._waiting:
+            self._waiting[image.id].append(waiting)
+        else:
+            self._waiting[image.id] = [waiting]
+            self._make(image)
+        return waiting.addTimeout(PATIENCE_SECONDS, self.clock, _not_yet).addCallback(_possible)
+
+    def lent(self, session: str, image_id: str) -> Image | None:
+        """The image, if this worker makes its thumbnail just now."""
+        return self._lent.get((session, image_id))
+
+    @deferred
+    async def _make(self, image: Image) -> None:
+        outcome: Any
+        try:
+            async with self._few:
+                outcome = await self._by_workers(image)
+            self._remember(image.id, outcome)
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
+            outcome = Failure()
+            if not isinstance(error, DpipError):
+                self.log.failure("The thumbnail of {image} could not be made", image=image.id)
+        for waiting in self._waiting.pop(image.id):
+            waiting.callback(outcome)
+
+    async def _by_workers(self, image: Image) -> bytes:
+        asked: set[str] = set()
+        while len(asked) < _WORKERS and (maker := self._best(asked)) is not None:
+            asked.add(maker.session)
+            try:
+                return await self._by(maker, image)
+            except DpipError as error:
+                name, why = maker.info.name, error.detail
+                self.log.info(
+                    "Worker {name} made no thumbnail of {image}: {why}", name=name, image=image.id, why=why
+                )
+        raise RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
+
+    def _best(self, asked: set[str]) -> Maker | None:
+        """The one with the fewest for each of its slots."""
+        fit = [one for one in self.makers() if FILTER in one.info.filters and one.session not in asked]
+        return min(fit, key=lambda one: self._busy[one.session] / one.info.slots, default=None)
+
+    async def _by(self, maker: Maker, image: Image) -> bytes:
+        lease = Lease(0, 0, self.new_nonce())  # of no job: it only names files
+        job = LeasedJob(lease, image.workload_id, image, "", ((FILTER, {"size": SIZE}),), dict(_OUTPUT))
+        self._lent[maker.session, image.id] = image
+        self._busy[maker.session] += 1
+        try:
+            return await maker.thumbnail(job)
+        finally:
+            del self._lent[maker.session, image.id]
+            self._busy[maker.session] -= 1
+            self._busy += Counter()  # drops what is 0
+
+    def _remember(self, image_id: str, data: bytes) -> None:
+        self._made[image_id] = data
+        self._size += len(data)
+        while self._size > self.limit or len(self._made) > self.limit // 1024:
+            _, forgotten = self._made.popitem(last=False)
+            self._size -= len(forgotten)
+
+
+def _possible(data: bytes) -> bytes:
+    if not data:
+        raise NotFound("No thumbnail can be made of this image: it is damaged, or of an unusual kind.")
+    return data
+
+
+def _not_yet(result: Any, _: float) -> Any:
+    if isinstance(result, Failure) and result.check(CancelledError):
+        raise RetryLater("The thumbnail is not there yet: the workers are busy.", _RETRY_SECONDS)
+    return result

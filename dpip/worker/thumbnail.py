@@ -1,0 +1,48 @@
+"""A thumbnail on the side: made of an image that is there already, given to who asked, kept by nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from dpip.errors import RetryLater
+from dpip.model import LeasedJob, Outcome
+from dpip.wire import MAX_THUMBNAIL
+from dpip.worker.attempt import Tools
+from dpip.worker.child import Task
+from dpip.worker.transfer import Closed, NotTransferred, TokenRefused
+
+_SECONDS: Final = 20.0
+_ENOUGH: Final = 512
+"""Pixels of each side that a decoder has to give if it can give less than all: twice what is shown."""
+
+
+async def thumbnail(job: LeasedJob, tools: Tools) -> bytes:
+    """The filtered picture's bytes; none when the picture cannot be filtered.
+
+    Raises RetryLater: it did not work out here and now.
+    """
+    passage = tools.passage(job)
+    try:
+        source = await passage.original()
+        task = Task(
+            source=source.path,
+            sha256=source.sha256,
+            result=passage.result,
+            steps=job.steps,
+            output=job.output,
+            max_pixels=tools.welcome.max_pixels,
+            threads=1,
+            seconds=_SECONDS,
+            at_least=_ENOUGH,
+        )
+        verdict = await tools.pool.run(task, first=True).done
+        if verdict.outcome is Outcome.FAILED:
+            return b""
+        if verdict.outcome is not Outcome.DONE or verdict.size > MAX_THUMBNAIL:
+            raise RetryLater(verdict.detail or "The thumbnail was not finished.")
+        return Path(passage.result).read_bytes()
+    except (NotTransferred, TokenRefused, Closed, OSError) as trouble:
+        raise RetryLater(str(trouble) or type(trouble).__name__) from None
+    finally:
+        passage.clear()
