@@ -39,12 +39,16 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 
         if info.format == "JPEG":
             return jpeg.decode(data, luma=luma, at_least=at_least)
         if info.format == "PNG":
-            return png.decode(data)
-        if info.format == "WEBP":
-            return webp.decode(data)
-        if info.format == "TIFF":
-            return tiff.decode(data, info.bits)
-        return pillow.decode(data, info.format)
+            picture = png.decode(data)
+        elif info.format == "WEBP":
+            picture = webp.decode(data)
+        elif info.format == "TIFF":
+            picture = tiff.decode(data, info.bits)
+        else:
+            picture = pillow.decode(data, info.format)
+        if picture.frame_count > info.frames + 1:  # an APNG's default picture is none of the frames it counts
+            raise CorruptPicture("The picture is damaged: it has more frames than can be counted.")
+        return picture
 
 
 def _probe(data: bytes) -> PictureInfo:

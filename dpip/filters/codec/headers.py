@@ -18,8 +18,12 @@ import attrs
 from dpip.errors import NotAnImage
 from dpip.filters.output import CONTENT_TYPES, FORMATS
 
-#: Enough for any honest file; bounds the time that a hostile one can take.
+#: Enough for any honest file; they bound the time that a hostile one can take.
+MAX_FRAMES = 10_000
 _MAX_PARTS = 10_000
+_MAX_GIF_BLOCKS = 100_000
+_GIF_BLOCK = 128
+"""A GIF may have so many blocks, and one more for each so many bytes: writers fill blocks of 255."""
 
 
 @attrs.frozen
@@ -71,6 +75,8 @@ def _probe(file: BinaryIO) -> PictureInfo:
         raise NotAnImage("The file's header is damaged or cut short.", damaged=True) from problem
     if not info.width > 0 or not info.height > 0:
         raise NotAnImage(f"The {info.format} header says {info.width} x {info.height} pixels.", damaged=True)
+    if info.frames > MAX_FRAMES:
+        raise NotAnImage(f"The {info.format} has more than {MAX_FRAMES:,} frames, which is the limit.")
     return info
 
 
@@ -132,6 +138,8 @@ def _png(file: BinaryIO, start: bytes) -> PictureInfo:
             length -= 4
         transparent |= kind == b"tRNS"
         file.seek(length + 4, 1)
+    else:
+        raise ValueError
     return PictureInfo("PNG", width, height, channels + (transparent and channels in (1, 3)), bits, frames)
 
 
@@ -163,12 +171,12 @@ def _gif(file: BinaryIO, start: bytes) -> PictureInfo:
 
 
 def _gif_frames(file: BinaryIO, flags: int) -> int:
-    """Images in the file, as far as it is whole."""
+    """Images in the file, as far as it is whole, and not many more than are allowed."""
     file.seek(13)
     data = file.read()
     position = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-    frames = 0
-    while position < len(data) and data[position] in (0x21, 0x2C):
+    frames, blocks = 0, _MAX_GIF_BLOCKS + len(data) // _GIF_BLOCK
+    while position < len(data) and data[position] in (0x21, 0x2C) and frames <= MAX_FRAMES:
         if data[position] == 0x2C:
             frames += 1
             local = data[position + 9] if position + 9 < len(data) else 0
@@ -177,6 +185,9 @@ def _gif_frames(file: BinaryIO, flags: int) -> int:
             position += 2
         while position < len(data) and data[position]:
             position += 1 + data[position]
+            blocks -= 1
+            if not blocks:
+                raise NotAnImage("The GIF is made of tiny pieces, more than DPIP puts together.")
         position += 1
     return frames
 
@@ -214,6 +225,7 @@ def _riff_chunks(file: BinaryIO) -> Iterator[bytes]:
         length = int.from_bytes(header[4:], "little")
         file.seek(length + (length & 1), 1)
         yield header[:4]
+    raise NotAnImage(f"The WEBP has more than {_MAX_PARTS:,} parts, which is the limit.")
 
 
 def _bmp(file: BinaryIO, start: bytes) -> PictureInfo:
@@ -236,8 +248,8 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
     (offset,) = struct.unpack_from(order + word, start, 8 if big else 4)
     pages: list[dict[int, int]] = []
     seen: set[int] = set()
-    while offset:
-        if offset in seen or len(seen) == _MAX_PARTS:
+    while offset and len(pages) <= MAX_FRAMES:
+        if offset in seen:
             raise ValueError
         seen.add(offset)
         file.seek(offset)

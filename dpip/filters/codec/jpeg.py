@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from dpip.errors import UnsupportedPicture
 from dpip.filters.codec import pillow
 from dpip.filters.codec.metadata import orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
@@ -27,6 +28,9 @@ _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APP0, _APP1, _APP2, _APP13, _DQT, _SOS, _COM = 0xE0, 0xE1, 0xE2, 0xED, 0xDB, 0xDA, 0xFE
 _LONGEST = 65533
 DEFAULT_QUALITY = 90
+MAX_SCANS = 200
+"""A progressive JPEG has about ten, and few files have a hundred."""
+_SCAN = b"\xff\xda"  # within the entropy-coded data a zero follows each FF
 
 _SUBSAMPLINGS = {"444": "444", "422": "422", "420": "420", "440": "440", "411": "411"}
 
@@ -36,7 +40,11 @@ def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
     ``at_least`` is not 0, the inverse cosine transform may give fewer pixels, so many each way or more.
 
     CMYK, and what libjpeg-turbo finds fault with, goes to Pillow: it decides what is damaged.
+
+    :raises UnsupportedPicture: for hundreds of scans, each of which takes as long as a whole picture.
     """
+    if data.count(_SCAN) > MAX_SCANS:
+        raise UnsupportedPicture(f"The JPEG has more than {MAX_SCANS} scans, which is the limit.")
     parts = list(segments(data))
     metadata = _metadata(parts)
     try:
