@@ -85,8 +85,7 @@ class Thumbnails:
     async def _make(self, image: Image) -> None:
         outcome: Any
         try:
-            async with self._few:
-                outcome = await self._by_workers(image)
+            outcome = await self._few.run(self._by_workers, image)
             self._remember(image.id, outcome)
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
             outcome = Failure()
