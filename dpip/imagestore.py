@@ -48,6 +48,7 @@ _SLUG = 40  # characters of a workload's name in its directory's
 _OURS = re.compile(r"[a-z0-9-]{1,40}-[0-9a-z]{26}", re.ASCII)  # what :func:`directory_for` makes
 _DURABLE_NAMES = 10_000
 _KEEPERS = 8  # threads that wait for fsync, which gives up the interpreter
+_READERS = 2
 _STEPS = {"", ".", ".."}  # names that lead elsewhere
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -80,6 +81,21 @@ def _exists(name: str, folder: int) -> bool:
 
 def _closed() -> RetryLater:
     return RetryLater("The server is shutting down.")
+
+
+def read_exactly(path: str, start: int, length: int) -> bytes:
+    """Raises NotFound, OSError when there are fewer bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("The image is gone.") from None
+    try:
+        data = os.pread(descriptor, length, start)
+    finally:
+        os.close(descriptor)
+    if len(data) != length:
+        raise OSError(f"{path!r} is shorter than its record says")
+    return data
 
 
 class PictureInfo(Protocol):
@@ -153,6 +169,7 @@ class ImageStore(Service):
         self._probe = probe
         self._token = token
         self._keepers: Threads = make_threads(_KEEPERS, "images-keep")
+        self._readers: Threads = make_threads(_READERS, "images-read")
         self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
         self._space = Space(lambda: disk_usage(self._root)[::2], monotonic, floor)
         self._durable: set[str] = set()
@@ -163,6 +180,7 @@ class ImageStore(Service):
         for folder in (self._root, os.path.dirname(self._root)):  # the way to all that will be kept
             _sync(folder)
         self._keepers.start()
+        self._readers.start()
         self._tidiers.start()
         super().startService()
 
@@ -170,6 +188,7 @@ class ImageStore(Service):
         """Waits for files that are being made durable."""
         super().stopService()
         self._keepers.stop()
+        self._readers.stop()
         self._tidiers.stop()
 
     # Room
@@ -309,6 +328,12 @@ class ImageStore(Service):
             if real.startswith(self._root + os.sep):
                 return real
         raise NotFound("There is no such file in the store.")
+
+    def read(self, path: str, start: int, length: int) -> Deferred[bytes]:
+        return self._in_thread(self._readers, self._read, path, start, length)
+
+    def _read(self, path: str, start: int, length: int) -> bytes:
+        return read_exactly(self.absolute(path), start, length)
 
     def discard(self, path: str) -> Deferred[None]:
         return self._tidy(self._unlink, path)

@@ -458,6 +458,9 @@ class IImageStore(Interface):
     def absolute(path: str) -> str:
         """Where the file is on this machine."""
 
+    def read(path: str, start: int, length: int) -> Deferred[bytes]:
+        """So many bytes of a file, read in a thread. Raises NotFound, OSError when there are fewer."""
+
 
 class IIncomingFile(Interface):
     """One upload's temporary file. Writes are synchronous and small; hashing happens on the way."""

@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dpip.api import problems
 from dpip.api.answers import Answer, cut_short, write_answer
+from dpip.api.archive import Archives
 from dpip.api.auth import Access, check_access, secret_of
 from dpip.api.bodies import Body, SmallBody, Upload
 from dpip.api.events import Events
@@ -88,6 +89,7 @@ def all_routes(
         *Users(controller).routes(),
         *Tokens(controller).routes(),
         *System(controller, registry, clock, now).routes(),
+        *Archives(controller, image_store).routes(),
         *Events(controller, now).routes(),
         *Page().routes(),
     ]

@@ -27,25 +27,31 @@ def safe_name(name: str | None, fallback: str, content_type: str) -> str:
     >>> safe_name("../../etc/passwd", "01j", "image/png")
     'passwd.png'
     """
-    base = re.split(r"[/\\]", name or "")[-1]
-    base = "".join(
-        c for c in base if unicodedata.category(c)[0] != "C" and unicodedata.category(c) not in ("Zl", "Zp")
-    )
-    base = _FORBIDDEN.sub("_", base).strip(" .")
+    base = _printable(re.split(r"[/\\]", name or "")[-1])
     stem, extension = _split(base, _EXTENSIONS.get(content_type, ("",)))
-    stem = stem[:_MAX_LENGTH].strip(" .") or fallback
-    if _RESERVED.match(stem):
-        stem = "_" + stem
-    return stem + extension
+    return plain_name(stem, fallback) + extension
 
 
-def content_disposition(name: str) -> str:
-    """RFC 6266: a plain name for old clients, and the true one in UTF-8."""
+def plain_name(text: str, fallback: str) -> str:
+    """Any text as a file name without extension."""
+    stem = _printable(text)[:_MAX_LENGTH].strip(" .") or fallback
+    return "_" + stem if _RESERVED.match(stem) else stem
+
+
+def _printable(text: str) -> str:
+    kept = "".join(
+        c for c in text if unicodedata.category(c)[0] != "C" and unicodedata.category(c) not in ("Zl", "Zp")
+    )
+    return _FORBIDDEN.sub("_", kept).strip(" .")
+
+
+def content_disposition(name: str, how: str = "inline") -> str:
+    """RFC 6266: a plain name for old clients, and the true one in UTF-8. ``how``: or ``attachment``."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     plain = re.sub(r'["\\%]', "_", plain) or "image"
     if plain == name:
-        return f'inline; filename="{name}"'
-    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+        return f'{how}; filename="{name}"'
+    return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _split(base: str, allowed: tuple[str, ...]) -> tuple[str, str]:

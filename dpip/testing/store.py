@@ -8,11 +8,12 @@ import shutil
 from typing import Any, BinaryIO
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
 from dpip.errors import NotAnImage, TooLarge
 from dpip.filters.codec.headers import probe
+from dpip.imagestore import read_exactly
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, Picture, StoredFile
 
@@ -89,6 +90,9 @@ class PlainImageStore:
     def discard_directory(self, directory: str) -> Deferred[None]:
         shutil.rmtree(self.absolute(directory), ignore_errors=True)
         return succeed(None)
+
+    def read(self, path: str, start: int, length: int) -> Deferred[bytes]:
+        return maybeDeferred(read_exactly, self.absolute(path), start, length)
 
     def absolute(self, path: str) -> str:
         return os.path.join(self.root, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.api import (
+    test_archive,
     test_create_workload,
     test_events,
     test_headers_decide,
@@ -107,3 +108,7 @@ class RealEventsTests(RealBackend, test_events.EventsTests):
 class RealThumbnailTests(RealBackend, test_thumbnail.ThumbnailTests):
     def with_worker(self, *image_ids: str) -> None:
         self.makers.append(Maker())
+
+
+class RealArchiveTests(RealBackend, test_archive.ArchiveTests):
+    pass

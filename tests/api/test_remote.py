@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 
 from dpip.testing import Hold
 from tests.api import (
+    test_archive,
     test_create_workload,
     test_events,
     test_idempotency,
@@ -123,3 +124,7 @@ class RemoteThumbnailTests(RemoteBackend, test_thumbnail.ThumbnailTests):
         hold.release()
         self.assertEqual((await asked).body, test_thumbnail.SMALL)
         self.assert_problem(await self.get(path, token), 404, "not-found")
+
+
+class RemoteArchiveTests(RemoteBackend, test_archive.ArchiveTests):
+    pass

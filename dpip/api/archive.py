@@ -1,0 +1,117 @@
+"""``GET /workloads/{id}/archive``: all its images in one file, in upload order, made while it is sent.
+
+What it takes of memory is a page of rows, a piece of a file and the names that are used already.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+
+from dpip.api.archive_formats import ArchiveWriter, Entry, Names, TarWriter, ZipWriter
+from dpip.api.auth import Access
+from dpip.api.filenames import content_disposition, plain_name, safe_name
+from dpip.api.images import image_type
+from dpip.api.limits import Limits
+from dpip.api.request import Request
+from dpip.api.routes import Call, Route
+from dpip.api.streams import Outflow, begin
+from dpip.interfaces import IController, IImageStore
+from dpip.model import Image, ImageType, Principal, Workload
+from dpip.transports import PIECE
+
+_PAGE: Final = 500  # rows
+
+
+class Format(StrEnum):
+    ZIP = "zip"
+    TAR = "tar"
+
+
+_WRITERS: Final[dict[Format, type[ZipWriter] | type[TarWriter]]] = {
+    Format.ZIP: ZipWriter,
+    Format.TAR: TarWriter,
+}
+
+
+@define
+class Archives:
+    controller: IController
+    image_store: IImageStore
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/workloads/<workload_id>/archive", Access.USERS, self.archive, by_link=True),
+        ]
+
+    async def archive(self, call: Call, workload_id: str) -> Archive:
+        """The results, or the originals with ``type=original``, as ``format`` ``zip`` or ``tar``, under their
+        own names."""
+        kind = image_type(call.fields) or ImageType.FILTERED
+        writer = _WRITERS[call.fields.choice("format", Format) or Format.ZIP]()
+        workload = (await self.controller.workload(call.by, workload_id)).workload
+        return Archive(self.controller, self.image_store, call.by, workload, kind, writer)
+
+
+@define
+class Archive:
+    """A :class:`dpip.api.streams.Streamed`."""
+
+    controller: IController
+    image_store: IImageStore
+    by: Principal
+    workload: Workload
+    kind: ImageType
+    writer: ArchiveWriter
+    _names: Names = field(factory=Names, init=False)
+
+    async def send(self, request: Request, clock: IReactorTime, limits: Limits) -> None:
+        name = plain_name(self.workload.spec.name, self.workload.id) + self.writer.extension
+        headers = {
+            "Content-Type": self.writer.content_type,
+            "Content-Disposition": content_disposition(name, "attachment"),
+            "Cache-Control": "no-store",
+        }
+        if begin(request, headers):
+            with Outflow(request, clock, limits.stall_seconds) as out:
+                async for image in self._images():
+                    await self._add(image, out)
+                for piece in self.writer.end():
+                    await out.write(piece)
+
+    async def _images(self) -> AsyncIterator[Image]:
+        """Raises NotFound when the workload is deleted meanwhile: then the archive is cut short."""
+        after: int | None = None
+        while page := await self.controller.images(self.by, self.workload.id, self.kind, after, _PAGE):
+            for image in page:
+                yield image
+            after = page[-1].seq
+
+    async def _add(self, image: Image, out: Outflow) -> None:
+        entry = await self._entry(image)
+        pieces = self._pieces(image)
+        await out.write(self.writer.before(entry) + await anext(pieces, b""))
+        async for piece in pieces:
+            await out.write(piece)
+        padding = self.writer.after(entry)
+        if padding:
+            await out.write(padding)
+
+    async def _entry(self, image: Image) -> Entry:
+        name = self._names.unique(safe_name(image.file.name, image.id, image.file.picture.content_type))
+        crc = 0
+        if self.writer.needs_crc:  # which comes first: the file is read twice, the second time from memory
+            async for piece in self._pieces(image):
+                crc = zlib.crc32(piece, crc)
+        return Entry(name, image.file.size, image.created_at, crc)
+
+    async def _pieces(self, image: Image) -> AsyncIterator[bytes]:
+        """Raises NotFound, OSError for a file that is not as its record says."""
+        for start in range(0, image.file.size, PIECE):
+            length = min(PIECE, image.file.size - start)
+            yield await self.image_store.read(image.file.path, start, length)
