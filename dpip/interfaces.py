@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from dpip.model import (
+    ALL,
     AcceptedOriginal,
     Activity,
     Eta,
@@ -27,6 +28,7 @@ from dpip.model import (
     Results,
     Role,
     Sample,
+    Selection,
     StoredFile,
     Thumbnail,
     Token,
@@ -90,7 +92,7 @@ class IController(Interface):
         """Made for polling: it costs no query. Raises NotFound for what is not there or not the caller's."""
 
     def workloads(
-        by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
+        by: Principal, which: Selection = ALL, after: str | None = None, limit: int = 100
     ) -> Deferred[Sequence[Progress]]:
         """The caller's own (an admin's: all), newest first; ``after`` is the last id of the page before."""
 
@@ -251,7 +253,7 @@ class IDatastore(Interface):
         """None also when deleted. From memory, once it has been asked for: it may be polled."""
 
     def workloads(
-        owner: str | None, unfinished_only: bool, after: str | None, limit: int
+        owner: str | None, which: Selection, after: str | None, limit: int
     ) -> Deferred[Sequence[Workload]]:
         """Newest first."""
 

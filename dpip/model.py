@@ -141,6 +141,22 @@ class Workload:
 
 
 @frozen
+class Selection:
+    """Which workloads: of these statuses (none: of any), with this text in their names, in any case."""
+
+    statuses: tuple[WorkloadStatus, ...] = ()
+    name: str = ""
+
+    def takes(self, workload: Workload) -> bool:
+        named = self.name.lower() in workload.spec.name.lower()
+        return named and (not self.statuses or workload.status in self.statuses)
+
+
+ALL = Selection()
+UNFINISHED = Selection((WorkloadStatus.SCHEDULING, WorkloadStatus.RUNNING))
+
+
+@frozen
 class Eta:
     """Seconds until a workload will be done: the likeliest, and the bounds of what would be no surprise."""
 

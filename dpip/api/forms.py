@@ -53,13 +53,13 @@ class Fields:
             raise BadParameter(f"{name} must be a whole number from {low} to {high}.", parameter=name)
         return number
 
+    def choices(self, name: str, kind: type[Choice]) -> tuple[Choice, ...]:
+        """Several of them, as :meth:`words`; none when it is not given."""
+        return tuple(_one_of(name, kind, word) for word in self.words(name))
+
     def choice(self, name: str, kind: type[Choice]) -> Choice | None:
         value = self.text(name)
-        try:
-            return None if value is None else kind(value)
-        except ValueError:
-            known = ", ".join(kind)
-            raise BadParameter(f"{name} must be one of {known}.", parameter=name) from None
+        return None if value is None else _one_of(name, kind, value)
 
     def object(self, name: str) -> dict[str, Any]:
         """A JSON object; in a form, its text. Empty when it is not given."""
@@ -101,6 +101,14 @@ class Fields:
     def _maybe_json(self, name: str) -> Any:
         value = self.values.get(name)
         return _json(value, name) if isinstance(value, str) and value else value
+
+
+def _one_of(name: str, kind: type[Choice], value: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise BadParameter(f"{name} must be one of {known}.", parameter=name) from None
 
 
 def read_fields(query: bytes, body: bytes, content_type: str | None, limits: Limits) -> Fields:

@@ -20,6 +20,7 @@ from dpip.api.views import activity_json, sample_json, summary, timestamp, worke
 from dpip.api.workloads import Registry
 from dpip.errors import BadParameter, RetryLater, Unauthenticated
 from dpip.interfaces import IController
+from dpip.model import UNFINISHED
 
 log = Logger()
 
@@ -48,7 +49,7 @@ class System:
 
     async def status(self, call: Call) -> Answer:
         """``active_workloads``: the caller's own that are not completed, an admin's are everyone's."""
-        active = await self.controller.workloads(call.by, unfinished_only=True, limit=MAX_PAGE)
+        active = await self.controller.workloads(call.by, UNFINISHED, limit=MAX_PAGE)
         answer: dict[str, Any] = {
             "system_name": "DPIP",
             "version": __version__,

@@ -21,7 +21,7 @@ from dpip.api.routes import Call, Route, next_page
 from dpip.api.views import SUMMARY, filter_label, summary, why_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController
-from dpip.model import Numbering, Params, Step, WorkloadSpec
+from dpip.model import Numbering, Params, Selection, Step, WorkloadSpec, WorkloadStatus
 
 DEFAULT_FILTER = "grayscale"
 MAX_NAME = 200
@@ -95,14 +95,21 @@ class Workloads:
         return Answer(_body(lists, fields), 200, headers)
 
     async def page(self, call: Call) -> Answer:
-        """The caller's own, newest first, without their lists; ``after`` is the last id of a page before."""
-        limit = call.limit
+        """The caller's own, newest first, without their lists; ``after`` is the last id of a page before.
+
+        ``status`` names one or several, ``name`` a part of the name.
+        """
+        fields, limit = call.fields, call.limit
+        fields.only("status", "name", "after", "limit")
+        statuses, name = fields.choices("status", WorkloadStatus), fields.text("name") or ""
         found = await self.controller.workloads(
-            call.by, after=call.fields.text("after") or None, limit=limit + 1
+            call.by, Selection(statuses, name), fields.text("after") or None, limit + 1
         )
         shown = found[:limit]
-        last = shown[-1].workload.id if len(found) > limit else None
-        more = next_page("/workloads", after=last, limit=limit) if last is not None else {}
+        more = {}
+        if len(found) > limit:
+            asked = {"status": ",".join(statuses) or None, "name": name or None}
+            more = next_page("/workloads", **asked, after=shown[-1].workload.id, limit=limit)
         return json_answer([summary(progress) for progress in shown], headers=more)
 
     async def why(self, call: Call, workload_id: str) -> Answer:

@@ -24,7 +24,7 @@ Everything that goes wrong is a :class:`ClientError` whose ``str()`` is a senten
 tries, :class:`Damaged` when a download does not match its hash.
 """
 
-from dpip.client.answers import Failed, Image, Session, User, Workload
+from dpip.client.answers import Failed, Image, Session, Token, User, Workload
 from dpip.client.bounded import gather_bounded
 from dpip.client.client import Client
 from dpip.client.conveyor import Conveyor, Counts, Parcel
@@ -44,6 +44,7 @@ __all__ = [
     "NotDpip",
     "Parcel",
     "Session",
+    "Token",
     "Unreachable",
     "Untrusted",
     "User",

@@ -54,6 +54,7 @@ class Workload:
     filtered: int = 0
     failed: int = 0
     running_jobs: int = 0
+    sealed: bool = False
     filtered_images: tuple[str, ...] = field(default=(), converter=tuple)
     failed_images: tuple[Failed, ...] = field(default=(), converter=_failures)
     facts: Facts = field(factory=dict, repr=False, eq=False)
@@ -89,6 +90,18 @@ class User:
     role: str
     quota: int | None = None
     used: int = 0
+    facts: Facts = field(factory=dict, repr=False, eq=False)
+
+
+@frozen
+class Token:
+    """Without a ``name`` it is what a login gave; the ``token`` itself is told only when it is made."""
+
+    token_id: str
+    user: str
+    name: str | None = None
+    expires_at: str | None = None
+    token: str = field(default="", repr=False)
     facts: Facts = field(factory=dict, repr=False, eq=False)
 
 

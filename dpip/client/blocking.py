@@ -26,7 +26,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 from twisted.python.threadable import isInIOThread
 
-from dpip.client.answers import Image, Session, User, Workload
+from dpip.client.answers import Image, Session, Token, User, Workload
 from dpip.client.client import Client
 
 T = TypeVar("T")
@@ -79,13 +79,24 @@ class Dpip:
     def workload(self, workload_id: str) -> Workload:
         return self._done(lambda: self._client.workload(workload_id))
 
-    def workloads(self, most: int | None = None) -> list[Workload]:
-        return self._done(lambda: self._client.workloads(most))
+    def workloads(
+        self, most: int | None = None, status: str | None = None, name: str | None = None
+    ) -> list[Workload]:
+        return self._done(lambda: self._client.workloads(most, status, name))
 
     def wait(
         self, workload_id: str, progress: Callable[[Workload], object] | None = None, every: float = 0.5
     ) -> Workload:
         return self._done(lambda: self._client.wait(workload_id, progress, every))
+
+    def cancel(self, workload_id: str) -> Workload:
+        return self._done(lambda: self._client.cancel(workload_id))
+
+    def retry(self, workload_id: str, images: Iterable[str] | None = None) -> Workload:
+        return self._done(lambda: self._client.retry(workload_id, images))
+
+    def seal(self, workload_id: str) -> Workload:
+        return self._done(lambda: self._client.seal(workload_id))
 
     def delete_workload(self, workload_id: str) -> None:
         self._done(lambda: self._client.delete_workload(workload_id))
@@ -120,6 +131,15 @@ class Dpip:
 
     def users(self) -> list[User]:
         return self._done(self._client.users)
+
+    def tokens(self, user: str | None = None) -> list[Token]:
+        return self._done(lambda: self._client.tokens(user))
+
+    def add_token(self, name: str, days: int | None = None, user: str | None = None) -> Token:
+        return self._done(lambda: self._client.add_token(name, days, user))
+
+    def revoke_token(self, token_id: str) -> None:
+        self._done(lambda: self._client.revoke_token(token_id))
 
     def _done(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return self._wait(lambda: Deferred.fromCoroutine(call()))

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from dpip.client.answers import Image, Session, User, Workload, read
+from dpip.client.answers import Image, Session, Token, User, Workload, read
 from dpip.client.bounded import gather_bounded
 from dpip.client.connection import Address, connect
 from dpip.client.downloads import Download, Fetched
@@ -151,10 +151,16 @@ class Client:
         """As it is now."""
         return read(Workload, await self._json("GET", f"/workloads/{_part(workload_id)}"))
 
-    async def workloads(self, most: int | None = None) -> list[Workload]:
-        """The newest ones first, without the lists of their images; an admin's are everybody's."""
-        page = _PAGE if most is None else min(most, _PAGE)
-        return [read(Workload, facts) async for facts in self._pages("/workloads", most, limit=page)]
+    async def workloads(
+        self, most: int | None = None, status: str | None = None, name: str | None = None
+    ) -> list[Workload]:
+        """The newest ones first, without the lists of their images; an admin's are everybody's.
+
+        Those of one status (or several, with commas), and with that text in their name, if given.
+        """
+        query = {"limit": _PAGE if most is None else min(most, _PAGE), "status": status, "name": name}
+        asked = {key: value for key, value in query.items() if value is not None}
+        return [read(Workload, facts) async for facts in self._pages("/workloads", most, **asked)]
 
     async def why(self, workload_id: str) -> Mapping[str, Any]:
         """Why its jobs are where they are."""
@@ -172,6 +178,27 @@ class Client:
             if workload.completed:
                 return workload
             await deferLater(self._clock, every)
+
+    async def cancel(self, workload_id: str) -> Workload:
+        """Its images that have not ended fail, with the code ``cancelled``."""
+        return await self._change(workload_id, "cancel")
+
+    async def retry(self, workload_id: str, images: Iterable[str] | None = None) -> Workload:
+        """Its failed images are filtered again: all, or those of these ids. ``facts["retried"]`` counts them.
+
+        Images that have not failed stay as they are.
+        """
+        return await self._change(workload_id, "retry", {} if images is None else {"images": list(images)})
+
+    async def seal(self, workload_id: str) -> Workload:
+        """It takes no more uploads."""
+        return await self._change(workload_id, "seal")
+
+    async def _change(
+        self, workload_id: str, action: str, content: Mapping[str, Any] | None = None
+    ) -> Workload:
+        path = f"/workloads/{_part(workload_id)}/{action}"
+        return read(Workload, await self._json("POST", path, content=content or {}))
 
     async def delete_workload(self, workload_id: str) -> None:
         """With all its images, while jobs run too."""
@@ -298,6 +325,24 @@ class Client:
     async def set_password(self, name: str, password: str) -> None:
         """One's own, or as an admin anybody's. All tokens of that user die, perhaps this client's too."""
         await self._request("PUT", f"/users/{_part(name)}/password", content={"password": password})
+
+    # Tokens
+
+    async def tokens(self, user: str | None = None) -> list[Token]:
+        """One's own, those with names first; an admin's are everybody's, or those of one user."""
+        query = {"limit": _PAGE} | ({} if user is None else {"user": user})
+        found = await self._json("GET", f"/tokens?{urlencode(query)}")
+        return [read(Token, facts) for facts in found]
+
+    async def add_token(self, name: str, days: int | None = None, user: str | None = None) -> Token:
+        """A token for a program, whose ``token`` is told here alone; an admin makes them for others, too."""
+        asked = {"name": name, "days": days, "user": user}
+        content = {key: value for key, value in asked.items() if value is not None}
+        return read(Token, await self._json("POST", "/tokens", content=content))
+
+    async def revoke_token(self, token_id: str) -> None:
+        """It is dead from then on."""
+        await self._until_gone(f"/tokens/{_part(token_id)}")
 
     # How
 

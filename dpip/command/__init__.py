@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dpip import __version__
+from dpip.command.changing import cancel, retry, seal
 from dpip.command.completion import completion
 from dpip.command.demo import demo
 from dpip.command.doctor import doctor
@@ -13,14 +14,16 @@ from dpip.command.group import Group
 from dpip.command.logins import settings
 from dpip.command.looking import filters, images, status, workers, workload, workloads
 from dpip.command.run import run
-from dpip.command.session import login, logout, token, whoami
+from dpip.command.session import login, logout, whoami
+from dpip.command.tokens import token
 from dpip.command.users import users
 from dpip.command.video import video
 
 _COMMANDS = (
     *(demo, run, video, doctor),
     *(login, logout, whoami, token),
-    *(status, workloads, workload, images, download, delete, filters, workers),
+    *(status, workloads, workload, images, download, filters, workers),
+    *(cancel, retry, seal, delete),
     *(users, completion),
 )
 

@@ -73,11 +73,15 @@ def status(choice: Choice, as_json: bool) -> None:
 
 @click.command()
 @click.option("--all", "-a", "everything", is_flag=True, help="Not only the newest 20.")
+@click.option(
+    "--status", type=click.Choice(["scheduling", "running", "completed"]), help="Only those of this status."
+)
+@click.option("--name", metavar="TEXT", help="Only those with this text in their name.")
 @json_option
 @server_options
-def workloads(choice: Choice, everything: bool, as_json: bool) -> None:
+def workloads(choice: Choice, everything: bool, status: str | None, name: str | None, as_json: bool) -> None:
     """List the workloads, the newest first."""
-    found = ask(choice, lambda client: client.workloads(None if everything else 20))
+    found = ask(choice, lambda client: client.workloads(None if everything else 20, status, name))
     show([each.facts for each in found], _WORKLOADS, as_json, "There are no workloads.")
 
 

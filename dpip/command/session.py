@@ -1,4 +1,4 @@
-"""``dpip login``, ``logout``, ``whoami`` and ``token``."""
+"""``dpip login``, ``logout`` and ``whoami``."""
 
 from __future__ import annotations
 
@@ -83,20 +83,3 @@ def whoami(choice: Choice, as_json: bool) -> None:
         show_json(found)
     else:
         show_facts([("server", login.server), ("user", facts["user"]), ("until", login.expires_at)])
-
-
-@click.command(
-    epilog="""\b
-Example:
-  curl -H "Authorization: Bearer $(dpip token)" http://127.0.0.1:8080/status
-"""
-)
-@server_options
-def token(choice: Choice) -> None:
-    """Print the token of your login, for other programs."""
-    login = choice.login()
-    if not login.token:
-        from dpip.command.server import not_logged_in
-
-        raise click.ClickException(not_logged_in(login.server))
-    click.echo(login.token)

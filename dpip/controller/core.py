@@ -22,6 +22,8 @@ from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, No
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
 from dpip.model import (
+    ALL,
+    UNFINISHED,
     Activity,
     IdempotencyKey,
     Image,
@@ -36,6 +38,7 @@ from dpip.model import (
     Results,
     Role,
     Sample,
+    Selection,
     StoredFile,
     Thumbnail,
     Token,
@@ -187,11 +190,11 @@ class Controller:
 
     @deferred
     async def workloads(
-        self, by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
+        self, by: Principal, which: Selection = ALL, after: str | None = None, limit: int = 100
     ) -> Sequence[Progress]:
         _users_only(by)
         owner = None if by.is_admin else by.name
-        found = await self.datastore.workloads(owner, unfinished_only, after, limit)
+        found = await self.datastore.workloads(owner, which, after, limit)
         return [self._progress(workload) for workload in found]
 
     def _progress(self, workload: Workload) -> Progress:
@@ -283,7 +286,7 @@ class Controller:
         if workload_id is not None:
             found = [await self.workload(by, workload_id)]
         else:
-            found = await self.workloads(by, unfinished_only=True, limit=_SNAPSHOT)
+            found = await self.workloads(by, UNFINISHED, limit=_SNAPSHOT)
         items = [Update("", workload=progress) for progress in found]
         if by.is_admin and workload_id is None:
             workers = [(record.info.name, load) for record, load in await self.workers(by) if record.joined]

@@ -45,6 +45,7 @@ from dpip.model import (
     Principal,
     Results,
     Role,
+    Selection,
     StoredFile,
     TokenRecord,
     User,
@@ -176,9 +177,9 @@ class Datastore(Service):
         return known
 
     def workloads(
-        self, owner: str | None, unfinished_only: bool, after: str | None, limit: int
+        self, owner: str | None, which: Selection, after: str | None, limit: int
     ) -> Deferred[Sequence[Workload]]:
-        return self._read(workloads.page, owner, unfinished_only, after, limit)
+        return self._read(workloads.page, owner, which, after, limit)
 
     @deferred
     async def endings(self, workload_id: str) -> Sequence[int]:

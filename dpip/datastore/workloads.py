@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, or_, select, update
 
 from dpip.datastore import keys
 from dpip.datastore.bulk import one, text
 from dpip.datastore.rows import micros, select_workloads, spec_to_json, workload_of
 from dpip.datastore.schema import purges, users, workloads
 from dpip.errors import NotFound
-from dpip.model import IdempotencyKey, Workload
+from dpip.model import UNFINISHED, IdempotencyKey, Selection, Workload, WorkloadStatus
 
 _SELECT = select_workloads()
 _NUMBER = workloads.c.id
@@ -81,18 +81,34 @@ def seal(connection: Connection, workload_id: str, now: float) -> Workload:
 
 
 def page(
-    connection: Connection, owner: str | None, unfinished_only: bool, after: str | None, limit: int
+    connection: Connection, owner: str | None, which: Selection, after: str | None, limit: int
 ) -> Sequence[Workload]:
     statement = _SELECT.order_by(_NUMBER.desc()).limit(limit)
     if owner is not None:
         owner_id = select(users.c.id).where(users.c.name == text(owner)).scalar_subquery()
         statement = statement.where(workloads.c.owner_id == owner_id)
-    if unfinished_only:
-        statement = statement.where(workloads.c.finished.is_(None))
+    if which.statuses:
+        statement = statement.where(_of_status(frozenset(which.statuses)))
+    if which.name:
+        name = func.json_extract(workloads.c.spec, "$.name")
+        statement = statement.where(func.instr(func.lower(name), func.lower(text(which.name))) > 0)
     if after is not None:
         last = select(_NUMBER).where(workloads.c.public == text(after)).scalar_subquery()
         statement = statement.where(last > _NUMBER)
     return [workload_of(row) for row in connection.execute(statement)]
+
+
+def _of_status(statuses: frozenset[WorkloadStatus]) -> ColumnElement[bool]:
+    """As :attr:`Workload.status` has it: a workload is finished while it is completed, and then alone."""
+    unfinished = workloads.c.finished.is_(None)
+    if statuses == set(UNFINISHED.statuses):
+        return unfinished
+    of = {
+        WorkloadStatus.SCHEDULING: unfinished & (workloads.c.accepted == 0),
+        WorkloadStatus.RUNNING: unfinished & (workloads.c.accepted > 0),
+        WorkloadStatus.COMPLETED: workloads.c.finished.is_not(None),
+    }
+    return or_(*(of[status] for status in sorted(statuses)))
 
 
 def finished_before(connection: Connection, when: float, limit: int) -> Sequence[Workload]:

@@ -16,6 +16,7 @@ from dpip.asynchronous import deferred
 from dpip.errors import NotFound, RetryLater
 from dpip.interfaces import IAdmission, IController
 from dpip.model import (
+    ALL,
     Activity,
     IdempotencyKey,
     Image,
@@ -29,6 +30,7 @@ from dpip.model import (
     Results,
     Role,
     Sample,
+    Selection,
     StoredFile,
     Thumbnail,
     Token,
@@ -164,9 +166,9 @@ class RemoteController:
         return self._ask("workload", by, workload_id)
 
     def workloads(
-        self, by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
+        self, by: Principal, which: Selection = ALL, after: str | None = None, limit: int = 100
     ) -> Deferred[Sequence[Progress]]:
-        return self._ask("workloads", by, unfinished_only, after, limit)
+        return self._ask("workloads", by, which, after, limit)
 
     def why(self, by: Principal, workload_id: str) -> Deferred[Sequence[Reason]]:
         return self._ask("why", by, workload_id)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from dpip.interfaces import IDatastore
-from dpip.model import WaitingJob
+from dpip.model import UNFINISHED, WaitingJob
 from dpip.scheduler import events as e
 from dpip.scheduler.retrying import Persistence
 
@@ -78,7 +78,7 @@ class Filling:
         after: str | None = None
         while True:
             page = await self._persistence.until_done(
-                lambda after=after: self._datastore.workloads(None, True, after, _WORKLOADS)  # type: ignore[misc]
+                lambda after=after: self._datastore.workloads(None, UNFINISHED, after, _WORKLOADS)  # type: ignore[misc]
             )
             if not page:
                 return

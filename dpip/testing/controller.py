@@ -26,6 +26,7 @@ from dpip.errors import (
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IImageStore
 from dpip.model import (
+    ALL,
     Activity,
     Eta,
     Failure,
@@ -41,6 +42,7 @@ from dpip.model import (
     Results,
     Role,
     Sample,
+    Selection,
     StoredFile,
     Thumbnail,
     Token,
@@ -52,7 +54,6 @@ from dpip.model import (
     WorkerState,
     Workload,
     WorkloadSpec,
-    WorkloadStatus,
 )
 from dpip.testing.accounts import MemoryAccounts
 from dpip.testing.hold import Hold
@@ -220,13 +221,12 @@ class MemoryController:
 
     @deferred
     async def workloads(
-        self, by: Principal, unfinished_only: bool = False, after: str | None = None, limit: int = 100
+        self, by: Principal, which: Selection = ALL, after: str | None = None, limit: int = 100
     ) -> Sequence[Progress]:
         await self._asked("workloads", by.name)
         found = [known.progress() for known in self._visible(by)]
         found.sort(key=lambda progress: progress.workload.id, reverse=True)
-        if unfinished_only:
-            found = [one for one in found if one.workload.status is not WorkloadStatus.COMPLETED]
+        found = [one for one in found if which.takes(one.workload)]
         return [one for one in found if after is None or one.workload.id < after][:limit]
 
     @deferred

@@ -33,6 +33,24 @@ class WorkloadsTests(ApiTest):
         owners = [workload["owner"] for workload in (await self.get("/workloads", self.admin)).json()]
         self.assertEqual(owners, ["admin", "ann"])
 
+    async def test_by_status_and_name_in_pages(self) -> None:
+        films = [await self.new_workload(workload_name=f"Film {n}") for n in range(3)]
+        photos = await self.new_workload(workload_name="photos")
+        for sealed in (*films, photos):
+            await self.request("POST", f"/workloads/{sealed}/seal", self.user)
+        waiting = await self.new_workload(workload_name="film 4")
+        newest = films[::-1]
+        self.assertEqual(
+            await self.pages("/workloads?status=completed&name=film&limit=2", self.user),
+            [newest[:2], newest[2:]],
+        )
+        self.assertEqual(await self.pages("/workloads?status=running,scheduling", self.user), [[waiting]])
+        self.assertEqual(await self.pages("/workloads?status=running", self.user), [[]])
+        self.assertEqual(await self.pages("/workloads?name=photos", self.user), [[photos]])
+        for query in ("status=done", "state=completed", "name=a&name=b"):
+            response = await self.get(f"/workloads?{query}", self.user)
+            self.assert_problem(response, 422, "bad-parameter")
+
     async def test_impossible_limits(self) -> None:
         for limit in ("0", "-1", "1001", "many", "1.5", "9" * 30):
             response = await self.get(f"/workloads?limit={limit}", self.user)

@@ -151,6 +151,50 @@ class ApiTests(ServedTestCase):
         self.assertEqual(image.seq, 0)
         self.assertEqual((await self.client.workload(workload.workload_id)).accepted, 1)
 
+    async def test_a_workload_is_cancelled_retried_and_sealed(self) -> None:
+        await self.login()
+        made = await self.client.create_workload("grayscale", "films")
+        for number in range(2):
+            await self.client.upload(made.workload_id, encoded(number, 8, 6), f"{number}.png")
+        cancelled = await self.client.cancel(made.workload_id)
+        self.assertEqual((cancelled.completed, cancelled.failed, cancelled.facts["cancelled"]), (True, 2, 2))
+        failed = (await self.client.workload(made.workload_id)).failed_images
+        self.assertEqual([one.code for one in failed], ["cancelled", "cancelled"])
+        one = await self.client.retry(made.workload_id, [failed[1].image_id])
+        self.assertEqual((one.failed, one.facts["retried"]), (1, 1))
+        self.assertEqual((await self.client.retry(made.workload_id)).facts["retried"], 1)
+        await self.filter_all()
+        self.assertTrue((await self.client.seal(made.workload_id)).sealed)
+        done = await self.client.workload(made.workload_id)
+        self.assertEqual((done.completed, done.filtered, done.sealed), (True, 2, True))
+
+    async def test_workloads_are_chosen_by_status_and_name(self) -> None:
+        await self.login()
+        film, photos = [await self.client.create_workload(name=name) for name in ("film & co", "photos")]
+        await self.client.seal(film.workload_id)
+
+        async def ids(**asked: Any) -> list[str]:
+            return [each.workload_id for each in await self.client.workloads(**asked)]
+
+        self.assertEqual(await ids(), [photos.workload_id, film.workload_id])
+        self.assertEqual(await ids(status="completed"), [film.workload_id])
+        self.assertEqual(await ids(status="scheduling,running"), [photos.workload_id])
+        self.assertEqual(await ids(name="M & C"), [film.workload_id])
+        self.assertEqual(await ids(name="film", status="running"), [])
+
+    async def test_tokens(self) -> None:
+        await self.login()
+        made = await self.client.add_token("nightly", 30)
+        self.assertEqual((made.user, made.name), ("admin", "nightly"))
+        self.assertTrue(made.token)
+        [named, *_] = await self.client.tokens("admin")
+        self.assertEqual((named.token_id, named.token), (made.token_id, ""))
+        await self.client.revoke_token(made.token_id)
+        self.assertNotIn("nightly", [each.name for each in await self.client.tokens()])
+        with self.assertRaises(ApiError) as refused:
+            await self.client.revoke_token(made.token_id)
+        self.assertEqual(refused.exception.status, 404)
+
     async def test_users(self) -> None:
         await self.login()
         added = await self.client.add_user("eve", "a long password", quota=1000)

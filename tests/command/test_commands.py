@@ -45,6 +45,7 @@ class CommandsTests(ProcessTestCase):
             self._log_in(server)
             self._run_and_look(server)
             self._manage_users()
+            self._manage_tokens()
             self.assertIn("Logged out", self.dpip("logout"))
             self.assertEqual(list((self.folder / "config" / "logins").iterdir()), [])
             self.assertIn("dpip login", self.dpip("status", "--server", server, code=1))
@@ -86,13 +87,39 @@ class CommandsTests(ProcessTestCase):
             (self.folder / "originals" / "a.jpg").read_bytes(),
             (self.folder / "photos" / "a.jpg").read_bytes(),
         )
+        self._change(workload)
         self.assertEqual(self.dpip("delete", workload), f"Deleted {workload}.\n")
         self.assertIn("There is no workload", self.dpip("workload", workload, code=1))
         self.assertIn("answers to admin", self.dpip("doctor"))
 
-    def _both(self, command: str) -> str:
+    def _change(self, workload: str) -> None:
+        self.assertEqual(self.dpip("retry", workload), "1 image will be filtered again.\n")
+        self.dpip("workload", workload, "--watch")
+        found = json.loads(self.dpip("workload", workload, "--json"))
+        (failed,) = found["failed_images"]
+        self.assertEqual(failed["name"], "broken.jpg")
+        self.assertEqual(json.loads(self.dpip("retry", workload, failed["image_id"], "--json"))["retried"], 1)
+        self.dpip("workload", workload, "--watch")
+        self.assertIn("no original 'x'", self.dpip("retry", workload, "x", code=1))
+        self.assertEqual(self.dpip("cancel", workload), "Cancelled 0 images; 2 are done.\n")
+        self.assertIn("takes no more images; it has 3", self.dpip("seal", workload))
+        (listed,) = json.loads(self.dpip("workloads", "--status", "completed", "--name", "TRIP", "--json"))
+        self.assertEqual((listed["workload_id"], listed["sealed"]), (workload, True))
+        self.assertIn("There are no workloads.", self._both("workloads", "--status", "running"))
+
+    def _manage_tokens(self) -> None:
+        token = self.dpip("token", "add", "nightly", "--days", "3").strip()
+        self.assertRegex(self.dpip("token", "list"), r"admin +nightly +20.*\n.*\(a login\)")
+        self.environment["DPIP_TOKEN"] = token
+        self.assertEqual(self.dpip("token").strip(), token)
+        (found,) = [each for each in json.loads(self.dpip("token", "list", "--json")) if each["name"]]
+        self.assertEqual(self.dpip("token", "revoke", found["token_id"]), f"Revoked {found['token_id']}.\n")
+        self.assertIn("Log in", self.dpip("whoami", code=1))
+        del self.environment["DPIP_TOKEN"]
+
+    def _both(self, *command: str) -> str:
         done = subprocess.run(
-            [*DPIP, command], cwd=self.folder, env=self.environment, capture_output=True, text=True
+            [*DPIP, *command], cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
         return done.stdout + done.stderr
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dpip.errors import Conflict, NotFound
-from dpip.model import Principal, Role, User
+from dpip.model import ALL, Principal, Role, User
 from tests.datastore.support import NOW, DatastoreTestCase, workload
 
 ANN = User("ann", Role.USER, NOW, None, 0)
@@ -48,7 +48,7 @@ class RemovalTests(DatastoreTestCase):
         self.now(self.datastore.add_workload(workload(), None))
         self.now(self.datastore.remove_user("ann", NOW))
         self.now(self.datastore.add_user("ann", "new", Role.USER, None, NOW))
-        self.assertEqual(self.now(self.datastore.workloads("ann", False, None, 10)), [])
+        self.assertEqual(self.now(self.datastore.workloads("ann", ALL, None, 10)), [])
 
     def test_nobody_cannot_be_removed(self) -> None:
         self.refused(self.datastore.remove_user("bob", NOW), NotFound)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from dpip.errors import KeyReused, NotFound
-from dpip.model import ImageType, Numbering, Results, Role, WorkloadStatus
+from dpip.model import ALL, UNFINISHED, ImageType, Numbering, Results, Role, Selection, WorkloadStatus
 from tests.datastore.support import NOW, DatastoreTestCase, key, stored, workload
 
 
@@ -60,14 +60,35 @@ class ListingTests(DatastoreTestCase):
             self.now(self.datastore.add_workload(workload(f"w{number}", owner), None))
 
     def listed(
-        self, owner: str | None = None, unfinished: bool = False, after: str | None = None, limit: int = 10
+        self, owner: str | None = None, which: Selection = ALL, after: str | None = None, limit: int = 10
     ) -> list[str]:
-        return [one.id for one in self.now(self.datastore.workloads(owner, unfinished, after, limit))]
+        return [one.id for one in self.now(self.datastore.workloads(owner, which, after, limit))]
 
     def test_newest_first_and_of_one_owner_or_all(self) -> None:
         self.assertEqual(self.listed(), ["w4", "w3", "w2", "w1", "w0"])
         self.assertEqual(self.listed("ann"), ["w3", "w2", "w0"])
         self.assertEqual(self.listed("nobody"), [])
+
+    def test_by_status_as_the_workload_itself_says_it(self) -> None:
+        self.uploaded("a", "b", workload_id="w0")
+        [job] = self.uploaded("c", workload_id="w1")
+        [leased] = self.leased(job.job.job)
+        self.now(self.datastore.fail(leased.lease, "bad-picture", "", NOW))
+        self.now(self.datastore.seal_workload("w3", NOW))
+        for status in WorkloadStatus:
+            found = self.now(self.datastore.workloads(None, Selection((status,)), None, 10))
+            self.assertEqual({one.status for one in found}, {status})
+        both = Selection((WorkloadStatus.COMPLETED, WorkloadStatus.RUNNING))
+        self.assertEqual(self.listed(which=both), ["w3", "w1", "w0"])
+        self.assertEqual(self.listed(which=UNFINISHED), ["w4", "w2", "w0"])
+
+    def test_by_a_part_of_the_name(self) -> None:
+        self.now(self.datastore.add_workload(workload("w5", name="Träume 100%"), None))
+        self.assertEqual(self.listed(which=Selection(name="HOLI"), limit=2), ["w4", "w3"])
+        for name in ("träume", "100%", "Träume 100%"):
+            self.assertEqual(self.listed(which=Selection(name=name)), ["w5"])
+        self.assertEqual(self.listed(which=Selection(name="%")), ["w5"])
+        self.assertEqual(self.listed(which=Selection(name='"name"')), [])
 
     def test_pages_meet_without_gap_or_overlap(self) -> None:
         self.assertEqual(self.listed(limit=2), ["w4", "w3"])
@@ -89,8 +110,8 @@ class ListingTests(DatastoreTestCase):
             if name == "w0":
                 [job] = self.leased(accepted.job.job)
                 self.now(self.datastore.finish(job.lease, "worker", stored(), NOW))
-        self.assertEqual(self.listed("ann", unfinished=True), ["w3", "w2"])
-        self.assertEqual(self.listed(unfinished=True), ["w4", "w3", "w2", "w1"])
+        self.assertEqual(self.listed("ann", which=UNFINISHED), ["w3", "w2"])
+        self.assertEqual(self.listed(which=UNFINISHED), ["w4", "w3", "w2", "w1"])
 
     def test_finished_ones_come_oldest_first_for_retention(self) -> None:
         for name, at in (("w1", 30.0), ("w0", 10.0), ("w3", 20.0)):
@@ -121,7 +142,7 @@ class DeletingTests(DatastoreTestCase):
         self.assertEqual((deleted.id, deleted.accepted, deleted.filtered), ("w1", 2, 1))
         store = self.datastore
         self.assertIsNone(self.now(store.workload("w1")))
-        self.assertEqual(self.now(store.workloads("ann", False, None, 10)), [])
+        self.assertEqual(self.now(store.workloads("ann", ALL, None, 10)), [])
         self.assertIsNone(self.now(store.image("a")))
         self.assertIsNone(self.now(store.image("a-result")))
         self.assertIsNone(self.now(store.image_at("w1", ImageType.ORIGINAL, 0)))

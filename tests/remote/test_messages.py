@@ -30,6 +30,7 @@ from dpip.model import (
     Results,
     Role,
     Sample,
+    Selection,
     StoredFile,
     Thumbnail,
     Token,
@@ -42,6 +43,7 @@ from dpip.model import (
     WorkerState,
     Workload,
     WorkloadSpec,
+    WorkloadStatus,
 )
 from dpip.remote.messages import CALLS, error_of, plain, plain_error, valued
 
@@ -60,6 +62,7 @@ VALUES: list[tuple[Any, Any]] = [
     (Progress(Workload("i", "o", SPEC, "d", 1.0, 3), 1, Eta(1.0, 2.0, 3.0)), Progress),
     (Progress(Workload("i", "o", SPEC, "d", 1.0, finished_at=2.5)), Progress),
     (SPEC, WorkloadSpec),
+    (Selection((WorkloadStatus.RUNNING,), "x"), Selection),
     ((Progress(Workload("i", "o", SPEC, "d", 1.0, retried=2, sealed=True)), 3), tuple[Progress, int]),
     ((TokenRecord("i", "o", None, 1.0, 2.0), Token("s", "o", 2.0)), tuple[TokenRecord, Token]),
     (("a", "b"), tuple[str, ...] | None),
@@ -125,7 +128,7 @@ class CallTests(SynchronousTestCase):
         from dpip.remote.controller import RemoteController
 
         self.assertTrue(verifyClass(IController, RemoteController, tentative=True))
-        self.assertEqual(list(signature(RemoteController.workloads).parameters)[2], "unfinished_only")
+        self.assertEqual(list(signature(RemoteController.workloads).parameters)[2], "which")
 
 
 class ErrorTests(SynchronousTestCase):

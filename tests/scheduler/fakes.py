@@ -18,6 +18,7 @@ from dpip.model import (
     Load,
     Outcome,
     Picture,
+    Selection,
     Step,
     StoredFile,
     WaitingJob,
@@ -132,7 +133,7 @@ class FakeDatastore:
         return self._answer("workload", lambda: self.workloads_.get(workload_id))
 
     def workloads(
-        self, owner: str | None, unfinished_only: bool, after: str | None, limit: int
+        self, owner: str | None, which: Selection, after: str | None, limit: int
     ) -> Deferred[Sequence[Workload]]:
         ids = sorted(self.workloads_, reverse=True)
         page = [id for id in ids if after is None or id < after][:limit]
