@@ -3,6 +3,7 @@
 import { get, query } from "./api.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
+import { quietly } from "./notices.js";
 import { thumbnailUrl } from "./pictures.js";
 
 const PAGE = 60; // images whose facts are asked for at once
@@ -45,17 +46,14 @@ export class Facts {
     const current = page.complete || (page.ended === ended && page.accepted === accepted);
     if (current || page.busy || performance.now() - page.at < AGAIN_MS) return;
     page.busy = true;
-    try {
+    await quietly(async () => {
       const [originals, results] = await Promise.all([this.list("original", number), this.list("filtered", number)]);
       for (const image of originals) page.images.set(image.seq, { ...page.images.get(image.seq), original: image });
       for (const image of results) page.images.set(image.seq, { ...page.images.get(image.seq), result: image });
       Object.assign(page, { ended, accepted, complete: results.length === PAGE });
       this.changed();
-    } catch (error) {
-      if (error.name !== "AbortError") console.warn(`Images cannot be listed: ${error.message}`);
-    } finally {
-      Object.assign(page, { busy: false, at: performance.now() });
-    }
+    });
+    Object.assign(page, { busy: false, at: performance.now() });
   }
 
   async list(type, number) {

@@ -23,6 +23,15 @@ export async function attempt(work) {
   }
 }
 
+/** The same for what nobody has asked for: it will be tried again. */
+export async function quietly(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (error.name !== "AbortError") console.warn(error.message);
+  }
+}
+
 /** Asks; true when the answer is `action`. */
 export function confirmed(question, detail, action) {
   return new Promise((resolve) => {

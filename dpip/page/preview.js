@@ -43,6 +43,6 @@ async function result(path, { signal, waiting }) {
 }
 
 async function why(path, signal) {
-  const { waiting, running } = await get(`${path}/why`, { signal });
-  return (waiting[0] || running[0] || { why: "" }).why;
+  const { waiting } = await get(`${path}/why`, { signal });
+  return waiting.length ? `Waiting: ${waiting[0].why}.` : "It takes a while…";
 }

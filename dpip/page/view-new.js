@@ -6,10 +6,10 @@ import { h, put, say } from "./dom.js";
 import { ACCEPT, chosen, onDrop, sorted } from "./files.js";
 import { ChainForm } from "./filterform.js";
 import { bytes, counted, duration } from "./format.js";
-import { hurry } from "./live.js";
 import { attempt, notice } from "./notices.js";
 import { preview } from "./preview.js";
 import { Upload } from "./upload.js";
+import { workloads } from "./workloads.js";
 
 const SETTLED_MS = 350;
 const THUMBNAILS = 12;
@@ -218,9 +218,9 @@ class Draft {
     const spec = { ...this.spec(), ...(name && { workload_name: name }) };
     const done = await attempt(async () => {
       const workload = await patiently(() => request("POST", "/workloads", { json: spec, key }));
+      workloads.take([workload]);
       new Upload(workload.workload_id, this.files).run();
       location.hash = `#/workloads/${workload.workload_id}`;
-      hurry();
     });
     if (!done) this.start.disabled = false;
   }

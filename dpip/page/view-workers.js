@@ -3,10 +3,11 @@
 import { get, query, sleep } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { ago, bytes, counted, number } from "./format.js";
-import { attempt } from "./notices.js";
+import { workers as live } from "./live.js";
+import { quietly } from "./notices.js";
 import { sparkline } from "./sparkline.js";
 
-const LOOK_SECONDS = 2;
+const LOOK_SECONDS = 5;
 const HISTORY_SECONDS = 15;
 const HISTORY_MINUTES = 15;
 const POINTS = 90;
@@ -36,11 +37,12 @@ export function view() {
 
   async function follow() {
     for (;;) {
-      if (!document.hidden) await attempt(look);
+      if (!document.hidden) await quietly(look);
       await sleep(LOOK_SECONDS, stopping.signal);
     }
   }
 
+  live.addEventListener("change", ({ detail }) => cards.get(detail.worker)?.hear(detail), { signal: stopping.signal });
   follow().catch((error) => {
     if (error.name !== "AbortError") throw error;
   });
@@ -60,7 +62,13 @@ class Card {
     this.element = h("li", { class: "card worker" }, h("div", { class: "line" }, h("h2", { class: "name" }, name), this.state), this.tags, this.where, this.meters, this.history);
   }
 
+  /** The newest of what changes; the rest is as it was told before. */
+  hear({ joined, load }) {
+    this.update({ ...this.known, joined, load: load || this.known.load });
+  }
+
   update(worker) {
+    this.known = worker;
     const { load, joined } = worker;
     this.element.classList.toggle("away", !joined);
     this.state.dataset.status = joined ? "completed" : "scheduling";
@@ -68,7 +76,7 @@ class Card {
     put(this.tags, worker.tags.map((tag) => h("span", { class: "chip" }, tag)));
     say(this.where, `${worker.address} · ${number(worker.done)} done${worker.failed ? `, ${number(worker.failed)} failed` : ""}`);
     put(this.meters, joined && load ? meters(worker, load) : null);
-    if (joined && performance.now() - this.asked > HISTORY_SECONDS * 1000) attempt(() => this.look());
+    if (joined && performance.now() - this.asked > HISTORY_SECONDS * 1000) quietly(() => this.look());
   }
 
   async look() {

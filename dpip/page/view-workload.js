@@ -5,8 +5,8 @@ import { h, put, say } from "./dom.js";
 import { ago, bytes, counted, moment, rate, steps } from "./format.js";
 import { Facts, Gallery } from "./gallery.js";
 import { openLightbox } from "./lightbox.js";
-import { hurry, watch } from "./live.js";
-import { attempt, confirmed } from "./notices.js";
+import { watch } from "./live.js";
+import { attempt, confirmed, quietly } from "./notices.js";
 import { counts, ProgressBar, speed, Status } from "./progress.js";
 import { sparkline } from "./sparkline.js";
 import { uploads } from "./upload.js";
@@ -71,8 +71,9 @@ class Shown {
 
   /** Before the next look at all: this one may be old. */
   async first() {
+    const asked = performance.now();
     try {
-      workloads.take([await get(summaryPath(this.id))]);
+      workloads.take([await get(summaryPath(this.id))], { asked });
     } catch (error) {
       if (error.status === 404) this.gone();
     }
@@ -130,7 +131,7 @@ class Shown {
 
   async loadFailures(count) {
     this.failedKnown = count;
-    await attempt(async () => {
+    await quietly(async () => {
       const { failed_images } = await get(`/workloads/${this.id}?fields=failed_images`);
       this.failures = new Map(failed_images.map((failure) => [failure.seq, failure]));
       this.showFailures(failed_images);
@@ -164,9 +165,9 @@ class Shown {
     if (!idle) say(this.why, "");
     if (!idle || performance.now() - this.quietSince < STUCK_MS) return;
     this.quietSince = performance.now();
-    await attempt(async () => {
+    await quietly(async () => {
       const { waiting } = await get(`/workloads/${this.id}/why`);
-      say(this.why, waiting[0]?.why || "");
+      say(this.why, waiting.length ? `Waiting: ${waiting[0].why}.` : "");
     });
   }
 
@@ -184,7 +185,6 @@ class Shown {
       workloads.removeEventListener("change", this.update);
       workloads.drop(this.id);
       location.hash = "#/";
-      hurry();
     });
   }
 

@@ -51,10 +51,11 @@ export function view({ user, admin }) {
   }
 
   async function showOlder() {
+    const asked = performance.now();
     const last = workloads.list().at(-1);
     const page = await get(`/workloads${query({ limit: PAGE, after: last.workload_id })}`);
     exhausted = page.length < PAGE;
-    workloads.take(page);
+    workloads.take(page, { asked });
   }
 
   const stopDropping = onDrop(document.body, (files) => {

@@ -21,6 +21,7 @@ class Workloads extends EventTarget {
 
   forget() {
     this.known = new Map();
+    this.heard = new Map(); // when there was a word of each, the last one that it is gone included
     this.paces = new Map();
     this.all = new Pace();
     this.done = 0; // images that have ended while the page was open
@@ -37,33 +38,38 @@ class Workloads extends EventTarget {
     return this.known.get(id);
   }
 
-  /** These are as told; with `from` all those known that are not older than it and not told are gone. */
-  take(told, from = null) {
+  /**
+   * These are as told by an answer that was `asked` for then (by default: just now): what was heard since is newer
+   * than it. With `from` it has told all that are not older than that one: others of those known are gone.
+   */
+  take(told, { asked = performance.now(), from = null } = {}) {
+    const older = (id) => !(this.heard.get(id) > asked);
     const ids = new Set(told.map(({ workload_id }) => workload_id));
     if (from !== null) {
-      for (const id of this.known.keys()) if (id >= from && !ids.has(id)) this.known.delete(id);
+      for (const id of this.known.keys()) if (id >= from && !ids.has(id) && older(id)) this.known.delete(id);
     }
-    const now = performance.now() / 1000;
-    for (const workload of told) this.note(workload, now);
-    this.all.add(now, this.done);
+    for (const workload of told) if (older(workload.workload_id)) this.note(workload);
+    this.all.add(performance.now() / 1000, this.done);
     this.loaded = true;
     this.tell();
   }
 
-  note(workload, now) {
+  note(workload) {
     const id = workload.workload_id;
     const ended = workload.filtered + workload.failed;
     const before = this.known.get(id);
     if (before) this.done += Math.max(0, ended - before.filtered - before.failed);
     this.known.set(id, { ...before, ...workload });
+    this.heard.set(id, performance.now());
     if (workload.status === "completed" && !this.paces.has(id)) return;
     if (!this.paces.has(id)) this.paces.set(id, new Pace());
-    this.paces.get(id).add(now, ended);
+    this.paces.get(id).add(performance.now() / 1000, ended);
   }
 
   drop(id) {
     this.known.delete(id);
     this.paces.delete(id);
+    this.heard.set(id, performance.now());
     this.tell();
   }
 
