@@ -7,6 +7,7 @@ import * as live from "./live.js";
 import { loginForm } from "./login.js";
 import { attempt } from "./notices.js";
 import * as newView from "./view-new.js";
+import * as tokensView from "./view-tokens.js";
 import * as usersView from "./view-users.js";
 import * as workersView from "./view-workers.js";
 import * as workloadView from "./view-workload.js";
@@ -21,6 +22,7 @@ const PARTS = [
   [/^#\/workloads\/([0-9a-z]+)$/, workloadView],
   [/^#\/new$/, newView],
   [/^#\/workers$/, workersView, "admin"],
+  [/^#\/tokens$/, tokensView],
   [/^#\/users$/, usersView, "admin"],
   [/^/, workloadsView],
 ];

@@ -4,9 +4,10 @@ import { h } from "./dom.js";
 
 /**
  * `before` and `after` are addresses of pictures. The slider lies over both: it is an ordinary range input, so
- * that arrow keys, Home, End and screen readers work as they do everywhere.
+ * that arrow keys, Home, End and screen readers work as they do everywhere. `small` has addresses `before` and `after`
+ * of what to show where the browser cannot read the format.
  */
-export function compare({ before, after, name }) {
+export function compare({ before, after, name, small = {} }) {
   const frame = h("div", { class: "compare" });
   const slider = h("input", {
     type: "range",
@@ -21,7 +22,11 @@ export function compare({ before, after, name }) {
     slider.setAttribute("aria-valuetext", `${slider.value} % before, ${100 - slider.value} % after`);
   };
   slider.addEventListener("input", move);
-  const failed = (which) => () => {
+  const failed = (which, instead) => (event) => {
+    if (instead && event.target.getAttribute("src") !== instead) {
+      event.target.src = instead;
+      return;
+    }
     frame.classList.add("unseen");
     frame.append(h("p", { class: "unseen-reason" }, `This browser cannot show the picture ${which}.`));
   };
@@ -30,8 +35,8 @@ export function compare({ before, after, name }) {
     if (naturalHeight) frame.style.setProperty("--ratio", naturalWidth / naturalHeight);
   };
   frame.append(
-    h("img", { class: "after", src: after, alt: `${name || "The picture"}, filtered`, onerror: failed("after the filter") }),
-    h("img", { class: "before", src: before, alt: `${name || "The picture"}, original`, onload: shape, onerror: failed("before the filter") }),
+    h("img", { class: "after", src: after, alt: `${name || "The picture"}, filtered`, onerror: failed("after the filter", small.after) }),
+    h("img", { class: "before", src: before, alt: `${name || "The picture"}, original`, onload: shape, onerror: failed("before the filter", small.before) }),
     h("span", { class: "tag left", "aria-hidden": "true" }, "Before"),
     h("span", { class: "tag right", "aria-hidden": "true" }, "After"),
     h("span", { class: "border", "aria-hidden": "true" }),

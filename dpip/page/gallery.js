@@ -4,7 +4,7 @@ import { get, query } from "./api.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 import { quietly } from "./notices.js";
-import { thumbnailUrl } from "./pictures.js";
+import { showThumbnail } from "./pictures.js";
 
 const PAGE = 60; // images whose facts are asked for at once
 const GAP = 12;
@@ -218,8 +218,8 @@ class Cell {
       this.picture.replaceChildren();
       return;
     }
-    const image = h("img", { alt: "", loading: "lazy", decoding: "async", onload: () => image.classList.add("there"), onerror: () => image.remove() });
-    image.src = thumbnailUrl(result.image_id);
+    const image = h("img", { alt: "", loading: "lazy", decoding: "async" });
+    showThumbnail(image, this.image);
     this.picture.replaceChildren(image);
   }
 }

@@ -5,7 +5,7 @@ import { compare } from "./compare.js";
 import { h, put, say } from "./dom.js";
 import { bytes, number } from "./format.js";
 import { attempt } from "./notices.js";
-import { pictureUrl } from "./pictures.js";
+import { pictureUrl, thumbnailUrl } from "./pictures.js";
 
 /** Opens at a place; `look(place)` gives `{count, failure}` as of now. `closed(place)` hears where it ended. */
 export function openLightbox(workloadId, start, look, closed) {
@@ -53,7 +53,7 @@ export function openLightbox(workloadId, start, look, closed) {
     if (place !== shown) return;
     const name = original?.name || `Image ${number(place + 1)}`;
     say(title, name);
-    if (result) put(stage, compare({ before: pictureUrl(original.image_id), after: pictureUrl(result.image_id), name }));
+    if (result) put(stage, compared(original, result, name));
     else put(stage, h("p", { class: "stage-words" }, failure ? `It failed: ${failure.reason}` : "It is not done yet."));
     put(facts, original && download("Original", original, name), result && download("Result", result, name));
     if (result) stage.querySelector("input").focus({ preventScroll: true });
@@ -67,6 +67,11 @@ export function openLightbox(workloadId, start, look, closed) {
   document.body.append(box);
   box.showModal();
   attempt(show);
+}
+
+function compared({ image_id: before }, { image_id: after }, name) {
+  const small = { before: thumbnailUrl(before), after: thumbnailUrl(after) };
+  return compare({ before: pictureUrl(before), after: pictureUrl(after), name, small });
 }
 
 function download(label, image, name) {

@@ -66,7 +66,8 @@ class Shown {
   }
 
   actionButtons() {
-    return [h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
+    this.cancel = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.stop() }, "Cancel");
+    return [this.cancel, h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
   }
 
   /** Before the next look at all: this one may be old. */
@@ -106,6 +107,7 @@ class Shown {
     this.gallery.update(workload.accepted, this.failures);
     if (workload.failed !== this.failedKnown) this.loadFailures(workload.failed);
     this.explain(workload);
+    this.cancel.hidden = workload.status !== "running";
     this.last = workload;
   }
 
@@ -142,19 +144,31 @@ class Shown {
   showFailures(failed) {
     this.failed.hidden = !failed.length;
     if (!failed.length) return;
-    const rows = failed.slice(0, 200).map(({ seq, name, reason }) =>
-      h("li", {}, h("button", { type: "button", class: "link", onclick: () => this.open(seq) }, name || `Image ${seq + 1}`), h("span", {}, reason)),
+    const rows = failed.slice(0, 200).map(({ seq, name, reason, image_id }) =>
+      h(
+        "li",
+        {},
+        h("button", { type: "button", class: "link", onclick: () => this.open(seq) }, name || `Image ${seq + 1}`),
+        h("span", {}, reason),
+        failed.length > 1 && h("button", { type: "button", class: "quiet", "aria-label": `Try ${name || seq + 1} again`, onclick: () => this.retry([image_id]) }, "Try again"),
+      ),
     );
     put(
       this.failed,
-      h("div", { class: "label-row" }, h("h2", { id: "failures-title" }, `${counted(failed.length, "image")} failed`), this.failureButtons()),
+      h("div", { class: "label-row" }, h("h2", { id: "failures-title" }, `${counted(failed.length, "image")} failed`), h("button", { type: "button", onclick: () => this.retry() }, failed.length === 1 ? "Try again" : "Try all again")),
       h("ul", { class: "reasons" }, rows),
       failed.length > rows.length && h("p", { class: "hint" }, `and ${failed.length - rows.length} more`),
     );
   }
 
-  failureButtons() {
-    return null;
+  /** The failed images once more: all of them, or these. */
+  async retry(images) {
+    await attempt(async () => {
+      const asked = performance.now();
+      const workload = await request("POST", `/workloads/${this.id}/retry`, { json: images ? { images } : {} });
+      this.facts.forget();
+      workloads.take([workload], { asked });
+    });
   }
 
   /** When nothing happens for a while though there is work, the scheduler is asked why. */
@@ -174,6 +188,16 @@ class Shown {
   open(place) {
     const look = (at) => ({ count: this.gallery.count, failure: this.failures.get(at) });
     openLightbox(this.id, place, look, (at) => this.gallery.focus(at));
+  }
+
+  async stop() {
+    const detail = "What is done stays. What is not is recorded as failed, and can be tried again.";
+    if (!(await confirmed("Cancel the rest?", detail, "Cancel the rest"))) return;
+    await attempt(async () => {
+      const asked = performance.now();
+      uploads.get(this.id)?.stop();
+      workloads.take([await request("POST", `/workloads/${this.id}/cancel`, { json: {} })], { asked });
+    });
   }
 
   async remove() {

@@ -18,7 +18,7 @@ class FlowTests(PageTest):
         self._sees_what_the_filter_does()
         self._starts_and_watches()
         self._compares()
-        self._reads_why_one_failed()
+        self._reads_why_one_failed_and_tries_again()
         self._deletes()
         self._logs_out()
 
@@ -97,7 +97,7 @@ class FlowTests(PageTest):
         page.keyboard.press("Escape")
         self.assertEqual(page.evaluate("document.activeElement.textContent"), "10.jpg")
 
-    def _reads_why_one_failed(self) -> None:
+    def _reads_why_one_failed_and_tries_again(self) -> None:
         failures = self.page.get_by_role("region", name="1 image failed")
         failures.get_by_text("The picture is damaged or cut short", exact=False).wait_for()
         failures.get_by_role("button", name="broken.jpg").click()
@@ -105,6 +105,11 @@ class FlowTests(PageTest):
             "It failed: The picture is damaged", exact=False
         ).wait_for()
         self.page.keyboard.press("Escape")
+
+        with self.page.expect_response("**/retry") as retried:
+            failures.get_by_role("button", name="Try again").click()
+        self.assertEqual(retried.value.json()["retried"], 1)
+        self.page.get_by_text("3 of 4 done, 1 failed", exact=True).wait_for()
 
     def _deletes(self) -> None:
         page = self.page

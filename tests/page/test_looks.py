@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
@@ -10,6 +11,8 @@ from tests.frames import encoded
 from tests.page.support import PageTest
 
 PHONE = {"width": 360, "height": 740}
+ALL: dict[str, Any] = {}
+COLOURS = {"runOnly": ["color-contrast"]}  # the theme changes nothing else
 WIDTHS = """new Promise(told => {
     const frame = left => left ? requestAnimationFrame(() => frame(left - 1))
                                : told([document.documentElement.scrollWidth, innerWidth]);
@@ -26,9 +29,9 @@ class LooksTests(PageTest):
             raise SkipTest("axe is not installed (pip install 'dpip[test]').") from None
         axe = Axe()
         for state in self._states():
-            for theme in ("light", "dark"):
+            for theme, rules in (("light", ALL), ("dark", COLOURS)):
                 self.page.emulate_media(color_scheme=theme)
-                found = axe.run(self.page, options={"resultTypes": ["violations"]})
+                found = axe.run(self.page, options={"resultTypes": ["violations"], **rules})
                 self.assertEqual(found.violations_count, 0, f"{state}, {theme}:\n{found.generate_report()}")
             self.page.set_viewport_size(PHONE)
             wide, window = self.page.evaluate(WIDTHS)
@@ -76,3 +79,8 @@ class LooksTests(PageTest):
             yield place
         page.get_by_label("Account of admin, and theme").click()
         yield "menu"
+        page.get_by_role("link", name="Tokens").click()
+        page.get_by_label("Name, for example of the program").fill("nightly")
+        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("heading", name="The token nightly").wait_for()
+        yield "tokens"
