@@ -16,10 +16,12 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.simulation.planted import planted
 from tests.system.processes import PASSWORD, REPOSITORY, wait_until
 
 
@@ -86,13 +88,13 @@ class Foundling:
 
 
 class Nursery:
-    """A context manager; with it all its controllers end."""
+    """A context manager; with it all its controllers end. ``bug`` is one of ``simulation.planted``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, bug: str | None = None) -> None:
         self._directory = directory
         self._count = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.nursery"],
+            [sys.executable, "-m", "tests.chaos.nursery", *([bug] if bug else [])],
             cwd=REPOSITORY,
             env={**os.environ, "DPIP_ADMIN_PASSWORD": PASSWORD},
             stdin=subprocess.PIPE,
@@ -184,11 +186,18 @@ def _let_begin(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def main() -> None:
+def main(bugs: Sequence[str]) -> None:
     import dpip.controller.tap  # noqa: F401 - what every fork then has
     from dpip.heap import settle
 
     settle()
+    with ExitStack() as stack:
+        for bug in bugs:
+            stack.enter_context(planted(bug))
+        _obey()
+
+
+def _obey() -> None:
     held: dict[int, int] = {}
     for line in sys.stdin:
         order = json.loads(line)
@@ -206,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,8 +1,9 @@
 """The controller is struck once at each of its durable system calls: killed, or told that the disk fails.
 
-Two scripts: the first start in an empty directory, and a user's work with one worker, each with a stop in
-good order at the end. After the strike the controller is started again when it has died, the user goes on
-where the answer was missing, and everything that was promised is held against what is there.
+The scripts: the first start in an empty directory, and a user's work with one worker, which gets pictures by
+HTTP or shares the controller's files; each with a stop in good order at the end. After the strike the
+controller is started again when it has died, the user goes on where the answer was missing, and everything
+that was promised is held against what is there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.chaos.ledger import Ledger, check_disk
 from tests.chaos.nursery import Foundling, Nursery
 from tests.chaos.strace import DURABLE, Strace, missing
 from tests.chaos.workers import IMPATIENT
+from tests.simulation.planted import BUGS
 from tests.system.processes import Process, free_port
 
 FAULTS: Final = ("signal=KILL", "error=ENOSPC", "error=EIO")
@@ -59,19 +61,21 @@ class Outcome:
 class Lane:
     """Lives one after the other, in a directory and at ports of their own; a context manager."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, bug: str | None) -> None:
         self._directory = directory
+        self._bug = bug
         self._http, self._pb = free_port(), free_port()
         self._ends = ExitStack()
         self._lives = 0
 
     def __enter__(self) -> Lane:
-        self._nursery = self._ends.enter_context(Nursery(self._directory))
+        self._nursery = self._ends.enter_context(Nursery(self._directory, self._bug))
         controller = self.start("template")
         assert controller.ready(), controller.log
         self.tokens = [self._log_in() for _ in range(2)]
         controller.end()
         self._worker: Process | None = None
+        self._worker_options: Sequence[str] = ()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,26 +101,31 @@ class Lane:
         """One life from its beginning to its end, with one strike or none."""
         self._lives += 1
         state = self._directory / f"state-{self._lives}"
-        if script == "work":
-            self._need_worker()
+        begin, worker = SCRIPTS[script]
+        if worker is not None:
+            self._need_worker(worker)
             shutil.copytree(self._directory / "template", state)
         life = Life(self, state, self._http)
-        life.run(SCRIPTS[script], strike)
+        life.run(begin, strike)
         if not life.violations:
             shutil.rmtree(state)
         return life
 
-    def _need_worker(self) -> None:
-        """One for all lives: its controllers have one authority, that of the template."""
-        if self._worker is None:
-            self._worker = Process(
-                self._directory,
-                "worker",
-                "dpip-worker",
-                *("--controller", f"127.0.0.1:{self._pb}", "--state-dir", str(self._directory / "template")),
-                *("--worker-name", "one", "--slots", "1"),
-                program=IMPATIENT,
-            )
+    def _need_worker(self, options: Sequence[str]) -> None:
+        """One for all lives of a script: its controllers have one authority, that of the template."""
+        if self._worker is not None and self._worker_options == options:
+            return
+        if self._worker is not None:
+            self._worker.stop()
+        self._worker_options = options
+        self._worker = Process(
+            self._directory,
+            "worker",
+            "dpip-worker",
+            *("--controller", f"127.0.0.1:{self._pb}", "--state-dir", str(self._directory / "template")),
+            *("--worker-name", "one", "--slots", "1", *options),
+            program=IMPATIENT,
+        )
 
 
 @define(eq=False)
@@ -205,7 +214,12 @@ def _work(ledger: Ledger, tokens: Sequence[str]) -> None:
     ledger.log_out(other)
 
 
-SCRIPTS: Final[dict[str, Script]] = {"first start": _first_start, "work": _work}
+SCRIPTS: Final[dict[str, tuple[Script, Sequence[str] | None]]] = {
+    "first start": (_first_start, None),
+    "work": (_work, ()),
+    "work on shared files": (_work, ("--local-store",)),
+}
+"""Each with the options of its worker, if there is one."""
 
 
 def strikes(script: str, calls: Counter[str], faults: Iterable[str] = FAULTS) -> Iterator[Strike]:
@@ -219,18 +233,18 @@ def strikes(script: str, calls: Counter[str], faults: Iterable[str] = FAULTS) ->
 class Lanes:
     """Several at once; a context manager."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, bug: str | None = None) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="dpip-chaos-", ignore_cleanup_errors=True)
         self._ends = ExitStack()
         self._free: SimpleQueue[Lane] = SimpleQueue()
-        self._count = count
+        self._count, self._bug = count, bug
 
     def __enter__(self) -> Lanes:
         self._ends.enter_context(self._directory)
         for number in range(self._count):
             directory = Path(self._directory.name) / f"lane-{number}"
             directory.mkdir()
-            self._free.put(self._ends.enter_context(Lane(directory)))
+            self._free.put(self._ends.enter_context(Lane(directory, self._bug)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -265,6 +279,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--script", choices=sorted(SCRIPTS), action="append", help="[default: all]")
     parser.add_argument("--call", choices=DURABLE, action="append", help="[default: all]")
     parser.add_argument("--fault", choices=FAULTS, action="append", help="[default: all]")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="plant this one first")
     given = parser.parse_args(arguments)
     reason = missing()
     if reason is not None:
@@ -272,7 +287,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     began = time.monotonic()
     bad = 0
-    with Lanes(given.lanes) as lanes, ThreadPoolExecutor(given.lanes) as threads:
+    with Lanes(given.lanes, given.bug) as lanes, ThreadPoolExecutor(given.lanes) as threads:
         for script in given.script or SCRIPTS:
             counted = lanes.count(script)
             calls = Counter({call: counted[call] for call in given.call or counted})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.chaos import disk, strace
 from tests.chaos.kills import kill_at_random
@@ -34,6 +34,16 @@ class StepTests(SynchronousTestCase):
                 outcome = lanes.strike(strike)
                 self.assertEqual(outcome.violations, [], strike)
                 self.assertIn(strike.call, outcome.struck or "the end came before the strike", strike)
+
+    def test_a_bug_is_seen(self) -> None:
+        """An upload whose answer was lost, sent again by its key, must not be there twice."""
+        if "DPIP_CHAOS" not in os.environ:
+            raise SkipTest("DPIP_CHAOS=1 runs it")
+        with Lanes(1, bug="keys are not kept") as lanes:
+            found = [
+                lanes.strike(Strike("work", "fdatasync", "signal=KILL", n)).violations for n in (4, 5, 6, 7)
+            ]
+        self.assertIn("I1, I8", str(found))
 
 
 class KillTests(SynchronousTestCase):
