@@ -5,11 +5,27 @@ from __future__ import annotations
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import (
-    Logger,
-)
+from twisted.logger import FileLogObserver, Logger, textFileLogObserver
+from twisted.python.logfile import LogFile
 
 LINES_PER_MINUTE: Final = 30
+FILE_BYTES: Final = 10_000_000
+OLDER_FILES: Final = 9
+
+
+class BoundedFile:
+    """A process's log in the file at ``path``, which goes on in a new one after so many bytes and keeps so
+    many older ones, as ``path.1``, ``path.2`` …; twistd by itself would keep all."""
+
+    path = ""
+
+    def __call__(self) -> FileLogObserver:
+        file = LogFile.fromFullPath(self.path, rotateLength=FILE_BYTES, maxRotatedFiles=OLDER_FILES)
+        return textFileLogObserver(file)
+
+
+bounded_file = BoundedFile()
+"""The process's own: twistd takes no object as its logger, only the name of one."""
 
 
 class Sparingly:

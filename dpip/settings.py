@@ -8,6 +8,8 @@ from pathlib import Path
 from platformdirs import user_state_dir
 from twisted.python import usage
 
+from dpip import logs
+
 _STOCK_PID_FILE = "twistd.pid"
 
 
@@ -21,7 +23,7 @@ def name_process_files(options: usage.Options, name: str) -> None:
 
     twistd writes ``twistd.pid`` into the current directory even with ``-n``, so that a second process
     started there is refused. In the foreground nobody needs the file; a daemon gets ``<name>.pid`` and
-    ``<name>.log``.
+    ``<name>.log``. A log in a file is kept within bounds.
     """
     twistd = options.parent
     if twistd is None:
@@ -29,5 +31,9 @@ def name_process_files(options: usage.Options, name: str) -> None:
     foreground = twistd["nodaemon"]
     if twistd["pidfile"] == _STOCK_PID_FILE:
         twistd["pidfile"] = "" if foreground else f"{name}.pid"
-    if not foreground and not twistd["logfile"]:
-        twistd["logfile"] = f"{name}.log"
+    if twistd["syslog"] or twistd["logger"]:
+        return
+    path = twistd["logfile"] or ("-" if foreground else f"{name}.log")
+    if path != "-":
+        logs.bounded_file.path = path
+        twistd["logger"] = "dpip.logs.bounded_file"
