@@ -11,8 +11,9 @@ child → worker      ``{"say"}`` while warming up, ``{"ready", "rss"}`` once, a
                     "waited", "rss"}``
 =================== =======================================================================================
 
-It never outlives its parent: it ends when its input does (a thread watches), the kernel kills it when the
-parent dies (Linux), and an alarm kills it a while after a job's deadline, even where a filter holds the GIL.
+Once it is warm it is confined: it reads pictures that strangers have made. It never outlives its parent: it
+ends when its input does (a thread watches), the kernel kills it when the parent dies (Linux), and an alarm kills
+it a while after a job's deadline, even where a filter holds the GIL.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ from typing import Any, Final, Protocol
 import psutil
 
 from dpip.errors import PictureError
+from dpip.worker.confinement import confine
 
 REPLIES: Final = 3
+UNCONFINED: Final = "--unconfined"
 _PR_SET_PDEATHSIG: Final = 1
 _ALARM_SECONDS: Final = 10
 """After a job's deadline; by then the parent, if it lives, has killed us itself."""
@@ -96,12 +99,16 @@ class Filters:
         )
 
 
-def serve(engine: Engine, parent: int, memory_limit: int) -> None:
-    """Compute until the input ends. ``parent`` is the worker's process id, ``memory_limit`` is in bytes."""
+def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True) -> None:
+    """Compute until the input ends. ``parent`` is the worker's process id, ``memory_limit`` is in bytes.
+
+    Unless ``confined`` is False, filters reach no network and start no programs, see ``confinement``.
+    """
     _die_with(parent)
     commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
-    send({"ready": dict(engine.warm_up()), "rss": _resident()})
+    ready = {**engine.warm_up(), "confined": confine() if confined else ()}
+    send({"ready": ready, "rss": _resident()})
     _limit_memory(memory_limit)
     while True:
         free = time.perf_counter()
@@ -187,9 +194,10 @@ def _resident() -> int:
 
 
 def main(engine: Engine) -> None:
-    """``python -m … <parent's process id> <memory limit>``."""
+    """``python -m … [--unconfined] <parent's process id> <memory limit>``."""
+    *flags, parent, memory_limit = sys.argv[1:]
     try:
-        serve(engine, int(sys.argv[1]), int(sys.argv[2]))
+        serve(engine, int(parent), int(memory_limit), UNCONFINED not in flags)
     except BaseException:  # noqa: BLE001 - it ends here; an orderly end would wait for the thread that reads
         traceback.print_exc()
         sys.stderr.flush()

@@ -130,7 +130,11 @@ class Session(Service):
     def _warm(self, ready: Mapping[str, Any]) -> None:
         self._hello = wire.encode(self._worker.hello(ready))
         if self.running:
-            self.log.info("The filters are ready: {filters}", filters=", ".join(ready["filters"]))
+            self.log.info(
+                "The filters are ready: {filters}; confined by {means}",
+                filters=", ".join(ready["filters"]),
+                means=" and ".join(ready.get("confined", ())) or "nothing",
+            )
             self._client.startService()
 
     def _cannot_work(self, failure: Failure) -> None:

@@ -26,6 +26,7 @@ from dpip.entrance import token_reader
 from dpip.heap import settle
 from dpip.worker import resources
 from dpip.worker.compute import COMMAND, Pool
+from dpip.worker.compute_child import UNCONFINED
 from dpip.worker.session import Session, Worker
 from dpip.worker.spool import Spool
 
@@ -105,6 +106,11 @@ class Options(usage.Options):
             None,
             "Read and write images as files, if this is the controller's machine and user; else by HTTP.",
         ],
+        [
+            "unconfined-filters",
+            None,
+            "Filters may reach the network and start programs. Then a decoder with a hole may, too.",
+        ],
     ]
 
     def postOptions(self) -> None:
@@ -132,6 +138,7 @@ def makeService(options: Options) -> IService:
         slots=options["slots"],
         spool_dir=options["spool-dir"],
         local_store=bool(options["local-store"]),
+        command=(*COMMAND, UNCONFINED) if options["unconfined-filters"] else COMMAND,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,9 @@ class Misbehaving:
 
     def fail(self, params: Any) -> None:
         raise ZeroDivisionError("by a filter")
+
+    def phone(self, params: Any) -> None:
+        socket.create_connection(("127.0.0.1", params["port"]))
 
     def chatter(self, params: Any) -> None:
         print("hello from a filter", flush=True)
