@@ -12,8 +12,8 @@ child → worker      ``{"say"}`` while warming up, ``{"ready", "rss"}`` once, a
 =================== =======================================================================================
 
 Once it is warm it is confined: it reads pictures that strangers have made. It never outlives its parent: it
-ends when its input does (a thread watches), the kernel kills it when the parent dies (Linux), and an alarm kills
-it a while after a job's deadline, even where a filter holds the GIL.
+ends when its input does (a thread watches), the kernel kills it when the parent dies (Linux), and an alarm
+kills it a while after a job's deadline, even where a filter holds the GIL.
 """
 
 from __future__ import annotations
