@@ -11,7 +11,12 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
+from typing import Final
+
+_BIRTH_SECONDS: Final = 60.0
+"""A directory that is not locked after so long had a process that died just then."""
 
 
 class Scratch:
@@ -33,6 +38,8 @@ class Scratch:
         self._parent.mkdir(parents=True, exist_ok=True)
         for left in self._parent.glob(f"{self._prefix}*"):
             _remove_if_dead(left)
+        for unborn in self._parent.glob(f".{self._prefix}*"):
+            _remove_if_dead(unborn, _BIRTH_SECONDS)
         # Locked before it has the name by which another process that starts now would find and remove it.
         new = Path(tempfile.mkdtemp(prefix=f".{self._prefix}", dir=self._parent))
         self._lock = _locked(new)
@@ -63,13 +70,16 @@ def _locked(directory: Path) -> int | None:
     return descriptor
 
 
-def _remove_if_dead(directory: Path) -> None:
+def _remove_if_dead(directory: Path, age: float = 0.0) -> None:
+    """If it is at least so many seconds old."""
     try:
         status = directory.lstat()
     except FileNotFoundError:
         return  # another process that starts now was faster
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         return  # in a shared temporary directory anybody may plant such a name
+    if time.time() - status.st_mtime < age:
+        return
     descriptor = _locked(directory)
     if descriptor is not None:
         shutil.rmtree(directory, ignore_errors=True)

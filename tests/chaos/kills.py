@@ -18,6 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
+from dpip.scratch import Scratch
+from dpip.worker.spool import PREFIX
 from tests.chaos.ledger import Ledger, check_disk
 from tests.chaos.nursery import Foundling, Nursery
 from tests.chaos.workers import IMPATIENT
@@ -66,6 +68,7 @@ class Town:
         else:
             name = self._random.choice(self._names)
             self.kills["worker"] += 1
+            self._workers[name].wait_for_log("Joined as")  # else on a busy machine none ever would
             self._workers[name].kill()
             self._start_worker(name)
 
@@ -80,6 +83,9 @@ class Town:
                 found.append(f"{name} did not end in good order:\n{worker.log[-3000:]}")
         if self._controller.end():
             found.append(f"the controller did not end in good order:\n{self._controller.log[-3000:]}")
+        sweeper = Scratch(self.spools, PREFIX)  # as the next worker: one may have ended before it was up
+        sweeper.open()
+        sweeper.close()
         left = [str(path) for path in self.spools.rglob("*")]
         return [*found, *check_disk(self.state), *([f"I6: spools are left: {left}"] if left else [])]
 

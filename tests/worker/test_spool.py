@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,16 @@ class SpoolTests(SynchronousTestCase):
         new = self.spool()
         self.assertEqual(set(self.parent.iterdir()), {living.directory, new.directory})
         self.assertEqual(len(list(living.directory.iterdir())), 1)
+
+    def test_one_whose_worker_died_before_it_had_its_name_goes_too_but_not_at_once(self) -> None:
+        for name, age in ((f".{PREFIX}dead", 3600), (f".{PREFIX}being-made", 0)):
+            (self.parent / name).mkdir(parents=True)
+            at = time.time() - age
+            os.utime(self.parent / name, (at, at))
+        spool = self.spool()
+        self.assertEqual(
+            {path.name for path in self.parent.iterdir()}, {spool.directory.name, f".{PREFIX}being-made"}
+        )
 
     def test_other_peoples_files_are_left_alone(self) -> None:
         self.parent.mkdir()
