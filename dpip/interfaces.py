@@ -190,6 +190,9 @@ class IController(Interface):
     def worker_history(by: Principal, name: str, since: float) -> Deferred[Sequence[Sample]]:
         """For admins."""
 
+    def drain_worker(by: Principal, name: str) -> Deferred[None]:
+        """It gets no more jobs, finishes or returns those it has, and ends. For admins; raises NotFound."""
+
     def activity(by: Principal, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
         """Newest first; ``before`` is the last number of the page before. For admins."""
 

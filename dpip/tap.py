@@ -77,8 +77,15 @@ class EmbeddedService(Service):
             slots=self.options["slots"],
             local_store=True,  # it is this very process
         )
+        self._worker.dismissed.addCallback(self._dismiss)
         self._worker.startService()
         await self._worker.joined
+
+    def _dismiss(self, _: None) -> Deferred[None]:
+        """The worker leaves, and the controller stays."""
+        worker, self._worker = self._worker, None
+        assert worker is not None
+        return maybeDeferred(worker.stopService)
 
     @deferred
     async def stopService(self) -> None:

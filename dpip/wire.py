@@ -7,7 +7,8 @@ ranges. ``PROTOCOL`` changes whenever an old peer could misunderstand a new one.
 The calls themselves::
 
     controller root    join(secret: bytes, hello: Hello, agent) -> (Welcome, session) | (Refusal, None)
-    agent (worker)     run(Jobs)   cancel(Leases)   ping()   thumbnail(Jobs of one) -> bytes of a JPEG
+    agent (worker)     run(Jobs)   cancel(Leases)   ping()   leave()
+                       thumbnail(Jobs of one) -> bytes of a JPEG
     session (control)  report(Report)   ended(Endings)   leaving()   prove()   deliver(Results) -> Receipts
 
 ``report`` is also the heartbeat, both ways: the controller drops a worker it has not heard for a few

@@ -42,6 +42,7 @@ class System:
             Route("GET", "/filters", Access.ANY, self.filters),
             Route("GET", "/workers", Access.ADMINS, self.workers),
             Route("GET", "/workers/<path:name>/history", Access.ADMINS, self.history),
+            Route("POST", "/workers/<path:name>/drain", Access.ADMINS, self.drain),
             Route("GET", "/activity", Access.ADMINS, self.activity),
             Route("GET", "/healthz", Access.PUBLIC, self.healthz),
             Route("GET", "/readyz", Access.PUBLIC, self.readyz),
@@ -78,6 +79,12 @@ class System:
             since = self.now() - _DEFAULT_HISTORY_SECONDS
         samples = await self.controller.worker_history(call.by, name, since)
         return json_answer([sample_json(sample) for sample in samples])
+
+    async def drain(self, call: Call, name: str) -> Answer:
+        """No more jobs for this worker; it finishes or returns those it has, and ends."""
+        call.fields.only()
+        await self.controller.drain_worker(call.by, name)
+        return json_answer({"worker": name, "draining": True}, 202)
 
     async def activity(self, call: Call) -> Answer:
         """Who did what, newest first; ``before`` is the last number of the page before."""

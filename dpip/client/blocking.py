@@ -73,6 +73,9 @@ class Dpip:
     def workers(self) -> Sequence[Mapping[str, Any]]:
         return self._done(self._client.workers)
 
+    def drain_worker(self, name: str) -> None:
+        self._done(lambda: self._client.drain_worker(name))
+
     def create_workload(self, filter: str | None = None, name: str | None = None, **more: Any) -> Workload:
         return self._done(lambda: self._client.create_workload(filter, name, **more))
 

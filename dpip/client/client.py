@@ -119,6 +119,10 @@ class Client:
         facts: Sequence[Mapping[str, Any]] = await self._json("GET", "/workers")
         return facts
 
+    async def drain_worker(self, name: str) -> None:
+        """It gets no more jobs, finishes or returns those it has, and ends. For admins."""
+        await self._request("POST", f"/workers/{_part(name)}/drain", content={})
+
     # Workloads
 
     async def create_workload(

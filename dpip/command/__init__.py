@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dpip import __version__
+from dpip.command.backups import backup, restore
 from dpip.command.changing import cancel, retry, seal
 from dpip.command.completion import completion
 from dpip.command.demo import demo
@@ -24,7 +25,7 @@ _COMMANDS = (
     *(login, logout, whoami, token),
     *(status, workloads, workload, images, download, filters, workers),
     *(cancel, retry, seal, delete),
-    *(users, completion),
+    *(users, backup, restore, completion),
 )
 
 _EXAMPLES = """\b

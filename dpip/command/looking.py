@@ -107,18 +107,35 @@ def workload(choice: Choice, workload_id: str, why: bool, watch: bool, as_json: 
     _watched(choice, look, display, watch)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @watch_option
 @json_option
 @server_options
-def workers(choice: Choice, watch: bool, as_json: bool) -> None:
-    """List the workers, with what they do at the moment. For admins."""
+@click.pass_context
+def workers(context: click.Context, choice: Choice, watch: bool, as_json: bool) -> None:
+    """List the workers, with what they do at the moment; or send one away. For admins."""
+    if context.invoked_subcommand is not None:
+        return
 
     def display(found: Any) -> bool:
         show(found, _WORKERS, as_json, "No worker has ever joined.")
         return True
 
     _watched(choice, lambda client: client.workers(), display, watch)
+
+
+@workers.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@server_options
+def drain(choice: Choice, names: tuple[str, ...]) -> None:
+    """Send workers away: they get no more images, finish or return those they have, and end."""
+
+    async def all_of_them(client: Client) -> None:
+        for name in names:
+            await client.drain_worker(name)
+            click.echo(f"{name} gets no more images, and ends when it is done.")
+
+    ask(choice, all_of_them)
 
 
 @click.command()

@@ -61,9 +61,10 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @implementer(IController)
 @define(slots=False)
 class Controller:
-    """``authenticate_worker`` knows the tokens of joined workers; ``operator_warnings`` what to warn of.
-    ``tokens_died`` fires when no other process believes tokens any more that have died. ``feed`` is told what
-    the datastore does not tell it by itself: that workloads are gone."""
+    """``authenticate_worker`` knows the tokens of joined workers, ``dismiss_worker`` sends one away or
+    raises NotFound. ``operator_warnings`` says what to warn of. ``tokens_died`` fires when no other process
+    believes tokens any more that have died. ``feed`` is told what the datastore does not tell it by itself:
+    that workloads are gone."""
 
     log = Logger()
 
@@ -74,6 +75,7 @@ class Controller:
     accounts: Accounts
     admission: AdmissionDesk
     authenticate_worker: Callable[[str], Principal | None]
+    dismiss_worker: Callable[[str], None]
     operator_warnings: Callable[[], Sequence[str]]
     directory_for: Callable[[str, str], str]
     new_id: Callable[[], str]
@@ -415,6 +417,12 @@ class Controller:
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
         _admins_only(by)
         return await self.telemetry.history(name, since)
+
+    @deferred
+    async def drain_worker(self, by: Principal, name: str) -> None:
+        _admins_only(by)
+        self.dismiss_worker(name)
+        self._note(by.name, "drain-worker", name)
 
     @deferred
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:

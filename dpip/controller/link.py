@@ -145,6 +145,10 @@ class Link(Target):
         for message in wire.batches(leases, wire.Leases):
             tell(self._agent, "cancel", message)
 
+    def dismiss(self) -> None:
+        """Ask it to finish or hand back what it has, and to end."""
+        tell(self._agent, "leave")
+
     def drop(self, reason: str) -> None:
         self._broker.drop(f"worker {self.info.name}: {reason}")
 

@@ -98,6 +98,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         accounts=accounts,
         admission=desk,
         authenticate_worker=lambda token: workers.authenticate_worker(token),
+        dismiss_worker=lambda name: workers.dismiss(name),
         operator_warnings=disk.warnings,
         directory_for=directory_for,
         new_id=ids,

@@ -22,7 +22,7 @@ from dpip.controller.apis import Apis
 from dpip.controller.handover import Handover
 from dpip.controller.joining import Newcomer, NotAdmitted, Terms, examined
 from dpip.controller.link import Link
-from dpip.errors import DpipError, Malformed
+from dpip.errors import DpipError, Malformed, NotFound
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
 from dpip.model import Load, Principal, WorkerState
 from dpip.scheduler.retrying import Persistence
@@ -194,6 +194,15 @@ class Workers:
         if self._links.get(name) is old:
             old.drop("it does not answer, and another worker of its name wants to join")
             self._forget(old)
+
+    def dismiss(self, name: str) -> None:
+        """No more jobs for it, and it is asked to end. Raises NotFound when it has not joined."""
+        link = self._links.get(name)
+        if link is None:
+            raise NotFound(f"No worker named {name[:64]!r} has joined.")
+        if link.known:
+            self._scheduler.worker_leaving(link.session)
+        link.dismiss()
 
     def leave_api(self, url: str) -> None:
         """Nobody serves there any more: the workers that go there join again, and are sent elsewhere."""

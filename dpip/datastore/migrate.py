@@ -19,6 +19,8 @@ from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 
 HEAD = "0002"
+_BACKUPS = 3
+"""Copies of earlier revisions that are kept beside the database; the newest are of the highest ones."""
 SCRIPTS = Path(__file__).with_name("migrations")
 
 
@@ -83,6 +85,8 @@ def _upgrade(connection: Connection, path: Path, found: str, scripts: Path) -> N
             f"knows up to {max(known)}. Run that version or a later one; nothing was changed."
         )
     back_up(path, path.with_name(f"{path.name}.{found}.backup"))
+    for older in sorted(path.parent.glob(f"{path.name}.*.backup"))[:-_BACKUPS]:
+        older.unlink()
     run(connection, scripts)
     if broken := connection.execute(text("PRAGMA foreign_key_check")).all():
         raise RuntimeError(f"The migration left {len(broken)} rows that refer to nothing")

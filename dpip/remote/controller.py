@@ -274,6 +274,9 @@ class RemoteController:
     def worker_history(self, by: Principal, name: str, since: float) -> Deferred[Sequence[Sample]]:
         return self._ask("worker_history", by, name, since)
 
+    def drain_worker(self, by: Principal, name: str) -> Deferred[None]:
+        return self._ask("drain_worker", by, name)
+
     def activity(
         self, by: Principal, before: int | None, limit: int
     ) -> Deferred[Sequence[tuple[int, Activity]]]:

@@ -136,6 +136,7 @@ CALLS: Mapping[str, Call] = {
     "images": Call((Principal, str, ImageType, int | None, int), tuple[Image, ...]),
     "workers": Call((Principal,), tuple[tuple[WorkerRecord, Load | None], ...]),
     "worker_history": Call((Principal, str, float), tuple[Sample, ...]),
+    "drain_worker": Call((Principal, str), None),
     "activity": Call((Principal, int | None, int), tuple[tuple[int, Activity], ...]),
     "warnings": Call((), tuple[str, ...]),
 }

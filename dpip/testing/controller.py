@@ -427,6 +427,12 @@ class MemoryController:
         return [sample for sample in self.samples.get(name, ()) if sample.at >= since]
 
     @deferred
+    async def drain_worker(self, by: Principal, name: str) -> None:
+        await self._asked("drain_worker", by.name, name)
+        if name not in {record.info.name for record, _ in self.worker_records if record.joined}:
+            raise NotFound(f"No worker named {name!r} has joined.")
+
+    @deferred
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
         await self._asked("activity", by.name)
         numbered = list(enumerate(self.activities, 1))[::-1]

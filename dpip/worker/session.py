@@ -91,7 +91,8 @@ class _Link:
 class Session(Service):
     """The worker's life. It joins once the filters are warm, and whenever it is not joined.
 
-    ``joined`` fires when it has joined for the first time, or fails when it never can.
+    ``joined`` fires when it has joined for the first time, or fails when it never can. ``dismissed``
+    fires when the controller asks it to leave: whoever runs it stops it then.
     """
 
     log = Logger()
@@ -110,6 +111,7 @@ class Session(Service):
         self._hopeless = False  # the last attempt was refused, and another one alone will not help
         self._said: set[str] = set()
         self.joined: Deferred[None] = Deferred()
+        self.dismissed: Deferred[None] = Deferred()
 
     def startService(self) -> None:
         super().startService()
@@ -141,6 +143,11 @@ class Session(Service):
         self.log.failure("This worker cannot work", failure)
         self.joined.errback(failure)
 
+    def _leave(self) -> None:
+        if not self.dismissed.called:
+            self.log.info("The controller asks this worker to leave")
+            self.dismissed.callback(None)
+
     async def _disconnect(self) -> None:
         """What has been written is sent; a controller that does not close its side is not waited for."""
         link, closing = self._link, maybeDeferred(self._client.stopService)
@@ -161,6 +168,7 @@ class Session(Service):
             clock=self._clock,
             jitter=self._worker.jitter,
             token_refused=lambda: broker.drop("the API does not know the token any more that we were given"),
+            asked_to_leave=self._leave,
         )
         self._hopeless = False
         self._link = link = _Link(broker, shift)

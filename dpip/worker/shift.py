@@ -37,7 +37,8 @@ _NO_TROUBLE: Final = frozenset({"stale-lease", "cancelled"})
 
 
 class Shift(Target):
-    """``token_refused`` is called when the API does not know this joining's token."""
+    """``token_refused`` is called when the API does not know this joining's token, ``asked_to_leave`` when
+    the controller wants this worker to end."""
 
     log = Logger()
 
@@ -47,11 +48,13 @@ class Shift(Target):
         clock: IReactorTime,
         jitter: Callable[[], float],
         token_refused: Callable[[], object],
+        asked_to_leave: Callable[[], object],
     ) -> None:
         self._cores = cores
         self._clock = clock
         self._jitter = jitter
         self._token_refused = token_refused
+        self._asked_to_leave = asked_to_leave
         self._tools: Tools | None = None
         self._controller: RemoteReference | None = None
         self._in_hand: dict[Lease, Attempt] = {}
@@ -90,6 +93,9 @@ class Shift(Target):
         if self._tools is None or self._leaving or len(jobs) != 1:
             raise RetryLater("This worker makes no thumbnail now.")
         return await thumbnail(jobs[0], self._tools)
+
+    def remote_leave(self) -> None:
+        self._asked_to_leave()
 
     def remote_ping(self) -> None:
         """To answer is all that is asked."""

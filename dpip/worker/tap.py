@@ -129,7 +129,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     settle()
-    return make_worker(
+    worker = make_worker(
         reactor,
         controller=controller_endpoint(reactor, options["controller"]),
         read_token=token_reader(options["join-token-file"], os.environ, options["state-dir"]),
@@ -140,6 +140,8 @@ def makeService(options: Options) -> IService:
         local_store=bool(options["local-store"]),
         command=(*COMMAND, UNCONFINED) if options["unconfined-filters"] else COMMAND,
     )
+    worker.dismissed.addCallback(lambda _: reactor.stop())  # which drains it, as SIGTERM does
+    return worker
 
 
 def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:

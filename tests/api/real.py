@@ -17,6 +17,7 @@ from dpip.controller.core import Controller
 from dpip.controller.thumbnails import Thumbnails
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
+from dpip.errors import NotFound
 from dpip.feed import Feed
 from dpip.imagestore import ImageStore, directory_for
 from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role, WorkerInfo
@@ -202,6 +203,7 @@ class RealBackend:
             accounts=accounts,
             admission=AdmissionDesk(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD),
             authenticate_worker=workers.get,
+            dismiss_worker=_nobody,
             operator_warnings=list,
             directory_for=directory_for,
             new_id=self.ids,
@@ -216,6 +218,10 @@ class RealBackend:
     def uploads_under_way(self: Any) -> int:
         """Their bytes are counted, so this is 0 or 1."""
         return int(self.controller.real.admission.in_flight > 0)
+
+
+def _nobody(name: str) -> None:
+    raise NotFound(f"No worker named {name!r} has joined.")
 
 
 def _now(done: Deferred[Any]) -> Any:

@@ -14,6 +14,7 @@ ADMINS = {
     ("DELETE", "/users/x"),
     ("GET", "/workers"),
     ("GET", "/workers/x/history"),
+    ("POST", "/workers/x/drain"),
     ("GET", "/activity"),
 }
 WORKERS_TOO = {("POST", "/images"), ("GET", "/images/x"), ("GET", "/filters")}

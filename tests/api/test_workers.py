@@ -26,6 +26,14 @@ class WorkersTests(ApiTest):
         self.assertEqual(first["load"]["gpus"][0]["memory_used"], 20)
         self.assertEqual((second["joined"], second["load"]), (False, None))
 
+    async def test_a_joined_worker_is_drained(self) -> None:
+        self.controller.worker_records += [(record("w/1"), LOAD), (record("w2", joined=False), None)]
+        response = await self.request("POST", "/workers/w%2F1/drain", self.admin)
+        self.assertEqual((response.status, response.json()), (202, {"worker": "w/1", "draining": True}))
+        for gone in ("w2", "nobody"):
+            response = await self.request("POST", f"/workers/{gone}/drain", self.admin)
+            self.assert_problem(response, 404, "not-found")
+
     async def test_history_since_a_time(self) -> None:
         self.controller.samples["w/1"] = [Sample(NOW - 7200, LOAD), Sample(NOW - 60, LOAD), Sample(NOW, LOAD)]
         path = "/workers/w%2F1/history"

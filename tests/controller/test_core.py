@@ -113,6 +113,7 @@ class CoreTestCase(TestCase):
         )
         self.images = ImageStore(directory / "images", inline, InlineThreads, floor=0)
         self.scheduler = HeardByScheduler()
+        self.dismissed: list[str] = []
         self.makers: list[Any] = []
         self.accounts = Accounts(
             self.datastore, PlainPasswords(), self.clock.seconds, self.clock.seconds, bytes
@@ -125,6 +126,7 @@ class CoreTestCase(TestCase):
             accounts=self.accounts,
             admission=AdmissionDesk(self.images, 10**6, 10**7),
             authenticate_worker={"worker-token": WORKER}.get,
+            dismiss_worker=self.dismissed.append,
             operator_warnings=list,
             directory_for=directory_for,
             new_id=IdSource(clock=self.clock.seconds),
@@ -253,6 +255,14 @@ class UploadTests(CoreTestCase):
             files = [("id", self.stored(made, png()))]
             self.refused(self.controller.commit_originals(by, made.id, files, None), kind)
         self.assertEqual(self.files(), [])
+
+
+class DrainTests(CoreTestCase):
+    def test_an_admin_sends_a_worker_away_and_nobody_else_does(self) -> None:
+        self.refused(self.controller.drain_worker(ANN, "w1"), Forbidden)
+        self.assertEqual(self.dismissed, [])
+        self.ok(self.controller.drain_worker(ADMIN, "w1"))
+        self.assertEqual(self.dismissed, ["w1"])
 
 
 class CourseTests(CoreTestCase):

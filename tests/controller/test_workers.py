@@ -15,7 +15,7 @@ from dpip.broker import LinkLost, NoAnswer, Refused, Target, call, tell
 from dpip.controller.joining import Terms
 from dpip.controller.link import MAX_OFFENCES, MAX_SILENCE, PING_SECONDS, RUN_SECONDS
 from dpip.controller.workers import Workers
-from dpip.errors import DpipError, RetryLater
+from dpip.errors import DpipError, NotFound, RetryLater
 from dpip.model import (
     Image,
     ImageType,
@@ -109,6 +109,9 @@ class Agent(Target):
 
     def remote_cancel(self, data: bytes) -> None:
         self.heard.append(wire.decode(data, wire.Leases).leases)
+
+    def remote_leave(self) -> None:
+        self.heard.append("leave")
 
     def remote_ping(self) -> Any:
         self.heard.append("ping")
@@ -354,6 +357,13 @@ class TalkTests(WorkersCase):
     def test_leaving_is_passed_on(self) -> None:
         self.worker.say("leaving")
         self.assertEqual(self.told("leaving"), [("leaving", self.session)])
+
+    def test_a_dismissed_worker_gets_no_more_jobs_and_is_asked_to_leave(self) -> None:
+        self.workers.dismiss(self.link.info.name)
+        self.assertEqual(self.told("leaving"), [("leaving", self.session)])
+        self.worker.link.pump.flush()
+        self.assertEqual(self.agent.heard[-1], "leave")
+        self.assertRaises(NotFound, self.workers.dismiss, "nobody")
 
     def test_jobs_are_taken_in_one_message(self) -> None:
         jobs = (job(1), job(2), job(3))

@@ -123,6 +123,13 @@ class UpgradeTests(MigrationTestCase):
         self.assertEqual(self.ask("SELECT name FROM users", copy), [("ann",)])
         self.assertEqual(os.stat(copy).st_mode & 0o777, 0o600)
 
+    def test_only_the_newest_copies_are_kept(self) -> None:
+        for revision in ("0000", "0001a", "0001b", "0001c"):
+            (self.folder / f"dpip.sqlite.{revision}.backup").touch()
+        migrate.prepare(self.path, NEXT, self.with_another())
+        kept = sorted(path.name for path in self.folder.glob("*.backup"))
+        self.assertEqual(kept, [f"dpip.sqlite.{revision}.backup" for revision in ("0001b", "0001c", HEAD)])
+
     def test_a_migration_that_fails_leaves_all_as_it_was(self) -> None:
         before = self.tables()
         scripts = self.with_another("raise RuntimeError('half way')")

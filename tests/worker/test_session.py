@@ -289,6 +289,13 @@ class LeavingTests(WorkingCase):
         self.assertFalse(any(psutil.pid_exists(pid) for pid in pids))
         self.assertFalse(Path(directory).exists())
 
+    async def test_asked_to_leave_it_says_so_to_whoever_runs_it(self) -> None:
+        await self.start()
+        self.record.link.dismiss()
+        self.record.link.dismiss()
+        await self.session.dismissed
+        self.assertTrue(self.session.running, "it is stopped from outside")
+
     async def test_what_does_not_end_in_time_is_handed_back_too(self) -> None:
         self.patch(shift_module, "DRAIN_SECONDS", 0.1)
         await self.start()

@@ -1,0 +1,184 @@
+"""A state directory in a file and back, also while its service changes it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+import stat
+import tarfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip import backup
+from dpip.backup import back_up, restore
+from dpip.datastore.datastore import Datastore
+from dpip.errors import Conflict, Malformed, NotFound
+from dpip.model import Picture, Role, StoredFile, Workload
+from dpip.threads import InlineThreads
+from tests.datastore.support import NOW, spec
+
+
+class BackupTestCase(SynchronousTestCase):
+    """``self.state`` has the user ann with two workloads of two images each; its datastore is open."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.state = self.folder / "state"
+        self.state.mkdir(parents=True)
+        self.file = self.folder / "backup"
+        (self.state / "authority.pem").write_text("the key")
+        (self.state / "lock").touch()
+        (self.state / "images" / "incoming").mkdir(parents=True)
+        (self.state / "images" / "incoming" / "half").write_text("half an upload")
+        self.datastore = self.opened(self.state)
+        self.now(self.datastore.add_user("ann", "hash", Role.USER, None, NOW))
+        for name in ("w1", "w2"):
+            self.now(self.datastore.add_workload(Workload(name, "ann", spec(), f"dir-{name}", NOW), None))
+            for number in range(2):
+                self.upload(name, f"{name}-{number}")
+
+    def now(self, deferred: Any) -> Any:
+        return self.successResultOf(deferred)
+
+    def opened(self, state: Path) -> Datastore:
+        datastore = Datastore(state / "dpip.sqlite", InlineThreads(), InlineThreads)
+        datastore.startService()
+        self.addCleanup(datastore.stopService)
+        return datastore
+
+    def upload(self, workload: str, image: str) -> None:
+        path = self.state / "images" / f"dir-{workload}" / "originals" / f"{image}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image.encode() * 10)
+        picture = Picture("PNG", "image/png", 4, 3, 36)
+        file = StoredFile(f"dir-{workload}/originals/{path.name}", path.stat().st_size, "sha", picture, None)
+        self.now(self.datastore.add_originals(workload, [(image, f"{image}-result", file)], None, NOW))
+
+    def images(self, state: Path) -> set[str]:
+        root = state / "images"
+        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+class RoundTripTests(BackupTestCase):
+    def test_all_comes_back_while_the_service_runs(self) -> None:
+        saved = back_up(self.state, self.file)
+        self.assertEqual((saved.images, saved.size), (4, 4 * 40))
+        self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["backup", "state"])
+        other = self.folder / "other"
+        self.assertEqual(restore(self.file, other), saved)
+        self.assertEqual((other / "authority.pem").read_text(), "the key")
+        self.assertEqual(self.images(other), self.images(self.state) - {"incoming/half"})
+        self.assertEqual((other / "images/dir-w1/originals/w1-1.png").read_bytes(), b"w1-1" * 10)
+        restored = self.opened(other)
+        self.assertEqual(self.now(restored.workload("w2")), self.now(self.datastore.workload("w2")))
+        self.assertEqual(self.now(restored.user("ann")), self.now(self.datastore.user("ann")))
+
+    def test_what_is_uploaded_or_deleted_meanwhile_leaves_no_row_without_a_file(self) -> None:
+        add, added = backup._add, []
+
+        def and_change(tar: tarfile.TarFile, name: str, path: Path) -> int:
+            added.append(name)
+            if name.endswith("w1-0.png"):
+                self.upload("w2", "late")
+                self.now(self.datastore.delete_workload("w1", NOW))
+                for gone in (self.state / "images" / "dir-w1" / "originals").iterdir():
+                    if gone != path:
+                        gone.unlink()
+            return add(tar, name, path)
+
+        self.patch(backup, "_add", and_change)
+        back_up(self.state, self.file)
+        other = self.folder / "other"
+        restore(self.file, other)
+        restored = self.opened(other)
+        self.assertIsNone(self.now(restored.workload("w1")))
+        found = self.now(restored.workload("w2"))
+        self.assertEqual(found.accepted, 2)
+        self.assertEqual(self.now(restored.user("ann"))[0].used, 80)
+        self.assertEqual(
+            self.images(other),
+            {f"dir-{name}.png" for name in ("w1/originals/w1-0",)}
+            | {f"dir-w2/originals/w2-{number}.png" for number in range(2)},
+        )
+
+    def test_a_file_that_is_missing_for_no_reason_is_told(self) -> None:
+        (self.state / "images/dir-w1/originals/w1-0.png").unlink()
+        error = self.assertRaises(NotFound, back_up, self.state, self.file)
+        self.assertIn("w1-0.png is missing", error.detail)
+        self.assertEqual(os.listdir(self.folder), ["state"])
+
+    def test_nothing_is_written_over(self) -> None:
+        self.file.write_text("precious")
+        self.assertRaises(Conflict, back_up, self.state, self.file)
+        self.assertEqual(self.file.read_text(), "precious")
+        self.assertRaises(NotFound, back_up, self.folder, self.folder / "another")
+
+
+class RestoreTests(BackupTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        back_up(self.state, self.file)
+
+    def test_a_directory_in_use_is_left_alone(self) -> None:
+        with FileLock(self.state / "lock"):
+            self.assertRaises(Conflict, restore, self.file, self.state, True)
+        self.assertTrue((self.state / "dpip.sqlite").exists())
+
+    def test_a_directory_that_is_not_empty_is_replaced_only_on_demand(self) -> None:
+        other = self.folder / "other"
+        other.mkdir()
+        (other / "notes").write_text("precious")
+        error = self.assertRaises(Conflict, restore, self.file, other)
+        self.assertIn("--replace", error.detail)
+        restore(self.file, other, replace=True)
+        (aside,) = other.glob("replaced-*")
+        self.assertEqual((aside / "notes").read_text(), "precious")
+        self.assertIsNotNone(self.now(self.opened(other).workload("w1")))
+
+    def test_a_backup_cut_short_gives_no_database(self) -> None:
+        whole = self.file.read_bytes()
+        for length in (100, 3000, len(whole) // 2, len(whole) - 60_000):
+            with self.subTest(length=length):
+                self.file.write_bytes(whole[:length])
+                other = self.folder / f"other-{length}"
+                self.assertRaises(Malformed, restore, self.file, other)
+                self.assertFalse((other / "dpip.sqlite").exists())
+
+    def test_what_is_no_backup_is_refused(self) -> None:
+        for name, data in (("x", b"?" * 5000), ("y", b"")):
+            (self.folder / name).write_bytes(data)
+            self.assertRaises(Malformed, restore, self.folder / name, self.folder / "other")
+        self.assertRaises(NotFound, restore, self.folder / "nothing", self.folder / "other")
+
+    def test_nothing_is_written_outside_the_directory(self) -> None:
+        for name, kind in (
+            ("images/../../evil", tarfile.REGTYPE),
+            ("evil", tarfile.REGTYPE),
+            ("images/x", tarfile.SYMTYPE),
+        ):
+            with self.subTest(name=name):
+                evil = self.folder / "evil-backup"
+                with tarfile.open(self.file) as good, tarfile.open(evil, "w") as tar:
+                    first = good.next()
+                    assert first is not None
+                    tar.addfile(first, good.extractfile(first))
+                    info = tarfile.TarInfo(name)
+                    info.type, info.linkname, info.size = kind, "/etc/passwd", 0
+                    tar.addfile(info, io.BytesIO())
+                other = self.folder / f"other-{len(name)}"
+                self.assertRaises(Malformed, restore, evil, other)
+                self.assertFalse((self.folder / "evil").exists())
+
+    def test_a_later_versions_backup_is_refused(self) -> None:
+        with closing(sqlite3.connect(self.state / "dpip.sqlite")) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = '9999'")
+        later = self.folder / "later"
+        back_up(self.state, later)
+        error = self.assertRaises(Malformed, restore, later, self.folder / "other")
+        self.assertIn("or a later one", error.detail)
