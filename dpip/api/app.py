@@ -28,6 +28,7 @@ from dpip.api.gate import Gate
 from dpip.api.images import Images
 from dpip.api.limits import Limits
 from dpip.api.page import Page
+from dpip.api.reference import Reference
 from dpip.api.request import Request
 from dpip.api.routes import Call, Route
 from dpip.api.sessions import Sessions
@@ -81,7 +82,7 @@ def all_routes(
     now: Callable[[], float],
 ) -> list[Route]:
     """Every row of the API."""
-    return [
+    routes = [
         *Sessions(controller).routes(),
         *Workloads(controller, registry, now, clock).routes(),
         *Images(controller, image_store).routes(),
@@ -93,6 +94,7 @@ def all_routes(
         *Events(controller, now).routes(),
         *Page().routes(),
     ]
+    return [*routes, *Reference(routes).routes()]
 
 
 @define

@@ -29,6 +29,7 @@ class Users:
         ]
 
     async def all(self, call: Call) -> Answer:
+        """By name, with what each keeps."""
         return json_answer([user_json(user) for user in await self.controller.users(call.by)])
 
     async def add(self, call: Call) -> Answer:

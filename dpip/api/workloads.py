@@ -141,6 +141,7 @@ class Workloads:
         return json_answer({**summary(progress), "retried": retried})
 
     async def delete(self, call: Call, workload_id: str) -> Answer:
+        """With all its images, also while it runs."""
         await self.controller.delete_workload(call.by, workload_id)
         self._lists.forget(workload_id)
         return json_answer({"workload_id": workload_id, "deleted": True})

@@ -17,13 +17,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
-from dpip.api.app import make_site
+from dpip.api.app import all_routes, make_site
 from dpip.api.limits import Limits
+from dpip.api.routes import Route
 from dpip.filters import registry
 from dpip.ids import IdSource
 from dpip.model import ImageType, Role, WorkloadSpec
 from dpip.testing import Hold, MemoryController, PlainImageStore
 from tests.api.client import Connection, Form, Response, connect, request_bytes
+from tests.api.documented import mistakes, the_document
 
 NOW = 1_800_000_000.0
 
@@ -126,7 +128,12 @@ class ApiTest(TestCase):
         response = await connection.response(head_only=method == "HEAD")
         connection.transport.loseConnection()
         await connection.closed
+        self.assertEqual(mistakes(the_document(), method, path, response), [], (method, path))
         return response
+
+    def rows_of_the_api(self) -> list[Route]:
+        """The route table."""
+        return all_routes(self.controller, self.store, registry, self.ids, self.clock, lambda: self.now)
 
     def get(self, path: str, token: str | None = None, **headers: str) -> Any:
         return self.request("GET", path, token, headers=_dashed(headers))

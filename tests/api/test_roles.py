@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dpip.api.app import all_routes
 from dpip.api.auth import Access
-from dpip.filters import registry
 from tests.api.fixture import ApiTest
 
 PUBLIC = {("POST", "/login"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/"), ("GET", "/page/x/x")}
+PUBLIC |= {("GET", "/openapi.json"), ("GET", "/docs")}
 ADMINS = {
     ("GET", "/users"),
     ("POST", "/users"),
@@ -22,8 +21,7 @@ WORKERS_TOO = {("POST", "/images"), ("GET", "/images/x"), ("GET", "/filters")}
 
 class RolesTests(ApiTest):
     def rows(self) -> list[tuple[str, str, Access]]:
-        routes = all_routes(self.controller, self.store, registry, self.ids, self.clock, lambda: self.now)
-        return [(r.method, _example(r.path), r.access) for r in routes]
+        return [(r.method, _example(r.path), r.access) for r in self.rows_of_the_api()]
 
     def test_the_rule_of_each_route(self) -> None:
         for method, path, access in self.rows():
