@@ -41,7 +41,10 @@ export function rate(perSecond) {
 export function ago(time) {
   const seconds = (Date.now() - Date.parse(time)) / 1000;
   if (seconds < 10) return "just now";
-  if (seconds < 36 * 3600) return `${duration(seconds)} ago`;
+  return seconds < 36 * 3600 ? `${duration(seconds)} ago` : day(time);
+}
+
+export function day(time) {
   return new Date(time).toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" });
 }
 

@@ -2,6 +2,7 @@
 
 const KEPT_SECONDS = 300;
 const RECENT_SECONDS = 12;
+const POINTS = 60;
 
 export class Pace {
   constructor() {
@@ -23,10 +24,11 @@ export class Pace {
     return to[0] - from[0] < 0.5 ? null : Math.max(0, to[1] - from[1]) / (to[0] - from[0]);
   }
 
-  /** Rates over stretches of so many seconds, oldest first, from the first time seen on. */
-  series(stretch) {
+  /** Rates over stretches of a second or a few, oldest first, from the first time seen on. */
+  series() {
     if (this.seen.length < 2) return [];
     const start = this.seen[0][0];
+    const stretch = Math.max(1, Math.round((this.seen.at(-1)[0] - start) / POINTS));
     const rates = [];
     let at = 0;
     for (let edge = start + stretch; edge <= this.seen.at(-1)[0]; edge += stretch) {

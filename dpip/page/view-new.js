@@ -12,7 +12,7 @@ import { Upload } from "./upload.js";
 import { workloads } from "./workloads.js";
 
 const SETTLED_MS = 350;
-const THUMBNAILS = 12;
+const THUMBNAILS = 11; // and how many more: two rows
 const FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"];
 
 let handed = null;

@@ -2,7 +2,7 @@
 
 import { get, request } from "./api.js";
 import { h, put } from "./dom.js";
-import { moment } from "./format.js";
+import { day, moment } from "./format.js";
 import { attempt, confirmed, notice } from "./notices.js";
 
 export function view({ admin }) {
@@ -33,8 +33,8 @@ export function view({ admin }) {
       {},
       h("th", { scope: "row" }, name),
       admin && h("td", {}, token.user),
-      h("td", {}, moment(token.created_at)),
-      h("td", {}, moment(token.expires_at)),
+      h("td", { title: moment(token.created_at) }, day(token.created_at)),
+      h("td", { title: moment(token.expires_at) }, day(token.expires_at)),
       h("td", { class: "actions" }, h("button", { type: "button", class: "quiet danger", "aria-label": `Revoke ${name} of ${token.user}, made ${moment(token.created_at)}`, onclick: () => revoke(token, name) }, "Revoke")),
     );
   }

@@ -2,7 +2,7 @@
 
 import { get, request } from "./api.js";
 import { h, put } from "./dom.js";
-import { bytes, moment } from "./format.js";
+import { bytes, day } from "./format.js";
 import { attempt, confirmed, notice } from "./notices.js";
 
 const GIGABYTE = 1e9;
@@ -30,7 +30,7 @@ export function view({ user: self }) {
       h("th", { scope: "row" }, user.user, own && h("span", { class: "hint" }, " (you)")),
       h("td", {}, user.role),
       h("td", {}, `${bytes(user.used)}${limit}`),
-      h("td", {}, moment(user.created_at)),
+      h("td", {}, day(user.created_at)),
       h(
         "td",
         { class: "actions" },

@@ -14,7 +14,6 @@ import { UploadPanel } from "./uploadpanel.js";
 import { summaryPath, workloads } from "./workloads.js";
 
 const STUCK_MS = 3000;
-const STRETCH_SECONDS = 2;
 
 export function view(_session, id) {
   const shown = new Shown(id);
@@ -123,7 +122,7 @@ class Shown {
   }
 
   showPace() {
-    const series = workloads.paces.get(this.id)?.series(STRETCH_SECONDS) || [];
+    const series = workloads.paces.get(this.id)?.series() || [];
     const any = series.length > 2 && series.some((value) => value > 0);
     this.pace.hidden = !any;
     if (!any) return;

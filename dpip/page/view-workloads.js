@@ -11,7 +11,6 @@ import { sparkline } from "./sparkline.js";
 import { workloads } from "./workloads.js";
 
 const PAGE = 50;
-const STRETCH_SECONDS = 2;
 
 export function view({ user, admin }) {
   const rows = new Map();
@@ -19,10 +18,11 @@ export function view({ user, admin }) {
   const pace = h("div", { class: "pace", hidden: true });
   const older = h("button", { type: "button", class: "quiet center", hidden: true, onclick: () => attempt(showOlder) }, "Show older ones");
   const empty = emptyState();
+  const make = h("a", { class: "button primary", href: "#/new" }, "New workload");
   const element = h(
     "section",
     { class: "page" },
-    h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "Workloads"), pace, h("a", { class: "button primary", href: "#/new" }, "New workload")),
+    h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "Workloads"), pace, make),
     empty,
     list,
     older,
@@ -33,6 +33,7 @@ export function view({ user, admin }) {
     if (!workloads.loaded) return;
     const shown = workloads.list();
     empty.hidden = shown.length > 0;
+    make.hidden = !empty.hidden; // one way there is enough
     older.hidden = exhausted || shown.length < PAGE;
     for (const [id, row] of rows) {
       if (!workloads.get(id)) {
@@ -111,7 +112,7 @@ class Row {
 
 function showPace(element) {
   const perSecond = workloads.all.perSecond(performance.now() / 1000);
-  const series = workloads.all.series(STRETCH_SECONDS);
+  const series = workloads.all.series();
   const busy = workloads.list().some(({ status }) => status === "running");
   element.hidden = !busy || !perSecond;
   if (element.hidden) return;

@@ -7,6 +7,7 @@ import re
 from dpip.filters import process
 from tests.frames import encoded
 from tests.page.support import PageTest
+from tests.system.processes import wait_until
 
 NAMES = ("2.jpg", "10.jpg", "1.jpg")
 
@@ -38,7 +39,7 @@ class FlowTests(PageTest):
         paths = [self.write(name, data) for name, data in self.data.items()]
         broken = self.write("broken.jpg", self.data["1.jpg"][:3000])
         notes = self.write("notes.txt", b"not a picture")
-        page.get_by_role("link", name="New workload").click()
+        page.get_by_role("link", name="Filter some images").click()
         page.get_by_label("Choose files").set_input_files([*paths, broken, notes])
         page.get_by_text("1 file left out").wait_for()
         page.get_by_role("button", name="Filter 4 images").wait_for()
@@ -54,8 +55,7 @@ class FlowTests(PageTest):
         slider.wait_for()
         page.get_by_text("1.jpg: ").wait_for()
         self._moves(slider)
-        page.wait_for_function("fetch('/workloads', {headers: {'X-DPIP-Page': '1'}}).then(a => a.json())"
-                               ".then(found => found.length === 0)")  # fmt: skip
+        wait_until(lambda: self.ask("/workloads").json() == [], "the end of the preview's workload")
 
     def _moves(self, slider: object) -> None:
         border = "getComputedStyle(document.querySelector('.compare')).getPropertyValue('--at')"
