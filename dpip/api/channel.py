@@ -48,6 +48,31 @@ class Channel(HTTPChannel):
             self.setTimeout(self.site.limits.header_seconds)
         super().dataReceived(data)
 
+    # Stricter than Twisted where another server, before this one, may read a request in another way.
+
+    def lineReceived(self, line: bytes) -> None:
+        """A header folded over two lines is refused (RFC 9112, 5.2)."""
+        if line[:1] in (b" ", b"\t"):
+            self._respondToBadRequestAndDisconnect()
+        else:
+            super().lineReceived(line)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """An encoding other than ``chunked`` is refused (RFC 9112, 6.1): ``identity`` was one, long ago."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"transfer-encoding" and value.strip(b" \t").lower() != b"chunked":
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))
+
+    def _finishRequestBody(self, data: bytes) -> None:
+        """Trailers are passed over, but not what is none: it may be the next request for somebody else."""
+        trailers = getattr(self._transferDecoder, "_trailerHeaders", ())
+        if any(b"\n" in line or b":" not in line for line in trailers):
+            self._respondToBadRequestAndDisconnect()
+        else:
+            super()._finishRequestBody(data)
+
     def resetTimeout(self) -> None:
         """Bytes alone buy no time."""
 
