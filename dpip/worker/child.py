@@ -105,6 +105,7 @@ class Child(ProcessProtocol):
         self.ready: Mapping[str, Any] | None = None
         self.work: deque[Work] = deque()
         self.worn_out = False
+        self.died_at_work = False
         self._owner = owner
         self._clock = clock
         self._monotonic = monotonic
@@ -175,6 +176,7 @@ class Child(ProcessProtocol):
         self._cancel_deadline()
         verdict = self._killed_for or Verdict(Outcome.CRASHED, "compute-crashed", _how(reason))
         charged = self.work.popleft() if self.work else None
+        self.died_at_work = charged is not None
         last = "".join(f"\n    {line}" for line in (*self._overheard, self._unfinished) if line.strip())
         self._owner.child_ended(self, f"{verdict.detail or verdict.code}{last}")
         if charged is not None:

@@ -1,7 +1,7 @@
 """A pool of compute children: each job goes to a process that may die of it, and nothing else suffers.
 
 A job that kills its child, or runs past its deadline, has crashed; what the child had been given besides goes
-to another. A dead child is replaced, later and later while they keep dying.
+to another. A dead child is replaced, later and later while they keep dying for no job's sake.
 
 One child warms up first: it compiles the kernels into the cache, once per machine; the others then load them.
 """
@@ -27,7 +27,7 @@ otherwise idle for a turn of the reactor after each. Longer jobs wait here, for 
 first."""
 _FIRST_DELAY: Final = 0.25
 _MAX_DELAY: Final = 30.0
-"""Seconds before a child is replaced, doubled with each that died without having finished anything."""
+"""Seconds before a child is replaced that died with no job; doubled with each, until one finishes a job."""
 _LEARNING: Final = 0.1
 
 
@@ -145,7 +145,7 @@ class Pool:
             self._spawn()
         else:
             self.say(f"A compute child has ended: {why}")
-            self._replace()
+            self._replace(at_once=child.died_at_work)
 
     # Inside
 
@@ -165,9 +165,12 @@ class Pool:
         child = spawn(self._reactor, self._monotonic, self, self._command, self._memory_limit)
         self._children.add(child)
 
-    def _replace(self) -> None:
-        delay = min(_MAX_DELAY, _FIRST_DELAY * 2**self._deaths) if self._deaths else 0.0
-        self._deaths += 1
+    def _replace(self, at_once: bool) -> None:
+        """A job that kills its children ends after a few of them, and others must not wait because of it."""
+        delay = 0.0
+        if not at_once:
+            delay = min(_MAX_DELAY, _FIRST_DELAY * 2**self._deaths) if self._deaths else 0.0
+            self._deaths += 1
 
         def replace() -> None:
             self._replacing.discard(call)

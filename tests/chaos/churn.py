@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from threading import Thread
 from typing import Final
 from unittest import mock
 
@@ -89,15 +90,20 @@ class Churn:
 
     def rate(self, pictures: int, deadline: float) -> tuple[float, int]:
         """Pictures for each second that a worker was there, and how many of them have ended so far."""
-        workload = self._upload(pictures)
-        began, before = time.monotonic(), sum(worker.there() for worker in self.workers)
+        workload = self._order()
+        uploading = Thread(target=self._upload, args=(workload, pictures), daemon=True)
+        began, before = time.monotonic(), self._there()
+        uploading.start()
         done = 0
         while done < pictures and time.monotonic() - began < deadline:
             for worker in self.workers:
                 worker.look()
             done = int(self.client.request("GET", f"/workloads/{workload}").json["filtered"])
             time.sleep(0.05)
-        return done / (sum(worker.there() for worker in self.workers) - before), done
+        return done / (self._there() - before), done
+
+    def _there(self) -> float:
+        return sum(worker.there() for worker in self.workers)
 
     def wait_for_all(self) -> None:
         while not all(worker.there() for worker in self.workers):
@@ -105,13 +111,14 @@ class Churn:
                 worker.look()
             time.sleep(0.05)
 
-    def _upload(self, pictures: int) -> str:
+    def _order(self) -> str:
         body = json.dumps({"filter": "poison", "numbering": "frames"}).encode()
         headers = {"Content-Type": "application/json"}
-        workload = str(self.client.request("POST", "/workloads", body, headers).json["workload_id"])
+        return str(self.client.request("POST", "/workloads", body, headers).json["workload_id"])
+
+    def _upload(self, workload: str, pictures: int) -> None:
         for number in range(pictures):
             assert self.client.upload(workload, f"{number}.png", picture(SLEEPS)).status == 201
-        return workload
 
 
 def churn(pictures: int, workers: int = 4, mean: float = 5.0, seed: int = 1) -> tuple[list[str], str]:

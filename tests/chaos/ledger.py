@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -52,6 +53,7 @@ class Ledger:
     refusals: list[int] = field(factory=list)
     """Statuses of answers that told to come again."""
     client: PlainClient = field(init=False)
+    _name: str = field(factory=lambda: uuid.uuid4().hex, init=False)
     _keys: int = field(default=0, init=False)
     _gone: list[str] = field(factory=list, init=False)
     _dead: list[PlainClient] = field(factory=list, init=False)
@@ -159,7 +161,7 @@ class Ledger:
 
     def _key(self) -> str:
         self._keys += 1
-        return f"key-{self._keys}"
+        return f"{self._name}-{self._keys}"
 
     def _list(self, order: Order, type: str) -> list[Any]:
         answer = self._ask(f"/images?workload_id={order.id}&type={type}&limit=1000")

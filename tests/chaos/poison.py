@@ -92,7 +92,7 @@ _JOBS = "SELECT seq, state, crashes, losses, attempt FROM jobs"
 
 
 def main() -> int:
-    wrong, what = poisoned(harmless=200, each=5, job_seconds=5.0, slots=2)
+    wrong, what = poisoned(harmless=100, each=3, job_seconds=5.0, slots=2)
     print("\n".join([*wrong, f"{what}; {len(wrong)} violations"]))
     return 1 if wrong else 0
 

@@ -187,16 +187,29 @@ class CrashTests(PoolCase):
         self.assertTrue(any("nonsense" in line for line in self.said))
         self.assertIs((await self.run_("copy").done).outcome, Outcome.DONE)
 
-    async def test_children_that_keep_dying_are_replaced_later_and_later(self) -> None:
+    async def test_children_that_keep_dying_without_a_job_are_replaced_later_and_later(self) -> None:
         await self.pool.start()
-        for _ in range(3):
-            await self.run_("leave").done
-        self.assertEqual(self.pool._deaths, 3)
+        for deaths in range(1, 4):
+            for call in self.pool._replacing:
+                call.reset(0)
+            while not self.pool.pids():
+                await deferLater(reactor, 0.01)
+            os.kill(self.pool.pids()[0], signal.SIGKILL)
+            while self.pool._deaths < deaths:
+                await deferLater(reactor, 0.01)
         (call,) = self.pool._replacing
         self.assertGreater(call.getTime() - reactor.seconds(), 0.6)  # type: ignore[attr-defined]
         call.reset(0)
         await self.run_("copy").done
         self.assertEqual(self.pool._deaths, 0)
+
+    async def test_jobs_that_kill_their_children_make_nobody_wait(self) -> None:
+        await self.pool.start()
+        for _ in range(3):
+            await self.run_("leave").done
+        (call,) = self.pool._replacing
+        self.assertLess(call.getTime() - reactor.seconds(), 0.1)  # type: ignore[attr-defined]
+        self.assertIs((await self.run_("copy").done).outcome, Outcome.DONE)
 
     async def test_a_warm_up_that_fails_is_tried_again(self) -> None:
         marker = str(self.directory / "died")
