@@ -1,11 +1,14 @@
-"""Logging that stays bounded whatever happens outside."""
+"""Logging that stays bounded whatever happens outside; for people, or as JSON for programs."""
 
 from __future__ import annotations
 
-from typing import Final
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import FileLogObserver, Logger, textFileLogObserver
+from twisted.logger import FileLogObserver, LogEvent, Logger, formatEvent, textFileLogObserver
 from twisted.python.logfile import LogFile
 
 LINES_PER_MINUTE: Final = 30
@@ -13,18 +16,47 @@ FILE_BYTES: Final = 10_000_000
 OLDER_FILES: Final = 9
 
 
-class BoundedFile:
+class ProcessLog:
     """A process's log in the file at ``path``, which goes on in a new one after so many bytes and keeps so
-    many older ones, as ``path.1``, ``path.2`` …; twistd by itself would keep all."""
+    many older ones, as ``path.1``, ``path.2`` …; twistd by itself would keep all. Without a path it goes to
+    the standard output. With ``json`` each line is a JSON object."""
 
     path = ""
+    json = False
 
     def __call__(self) -> FileLogObserver:
-        file = LogFile.fromFullPath(self.path, rotateLength=FILE_BYTES, maxRotatedFiles=OLDER_FILES)
-        return textFileLogObserver(file)
+        file: Any = sys.stdout
+        if self.path:
+            file = LogFile.fromFullPath(self.path, rotateLength=FILE_BYTES, maxRotatedFiles=OLDER_FILES)
+        return FileLogObserver(file, json_line) if self.json else textFileLogObserver(file)
 
 
-bounded_file = BoundedFile()
+def json_line(event: LogEvent) -> str:
+    """``time`` (RFC 3339, UTC), ``level``, ``system`` and ``message``; a failure's ``traceback``; and each
+    fact of the message by its own name, ``id`` for that of a request."""
+    facts = {name: value for name, value in event.items() if not name.startswith("log_")}
+    line: dict[str, Any] = {
+        "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
+        "level": event["log_level"].name if "log_level" in event else "info",
+        "system": event.get("log_namespace", event.get("log_system", "-")),
+        "message": formatEvent(event),
+        **{name: value for name, value in facts.items() if isinstance(value, str | int | float)},
+    }
+    if "log_failure" in event:
+        line["traceback"] = event["log_failure"].getTraceback()
+    return json.dumps(line, default=str) + "\n"
+
+
+def log_format(text: str) -> str:
+    """For an option."""
+    if text not in ("text", "json"):
+        raise ValueError("text or json is expected")
+    return text
+
+
+LOG_FORMAT_OPTION: Final = ["log-format", None, "text", "text for people, json for programs.", log_format]
+
+process_log = ProcessLog()
 """The process's own: twistd takes no object as its logger, only the name of one."""
 
 

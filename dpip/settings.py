@@ -34,6 +34,8 @@ def name_process_files(options: usage.Options, name: str) -> None:
     if twistd["syslog"] or twistd["logger"]:
         return
     path = twistd["logfile"] or ("-" if foreground else f"{name}.log")
-    if path != "-":
-        logs.bounded_file.path = path
-        twistd["logger"] = "dpip.logs.bounded_file"
+    as_json = options.get("log-format") == "json"
+    if path != "-" or as_json:
+        logs.process_log.path = "" if path == "-" else path
+        logs.process_log.json = as_json
+        twistd["logger"] = "dpip.logs.process_log"

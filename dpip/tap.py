@@ -76,6 +76,7 @@ class EmbeddedService(Service):
             tags=self.options["tags"],
             slots=self.options["slots"],
             local_store=True,  # it is this very process
+            log_jobs=bool(self.options["log-requests"]),
         )
         self._worker.dismissed.addCallback(self._dismiss)
         self._worker.startService()

@@ -113,6 +113,7 @@ class Server:
         """
         answer = await shielded(self._work(request, request.take_body(), route, arguments))
         if isinstance(answer, Answer):
+            request.made = f" made {answer.headers['Location']}" if "Location" in answer.headers else ""
             write_answer(request, answer, request.id)
         else:
             await answer.send(request, self.clock, self.limits)

@@ -118,7 +118,12 @@ OPERATIONS: Final[dict[Key, Operation]] = {
     ("GET", "/workloads"): Operation(
         _json(array(ref("WorkloadSummary"))),
         (422,),
-        (Parameter("after", STRING, "The last workload_id of the page before."), _LIMIT),
+        (
+            Parameter("status", STRING, "One or several, with commas: only workloads in these states."),
+            Parameter("name", STRING, "A part of the workload's name."),
+            Parameter("after", STRING, "The last workload_id of the page before."),
+            _LIMIT,
+        ),
     ),
     ("GET", "/workloads/<workload_id>"): Operation(
         {**_json(ref("WorkloadPart")), 304: {}},
@@ -196,6 +201,9 @@ OPERATIONS: Final[dict[Key, Operation]] = {
     ("GET", "/workers"): Operation(_json(array(ref("Worker")))),
     ("GET", "/workers/<path:name>/history"): Operation(
         _json(array(ref("Sample"))), (422,), (Parameter("since", TIME, "By default an hour ago."),)
+    ),
+    ("POST", "/workers/<path:name>/drain"): Operation(
+        _json(members(worker=STRING, draining={"type": "boolean"}), 202), (409, 422)
     ),
     ("GET", "/activity"): Operation(
         _json(array(ref("Activity"))),

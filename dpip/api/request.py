@@ -47,6 +47,7 @@ class Request(server.Request):
     query = b""
     opened = False  # the headers are complete
     began = 0.0
+    made = ""  # for the log: what is there now that was not before
     _body: Body | None = None
     _pace: Pace | None = None
     _held: list[bytes] | None = None  # not None: the gate has not decided yet
@@ -216,6 +217,7 @@ class Request(server.Request):
             "method": self.method.decode("latin-1"),
             "path": ascii(self.path.decode("latin-1"))[1:-1][:_LOGGED_PATH],
             "user": self.principal.name if self.principal is not None else "-",
+            "made": self.made,
         }
 
 

@@ -18,7 +18,7 @@ from dpip.api.gate import Gate, is_upload
 from dpip.api.limits import Limits
 from dpip.api.request import Request
 
-_LINE = "{id} {method} {path} {status} {ms} ms {user}"
+_LINE = "{id} {method} {path} {status} {ms} ms {user}{made}"
 
 
 Shortcut = Callable[[Request], bool]

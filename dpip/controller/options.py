@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from twisted.python import reflect, usage
 
 from dpip import addresses, settings
+from dpip.logs import LOG_FORMAT_OPTION
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -52,6 +53,7 @@ class ControllerOptions(usage.Options):
     process_name: ClassVar[str] = "dpip-controller"
 
     optParameters: ClassVar[list[list[Any]]] = [
+        LOG_FORMAT_OPTION,
         [
             "http",
             None,
@@ -110,6 +112,7 @@ class ControllerOptions(usage.Options):
             *("--controller", controller),
             *("--state-dir", str(self["state-dir"])),
             *("--number", str(number)),
+            *("--log-format", self["log-format"]),
             *("--inherited-socket", str(socket)),
             *same,
         ]

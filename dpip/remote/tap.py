@@ -31,6 +31,7 @@ from dpip.filters import registry
 from dpip.heap import settle
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
+from dpip.logs import LOG_FORMAT_OPTION
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
 from dpip.remote.session import ApiProcess, ApiSession
@@ -45,6 +46,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "The REST API of DPIP in a process of its own; the controller's part of it goes over a link."
     optParameters: ClassVar[list[list[Any]]] = [
+        LOG_FORMAT_OPTION,
         [
             "controller",
             None,

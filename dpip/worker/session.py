@@ -61,6 +61,7 @@ class Worker:
     jitter: Callable[[], float]
     secured: Secured = wrapClientTLS
     local_store: bool = False  # share the image store's files, where it is on this machine
+    log_jobs: bool = False
 
     def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
         """``ready`` is what the first compute child said it can do."""
@@ -169,6 +170,7 @@ class Session(Service):
             jitter=self._worker.jitter,
             token_refused=lambda: broker.drop("the API does not know the token any more that we were given"),
             asked_to_leave=self._leave,
+            log_jobs=self._worker.log_jobs,
         )
         self._hopeless = False
         self._link = link = _Link(broker, shift)

@@ -38,7 +38,7 @@ _NO_TROUBLE: Final = frozenset({"stale-lease", "cancelled"})
 
 class Shift(Target):
     """``token_refused`` is called when the API does not know this joining's token, ``asked_to_leave`` when
-    the controller wants this worker to end."""
+    the controller wants this worker to end. With ``log_jobs`` there is a line for each job."""
 
     log = Logger()
 
@@ -49,8 +49,10 @@ class Shift(Target):
         jitter: Callable[[], float],
         token_refused: Callable[[], object],
         asked_to_leave: Callable[[], object],
+        log_jobs: bool = False,
     ) -> None:
         self._cores = cores
+        self._log_jobs = log_jobs
         self._clock = clock
         self._jitter = jitter
         self._token_refused = token_refused
@@ -159,6 +161,7 @@ class Shift(Target):
             ending = await self._ending(attempt)
             if not attempt.dropped:
                 self._tell(ending)
+                self._log_job(attempt.job, ending)
         except TokenRefused:
             if not attempt.dropped:
                 self._token_refused()
@@ -166,6 +169,18 @@ class Shift(Target):
             attempt.dropped = True
         del self._in_hand[attempt.job.lease]
         self._check_empty()
+
+    def _log_job(self, job: LeasedJob, ending: wire.Ending) -> None:
+        if self._log_jobs:
+            self.log.info(
+                "Job {job} of workload {workload}: image {image} {outcome} after {ms} ms{result}",
+                job=job.lease.job,
+                workload=job.workload_id,
+                image=job.original.id,
+                outcome=ending.outcome.value,
+                ms=round(ending.seconds * 1000),
+                result=f", made /images/{job.result_id}" if ending.outcome is Outcome.DONE else "",
+            )
 
     async def _ending(self, attempt: Attempt) -> wire.Ending:
         try:

@@ -24,6 +24,7 @@ from dpip import settings
 from dpip.authority import JoinToken
 from dpip.entrance import token_reader
 from dpip.heap import settle
+from dpip.logs import LOG_FORMAT_OPTION
 from dpip.worker import resources
 from dpip.worker.compute import COMMAND, Pool
 from dpip.worker.compute_child import UNCONFINED
@@ -80,6 +81,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "A worker of DPIP: joins a controller and filters images for it."
     optParameters: ClassVar[list[list[Any]]] = [
+        LOG_FORMAT_OPTION,
         [
             "controller",
             None,
@@ -101,6 +103,7 @@ class Options(usage.Options):
     ]
 
     optFlags: ClassVar[list[list[Any]]] = [
+        ["log-jobs", None, "Log each job; there are many."],
         [
             "local-store",
             None,
@@ -138,6 +141,7 @@ def makeService(options: Options) -> IService:
         slots=options["slots"],
         spool_dir=options["spool-dir"],
         local_store=bool(options["local-store"]),
+        log_jobs=bool(options["log-jobs"]),
         command=(*COMMAND, UNCONFINED) if options["unconfined-filters"] else COMMAND,
     )
     worker.dismissed.addCallback(lambda _: reactor.stop())  # which drains it, as SIGTERM does
@@ -163,6 +167,7 @@ def make_worker(
     slots: int | None = None,
     spool_dir: Path | None = None,
     local_store: bool = False,
+    log_jobs: bool = False,
     command: Sequence[str] = COMMAND,
 ) -> Session:
     """A worker, not started. ``read_token`` is called for each attempt to join; see ``token_reader``."""
@@ -188,5 +193,6 @@ def make_worker(
         in_thread=in_thread,
         jitter=random.random,
         local_store=local_store,
+        log_jobs=log_jobs,
     )
     return Session(worker, controller, read_token)

@@ -30,7 +30,7 @@ class LogTests(ApiTest):
             self.lines(),
             [
                 (LogLevel.debug, f"{ids[0]} GET /status 200 0.0 ms ann"),
-                (LogLevel.info, f"{ids[1]} POST /workloads 201 0.0 ms ann"),
+                (LogLevel.info, f"{ids[1]} POST /workloads 201 0.0 ms ann made {made.headers['location']}"),
                 (LogLevel.info, f"{ids[2]} GET /images/nope 404 0.0 ms ann"),
             ],
         )
