@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dpip.admission import AdmissionDesk
@@ -462,7 +463,14 @@ class Controller:
 
     def _watch(self, work: Deferred[None], what: str) -> None:
         """For work that nobody waits for and whose failure loses nothing: the sweep makes up for it."""
-        work.addErrback(lambda failure: self.log.failure("Could not take care of {what}", failure, what=what))
+
+        def failed(failure: Failure) -> None:
+            if failure.check(DpipError):  # a full disk, say: no bug, and too often for a traceback each time
+                self.log.warn("Could not take care of {what}: {error}", what=what, error=failure.value)
+            else:
+                self.log.failure("Could not take care of {what}", failure, what=what)
+
+        work.addErrback(failed)
 
 
 # After these the datastore has certainly kept nothing of a file. After a failed commit it may have: then the

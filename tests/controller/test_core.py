@@ -12,8 +12,9 @@ from typing import Any
 
 from attrs import define, evolve, field
 from PIL import Image as Pillow
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import TestCase
 
 from dpip.admission import AdmissionDesk
@@ -22,7 +23,17 @@ from dpip.controller.core import Controller
 from dpip.controller.thumbnails import Thumbnails
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
-from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, Sealed, StaleLease
+from dpip.errors import (
+    Conflict,
+    DiskFull,
+    DpipError,
+    Forbidden,
+    KeyReused,
+    Malformed,
+    NotFound,
+    Sealed,
+    StaleLease,
+)
 from dpip.feed import Feed
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
@@ -226,6 +237,17 @@ class WorkloadTests(CoreTestCase):
 
 
 class UploadTests(CoreTestCase):
+    def test_files_that_cannot_be_removed_now_are_told_in_a_line(self) -> None:
+        made = self.workload()
+        removing = fail(DiskFull("The server's disk is full."))
+        self.patch(ImageStore, "discard_directory", lambda store, directory: removing)
+        with capturedLogs() as events:
+            self.ok(self.controller.delete_workload(ANN, made.id))
+        (event,) = [event for event in events if event["log_level"] >= LogLevel.warn]
+        self.assertEqual(
+            (event["log_level"], str(event["error"])), (LogLevel.warn, "The server's disk is full.")
+        )
+
     def test_an_original_is_a_waiting_job_once_it_is_committed(self) -> None:
         made = self.workload()
         first, second = self.upload(made, png(1)), self.upload(made, png(2))
