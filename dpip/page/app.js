@@ -6,6 +6,7 @@ import { h, put, say } from "./dom.js";
 import * as live from "./live.js";
 import { loginForm } from "./login.js";
 import { attempt } from "./notices.js";
+import { uploads } from "./upload.js";
 import * as newView from "./view-new.js";
 import * as tokensView from "./view-tokens.js";
 import * as usersView from "./view-users.js";
@@ -44,6 +45,7 @@ function leave(reason) {
   shown?.close();
   shown = null;
   live.stop();
+  for (const upload of uploads.values()) upload.stop();
   workloads.forget();
   hideBar();
   document.title = "Log in · DPIP";

@@ -14,8 +14,8 @@ export function openLightbox(workloadId, start, look, closed) {
   const counter = h("span", { class: "hint" });
   const stage = h("div", { class: "stage" });
   const facts = h("div", { class: "facts" });
-  const previous = h("button", { type: "button", onclick: () => go(-1) }, "← Previous");
-  const next = h("button", { type: "button", onclick: () => go(1) }, "Next →");
+  const previous = h("button", { type: "button", "aria-keyshortcuts": "p", title: "Key p", onclick: () => go(-1) }, "← Previous");
+  const next = h("button", { type: "button", "aria-keyshortcuts": "n", title: "Key n", onclick: () => go(1) }, "Next →");
   const box = h(
     "dialog",
     { class: "lightbox", "aria-labelledby": "lightbox-title", onkeydown: key },

@@ -112,7 +112,7 @@ class Draft {
   }
 
   add({ pictures, others }) {
-    this.files.push(...pictures);
+    this.files = this.files.concat(pictures);
     if (others) notice(`${counted(others, "file")} left out: not JPEG, PNG, WebP, BMP, GIF or TIFF.`);
     this.sample ||= this.files[0] || null;
     this.showFiles();

@@ -1,10 +1,10 @@
 // The machines that do the work, for admins.
 
-import { get, query, sleep } from "./api.js";
+import { get, query, request, sleep } from "./api.js";
 import { h, put, say } from "./dom.js";
 import { ago, bytes, counted, number } from "./format.js";
 import { workers as live } from "./live.js";
-import { quietly } from "./notices.js";
+import { attempt, confirmed, quietly } from "./notices.js";
 import { sparkline } from "./sparkline.js";
 
 const LOOK_SECONDS = 5;
@@ -59,7 +59,8 @@ class Card {
     this.where = h("p", { class: "hint" });
     this.meters = h("dl", { class: "meters" });
     this.history = h("div", { class: "histories" });
-    this.element = h("li", { class: "card worker" }, h("div", { class: "line" }, h("h2", { class: "name" }, name), this.state), this.tags, this.where, this.meters, this.history);
+    this.drain = h("button", { type: "button", class: "quiet", "aria-label": `Send ${name} away`, onclick: () => this.send() }, "Send away");
+    this.element = h("li", { class: "card worker" }, h("div", { class: "line" }, h("h2", { class: "name" }, name), this.state), this.tags, this.where, this.meters, this.history, h("div", { class: "actions end" }, this.drain));
   }
 
   /** The newest of what changes; the rest is as it was told before. */
@@ -71,12 +72,19 @@ class Card {
     this.known = worker;
     const { load, joined } = worker;
     this.element.classList.toggle("away", !joined);
+    this.drain.hidden = !joined;
     this.state.dataset.status = joined ? "completed" : "scheduling";
     say(this.state, joined ? "Joined" : `Away since ${ago(worker.last_seen)}`);
     put(this.tags, worker.tags.map((tag) => h("span", { class: "chip" }, tag)));
     say(this.where, `${worker.address} · ${number(worker.done)} done${worker.failed ? `, ${number(worker.failed)} failed` : ""}`);
     put(this.meters, joined && load ? meters(worker, load) : null);
     if (joined && performance.now() - this.asked > HISTORY_SECONDS * 1000) quietly(() => this.look());
+  }
+
+  async send() {
+    const detail = "It gets no more jobs, finishes what it computes, hands back the rest, and its process ends.";
+    if (!(await confirmed(`Send ${this.name} away?`, detail, "Send away"))) return;
+    await attempt(() => request("POST", `/workers/${encodeURIComponent(this.name)}/drain`, { json: {} }));
   }
 
   async look() {

@@ -66,7 +66,8 @@ class Shown {
 
   actionButtons() {
     this.cancel = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.stop() }, "Cancel");
-    return [this.cancel, h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
+    this.archive = h("a", { class: "button", href: `/workloads/${this.id}/archive`, download: true, hidden: true }, "Download all");
+    return [this.archive, this.cancel, h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
   }
 
   /** Before the next look at all: this one may be old. */
@@ -106,6 +107,8 @@ class Shown {
     this.gallery.update(workload.accepted, this.failures);
     if (workload.failed !== this.failedKnown) this.loadFailures(workload.failed);
     this.explain(workload);
+    this.archive.hidden = !workload.filtered;
+    say(this.archive, workload.status === "completed" ? "Download all" : "Download what is done");
     this.cancel.hidden = workload.status !== "running";
     this.last = workload;
   }

@@ -78,8 +78,12 @@ class Workloads extends EventTarget {
     return this.paces.get(id)?.perSecond(performance.now() / 1000) ?? null;
   }
 
+  /** Once before the next picture is drawn, however much there is to tell. */
   tell() {
-    this.dispatchEvent(new Event("change"));
+    this.telling ||= requestAnimationFrame(() => {
+      this.telling = 0;
+      this.dispatchEvent(new Event("change"));
+    });
   }
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, TestCase
 
-from tests.system.processes import PASSWORD, Cluster
+from tests.system.processes import PASSWORD, Cluster, Process
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE_MS = 60_000
@@ -55,11 +55,11 @@ class PageTest(TestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.troubles, [], "errors of the page's own scripts")
 
-    def start_worker(self) -> None:
-        self.cluster.start_worker("w", "--slots", "1", "--tags", "quick")
+    def start_worker(self) -> Process:
+        return self.cluster.start_worker("w", "--slots", "1", "--tags", "quick")
 
-    def log_in(self, password: str = PASSWORD) -> None:
-        self.page.get_by_label("User").fill("admin")
+    def log_in(self, password: str = PASSWORD, user: str = "admin") -> None:
+        self.page.get_by_label("User").fill(user)
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
 

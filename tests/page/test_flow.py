@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from zipfile import ZipFile
 
 from dpip.filters import process
 from tests.frames import encoded
@@ -20,6 +21,7 @@ class FlowTests(PageTest):
         self._starts_and_watches()
         self._compares()
         self._reads_why_one_failed_and_tries_again()
+        self._downloads_all()
         self._deletes()
         self._logs_out()
 
@@ -110,6 +112,15 @@ class FlowTests(PageTest):
             failures.get_by_role("button", name="Try again").click()
         self.assertEqual(retried.value.json()["retried"], 1)
         self.page.get_by_text("3 of 4 done, 1 failed", exact=True).wait_for()
+
+    def _downloads_all(self) -> None:
+        with self.page.expect_download() as download:
+            self.page.get_by_role("link", name="Download all").click()
+        self.assertEqual(download.value.suggested_filename, "holiday.zip")
+        with ZipFile(download.value.path()) as archive:
+            self.assertEqual(archive.namelist(), ["1.jpg", "2.jpg", "10.jpg"])
+            for name in archive.namelist():
+                self.assertEqual(archive.read(name), process(self.data[name], "blur", {"sigma": 8}).data)
 
     def _deletes(self) -> None:
         page = self.page

@@ -1,0 +1,82 @@
+"""What an admin has besides: users, tokens, workers; and what others have not."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+from tests.page.support import PageTest
+from tests.system.processes import wait_until
+
+
+class AdminTests(PageTest):
+    def test_users_tokens_and_workers(self) -> None:
+        self.log_in()
+        self._makes_a_user()
+        self._makes_a_token_and_revokes_it()
+        self._sends_a_worker_away()
+        self._ann_sees_what_is_hers()
+
+    def _go(self, place: str) -> None:
+        self.page.get_by_role("navigation").get_by_role("link", name=place).click()
+        self.page.get_by_role("heading", name=place, exact=True).wait_for()
+
+    def _answer(self, name: str) -> None:
+        self.page.get_by_role("dialog").get_by_role("button", name=name).click()
+
+    def _makes_a_user(self) -> None:
+        page = self.page
+        self._go("Users")
+        for name in ("ann", "bob"):
+            page.get_by_label("Name", exact=True).fill(name)
+            page.get_by_label("Password (8 or more)").fill(f"{name} likes pictures")
+            page.get_by_role("button", name="Add").click()
+            page.get_by_role("row", name=name).wait_for()
+        page.get_by_role("button", name="Remove bob").click()
+        self._answer("Remove")
+        page.get_by_role("row", name="bob").wait_for(state="detached")
+        self.assertEqual([user["user"] for user in self.ask("/users").json()], ["admin", "ann"])
+
+    def _makes_a_token_and_revokes_it(self) -> None:
+        page = self.page
+        page.goto(f"{self.url}#/tokens")
+        page.get_by_label("Name, for example of the program").fill("nightly")
+        page.get_by_role("button", name="Make it").click()
+        secret = page.get_by_role("region", name="The token nightly").locator("code").inner_text()
+        self.assertEqual(self._status_with(secret), 200)
+        page.get_by_role("button", name="Revoke nightly of admin", exact=False).click()
+        self._answer("Revoke")
+        page.get_by_role("row", name="nightly").wait_for(state="detached")
+        self.assertEqual(self._status_with(secret), 401)
+
+    def _status_with(self, token: str) -> int:
+        request = urllib.request.Request(f"{self.url}status", headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def _sends_a_worker_away(self) -> None:
+        page = self.page
+        self._go("Workers")
+        page.get_by_role("heading", name="No worker has ever joined").wait_for()
+        worker = self.start_worker()
+        card = page.get_by_role("listitem").filter(has_text="quick")
+        card.get_by_text("Joined").wait_for()
+        card.get_by_text("0 of 1").wait_for()
+        page.get_by_role("button", name="Send w away").click()
+        self._answer("Send away")
+        card.get_by_text("Away since").wait_for()
+        self.assertEqual(wait_until(lambda: worker.process.poll() is not None, "its end"), True)
+
+    def _ann_sees_what_is_hers(self) -> None:
+        page = self.page
+        page.get_by_label("Account of admin, and theme").click()
+        page.get_by_role("button", name="Log out").click()
+        self.log_in("ann likes pictures", user="ann")
+        page.get_by_label("Account of ann, and theme").wait_for()
+        links = page.get_by_role("navigation").get_by_role("link").all_inner_texts()
+        self.assertEqual(links, ["Workloads"])
+        page.goto(f"{self.url}#/users")
+        page.get_by_role("heading", name="Workloads").wait_for()
