@@ -21,6 +21,7 @@ from dpip.model import (
     Lease,
     LeasedJob,
     Load,
+    Metric,
     Outcome,
     Principal,
     Progress,
@@ -196,6 +197,9 @@ class IController(Interface):
     def activity(by: Principal, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
         """Newest first; ``before`` is the last number of the page before. For admins."""
 
+    def metrics(by: Principal) -> Deferred[Sequence[Metric]]:
+        """Everything that is measured, as of now. For admins."""
+
     def warnings() -> Deferred[Sequence[str]]:
         """Conditions the operator should know, for example a disk that runs low."""
 
@@ -281,6 +285,9 @@ class IDatastore(Interface):
     ) -> Deferred[tuple[Workload, Sequence[WaitingJob], int | None]]:
         """New jobs for failed images behind the place ``after``, some of them: the last value is the place
         behind which to go on, None at the end. Raises NotFound, for a named image too."""
+
+    def totals() -> Deferred[tuple[int, int, int]]:
+        """Accepted, filtered and failed images of all workloads that are not deleted."""
 
     def delete_workload(workload_id: str, now: float) -> Deferred[Workload | None]:
         """A tombstone remains; its images, jobs and attempts go. The owner's ``used`` shrinks."""

@@ -377,6 +377,16 @@ class Updates:
 
 
 @frozen
+class Metric:
+    """One measure for Prometheus; each of the samples has a suffix of its name, labels and a value."""
+
+    name: str
+    kind: str
+    help: str
+    samples: Sequence[tuple[str, Params, float]]
+
+
+@frozen
 class Activity:
     """Who did what, when: ``subject`` is the thing's id or name, ``detail`` further facts."""
 

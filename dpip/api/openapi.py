@@ -27,6 +27,7 @@ from dpip.api.schemas import (
     or_null,
     ref,
 )
+from dpip.metrics import CONTENT_TYPE
 from dpip.model import ImageType, Numbering, Role
 
 Key = tuple[str, str]
@@ -210,6 +211,7 @@ OPERATIONS: Final[dict[Key, Operation]] = {
         (422,),
         (Parameter("before", {**INTEGER, "minimum": 0}, "The last number of the page before."), _LIMIT),
     ),
+    ("GET", "/metrics"): Operation({200: {CONTENT_TYPE: STRING}}),
     ("GET", "/healthz"): Operation(_json(members(status=STRING))),
     ("GET", "/readyz"): Operation(_json(members(status=STRING))),
 }

@@ -20,6 +20,7 @@ from dpip.api.views import activity_json, sample_json, summary, timestamp, worke
 from dpip.api.workloads import Registry
 from dpip.errors import BadParameter, RetryLater, Unauthenticated
 from dpip.interfaces import IController
+from dpip.metrics import CONTENT_TYPE, as_text
 from dpip.model import UNFINISHED
 
 log = Logger()
@@ -44,6 +45,7 @@ class System:
             Route("GET", "/workers/<path:name>/history", Access.ADMINS, self.history),
             Route("POST", "/workers/<path:name>/drain", Access.ADMINS, self.drain),
             Route("GET", "/activity", Access.ADMINS, self.activity),
+            Route("GET", "/metrics", Access.ADMINS, self.metrics),
             Route("GET", "/healthz", Access.PUBLIC, self.healthz),
             Route("GET", "/readyz", Access.PUBLIC, self.readyz),
         ]
@@ -94,6 +96,12 @@ class System:
         shown = found[:limit]
         more = next_page("/activity", before=shown[-1][0], limit=limit) if len(found) > limit else {}
         return json_answer([activity_json(number, activity) for number, activity in shown], headers=more)
+
+    async def metrics(self, call: Call) -> Answer:
+        """What is measured, as Prometheus reads it. Give the scraper a named token of an admin."""
+        measured = await self.controller.metrics(call.by)
+        headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
+        return Answer(as_text(measured).encode(), 200, headers)
 
     async def healthz(self, _call: Call) -> Answer:
         """The process answers."""

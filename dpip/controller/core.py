@@ -22,6 +22,7 @@ from dpip.controller.thumbnails import Thumbnails
 from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease, TooLarge
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
+from dpip.metrics import Meters, gauge
 from dpip.model import (
     ALL,
     UNFINISHED,
@@ -32,6 +33,7 @@ from dpip.model import (
     Lease,
     LeasedJob,
     Load,
+    Metric,
     Params,
     Principal,
     Progress,
@@ -83,6 +85,7 @@ class Controller:
     clock: Callable[[], float]
     feed: Feed
     thumbnails: Thumbnails
+    meters: Meters = field(factory=Meters, kw_only=True)
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
     tokens_died: Callable[[], Deferred[None]] = field(default=lambda: succeed(None))
@@ -325,6 +328,7 @@ class Controller:
         if fresh:
             self.scheduler.workload_opened(workload)
             self.scheduler.jobs_waiting(workload_id, [original.job for original in accepted])
+            self.meters.taken[ImageType.ORIGINAL] += sum(file.size for _, file in files)
         else:
             self._discard([file for _, file in files])
         return [original.image for original in accepted]
@@ -334,6 +338,7 @@ class Controller:
         job = self.scheduler.holds(by.session, image_id) if by.role is Role.WORKER else None
         if job is None:
             raise _no_image(image_id)
+        self.meters.given[ImageType.ORIGINAL] += job.original.file.size
         return job
 
     @deferred
@@ -351,7 +356,9 @@ class Controller:
         except _REFUSED:
             self._discard([file])
             raise
-        if not fresh:
+        if fresh:
+            self.meters.taken[ImageType.FILTERED] += file.size
+        else:
             self._discard([file])
         self._recent_results[by.session, lease] = job
         if len(self._recent_results) > _REMEMBERED_RESULTS:
@@ -366,6 +373,13 @@ class Controller:
         if by.role is Role.WORKER:
             lent = self.thumbnails.lent(by.session, reference)
             return lent or (await self.held(by, reference)).original
+        image = await self._found(by, reference, workload_id, type)
+        self.meters.given[image.type] += image.file.size
+        return image
+
+    async def _found(
+        self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Image:
         if reference.isascii() and reference.isdigit() and len(reference) <= _MAX_SEQ_DIGITS:
             return await self._image_at(by, int(reference), workload_id, type or ImageType.FILTERED)
         image = await self.datastore.image(reference)
@@ -384,7 +398,7 @@ class Controller:
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Thumbnail:
         _users_only(by)
-        image = await self.image(by, reference, workload_id, type)
+        image = await self._found(by, reference, workload_id, type)
         return Thumbnail(image, await self.thumbnails.of(image))
 
     async def _image_at(self, by: Principal, seq: int, workload_id: str | None, type: ImageType) -> Image:
@@ -429,6 +443,21 @@ class Controller:
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
         _admins_only(by)
         return await self.datastore.activity(before, limit)
+
+    @deferred
+    async def metrics(self, by: Principal) -> Sequence[Metric]:
+        workers = await self.workers(by)
+        accepted, filtered, failed = await self.datastore.totals()
+        joined = [load for record, load in workers if record.joined]
+        computing = sum(len(load.running) for load in joined if load is not None)
+        waiting = max(0, accepted - filtered - failed - computing)
+        jobs = {"waiting": waiting, "computing": computing, "done": filtered, "failed": failed}
+        known = {"joined": len(joined), "gone": len(workers) - len(joined)}
+        return [
+            gauge("dpip_jobs", "Jobs of the workloads that are there.", "state", dict(jobs)),
+            gauge("dpip_workers", "Workers that are known.", "state", dict(known)),
+            *self.meters.metrics(),
+        ]
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings())

@@ -31,6 +31,7 @@ from dpip.host import Host
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
 from dpip.interfaces import IIncomingFile
+from dpip.metrics import Meters
 from dpip.model import Step
 from dpip.scheduler.service import Scheduler
 from dpip.start import end_process
@@ -57,11 +58,18 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     options, reactor, state = service.options, service.reactor, service.state
     host = host or Host()
     ids = IdSource(host.wall_clock, host.entropy)
+    meters = Meters()
     epoch = format(int(host.wall_clock() * 1000), "x")
     feed = Feed(
         reactor, lambda workload_id: controller.progress_of(workload_id), epoch
     )  # they need each other
-    datastore = Datastore(state / "dpip.sqlite", reactor, host.make_threads, changed=feed.workload_changed)
+    datastore = Datastore(
+        state / "dpip.sqlite",
+        reactor,
+        host.make_threads,
+        changed=feed.workload_changed,
+        commits=meters.commits,
+    )
     telemetry = Telemetry(state / "telemetry.sqlite", reactor, host.make_threads)
     image_store = ImageStore(
         state / "images",
@@ -104,6 +112,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         new_id=ids,
         clock=host.wall_clock,
         feed=feed,
+        meters=meters,
         thumbnails=Thumbnails(lambda: workers.links(), ids, reactor),
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
@@ -137,6 +146,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         handover=Handover(controller, image_store),
         apis=apis,
         changed=feed.worker_changed,
+        meters=meters,
     )
     housekeeping = Housekeeping(
         reactor=reactor,

@@ -24,6 +24,7 @@ from dpip.controller.joining import Newcomer, NotAdmitted, Terms, examined
 from dpip.controller.link import Link
 from dpip.errors import DpipError, Malformed, NotFound
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
+from dpip.metrics import Meters
 from dpip.model import Load, Principal, WorkerState
 from dpip.scheduler.retrying import Persistence
 
@@ -78,7 +79,10 @@ class Workers:
         handover: Handover | None = None,
         apis: Apis | None = None,
         changed: Callable[[WorkerState], object] = lambda _: None,
+        meters: Meters | None = None,
     ) -> None:
+        self._meters = meters or Meters()
+        self._due = 0.0
         self.apis = apis
         self.door = Door(lambda broker: _Root(self, broker), clock)
         self._admits = admits
@@ -100,6 +104,7 @@ class Workers:
 
     def start(self) -> None:
         """Begin to watch over the links."""
+        self._due = self._clock.seconds() + self._terms.report_seconds
         self._heartbeat.start(self._terms.report_seconds, now=False)
 
     def stop(self) -> None:
@@ -224,6 +229,7 @@ class Workers:
 
     def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None:
         for end in endings if link.known else ():
+            self._meters.job_ended(end.outcome, end.seconds)
             self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
 
     def leaving(self, link: Link) -> None:
@@ -248,6 +254,9 @@ class Workers:
     # The end of a link
 
     def _interval_passed(self) -> None:
+        now = self._clock.seconds()
+        self._meters.reactor.observe(max(0.0, now - self._due))
+        self._due = now + self._terms.report_seconds
         for link in list(self._links.values()):
             link.interval_passed()
 

@@ -33,6 +33,7 @@ from dpip.datastore.storage import Storage
 from dpip.datastore.writer import Kind
 from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IDatastore
+from dpip.metrics import Histogram
 from dpip.model import (
     AcceptedOriginal,
     Activity,
@@ -72,7 +73,7 @@ class Datastore(Service):
 
     ``startService`` creates or migrates the file and may raise ``migrate.UnknownDatabase``; ``stopService``
     takes nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called
-    when one is new, when its counts have changed, and when workers were given its jobs.
+    when one is new, when its counts have changed, and when workers were given its jobs. ``commits`` measures.
     """
 
     log = Logger()
@@ -84,7 +85,9 @@ class Datastore(Service):
         make_threads: MakeThreads = thread_pool,
         monotonic: Callable[[], float] = time.monotonic,
         changed: Callable[[str], object] = lambda _: None,
+        commits: Histogram | None = None,
     ) -> None:
+        self._commits = commits or Histogram()
         self._live = LiveWorkloads(monotonic, changed)
         self._path = path
         self._reactor = reactor
@@ -95,7 +98,7 @@ class Datastore(Service):
 
     def startService(self) -> None:
         migrate.prepare(self._path)
-        self._storage = Storage.open(self._path, self._reactor, self._make_threads)
+        self._storage = Storage.open(self._path, self._reactor, self._make_threads, self._commits)
         super().startService()
 
     @deferred
@@ -191,6 +194,9 @@ class Datastore(Service):
 
     def results(self, workload_id: str, page: int) -> Deferred[Results]:
         return self._read(images.results, workload_id, page)
+
+    def totals(self) -> Deferred[tuple[int, int, int]]:
+        return self._read(workloads.totals)
 
     @deferred
     async def delete_workload(self, workload_id: str, now: float) -> Workload | None:

@@ -11,6 +11,7 @@ from dpip.asynchronous import deferred
 from dpip.datastore import engine
 from dpip.datastore.reader import Reader
 from dpip.datastore.writer import Writer
+from dpip.metrics import Histogram
 from dpip.threads import FromThreads, MakeThreads, Threads
 
 _READERS = 3
@@ -25,14 +26,13 @@ class Storage:
     _engines: tuple[Engine, ...]
 
     @classmethod
-    def open(cls, path: Path, reactor: FromThreads, make_threads: MakeThreads) -> Storage:
+    def open(cls, path: Path, reactor: FromThreads, make_threads: MakeThreads, commits: Histogram) -> Storage:
         write, read = engine.writing(path), engine.reading(path, _READERS)
         writing, reading = make_threads(1, "datastore-write"), make_threads(_READERS, "datastore-read")
         writing.start()
         reading.start()
-        return cls(
-            Writer(reactor, writing, write), Reader(reactor, reading, read), (writing, reading), (write, read)
-        )
+        writer = Writer(reactor, writing, write, commits)
+        return cls(writer, Reader(reactor, reading, read), (writing, reading), (write, read))
 
     @deferred
     async def close(self) -> None:

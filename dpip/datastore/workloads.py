@@ -15,6 +15,7 @@ from dpip.model import UNFINISHED, IdempotencyKey, Selection, Workload, Workload
 
 _SELECT = select_workloads()
 _NUMBER = workloads.c.id
+_COUNTS = (workloads.c.accepted, workloads.c.filtered, workloads.c.failed)
 _GET = _SELECT.where(workloads.c.public == bindparam("workload"))
 
 
@@ -145,3 +146,10 @@ def bury(connection: Connection, which: ColumnElement[bool], now: float) -> Sequ
         update(workloads).where(which).values(deleted=micros(now), version=workloads.c.version + 1)
     )
     return buried
+
+
+def totals(connection: Connection) -> tuple[int, int, int]:
+    """Accepted, filtered and failed images of all that are not deleted."""
+    sums = [func.coalesce(func.sum(column), 0) for column in _COUNTS]
+    accepted, filtered, failed = connection.execute(select(*sums).where(workloads.c.deleted.is_(None))).one()
+    return accepted, filtered, failed

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import Lock
+from time import perf_counter
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from attrs import define, field, frozen
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 
 from dpip.datastore.engine import told
 from dpip.errors import DpipError, RetryLater
+from dpip.metrics import Histogram
 from dpip.threads import FromThreads, Threads
 
 A = TypeVar("A")
@@ -83,6 +85,7 @@ class Writer:
     _reactor: FromThreads
     _threads: Threads
     _engine: Engine
+    _commits: Histogram = field(factory=Histogram)
     _limit: int = 20_000
     _group: int = 512
     _lock: Lock = field(factory=Lock, init=False)
@@ -125,7 +128,10 @@ class Writer:
 
     def _drain(self) -> None:
         while group := self._take():
-            self._reactor.callFromThread(_answer, group, self._done(group))
+            began = perf_counter()
+            results = self._done(group)
+            self._commits.observe(perf_counter() - began)
+            self._reactor.callFromThread(_answer, group, results)
 
     def _take(self) -> list[_Operation]:
         with self._lock:

@@ -24,6 +24,7 @@ from dpip.model import (
     Lease,
     LeasedJob,
     Load,
+    Metric,
     Principal,
     Progress,
     Reason,
@@ -281,6 +282,9 @@ class RemoteController:
         self, by: Principal, before: int | None, limit: int
     ) -> Deferred[Sequence[tuple[int, Activity]]]:
         return self._ask("activity", by, before, limit)
+
+    def metrics(self, by: Principal) -> Deferred[Sequence[Metric]]:
+        return self._ask("metrics", by)
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return self._ask("warnings")

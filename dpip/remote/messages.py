@@ -35,6 +35,7 @@ from dpip.model import (
     Lease,
     LeasedJob,
     Load,
+    Metric,
     Params,
     Principal,
     Progress,
@@ -138,6 +139,7 @@ CALLS: Mapping[str, Call] = {
     "worker_history": Call((Principal, str, float), tuple[Sample, ...]),
     "drain_worker": Call((Principal, str), None),
     "activity": Call((Principal, int | None, int), tuple[tuple[int, Activity], ...]),
+    "metrics": Call((Principal,), tuple[Metric, ...]),
     "warnings": Call((), tuple[str, ...]),
 }
 

@@ -25,6 +25,7 @@ from dpip.errors import (
 )
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IImageStore
+from dpip.metrics import Meters
 from dpip.model import (
     ALL,
     Activity,
@@ -36,6 +37,7 @@ from dpip.model import (
     Lease,
     LeasedJob,
     Load,
+    Metric,
     Principal,
     Progress,
     Reason,
@@ -437,6 +439,11 @@ class MemoryController:
         await self._asked("activity", by.name)
         numbered = list(enumerate(self.activities, 1))[::-1]
         return [pair for pair in numbered if before is None or pair[0] < before][:limit]
+
+    @deferred
+    async def metrics(self, by: Principal) -> Sequence[Metric]:
+        await self._asked("metrics", by.name)
+        return Meters().metrics()
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings)

@@ -20,6 +20,7 @@ from dpip.datastore.telemetry import Telemetry
 from dpip.errors import NotFound
 from dpip.feed import Feed
 from dpip.imagestore import ImageStore, directory_for
+from dpip.metrics import Meters
 from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role, WorkerInfo
 from dpip.testing import Hold
 from dpip.threads import InlineThreads
@@ -184,8 +185,13 @@ class RealBackend:
         self.makers: list[Any] = []
         feed = Feed(self.clock, lambda workload_id: real.progress_of(workload_id), "epoch")
         self.addCleanup(feed.stop)
+        meters = Meters()
         datastore = Datastore(
-            database / "db.sqlite", InlineThreads(), InlineThreads, changed=feed.workload_changed
+            database / "db.sqlite",
+            InlineThreads(),
+            InlineThreads,
+            changed=feed.workload_changed,
+            commits=meters.commits,
         )
         self.store = ImageStore(Path(self.root), InlineThreads(), InlineThreads, floor=0)
         telemetry = Telemetry(database / "telemetry.sqlite", InlineReactor(), InlineThreads)
@@ -209,6 +215,7 @@ class RealBackend:
             new_id=self.ids,
             clock=lambda: self.now,
             feed=feed,
+            meters=meters,
             thumbnails=Thumbnails(lambda: self.makers, self.ids, self.clock),
             max_pixels=10**8,
         )

@@ -15,6 +15,7 @@ ADMINS = {
     ("GET", "/workers/x/history"),
     ("POST", "/workers/x/drain"),
     ("GET", "/activity"),
+    ("GET", "/metrics"),
 }
 WORKERS_TOO = {("POST", "/images"), ("GET", "/images/x"), ("GET", "/filters")}
 

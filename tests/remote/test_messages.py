@@ -22,6 +22,7 @@ from dpip.model import (
     Lease,
     LeasedJob,
     Load,
+    Metric,
     Numbering,
     Picture,
     Principal,
@@ -78,6 +79,7 @@ VALUES: list[tuple[Any, Any]] = [
     (ImageType.FILTERED, ImageType | None),
     (None, ImageType | None),
     (None, int | None),
+    ((Metric("m", "gauge", "h", (("", {"state": "x"}, 1.0),)),), tuple[Metric, ...]),
     (Thumbnail(IMAGE, bytes(range(256))), Thumbnail),
     (
         Updates("e-2", (Update("e-1", deleted="w"), Update("e-2", worker=WorkerState("w", True, LOAD)))),
