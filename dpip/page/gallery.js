@@ -4,7 +4,7 @@ import { get, query } from "./api.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 import { quietly } from "./notices.js";
-import { showThumbnail } from "./pictures.js";
+import { showThumbnail } from "./thumbnails.js";
 
 const PAGE = 60; // images whose facts are asked for at once
 const GAP = 12;
@@ -128,7 +128,7 @@ export class Gallery {
     for (let place = first; place <= last; place += 1) wanted.add(place);
     for (const [place, cell] of this.cells) {
       if (!wanted.has(place)) {
-        cell.element.remove();
+        cell.close();
         this.cells.delete(place);
       }
     }
@@ -180,6 +180,7 @@ export class Gallery {
     removeEventListener("scroll", this.draw);
     cancelAnimationFrame(this.drawing);
     this.watch.disconnect();
+    for (const cell of this.cells.values()) cell.close();
   }
 }
 
@@ -187,6 +188,7 @@ class Cell {
   constructor(place) {
     this.place = place;
     this.image = null;
+    this.gone = new AbortController();
     this.picture = h("span", { class: "picture" });
     this.caption = h("span", { class: "caption" });
     this.button = h("button", { type: "button", class: "cell", "data-place": place }, this.picture, this.caption);
@@ -195,6 +197,11 @@ class Cell {
 
   put(left, top, width, height) {
     Object.assign(this.element.style, { transform: `translate(${left}px, ${top}px)`, width: `${width}px`, height: `${height}px` });
+  }
+
+  close() {
+    this.gone.abort();
+    this.element.remove();
   }
 
   reachable(yes) {
@@ -218,8 +225,8 @@ class Cell {
       this.picture.replaceChildren();
       return;
     }
-    const image = h("img", { alt: "", loading: "lazy", decoding: "async" });
-    showThumbnail(image, this.image);
+    const image = h("img", { alt: "", decoding: "async" });
+    showThumbnail(image, this.image, this.gone.signal);
     this.picture.replaceChildren(image);
   }
 }

@@ -5,25 +5,6 @@ import { PAGE, refused, Unreachable } from "./api.js";
 export const pictureUrl = (id) => `/images/${id}`;
 export const thumbnailUrl = (id) => `/images/${id}/thumbnail`;
 
-const THUMBNAIL_TRIES = 3;
-const AGAIN_MS = 2000;
-
-/**
- * Shows a small picture. A worker makes it, when one has time: until then it is asked for again, and in the end the
- * whole picture does. What a browser cannot show leaves no broken frame.
- */
-export function showThumbnail(image, id) {
-  let tries = 0;
-  image.addEventListener("load", () => image.classList.add("there"));
-  image.addEventListener("error", () => {
-    tries += 1;
-    if (tries > THUMBNAIL_TRIES + 1) image.remove();
-    else if (tries > THUMBNAIL_TRIES) image.src = pictureUrl(id);
-    else setTimeout(() => image.isConnected && (image.src = thumbnailUrl(id)), AGAIN_MS * tries);
-  });
-  image.src = thumbnailUrl(id);
-}
-
 /**
  * One POST of one or several files, which the server takes all or none, in this order. `progress(bytes)` is told
  * how much of the body is gone: fetch cannot tell, so it is an XMLHttpRequest.

@@ -193,6 +193,7 @@ class Draft {
   async look(file, signal) {
     if (!this.form.checkValidity()) return;
     const began = performance.now();
+    if (!this.looked.querySelector(".compare")) put(this.looked, h("img", { src: this.url(file), alt: `${file.name}, original` }));
     this.looked.classList.add("busy");
     say(this.told, "The cluster is filtering this one image…");
     try {

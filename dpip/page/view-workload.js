@@ -93,7 +93,7 @@ class Shown {
     }
     const total = Math.max(workload.accepted, this.panel?.upload.active ? this.panel.upload.total : 0);
     say(this.name, workload.workload_name);
-    document.title = `${workload.workload_name} · DPIP`;
+    document.title = `${this.percent(workload, total)}${workload.workload_name} · DPIP`;
     say(this.steps, steps(workload.steps));
     this.status.update(workload);
     this.bar.update(workload, total);
@@ -111,6 +111,11 @@ class Shown {
     say(this.archive, workload.status === "completed" ? "Download all" : "Download what is done");
     this.cancel.hidden = workload.status !== "running";
     this.last = workload;
+  }
+
+  /** For the tab, while another one is looked at. */
+  percent({ status, filtered, failed }, total) {
+    return status === "running" ? `${Math.floor((100 * (filtered + failed)) / total)} % · ` : "";
   }
 
   /** In words for who does not see the bar: at each quarter, and at the end. */

@@ -23,10 +23,9 @@ def start_browser(test: TestCase) -> Any:
     if path is None:
         raise SkipTest("No Chromium is installed (on Debian: apt-get install chromium).")
     try:
-        from playwright.sync_api import expect, sync_playwright
+        from playwright.sync_api import sync_playwright
     except ImportError:
         raise SkipTest("Playwright is not installed (pip install 'dpip[test]').") from None
-    expect.set_options(timeout=PATIENCE_MS)
     playwright = sync_playwright().start()
     test.addCleanup(playwright.stop)
     browser = playwright.chromium.launch(executable_path=path)

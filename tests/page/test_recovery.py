@@ -33,8 +33,10 @@ class RecoveryTests(PageTest):
         page = self.page
         self.log_in()
         page.goto(f"{self.url}#/new")
-        pictures = [self.write(f"{number}.png", encoded(number, 64, 48)) for number in range(45)]
-        page.get_by_label("Choose files").set_input_files(pictures[::-1])
+        (self.cluster.directory / "film" / "more").mkdir(parents=True)
+        pictures = [self.write(f"film/{number}.png", encoded(number, 64, 48)) for number in range(40)]
+        pictures += [self.write(f"film/more/{number}.png", encoded(number, 64, 48)) for number in range(5)]
+        page.get_by_label("Choose a folder").set_input_files(self.cluster.directory / "film")
         keys: list[str] = []
 
         def trouble(route: Any) -> None:
