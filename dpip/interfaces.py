@@ -14,6 +14,8 @@ from dpip.model import (
     ALL,
     AcceptedOriginal,
     Activity,
+    Delivery,
+    DueWebhook,
     Eta,
     IdempotencyKey,
     Image,
@@ -37,6 +39,8 @@ from dpip.model import (
     Updates,
     User,
     WaitingJob,
+    Webhook,
+    WebhookState,
     WorkerInfo,
     WorkerRecord,
     Workload,
@@ -118,8 +122,15 @@ class IController(Interface):
         those named, by the ids of their originals. The second value counts them; named images that have not
         failed stay as they are. Raises NotFound for others."""
 
-    def seal_workload(by: Principal, workload_id: str) -> Deferred[Progress]:
-        """From then on uploads to it raise Sealed. Again, it changes nothing."""
+    def seal_workload(by: Principal, workload_id: str, webhook: Webhook | None) -> Deferred[Progress]:
+        """From then on uploads to it raise Sealed; the webhook is called when it completes.
+
+        Again, it changes nothing. Raises BadParameter for a webhook that may not be called, Conflict for
+        another one than that of the sealing.
+        """
+
+    def webhook(by: Principal, workload_id: str) -> Deferred[WebhookState]:
+        """Raises NotFound."""
 
     def delete_workload(by: Principal, workload_id: str) -> Deferred[None]:
         """Gone at once for every reader, while jobs run too; files follow."""
@@ -273,8 +284,19 @@ class IDatastore(Interface):
     def results(workload_id: str, page: int) -> Deferred[Results]:
         """Of the images at the ``RESULTS_PAGE`` places of one page, in ``seq`` order."""
 
-    def seal_workload(workload_id: str, now: float) -> Deferred[Workload]:
-        """Unless it is sealed already. Raises NotFound."""
+    def seal_workload(workload_id: str, webhook: Webhook | None, now: float) -> Deferred[Workload]:
+        """Unless it is sealed already. Raises NotFound; Conflict for another webhook then."""
+
+    def webhook(workload_id: str) -> Deferred[WebhookState]:
+        """Raises NotFound."""
+
+    def webhooks_due(now: float, limit: int) -> Deferred[tuple[Sequence[DueWebhook], bool]]:
+        """Those to be called now; and whether there are any that will have to be, now or later."""
+
+    def webhook_delivered(
+        workload_id: str, delivery: Delivery, next_at: float | None, finished_at: float
+    ) -> Deferred[None]:
+        """For the log; the next attempt is due then, or never, if the workload is finished as it was."""
 
     def cancel_workload(workload_id: str, now: float) -> Deferred[tuple[Workload, int]]:
         """Waiting, leased → failed; the second value counts them. It fires with the commit after which

@@ -387,6 +387,43 @@ class Metric:
 
 
 @frozen
+class Webhook:
+    """Where a completed workload is told, and the secret that signs it."""
+
+    url: str
+    secret: str = field(repr=False)
+
+
+@frozen
+class Delivery:
+    """One attempt to tell it: the answer's ``status``, or why there was none."""
+
+    at: float
+    attempt: int
+    status: int | None
+    error: str | None = None
+
+
+@frozen
+class DueWebhook:
+    """A completed workload that is to be told now, after so many attempts."""
+
+    workload: Workload
+    webhook: Webhook
+    attempts: int
+
+
+@frozen
+class WebhookState:
+    """``pending``: it is still to be told, and ``next_at`` when next. The log begins with the newest."""
+
+    url: str
+    pending: bool
+    next_at: float | None
+    log: Sequence[Delivery] = ()
+
+
+@frozen
 class Activity:
     """Who did what, when: ``subject`` is the thing's id or name, ``detail`` further facts."""
 

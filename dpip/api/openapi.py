@@ -111,6 +111,13 @@ _NEW_TOKEN = members(
     ("days", "user"), name=STRING, days={**INTEGER, "minimum": 1, "maximum": 3650}, user=STRING
 )
 
+_WEBHOOK = members(
+    url=STRING,
+    pending={"type": "boolean"},
+    next_attempt_at=or_null(TIME),
+    log=array(members(at=TIME, attempt=INTEGER, status=or_null(INTEGER), error=or_null(STRING))),
+)
+
 OPERATIONS: Final[dict[Key, Operation]] = {
     ("POST", "/login"): Operation(_json(ref("Login")), (401, 429)),
     ("DELETE", "/logout"): Operation(_json(members(logout_message=STRING))),
@@ -132,7 +139,12 @@ OPERATIONS: Final[dict[Key, Operation]] = {
         (Parameter("fields", STRING, "Names of the members that are wanted, with commas."), _KNOWN),
     ),
     ("GET", "/workloads/<workload_id>/why"): Operation(_json(ref("Why"))),
-    ("POST", "/workloads/<workload_id>/seal"): Operation(_json(ref("WorkloadSummary")), (422,)),
+    ("POST", "/workloads/<workload_id>/seal"): Operation(
+        _json(ref("WorkloadSummary")),
+        (409, 422),
+        body=members(("webhook",), webhook=members(url=STRING, secret=STRING)),
+    ),
+    ("GET", "/workloads/<workload_id>/webhook"): Operation(_json(_WEBHOOK)),
     ("POST", "/workloads/<workload_id>/cancel"): Operation(
         _json({"allOf": [ref("WorkloadSummary"), members(cancelled=INTEGER)]}), (422,)
     ),

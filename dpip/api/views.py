@@ -18,6 +18,7 @@ from dpip.model import (
     Step,
     TokenRecord,
     User,
+    WebhookState,
     WorkerRecord,
     WorkerState,
     Workload,
@@ -156,6 +157,23 @@ def token_json(token: TokenRecord) -> Json:
         "name": token.name,
         "created_at": timestamp(token.created_at),
         "expires_at": timestamp(token.expires_at),
+    }
+
+
+def webhook_json(state: WebhookState) -> Json:
+    return {
+        "url": state.url,
+        "pending": state.pending,
+        "next_attempt_at": None if state.next_at is None else timestamp(state.next_at),
+        "log": [
+            {
+                "at": timestamp(delivery.at),
+                "attempt": delivery.attempt,
+                "status": delivery.status,
+                "error": delivery.error,
+            }
+            for delivery in state.log
+        ],
     }
 
 

@@ -18,15 +18,16 @@ from dpip.api.forms import Fields
 from dpip.api.idempotency import key_of
 from dpip.api.lists import ListMaker, Lists, changes
 from dpip.api.routes import Call, Route, next_page
-from dpip.api.views import SUMMARY, filter_label, summary, why_json
+from dpip.api.views import SUMMARY, filter_label, summary, webhook_json, why_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController
-from dpip.model import Numbering, Params, Selection, Step, WorkloadSpec, WorkloadStatus
+from dpip.model import Numbering, Params, Selection, Step, Webhook, WorkloadSpec, WorkloadStatus
 
 DEFAULT_FILTER = "grayscale"
 MAX_NAME = 200
 MAX_TAGS, MAX_TAG = 16, 64
 MAX_RETRIED = 10_000
+MAX_URL, MIN_SECRET, MAX_SECRET = 2000, 16, 256
 
 _ASKED = ("filter", "steps", "workload_name", "params", "numbering", "tags", "output")
 _LISTS = frozenset({"filtered_images", "failed_images"})
@@ -64,6 +65,7 @@ class Workloads:
             Route("GET", "/workloads/<workload_id>", Access.USERS, self.show),
             Route("GET", "/workloads/<workload_id>/why", Access.USERS, self.why),
             Route("POST", "/workloads/<workload_id>/seal", Access.USERS, self.seal),
+            Route("GET", "/workloads/<workload_id>/webhook", Access.USERS, self.webhook),
             Route("POST", "/workloads/<workload_id>/cancel", Access.USERS, self.cancel),
             Route("POST", "/workloads/<workload_id>/retry", Access.USERS, self.retry),
             Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete),
@@ -118,9 +120,17 @@ class Workloads:
         return json_answer(why_json(workload_id, reasons))
 
     async def seal(self, call: Call, workload_id: str) -> Answer:
-        """No more uploads: ``completed`` is final then. The answer is the workload without its lists."""
-        call.fields.only()
-        return json_answer(summary(await self.controller.seal_workload(call.by, workload_id)))
+        """No more uploads: ``completed`` is final then. The answer is the workload without its lists.
+
+        ``webhook`` is an object of ``url`` and ``secret``: it is called when the workload has completed.
+        """
+        call.fields.only("webhook")
+        sealing = self.controller.seal_workload(call.by, workload_id, _webhook(call.fields))
+        return json_answer(summary(await sealing))
+
+    async def webhook(self, call: Call, workload_id: str) -> Answer:
+        """What became of the calls of its webhook, the newest first."""
+        return json_answer(webhook_json(await self.controller.webhook(call.by, workload_id)))
 
     async def cancel(self, call: Call, workload_id: str) -> Answer:
         """What has not ended fails, and the workload is completed. ``cancelled`` counts these images."""
@@ -180,6 +190,22 @@ class Workloads:
 
     def _generated_name(self, filter_name: str) -> str:
         return f"{filter_name} {datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _webhook(fields: Fields) -> Webhook | None:
+    asked = fields.object("webhook")
+    if not asked:
+        return None
+    given = Fields(asked)
+    given.only("url", "secret")
+    url, secret = given.required("url"), given.required("secret")
+    if len(url) > MAX_URL or not MIN_SECRET <= len(secret) <= MAX_SECRET:
+        raise BadParameter(
+            f"A webhook has a url of at most {MAX_URL} characters and a secret of {MIN_SECRET} to "
+            f"{MAX_SECRET}.",
+            parameter="webhook",
+        )
+    return Webhook(url, secret)
 
 
 def _wanted(fields: Fields) -> Sequence[str]:

@@ -98,8 +98,11 @@ class Dpip:
     def retry(self, workload_id: str, images: Iterable[str] | None = None) -> Workload:
         return self._done(lambda: self._client.retry(workload_id, images))
 
-    def seal(self, workload_id: str) -> Workload:
-        return self._done(lambda: self._client.seal(workload_id))
+    def seal(self, workload_id: str, webhook: tuple[str, str] | None = None) -> Workload:
+        return self._done(lambda: self._client.seal(workload_id, webhook))
+
+    def webhook(self, workload_id: str) -> Mapping[str, Any]:
+        return self._done(lambda: self._client.webhook(workload_id))
 
     def delete_workload(self, workload_id: str) -> None:
         self._done(lambda: self._client.delete_workload(workload_id))

@@ -194,9 +194,15 @@ class Client:
         """
         return await self._change(workload_id, "retry", {} if images is None else {"images": list(images)})
 
-    async def seal(self, workload_id: str) -> Workload:
-        """It takes no more uploads."""
-        return await self._change(workload_id, "seal")
+    async def seal(self, workload_id: str, webhook: tuple[str, str] | None = None) -> Workload:
+        """It takes no more uploads. ``webhook``, url and secret, is called when it has completed."""
+        content = {} if webhook is None else {"webhook": {"url": webhook[0], "secret": webhook[1]}}
+        return await self._change(workload_id, "seal", content)
+
+    async def webhook(self, workload_id: str) -> Mapping[str, Any]:
+        """Whether its webhook is still to be called, and what became of the calls."""
+        facts: Mapping[str, Any] = await self._json("GET", f"/workloads/{_part(workload_id)}/webhook")
+        return facts
 
     async def _change(
         self, workload_id: str, action: str, content: Mapping[str, Any] | None = None

@@ -49,11 +49,24 @@ def retry(choice: Choice, workload_id: str, images: tuple[str, ...], as_json: bo
 
 @click.command()
 @_workload
+@click.option("--webhook", metavar="URL", help="To be called when the workload has completed.")
+@click.option(
+    "--webhook-secret",
+    metavar="TEXT",
+    envvar="DPIP_WEBHOOK_SECRET",
+    show_envvar=True,
+    help="Signs that call; better in the environment, where others do not see it.",
+)
 @json_option
 @server_options
-def seal(choice: Choice, workload_id: str, as_json: bool) -> None:
+def seal(
+    choice: Choice, workload_id: str, webhook: str | None, webhook_secret: str | None, as_json: bool
+) -> None:
     """Seal a workload: it takes no more images."""
-    found = ask(choice, lambda client: client.seal(workload_id))
+    if webhook is not None and not webhook_secret:
+        raise click.UsageError("A webhook needs a secret, which signs its calls: set DPIP_WEBHOOK_SECRET.")
+    hook = None if webhook is None else (webhook, webhook_secret or "")
+    found = ask(choice, lambda client: client.seal(workload_id, hook))
     _say(found, f"{workload_id} takes no more images; it has {found.accepted}.", as_json)
 
 

@@ -19,6 +19,7 @@ from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.controller.thumbnails import Thumbnails
+from dpip.controller.webhooks import Webhooks
 from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease, TooLarge
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
@@ -49,6 +50,8 @@ from dpip.model import (
     Update,
     Updates,
     User,
+    Webhook,
+    WebhookState,
     WorkerRecord,
     WorkerState,
     Workload,
@@ -84,6 +87,7 @@ class Controller:
     new_id: Callable[[], str]
     clock: Callable[[], float]
     feed: Feed
+    webhooks: Webhooks
     thumbnails: Thumbnails
     meters: Meters = field(factory=Meters, kw_only=True)
     max_pixels: int
@@ -247,17 +251,27 @@ class Controller:
                 self.scheduler.workload_opened(workload)
                 self.scheduler.jobs_waiting(workload_id, jobs)
             count += len(jobs)
+        self.webhooks.wake()
         self._note(by.name, "retry-images", workload_id, images=count)
         return self._progress(workload), count
 
     @deferred
-    async def seal_workload(self, by: Principal, workload_id: str) -> Progress:
+    async def seal_workload(self, by: Principal, workload_id: str, webhook: Webhook | None) -> Progress:
         known = await self._known_workload(by, workload_id)
-        if known.sealed:
+        if webhook is not None:
+            self.webhooks.allowed.check(webhook.url)
+        elif known.sealed:
             return self._progress(known)
-        workload = await self.datastore.seal_workload(workload_id, self.clock())
+        workload = await self.datastore.seal_workload(workload_id, webhook, self.clock())
+        if webhook is not None:
+            self.webhooks.wake()
         self._note(by.name, "seal-workload", workload_id)
         return self._progress(workload)
+
+    @deferred
+    async def webhook(self, by: Principal, workload_id: str) -> WebhookState:
+        await self._known_workload(by, workload_id)
+        return await self.datastore.webhook(workload_id)
 
     @deferred
     async def delete_workload(self, by: Principal, workload_id: str) -> None:

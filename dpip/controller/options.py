@@ -47,6 +47,11 @@ def processes(text: str) -> int:
     return int(text)
 
 
+def hosts(text: str) -> frozenset[str]:
+    """Names or addresses, each perhaps with a port."""
+    return frozenset(word.strip().lower() for word in text.split(",") if word.strip())
+
+
 class ControllerOptions(usage.Options):
     """Every option has a default with which the system is safe and works on one machine."""
 
@@ -82,6 +87,13 @@ class ControllerOptions(usage.Options):
         ["quota", None, None, "Bytes each new user may keep, e.g. 50G [default: no limit].", size],
         ["disk-floor", None, "1G", "Uploads are refused when less than this is free.", size],
         ["api-processes", None, "0", "Processes that serve the API [default: this one does].", processes],
+        [
+            "webhook-hosts",
+            None,
+            "",
+            "Hosts whose webhooks may be called, e.g. ci.example,10.0.0.5:8000.",
+            hosts,
+        ],
         ["job-seconds", None, "120", "Deadline for filtering one image.", float],
     ]
     optFlags: ClassVar[list[list[Any]]] = [

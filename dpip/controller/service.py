@@ -53,6 +53,7 @@ class Parts:
     workers: Workers
     apis: Apis
     feed: Feed
+    webhooks: IService
     site: IProtocolFactory
     housekeeping: IService
 
@@ -121,6 +122,7 @@ class ControllerService(Service):
             self._start_children(http, pb)
             await parts.apis.serving
         parts.housekeeping.startService()
+        parts.webhooks.startService()
         self.log.info("Ready: API at {url}, workers join at {pb}", url=self.api_url, pb=_shown(pb))
 
     def _start_children(self, http: Any, pb: IListeningPort) -> None:
@@ -179,6 +181,8 @@ class ControllerService(Service):
             await maybeDeferred(port.stopListening)
         if parts.housekeeping.running:
             await maybeDeferred(parts.housekeeping.stopService)
+        if parts.webhooks.running:
+            await maybeDeferred(parts.webhooks.stopService)
         parts.feed.stop()
         parts.apis.stop()
         parts.workers.stop()

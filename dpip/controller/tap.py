@@ -21,6 +21,7 @@ from dpip.controller.options import ControllerOptions
 from dpip.controller.passwords import Passwords
 from dpip.controller.service import ControllerService, Parts
 from dpip.controller.thumbnails import Thumbnails
+from dpip.controller.webhooks import AllowedHosts, Poster, Webhooks
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
@@ -98,6 +99,13 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     )
     desk = AdmissionDesk(image_store, options["max-upload"], _UPLOADS_AT_ONCE * options["max-upload"])
     disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
+    webhooks = Webhooks(
+        datastore=datastore,
+        reactor=reactor,
+        clock=host.wall_clock,
+        post=Poster.of(reactor).post,
+        allowed=AllowedHosts(options["webhook-hosts"]),
+    )
     controller = Controller(
         datastore=datastore,
         image_store=image_store,
@@ -113,6 +121,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         clock=host.wall_clock,
         feed=feed,
         meters=meters,
+        webhooks=webhooks,
         thumbnails=Thumbnails(lambda: workers.links(), ids, reactor),
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
@@ -179,6 +188,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         workers=workers,
         apis=apis,
         feed=feed,
+        webhooks=webhooks,
         site=site,
         housekeeping=housekeeping,
     )

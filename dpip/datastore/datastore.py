@@ -25,6 +25,7 @@ from dpip.datastore import (
     results,
     retries,
     uploads,
+    webhooks,
     workers,
     workloads,
 )
@@ -37,6 +38,8 @@ from dpip.metrics import Histogram
 from dpip.model import (
     AcceptedOriginal,
     Activity,
+    Delivery,
+    DueWebhook,
     IdempotencyKey,
     Image,
     ImageType,
@@ -51,6 +54,8 @@ from dpip.model import (
     TokenRecord,
     User,
     WaitingJob,
+    Webhook,
+    WebhookState,
     WorkerInfo,
     WorkerRecord,
     Workload,
@@ -61,6 +66,13 @@ from dpip.threads import FromThreads, MakeThreads, thread_pool
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def _sealed(connection: Connection, workload_id: str, webhook: Webhook | None, now: float) -> Workload:
+    workload, now_sealed = workloads.seal(connection, workload_id, now)
+    if webhook is not None:
+        webhooks.attach(connection, workload_id, webhook, now_sealed)
+    return workload
 
 
 def _closed() -> Deferred[Any]:
@@ -206,10 +218,21 @@ class Datastore(Service):
         return deleted
 
     @deferred
-    async def seal_workload(self, workload_id: str, now: float) -> Workload:
-        sealed = await self._call(workloads.seal, workload_id, now)
+    async def seal_workload(self, workload_id: str, webhook: Webhook | None, now: float) -> Workload:
+        sealed = await self._call(_sealed, workload_id, webhook, now)
         self._live.renewed(sealed)
         return sealed
+
+    def webhook(self, workload_id: str) -> Deferred[WebhookState]:
+        return self._read(webhooks.state, workload_id)
+
+    def webhooks_due(self, now: float, limit: int) -> Deferred[tuple[Sequence[DueWebhook], bool]]:
+        return self._read(webhooks.due, now, limit)
+
+    def webhook_delivered(
+        self, workload_id: str, delivery: Delivery, next_at: float | None, finished_at: float
+    ) -> Deferred[None]:
+        return self._call(webhooks.delivered, workload_id, delivery, next_at, finished_at)
 
     @deferred
     async def cancel_workload(self, workload_id: str, now: float) -> tuple[Workload, int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, insert, literal, null, select, update
 
+from dpip.datastore import webhooks
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.bulk import as_json, execute, fetch, given, text
 from dpip.datastore.jobs import exactly
@@ -97,6 +98,7 @@ def retry(
     made = _make(connection, failed, now) if failed else []
     if made:
         connection.execute(_COUNT, {"workload": text(workload_id), "jobs": len(made)})
+        webhooks.reopen(connection, workload_id)
     further = failed[-1][1] if len(failed) == _SLICE else None
     return workload_rows.present(connection, workload_id), made, further
 

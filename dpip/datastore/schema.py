@@ -166,6 +166,30 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
+# Who is told when a sealed workload has completed: ``due`` while that is still to be done.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _belongs_to("workload_id", "workloads", primary_key=True),
+    _text("url"),
+    _text("secret"),  # as it is: it signs
+    _number("attempts", 0),
+    Column("due", Number, server_default="0"),
+)
+_pending = webhooks.c.due.is_not(None)
+Index("webhooks_due", webhooks.c.due, sqlite_where=_pending, postgresql_where=_pending)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    _belongs_to("workload_id", "workloads", index=True),
+    _number("at"),
+    _number("attempt"),
+    Column("status", Number),  # of the answer, if there was one
+    Column("error", Text),
+)
+
 workers = Table(
     "workers",
     metadata,

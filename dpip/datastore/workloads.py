@@ -75,10 +75,10 @@ _SEAL = (
 )
 
 
-def seal(connection: Connection, workload_id: str, now: float) -> Workload:
-    """No more originals; one that has none is complete now. Sealed already: as it is. Raises NotFound."""
-    connection.execute(_SEAL, {"workload": text(workload_id), "now": micros(now)})
-    return present(connection, workload_id)
+def seal(connection: Connection, workload_id: str, now: float) -> tuple[Workload, bool]:
+    """No more originals; one that has none is complete now. False: it was sealed already. Raises NotFound."""
+    sealed = connection.execute(_SEAL, {"workload": text(workload_id), "now": micros(now)})
+    return present(connection, workload_id), sealed.rowcount == 1
 
 
 def page(

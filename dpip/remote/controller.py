@@ -38,6 +38,8 @@ from dpip.model import (
     TokenRecord,
     Updates,
     User,
+    Webhook,
+    WebhookState,
     WorkerRecord,
     Workload,
     WorkloadSpec,
@@ -188,9 +190,12 @@ class RemoteController:
     ) -> Deferred[tuple[Progress, int]]:
         return self._ask("retry_images", by, workload_id, image_ids)
 
-    def seal_workload(self, by: Principal, workload_id: str) -> Deferred[Progress]:
+    def seal_workload(self, by: Principal, workload_id: str, webhook: Webhook | None) -> Deferred[Progress]:
         self._workloads.forget((by, workload_id))
-        return self._ask("seal_workload", by, workload_id)
+        return self._ask("seal_workload", by, workload_id, webhook)
+
+    def webhook(self, by: Principal, workload_id: str) -> Deferred[WebhookState]:
+        return self._ask("webhook", by, workload_id)
 
     def delete_workload(self, by: Principal, workload_id: str) -> Deferred[None]:
         self._workloads.forget((by, workload_id))

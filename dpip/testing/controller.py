@@ -13,6 +13,8 @@ from zope.interface import implementer
 
 from dpip.asynchronous import deferred
 from dpip.errors import (
+    BadParameter,
+    Conflict,
     Forbidden,
     KeyReused,
     Malformed,
@@ -52,6 +54,8 @@ from dpip.model import (
     Update,
     Updates,
     User,
+    Webhook,
+    WebhookState,
     WorkerRecord,
     WorkerState,
     Workload,
@@ -92,6 +96,7 @@ class MemoryController:
     thumbnails: dict[str, bytes] = field(factory=dict)  # by image
     etas: dict[str, Eta] = field(factory=dict)  # by workload
     activities: list[Activity] = field(factory=list)
+    webhooks: dict[str, Webhook] = field(factory=dict)  # by workload
     accounts: MemoryAccounts = field(init=False)
     feed: Feed = field(init=False)
     _known: dict[str, MemoryWorkload] = field(factory=dict, init=False)
@@ -276,9 +281,23 @@ class MemoryController:
         return known.progress(), len(failed)
 
     @deferred
-    async def seal_workload(self, by: Principal, workload_id: str) -> Progress:
+    async def webhook(self, by: Principal, workload_id: str) -> WebhookState:
+        await self._asked("webhook", by.name)
+        self._owned(by, workload_id)
+        if workload_id not in self.webhooks:
+            raise NotFound(f"Workload {workload_id} has no webhook.")
+        return WebhookState(self.webhooks[workload_id].url, True, None)
+
+    @deferred
+    async def seal_workload(self, by: Principal, workload_id: str, webhook: Webhook | None) -> Progress:
         await self._asked("seal_workload", by.name)
         known = self._owned(by, workload_id)
+        if webhook is not None:
+            if "allowed.example" not in webhook.url:
+                raise BadParameter("This server calls no webhooks there (--webhook-hosts).")
+            if known.workload.sealed and self.webhooks.get(workload_id) != webhook:
+                raise Conflict("It is sealed already, without this webhook.")
+            self.webhooks[workload_id] = webhook
         known.seal(self.clock())
         self.feed.workload_changed(workload_id)
         return known.progress()

@@ -15,6 +15,7 @@ from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
 from dpip.controller.thumbnails import Thumbnails
+from dpip.controller.webhooks import AllowedHosts, Webhooks
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.errors import NotFound
@@ -210,6 +211,13 @@ class RealBackend:
             admission=AdmissionDesk(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
+            webhooks=Webhooks(
+                datastore,
+                InlineReactor(),
+                lambda: self.now,
+                self._post,
+                AllowedHosts(frozenset({"allowed.example"})),
+            ),
             operator_warnings=list,
             directory_for=directory_for,
             new_id=self.ids,
@@ -221,6 +229,10 @@ class RealBackend:
         )
         self.controller = WatchedController(real, scheduler, workers)
         _now(Deferred.fromCoroutine(accounts.add("admin", "password", Role.ADMIN, None)))
+
+    def _post(self: Any, url: str, headers: dict[str, str], body: bytes) -> Deferred[int]:
+        """Nothing is sent: the service does not run here."""
+        raise AssertionError(url)
 
     def uploads_under_way(self: Any) -> int:
         """Their bytes are counted, so this is 0 or 1."""

@@ -227,5 +227,39 @@ class SealTests(OperationsTest):
         again = await self.send_multipart("POST", "/images", self.user, form, Idempotency_Key="k")
         self.assertEqual((again.status, again.json()), (201, first.json()))
 
+    async def test_a_webhook_is_given_with_the_sealing(self) -> None:
+        workload_id = self.stored_workload(picture())
+        path = f"/workloads/{workload_id}/webhook"
+        self.assert_problem(await self.get(path, self.user), 404, "not-found")
+        hook = {"url": "https://allowed.example/done", "secret": "sixteen letters!"}
+        await self.act(workload_id, "seal", webhook=hook)
+        await self.act(workload_id, "seal", webhook=hook)
+        await self.act(workload_id, "seal")
+        response = await self.get(path, self.user)
+        self.assertNotIn(b"sixteen", response.body)
+        self.assertEqual(
+            response.json(), {"url": hook["url"], "pending": True, "next_attempt_at": None, "log": []}
+        )
+        other = await self.send_json(
+            "POST", f"/workloads/{workload_id}/seal", self.user, {"webhook": {**hook, "secret": "s" * 20}}
+        )
+        self.assert_problem(other, 409, "conflict")
+
+    async def test_a_webhook_that_may_not_be_called_is_refused_and_nothing_is_sealed(self) -> None:
+        workload_id = self.stored_workload(picture())
+        good = {"url": "https://allowed.example/", "secret": "sixteen letters!"}
+        for change in (
+            {"url": "http://127.0.0.1:8080/"},
+            {"url": ""},
+            {"secret": "short"},
+            {"secret": None},
+            {"header": "x"},
+        ):
+            with self.subTest(change=change):
+                body = {"webhook": {**good, **change}}
+                response = await self.send_json("POST", f"/workloads/{workload_id}/seal", self.user, body)
+                self.assert_problem(response, 422, "bad-parameter")
+        self.assertIs((await self.shown(workload_id))["sealed"], False)
+
     async def test_only_ones_own(self) -> None:
         await self.assert_not_anothers(self.stored_workload(picture()), "seal")

@@ -21,6 +21,7 @@ from dpip.admission import AdmissionDesk
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
 from dpip.controller.thumbnails import Thumbnails
+from dpip.controller.webhooks import AllowedHosts, Webhooks
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.errors import (
@@ -106,6 +107,15 @@ class PlainPasswords:
         return password == known
 
 
+def no_webhooks(datastore: Datastore, clock: Clock) -> Webhooks:
+    """None may be called, and the service does not run."""
+
+    def post(url: str, headers: dict[str, str], body: bytes) -> Deferred[int]:
+        raise AssertionError(url)
+
+    return Webhooks(datastore, clock, clock.seconds, post, AllowedHosts())
+
+
 def png(level: int = 0) -> bytes:
     file = BytesIO()
     Pillow.new("L", (4, 3), level).save(file, "PNG")
@@ -138,6 +148,7 @@ class CoreTestCase(TestCase):
             admission=AdmissionDesk(self.images, 10**6, 10**7),
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
+            webhooks=no_webhooks(self.datastore, self.clock),
             operator_warnings=list,
             directory_for=directory_for,
             new_id=IdSource(clock=self.clock.seconds),
@@ -313,15 +324,15 @@ class CourseTests(CoreTestCase):
 
     def test_an_upload_to_a_sealed_workload_leaves_no_file(self) -> None:
         made = self.workload()
-        self.assertTrue(self.ok(self.controller.seal_workload(ANN, made.id)).workload.sealed)
+        self.assertTrue(self.ok(self.controller.seal_workload(ANN, made.id, None)).workload.sealed)
         file = self.stored(made, png())
         self.refused(self.controller.commit_originals(ANN, made.id, [("id", file)], None), Sealed)
         self.assertEqual(self.files(), [])
 
     def test_all_of_it_is_on_record(self) -> None:
         made = self.workload()
-        for act in (self.controller.cancel_workload, self.controller.seal_workload):
-            self.ok(act(ANN, made.id))
+        self.ok(self.controller.cancel_workload(ANN, made.id))
+        self.ok(self.controller.seal_workload(ANN, made.id, None))
         self.ok(self.controller.retry_images(ANN, made.id, None))
         found = self.ok(self.controller.activity(ADMIN, None, 3))
         self.assertEqual(

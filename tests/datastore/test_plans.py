@@ -11,7 +11,18 @@ from sqlalchemy import Engine, Executable, event
 
 from dpip.datastore import bulk
 from dpip.datastore.bulk import _written as written
-from dpip.model import ALL, UNFINISHED, Activity, ImageType, Outcome, Role, Selection, WorkloadStatus
+from dpip.model import (
+    ALL,
+    UNFINISHED,
+    Activity,
+    Delivery,
+    ImageType,
+    Outcome,
+    Role,
+    Selection,
+    Webhook,
+    WorkloadStatus,
+)
 from tests.datastore.support import NOW, DatastoreTestCase, key, stored, worker, workload
 
 MEANT = {
@@ -109,7 +120,10 @@ class PlanTests(DatastoreTestCase):
         do(store.retry_images("w1", None, -1, NOW))
         do(store.cancel_workload("w1", NOW))
         do(store.retry_images("w1", ["c"], -1, NOW))
-        do(store.seal_workload("w1", NOW))
+        do(store.seal_workload("w1", Webhook("u", "s"), NOW))
+        do(store.webhooks_due(NOW, 10))
+        do(store.webhook("w1"))
+        do(store.webhook_delivered("w1", Delivery(NOW, 1, 200), None, NOW))
         do(store.delete_workload("w1", NOW))
         do(store.remove_user("ann", NOW))
         do(store.remove_user("bob", NOW))

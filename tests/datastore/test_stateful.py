@@ -158,7 +158,7 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(WORKLOADS))
     def seal(self, name: str) -> None:
-        found = outcome_of(self.store.seal_workload(name, NOW))
+        found = outcome_of(self.store.seal_workload(name, None, NOW))
         if name not in self.expected.present:
             assert found.check(NotFound)
             return

@@ -74,7 +74,7 @@ class ListingTests(DatastoreTestCase):
         [job] = self.uploaded("c", workload_id="w1")
         [leased] = self.leased(job.job.job)
         self.now(self.datastore.fail(leased.lease, "bad-picture", "", NOW))
-        self.now(self.datastore.seal_workload("w3", NOW))
+        self.now(self.datastore.seal_workload("w3", None, NOW))
         for status in WorkloadStatus:
             found = self.now(self.datastore.workloads(None, Selection((status,)), None, 10))
             self.assertEqual({one.status for one in found}, {status})

@@ -13,6 +13,7 @@ from dpip.errors import DpipError, NotFound, RetryLater, StaleLease, TooManyRequ
 from dpip.interfaces import IController
 from dpip.model import (
     Activity,
+    Delivery,
     Eta,
     Failure,
     GpuLoad,
@@ -39,6 +40,8 @@ from dpip.model import (
     Update,
     Updates,
     User,
+    Webhook,
+    WebhookState,
     WorkerInfo,
     WorkerRecord,
     WorkerState,
@@ -63,6 +66,9 @@ VALUES: list[tuple[Any, Any]] = [
     (Progress(Workload("i", "o", SPEC, "d", 1.0, 3), 1, Eta(1.0, 2.0, 3.0)), Progress),
     (Progress(Workload("i", "o", SPEC, "d", 1.0, finished_at=2.5)), Progress),
     (SPEC, WorkloadSpec),
+    (Webhook("http://x", "s"), Webhook | None),
+    (None, Webhook | None),
+    (WebhookState("u", True, None, (Delivery(1.0, 1, None, "e"), Delivery(2.0, 2, 200))), WebhookState),
     (Selection((WorkloadStatus.RUNNING,), "x"), Selection),
     ((Progress(Workload("i", "o", SPEC, "d", 1.0, retried=2, sealed=True)), 3), tuple[Progress, int]),
     ((TokenRecord("i", "o", None, 1.0, 2.0), Token("s", "o", 2.0)), tuple[TokenRecord, Token]),
@@ -109,6 +115,8 @@ class ValueTests(SynchronousTestCase):
             Lease,
             StoredFile,
             User,
+            Webhook,
+            WebhookState,
         }
         used = {kind for call in CALLS.values() for kind in (*call.arguments, call.result)}
         self.assertEqual(used - tried, set())
