@@ -288,7 +288,7 @@ class World:
         return StoredFile(f"{self._numbers}.png", 100, digest, Picture("PNG", "image/png", 100, 100, 30_000))
 
     def order(self) -> None:
-        """A workload with a few originals, in a few uploads; perhaps it is deleted again."""
+        """A workload with a few originals, in a few uploads; perhaps cancelled, retried, deleted again."""
         self._numbers += 1
         made = workload(f"w{self._numbers}", "ann")
         self.datastore.add_workload(made, None).addCallback(self._ordered)
@@ -300,6 +300,9 @@ class World:
             self.later(self.chance.expovariate(0.5), self._send, made, self.chance.randint(1, 4))
         if self.chance.random() < 0.15:
             self.later(self.chance.uniform(0, 10), self._delete, made)
+        for change, likely in ((self._cancel, 0.25), (self._retry, 0.4), (self._retry, 0.4)):
+            if self.chance.random() < likely:
+                self.later(self.chance.uniform(0, 12), change, made)
 
     def _send(self, made: Any, count: int) -> None:
         files = []
@@ -319,6 +322,19 @@ class World:
 
     def _delete(self, made: Any) -> None:
         self.datastore.delete_workload(made.id, self.clock.now).addCallback(lambda _: self._deleted(made))
+
+    def _cancel(self, made: Any) -> None:
+        cancelled = self.datastore.cancel_workload(made.id, self.clock.now)
+        cancelled.addCallbacks(lambda _: self._deleted(made), self._refused)
+
+    def _retry(self, made: Any) -> None:
+        retried = self.datastore.retry_images(made.id, None, -1, self.clock.now)
+        retried.addCallbacks(lambda answer: self._retried(made, answer[1]), self._refused)
+
+    def _retried(self, made: Any, jobs: Any) -> None:
+        if self.scheduler is not None and jobs:
+            self.scheduler.workload_opened(made)
+            self.scheduler.jobs_waiting(made.id, jobs)
 
     def _deleted(self, made: Any) -> None:
         if self.scheduler is not None:
