@@ -94,6 +94,7 @@ def until_done(page: Page, percent: int) -> None:
 
 def both(page: Page, name: str) -> None:
     """In the light and in the dark theme."""
+    page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
