@@ -25,15 +25,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], Any], what: str, every: float = 0.02) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str, every: float = 0.02, patience: float = PATIENCE
+) -> Any:
     """What ``condition`` returns once it is true; other processes give no other event to wait on."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         result = condition()
         if result:
             return result
         time.sleep(every)
-    raise AssertionError(f"waited {PATIENCE:.0f} s for: {what}")
+    raise AssertionError(f"waited {patience:.0f} s for: {what}")
 
 
 TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
