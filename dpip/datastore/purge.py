@@ -5,7 +5,16 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 
 from dpip.datastore.rows import micros
-from dpip.datastore.schema import activity, images, keys, purges, tokens, workloads
+from dpip.datastore.schema import (
+    activity,
+    deliveries,
+    images,
+    keys,
+    purges,
+    tokens,
+    webhooks,
+    workloads,
+)
 
 _IMAGES = 500  # in one slice; each takes its job and its attempts along
 _ROWS = 5_000  # in one slice, of tables whose rows take nothing along
@@ -18,13 +27,17 @@ TOMBSTONE_SECONDS = 90 * _DAY
 
 
 def deleted_rows(connection: Connection) -> bool:
-    """Remove a slice of one deleted workload's images, jobs and attempts; False when there was none left."""
+    """Remove a slice of one deleted workload's images, jobs and attempts, and with the last its webhook.
+
+    False when there was none left.
+    """
     workload_id = connection.scalar(select(func.min(purges.c.workload_id)))
     if workload_id is None:
         return False
     some = select(images.c.id).where(images.c.workload_id == workload_id).limit(_IMAGES)
     if connection.execute(delete(images).where(images.c.id.in_(some))).rowcount < _IMAGES:
-        connection.execute(delete(purges).where(purges.c.workload_id == workload_id))
+        for table in (webhooks, deliveries, purges):
+            connection.execute(delete(table).where(table.c.workload_id == workload_id))
     return True
 
 

@@ -136,6 +136,7 @@ class DeliveryTests(DatastoreTestCase):
         self.now(self.datastore.delete_workload("w1", NOW))
         self.clock.pump([1] * 3)
         self.assertEqual((self.posts, self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual(self.rows("SELECT secret FROM webhooks"), [], "no secret stays behind")
 
     def test_a_host_that_is_allowed_no_more_is_not_called(self) -> None:
         self.service.stopService()
