@@ -9,6 +9,7 @@ Run as a program it answers orders on its standard input, each a line of JSON.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -19,10 +20,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.simulation.planted import planted
 from tests.system.processes import PASSWORD, REPOSITORY, wait_until
+
+_PR_SET_PDEATHSIG: Final = 1
 
 
 class Turns:
@@ -166,6 +169,8 @@ def _born(order: dict[str, Any]) -> tuple[int, int]:
     status = 1
     try:
         os.setsid()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no nursery, no children
         os.close(begin)
         null, log = os.open(os.devnull, os.O_RDWR), os.open(order["log"], os.O_WRONLY | os.O_APPEND)
         for descriptor, source in ((0, null), (1, log), (2, log)):
