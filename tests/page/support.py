@@ -49,10 +49,16 @@ class PageTest(TestCase):
         self.page = context.new_page()
         self.troubles: list[str] = []
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", lambda line: self._note(line.text))
         self.page.goto(self.url)
 
+    def _note(self, line: str) -> None:
+        """The browser says on its console what the page's own policy has stopped."""
+        if "Content Security Policy" in line:
+            self.troubles.append(line)
+
     def tearDown(self) -> None:
-        self.assertEqual(self.troubles, [], "errors of the page's own scripts")
+        self.assertEqual(self.troubles, [], "errors of the page itself")
 
     def start_worker(self) -> Process:
         return self.cluster.start_worker("w", "--slots", "1", "--tags", "quick")
