@@ -34,6 +34,7 @@ class UnitTests(TestCase):
         known = settings(self.unit(name)) | settings((DEPLOY / f"{name}.env").read_text())
         known["CREDENTIALS_DIRECTORY"] = "/run/credentials"
         (line,) = [line for line in self.unit(name).splitlines() if line.startswith("ExecStart=")]
+        line = line.replace("%H", "this-host")
         for variable, value in known.items():
             line = line.replace(f"${{{variable}}}", value).replace(f"${variable}", value)
         program, *arguments = shlex.split(line.removeprefix("ExecStart="))
