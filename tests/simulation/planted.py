@@ -147,6 +147,8 @@ _UPLOADS = {
     "counted twice": Bug(
         f"{_DATA}.results:_count", "tally.done += ending.state is JobState.DONE", "tally.done += 1"
     ),
+    "failures count as done": Bug(f"{_DATA}.results:_fail", "JobState.FAILED", "JobState.DONE"),
+    "uploads are not charged": Bug(f"{_DATA}.uploads:_charge", "other.used += size", "pass"),
     "used bytes are not given back": Bug(f"{_DATA}.workloads:bury", "users.c.used - freed", "users.c.used"),
     "files of a deleted workload stay in the rows": Bug(
         f"{_DATA}.workloads:bury", "deleted=micros(now)", "deleted=None"

@@ -31,6 +31,8 @@ RECORDED = {
     "the scheduler is not told of uploads": 1,
     "the scheduler is not told of results": 1,
     "counted twice": 1,
+    "failures count as done": 1,
+    "uploads are not charged": 1,
     "used bytes are not given back": 2,
     "files of a deleted workload stay in the rows": 2,
     "everybody's is everybody's": 1,
