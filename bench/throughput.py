@@ -79,7 +79,7 @@ def measure(
     systems: Mapping[str, WatchedSystem], pool: Any, frames: list[bytes], title: str, filter: str, rounds: int
 ) -> float:
     """Prints a line for each system; the rate of the first ÷ that of the Pillow pool."""
-    # Pillow's PNG and its blur are slow: a fifth is enough for a rate. Few of what is fast would say too little.
+    # Pillow is slow with PNG and blur: there a fifth is enough for a rate.
     few = frames if title == "JPEG-grayscale" else frames[: max(8, len(frames) // 5)]
     for system in systems.values():
         system.run(frames[:8], filter)
