@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.rapid import violations_of
 
-_SEEDS = range(1, 41)
+_SEEDS = range(1, 241)
 
 
 class RapidTests(SynchronousTestCase):
