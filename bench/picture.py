@@ -126,7 +126,7 @@ def panels(results: Mapping[str, Any]) -> Iterator[Panel]:
             "Time until all is done ÷ lower bound. Filled: DPIP. "
             "Rings: least loaded, occupancy (Dask), round robin, random."
         )
-        yield Dots("Scheduling", words, scenes, linear(1.0, 2.0, 0.2))
+        yield Dots("Scheduling", words, scenes, linear(1.0, 3.0, 0.25))
     if "kernels" in results:
         rows = results["kernels"]["figures"]
         words = "Times as fast as the named peer on the same picture in the same run (dashed: equal)."
