@@ -272,8 +272,9 @@ class LeavingTests(WorkingCase):
         marker = self.directory / "slow"
         marker.touch()
         slow = self.give(1, "slow", **{"while": str(marker)})
-        await self.record.link.run([slow, self.give(2), self.give(3)])
+        await self.record.link.run([slow])
         await self.record.until(lambda: self.running() == (1,))
+        await self.record.link.run([self.give(2), self.give(3)])
         pids = self.session._worker.pool.pids()
         directory = self.session._worker.spool.directory
         stopped = self.session.stopService()
