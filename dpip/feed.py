@@ -181,9 +181,8 @@ class Feed:
         try:
             for workload_id in workload_ids:
                 await self._look_at_one(workload_id)
-        except (
-            DpipError
-        ) as error:  # closing, or overloaded: all that watch begin anew with what they see then
+        except DpipError as error:
+            # Closing, or overloaded: all that watch begin anew with what they see then.
             self.log.info("Updates are skipped: {error}", error=error)
             self._forget_all()
         finally:

@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.chaos.ledger import Ledger, Order, check_disk
-from tests.system.processes import Cluster, wait_until
+from tests.system.processes import Cluster, Process, wait_until
 
 MIB = 1 << 20
 _FULL = 507
@@ -101,11 +101,7 @@ def full_controller() -> tuple[list[str], str]:
         wrong = list(ledger.violations)
         if set(refusals) != {_FULL}:
             wrong.append(f"a full disk was answered with {refusals}, not {_FULL}")
-        if worker.log.count("Joined as") != 1:
-            wrong.append(f"the worker did not stay joined:\n{worker.log[-3000:]}")
-        for process in reversed(cluster.processes):
-            process.stop()
-        wrong += [*_charges(cluster.state), *check_disk(cluster.state)]
+        wrong += _aftermath(cluster, worker)
     return wrong, f"controller's disk full twice: {order.frames} frames, all well {recovered:.1f} s after"
 
 
@@ -130,16 +126,22 @@ def full_worker() -> tuple[list[str], str]:
         ledger.check()
         recovered = time.monotonic() - began
         wrong += ledger.violations
-        if worker.log.count("Joined as") != 1:
-            wrong.append(f"the worker did not stay joined:\n{worker.log[-3000:]}")
-        for process in reversed(cluster.processes):
-            process.stop()
-        wrong += [*_charges(cluster.state), *check_disk(cluster.state)]
+        wrong += _aftermath(cluster, worker)
     return wrong, f"worker's disk full: all done {recovered:.1f} s after"
 
 
 def _wait_for_room(ledger: Ledger, order: Order) -> None:
     wait_until(lambda: ledger.try_upload(order) == 201, "an upload that is taken", every=0.1)
+
+
+def _aftermath(cluster: Cluster, worker: Process) -> Iterator[str]:
+    """Complaints that any scene may have in the end; everything is stopped."""
+    if worker.log.count("Joined as") != 1:
+        yield f"the worker did not stay joined:\n{worker.log[-3000:]}"
+    for process in reversed(cluster.processes):
+        process.stop()
+    yield from _charges(cluster.state)
+    yield from check_disk(cluster.state)
 
 
 def _charges(state: Path) -> Iterator[str]:
