@@ -99,7 +99,11 @@ class SamplerTests(SynchronousTestCase):
 
     def test_children_count_and_dead_ones_do_not(self) -> None:
         sampler = self.sampler()
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        waiting = "print('started', flush=True); input()"
+        command = [sys.executable, "-c", waiting]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()  # before, it has no memory of its own yet
         alone = sampler.sample([], []).own_memory
         together = sampler.sample([child.pid], []).own_memory
         child.communicate(b"\n")
