@@ -27,7 +27,7 @@ tries, :class:`Damaged` when a download does not match its hash.
 from dpip.client.answers import Failed, Image, Session, Token, User, Workload
 from dpip.client.bounded import gather_bounded
 from dpip.client.client import Client
-from dpip.client.conveyor import Conveyor, Counts, Parcel
+from dpip.client.conveyor import Conveyor, Counts, Parcel, Result, Sender
 from dpip.client.downloads import Fetched
 from dpip.client.errors import ApiError, ClientError, Damaged, NotDpip, Unreachable, Untrusted
 
@@ -43,6 +43,8 @@ __all__ = [
     "Image",
     "NotDpip",
     "Parcel",
+    "Result",
+    "Sender",
     "Session",
     "Token",
     "Unreachable",

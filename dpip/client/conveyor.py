@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import DeferredLock, DeferredQueue, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from dpip.client.answers import Image, Workload
 from dpip.client.bounded import gather_bounded
 from dpip.client.client import Client
+from dpip.client.downloads import Fetched
 from dpip.client.errors import ApiError, Damaged
 
 _LOOK_SECONDS: Final = 0.1
@@ -40,14 +41,25 @@ class Parcel:
     """A picture on its way. ``key`` names its upload for good, see :meth:`Client.upload`.
 
     Bytes as ``source`` are let go of when they are uploaded. ``taken`` is the workload and the place it has
-    there, when it was uploaded in an earlier run.
+    there, when it was uploaded in an earlier run. ``decoded_bytes`` is what it takes as arrays, if known.
     """
 
     name: str
     source: Path | bytes
     key: str
     taken: tuple[str, int] | None = None
+    decoded_bytes: int | None = None
     number: int = field(default=0, init=False)  # in the order of sending
+
+
+class Result(Protocol):
+    """A filtered picture that waits to be taken."""
+
+    async def take(self, to: Path) -> Fetched:
+        """Have it as the file ``to``, whole. Raises Damaged, OSError."""
+
+    async def read(self) -> bytes:
+        """Raises Damaged, OSError."""
 
 
 class Sender(Protocol):
@@ -59,8 +71,8 @@ class Sender(Protocol):
     def uploaded(self, parcel: Parcel, image: Image) -> None:
         """The server has it on its disk."""
 
-    async def arrived(self, parcel: Parcel, workload_id: str, place: int) -> None:
-        """Its result waits there to be downloaded, which is done when this returns."""
+    async def arrived(self, parcel: Parcel, result: Result) -> None:
+        """Its result can be taken, until this returns."""
 
     def failed(self, parcel: Parcel, code: str, reason: str) -> None:
         """It will have no result."""
@@ -76,6 +88,21 @@ class Counts:
     filtered: int = 0
     done: int = 0
     failed: int = 0
+
+
+@frozen
+class _Download:
+    """A result in its workload on the server."""
+
+    client: Client
+    workload_id: str
+    place: int
+
+    async def take(self, to: Path) -> Fetched:
+        return await self.client.fetch(self.workload_id, self.place, to)
+
+    async def read(self) -> bytes:
+        return await self.client.download(str(self.place), workload_id=self.workload_id)
 
 
 @define(eq=False)
@@ -102,6 +129,7 @@ class Conveyor:
     workload for all). A workload that is done is deleted when ``delete`` says so, which bounds what the
     server has to keep. ``in_order`` hands results over in the order of sending. ``window`` is how many
     parcels are under way, ``hands`` how many are uploaded, and how many downloaded, at once.
+    ``workload_ids`` are those it has made, and those of earlier runs that it has gone on with.
     """
 
     client: Client
@@ -115,7 +143,7 @@ class Conveyor:
     in_order: bool = False
     changed: Callable[[], object] = lambda: None
     counts: Counts = field(factory=Counts, init=False)
-    workloads: int = field(default=0, init=False)
+    workload_ids: list[str] = field(factory=list, init=False)
     _batches: dict[str, _Batch] = field(factory=dict, init=False)
     _newest: _Batch | None = field(default=None, init=False)
     _lost: set[str] = field(
@@ -188,8 +216,7 @@ class Conveyor:
         try:
             if self._newest is None or self._newest.full:
                 workload = await self.make_workload()
-                self._newest = self._batches[workload.workload_id] = _Batch(workload.workload_id)
-                self.workloads += 1
+                self._newest = self._begun(workload.workload_id)
             batch = self._newest
             batch.taken += 1
             batch.open += 1
@@ -223,8 +250,12 @@ class Conveyor:
                 raise
             self._lost.add(workload_id)
         else:
-            self._newest = self._batches[workload_id] = _Batch(workload_id)
-            self.workloads += 1
+            self._newest = self._begun(workload_id)
+
+    def _begun(self, workload_id: str) -> _Batch:
+        self.workload_ids.append(workload_id)
+        batch = self._batches[workload_id] = _Batch(workload_id)
+        return batch
 
     # There
 
@@ -290,16 +321,16 @@ class Conveyor:
         while (finished := await self._finished.get()) is not None:
             batch, place, parcel = finished
             try:
-                await self._fetched(parcel, batch.workload_id, place)
+                await self._fetched(parcel, _Download(self.client, batch.workload_id, place))
             except Damaged as error:
                 self._fail(batch, parcel, "damaged", str(error))
             else:
                 self.counts.done += 1
                 self._ended(batch)
 
-    async def _fetched(self, parcel: Parcel, workload_id: str, place: int) -> None:
+    async def _fetched(self, parcel: Parcel, result: Result) -> None:
         """Raises Damaged when it was so each time: then it is the store's and not the way's fault."""
         for _ in range(_FETCHES - 1):
             with suppress(Damaged):
-                return await self.sender.arrived(parcel, workload_id, place)
-        return await self.sender.arrived(parcel, workload_id, place)
+                return await self.sender.arrived(parcel, result)
+        return await self.sender.arrived(parcel, result)

@@ -13,14 +13,16 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from dpip.client import Client, Conveyor, Counts, Image, Parcel
+from dpip.client import Counts, Image, Parcel, Result
 from dpip.command.filmfiles import Copy, Film, Frame
-from dpip.command.rundisplay import RunDisplay, duration, figure
-from dpip.command.system import LOCAL_BATCH, System
+from dpip.command.rundisplay import duration, figure
+from dpip.command.system import LineFor, Order, System
 
 KINDS: Final = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
 _WINDOW: Final = 150
 """Frames under way: enough for the slots of a large cluster, and some seconds of film to keep."""
+_BATCH: Final = 200
+"""Frames that a server keeps at a time, originals and results: its disk need not hold all."""
 
 
 @define(eq=False, kw_only=True)
@@ -41,7 +43,6 @@ class Filming:
 
     film: Film
     copy: Copy
-    client: Client
     _run: str = field(factory=lambda: uuid4().hex)
     _frames: Iterator[Frame] = field(init=False)
     _due: int = field(default=0, init=False)
@@ -56,10 +57,10 @@ class Filming:
     def uploaded(self, parcel: Parcel, image: Image) -> None:
         """Nothing is noted: a film is begun anew."""
 
-    async def arrived(self, parcel: Parcel, workload_id: str, place: int) -> None:
+    async def arrived(self, parcel: Parcel, result: Result) -> None:
         """Raises ClickException."""
         assert isinstance(parcel, SentFrame)
-        png = await self.client.download(str(place), workload_id=workload_id)
+        png = await result.read()
         await self._turn(parcel.place)
         try:
             await deferToThread(self.copy.write, png, parcel.pts, parcel.rotation)
@@ -109,34 +110,28 @@ class Showing:
         with self.system.display, Film(path) as film:
             copy = Copy(to, film, crf, sound)
             try:
-                async with self.system.running(reactor) as client:
-                    await self._convey(reactor, client, film, copy)
+                async with self.system.running(reactor) as line_for:
+                    await self._convey(line_for, film, copy)
             finally:
                 copy.close()
 
-    async def _convey(self, reactor: Any, client: Client, film: Film, copy: Copy) -> None:
+    async def _convey(self, line_for: LineFor, film: Film, copy: Copy) -> None:
         label = "+".join(step["name"] for step in self.steps)
-        shown = self.system.shown = RunDisplay(self.system.display, label, self.now, film.length)
-        conveyor = Conveyor(
-            client,
-            reactor,
-            Filming(film, copy, client),
-            lambda: client.create_workload(
-                steps=self.steps,
-                output={"format": "PNG"},
-                name=f"dpip video {film.path.name}",
-                numbering="frames",
-            ),
+        order = Order(
+            self.steps,
+            {"format": "PNG"},
+            f"dpip video {film.path.name}",
             window=_WINDOW,
-            hands=self.system.connections,
-            batch=LOCAL_BATCH,
+            batch=_BATCH,
             delete=True,
             in_order=True,
         )
-        conveyor.changed = lambda: shown.changed(conveyor.counts)
-        self.counts = conveyor.counts
+        line = line_for(Filming(film, copy), order)
+        shown = self.system.display_for(label, self.now, film.length)
+        line.changed = lambda: shown.changed(line.counts)
+        self.counts = line.counts
         try:
-            await conveyor.run()
+            await line.run()
             await deferToThread(copy.finish)
         finally:
             self.seconds = self.now() - shown.began

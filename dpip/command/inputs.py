@@ -18,11 +18,13 @@ FILMS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mp
 
 @frozen
 class Found:
-    """A file, and its name under the folder of results. ``skip`` says why it is passed over."""
+    """A file, and its name under the folder of results. ``skip`` says why it is passed over; a picture whose
+    header has been read has so many ``decoded_bytes``."""
 
     path: Path
     name: Path
     skip: str = ""
+    decoded_bytes: int | None = None
 
     @property
     def is_film(self) -> bool:
@@ -66,9 +68,8 @@ class Inputs:
         for match in _expanded(pattern):
             path = Path(match)
             if path.is_file():
-                yield Found(
-                    path, path.relative_to(start), "" if path.suffix.lower() in FILMS else _why_not(path)
-                )
+                name = path.relative_to(start)
+                yield Found(path, name) if path.suffix.lower() in FILMS else _looked_at(path, name)
 
     def _walk(self, folder: Path, name: Path) -> Iterator[Found]:
         try:
@@ -84,7 +85,7 @@ class Inputs:
                 if path.resolve() != self.output.resolve():
                     yield from self._walk(path, name / entry.name)
             elif entry.is_file():
-                yield Found(path, name / entry.name, _why_not(path))
+                yield _looked_at(path, name / entry.name)
 
 
 def _expanded(pattern: str) -> Iterator[str]:
@@ -98,14 +99,13 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*parts[:first])
 
 
-def _why_not(path: Path) -> str:
-    """Why a file of a folder is passed over; empty for pictures, damaged and unreadable ones, too."""
+def _looked_at(path: Path, name: Path) -> Found:
+    """A file of a folder: passed over if it is no picture, but not if it is damaged or cannot be read."""
     try:
-        probe(path)
+        return Found(path, name, decoded_bytes=probe(path).decoded_bytes)
     except NotAnImage as problem:
         if path.suffix.lower() in FILMS:
-            return "a film: name it to have its frames filtered"
-        return "" if problem.members.get("damaged") else "not an image"
-    except OSError:
-        return ""  # its upload fails, and that is told
-    return ""
+            return Found(path, name, "a film: name it to have its frames filtered")
+        return Found(path, name, "" if problem.members.get("damaged") else "not an image")
+    except OSError:  # that is told when it is its turn
+        return Found(path, name)

@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +14,13 @@ import click
 from attrs import define, field
 from twisted.internet.threads import deferToThread
 
-from dpip.client import Client, Image, Parcel
+from dpip.client import Image, Parcel, Result
 from dpip.command.inputs import Found, Inputs
 from dpip.command.journal import Journal
 from dpip.command.placing import place, with_suffix_for
 
+_AT_ONCE: Final = 8
+"""Pictures that are looked for in one go: a thread for each would cost more than the looking."""
 _SHOWN: Final = 20
 """Failures and skipped files that are kept to be listed at the end; all are counted."""
 
@@ -41,7 +44,6 @@ class Pictures:
 
     inputs: Inputs
     journal: Journal
-    client: Client
     told: Event
     earlier: int = field(default=0, init=False)
     renamed: int = field(default=0, init=False)
@@ -50,27 +52,29 @@ class Pictures:
     skipped: Counter[str] = field(factory=Counter, init=False)
     skipped_names: list[str] = field(factory=list, init=False)
     _parcels: Iterator[Sent] = field(init=False)
+    _found: deque[Sent] = field(factory=deque, init=False)
     _news: deque[Callable[[], None]] = field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._parcels = self._all()
 
     async def next(self) -> Parcel | None:
-        parcel = await deferToThread(next, self._parcels, None)
-        while self._news:
-            self._news.popleft()()
-        return parcel
+        if not self._found:
+            self._found.extend(await deferToThread(list, islice(self._parcels, _AT_ONCE)))
+            while self._news:
+                self._news.popleft()()
+        return self._found.popleft() if self._found else None
 
     def uploaded(self, parcel: Parcel, image: Image) -> None:
         assert isinstance(parcel, Sent)
         self.journal.uploaded(parcel.known_as, image.workload_id, image.seq)
 
-    async def arrived(self, parcel: Parcel, workload_id: str, place_there: int) -> None:
+    async def arrived(self, parcel: Parcel, result: Result) -> None:
         """Raises ClickException when it cannot be written."""
         assert isinstance(parcel, Sent)
         part = self.journal.part()
         try:
-            fetched = await self.client.fetch(workload_id, place_there, part)
+            fetched = await result.take(part)
             wanted = self.journal.folder / with_suffix_for(parcel.result, fetched.content_type)
             written = place(part, wanted)
         except OSError as error:
@@ -155,6 +159,7 @@ class Pictures:
             found.path,
             self.journal.key(known_as, past.failures, size, changed),
             past.taken,
+            decoded_bytes=found.decoded_bytes,
             known_as=known_as,
             result=found.name,
         )

@@ -12,27 +12,32 @@ from dpip.command.progress import Display, Stage
 
 @define(eq=False)
 class RunDisplay:
-    """``changed`` is to be called whenever a number has changed; ``now`` gives seconds that never go back."""
+    """``changed`` is to be called whenever a number has changed; ``now`` gives seconds that never go back.
+
+    Without ``uploads`` nothing is said of them: the pictures stay on this machine.
+    """
 
     display: Display
     filter: str
     now: Callable[[], float]
     total: int | None = None  # of this run; None while it is not known
+    uploads: bool = True
     began: float = field(init=False)
-    _up: Stage = field(init=False)
+    _up: Stage | None = field(init=False)
     _there: Stage = field(init=False)
     _down: Stage = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.began = self.now()
-        self._up = self.display.begin("upload", "")
+        self._up = self.display.begin("upload", "") if self.uploads else None
         self._there = self.display.begin("filter", self.filter)
         self._down = self.display.begin("save", "")
 
     def changed(self, counts: Counts) -> None:
         ended = counts.done + counts.failed
         of = "" if self.total is None else f" of {self.total}"
-        self._up.show(f"{counts.uploaded}{of} uploaded", counts.uploaded, self.total)
+        if self._up is not None:
+            self._up.show(f"{counts.uploaded}{of} uploaded", counts.uploaded, self.total)
         failed = f", {counts.failed} failed" if counts.failed else ""
         self._there.show(
             f"{counts.waiting} waiting, {counts.running} running, {counts.filtered} done{failed}",

@@ -9,12 +9,12 @@ from typing import Any, Final
 from attrs import define, field
 from twisted.internet.threads import deferToThread
 
-from dpip.client import Client, Conveyor, Counts, Workload
+from dpip.client import Counts
 from dpip.command.inputs import Inputs
 from dpip.command.journal import Journal
 from dpip.command.pictures import Event, Pictures, count, printable
-from dpip.command.rundisplay import RunDisplay, duration, figure
-from dpip.command.system import System
+from dpip.command.rundisplay import duration, figure
+from dpip.command.system import Line, LineFor, Order, System
 
 LOG: Final = ".dpip-run.log"
 
@@ -31,36 +31,29 @@ class Runner:
     name: str = ""
     now: Callable[[], float] = time.monotonic
     pictures: Pictures | None = field(default=None, init=False)
-    counts: Counts = field(factory=Counts, init=False)
+    line: Line | None = field(default=None, init=False)
     seconds: float = field(default=0.0, init=False)
-    workload_ids: list[str] = field(factory=list, init=False)
     _over: bool = field(default=False, init=False)
 
     async def run(self, reactor: Any) -> None:
         """Raises ClickException, ClientError."""
         with self.system.display:
-            async with self.system.running(reactor) as client:
-                await self._convey(reactor, client)
+            async with self.system.running(reactor) as line_for:
+                await self._convey(line_for)
         self.journal.end()
 
-    async def _convey(self, reactor: Any, client: Client) -> None:
-        self.pictures = Pictures(self.inputs, self.journal, client, self.told)
-        shown = self.system.shown = RunDisplay(self.system.display, self._label, self.now)
-        conveyor = Conveyor(
-            client,
-            reactor,
-            self.pictures,
-            lambda: self._workload(client),
-            hands=self.system.connections,
-            batch=self.system.batch,
-            delete=self.system.login is None or self.delete,
-        )
-        conveyor.changed = lambda: shown.changed(conveyor.counts)
-        self.counts = conveyor.counts
+    async def _convey(self, line_for: LineFor) -> None:
+        task = self.journal.task
+        self.pictures = Pictures(self.inputs, self.journal, self.told)
+        order = Order(task.steps, task.output, self.name or f"dpip run {self._label}", delete=self.delete)
+        self.line = line_for(self.pictures, order)
+        counts = self.counts
+        shown = self.system.display_for(self._label, self.now)
+        self.line.changed = lambda: shown.changed(counts)
         counting = deferToThread(count, self.inputs, lambda: not self._over)
         counting.addCallback(self._counted)
         try:
-            await conveyor.run()
+            await self.line.run()
         finally:
             self._over = True
             self.seconds = self.now() - shown.began
@@ -72,23 +65,15 @@ class Runner:
         if total is not None:
             self.system.shown.total = total - self.pictures.earlier
 
-    async def _workload(self, client: Client) -> Workload:
-        task = self.journal.task
-        workload = await client.create_workload(
-            steps=task.steps,
-            output=task.output,
-            name=self.name or f"dpip run {self._label}",
-            numbering="frames",
-        )
-        if self.system.login is not None:
-            self.workload_ids.append(workload.workload_id)
-        return workload
-
     @property
     def _label(self) -> str:
         return "+".join(step["name"] for step in self.journal.task.steps)
 
     # Afterwards
+
+    @property
+    def counts(self) -> Counts:
+        return Counts() if self.line is None else self.line.counts
 
     @property
     def failed(self) -> int:
@@ -105,7 +90,7 @@ class Runner:
             "seconds": round(self.seconds, 3),
             "output": printable(self.journal.folder),
             "server": self.system.login.server if self.system.login else None,
-            "workloads": self.workload_ids,
+            "workloads": [] if self.line is None else list(self.line.workload_ids),
         }
 
     def summary(self) -> Iterator[str]:

@@ -1,34 +1,59 @@
-"""The system that a command works with: a server, or DPIP whole in this process."""
+"""What a command works with: a server, or this machine alone."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
-from attrs import define, field
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from attrs import define, field, frozen
 
-from dpip.client import Client, ClientError
-from dpip.command.embedded import embedded
+from dpip.client import Client, ClientError, Conveyor, Counts, Sender
 from dpip.command.log import log_to
 from dpip.command.logins import Login
 from dpip.command.progress import Display, Stage
 from dpip.command.rundisplay import RunDisplay, duration
 from dpip.command.server import connected, warn
+from dpip.command.workbench import Workbench, bench
 
-LOCAL_BATCH: Final = 200
-"""Pictures that the embedded system keeps at a time, originals and results: the disk need not hold all."""
 _COMPILING: Final = "Compiling"
 
-log = Logger()
+
+@frozen
+class Order:
+    """What is to be done with a sender's pictures; see :class:`dpip.client.Conveyor` for how a server does
+    it. On this machine there are no workloads, and nothing is sent: ``name`` and the rest say nothing."""
+
+    steps: Sequence[Mapping[str, Any]]
+    output: Mapping[str, Any]
+    name: str
+    window: int = 500
+    batch: int | None = None
+    delete: bool = False
+    in_order: bool = False
+
+
+class Line(Protocol):
+    """Pictures on their way, from a sender and back to it."""
+
+    changed: Callable[[], object]
+    counts: Counts
+
+    @property
+    def workload_ids(self) -> Sequence[str]: ...
+
+    async def run(self) -> None:
+        """Until each has ended."""
+
+
+LineFor: TypeAlias = Callable[[Sender, Order], Line]
 
 
 @define(eq=False)
 class System:
-    """``login`` is None for this machine, whose log then goes to the file ``log_path``."""
+    """``login`` is None for this machine, whose log then goes to the file ``log_path``, and what is on its
+    way into a directory beside it."""
 
     login: Login | None
     display: Display
@@ -40,13 +65,8 @@ class System:
     _starting: Stage | None = field(default=None, init=False)
     _warned: bool = field(default=False, init=False)
 
-    @property
-    def batch(self) -> int | None:
-        """After how many pictures to begin a new workload, None for never."""
-        return LOCAL_BATCH if self.login is None else None
-
     @asynccontextmanager
-    async def running(self, reactor: Any) -> AsyncIterator[Client]:
+    async def running(self, reactor: Any) -> AsyncIterator[LineFor]:
         """Raises ClickException, ClientError."""
         if self.login is not None:
             async with connected(
@@ -56,22 +76,38 @@ class System:
                 connections=self.connections,
                 trouble=self._trouble,
             ) as client:
-                yield client
+                yield lambda sender, order: self._conveyor(reactor, client, sender, order)
             return
         log_to(self.log_path, self._heard)
-        self._starting = self.display.begin("system", "starting on this machine")
-        try:
-            async with embedded(reactor, self.slots) as client:
-                self._starting.finish("ready on this machine")
-                yield client
-        except ClientError as error:
-            log.error("The run failed", log_failure=Failure(error))
-            raise
+        self._starting = self.display.begin("filters", "starting")
+        async with bench(reactor, self.slots, self.log_path.parent) as here:
+            self._starting.finish(f"ready, {here.pool.slots} at once")
+            yield lambda sender, order: Workbench(here, sender, order.steps, order.output)
         self.log_path.unlink(missing_ok=True)
+
+    def display_for(self, filter: str, now: Callable[[], float], total: int | None = None) -> RunDisplay:
+        """How far a line is."""
+        self.shown = RunDisplay(self.display, filter, now, total, uploads=self.login is not None)
+        return self.shown
+
+    def _conveyor(self, reactor: Any, client: Client, sender: Sender, order: Order) -> Conveyor:
+        return Conveyor(
+            client,
+            reactor,
+            sender,
+            lambda: client.create_workload(
+                steps=order.steps, output=order.output, name=order.name, numbering="frames"
+            ),
+            window=order.window,
+            hands=self.connections,
+            batch=order.batch,
+            delete=order.delete,
+            in_order=order.in_order,
+        )
 
     def _heard(self, line: str) -> None:
         if line.startswith(_COMPILING) and self._starting is not None:
-            self._starting.say("compiling the filters, once (up to a minute)")
+            self._starting.say("compiling, once (up to a minute)")
 
     def _trouble(self, error: ClientError) -> None:
         if self.shown is not None:

@@ -93,7 +93,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         clock=reactor,
         datastore=datastore,
         new_nonce=ids,
-        need=_need,
+        need=registry.memory_needed,
         wants_gpu=_wants_gpu,
         monotonic=host.monotonic,
     )
@@ -192,11 +192,6 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         site=site,
         housekeeping=housekeeping,
     )
-
-
-def _need(steps: Sequence[Step], decoded_bytes: int) -> int:
-    """Bytes of memory that a job needs at its widest step."""
-    return int(decoded_bytes * max(registry.find(name).memory_factor for name, _ in steps))
 
 
 def _wants_gpu(steps: Sequence[Step]) -> bool:

@@ -45,6 +45,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _ALARM_SECONDS: Final = 10
 """After a job's deadline; by then the parent, if it lives, has killed us itself."""
 _DETAIL: Final = 1000
+_RESIDENT_SECONDS: Final = 0.5
 
 Message = dict[str, Any]
 
@@ -108,7 +109,8 @@ def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True)
     commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
     ready = {**engine.warm_up(), "confined": confine() if confined else ()}
-    send({"ready": ready, "rss": _resident()})
+    resident = _Resident()
+    send({"ready": ready, "rss": resident.bytes()})
     _limit_memory(memory_limit)
     while True:
         free = time.perf_counter()
@@ -117,7 +119,7 @@ def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True)
         signal.setitimer(signal.ITIMER_REAL, job["seconds"] + _ALARM_SECONDS)
         reply = _done(engine, job)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        send({"job": job["job"], **reply, "waited": waited, "rss": _resident()})
+        send({"job": job["job"], **reply, "waited": waited, "rss": resident.bytes()})
 
 
 def send(message: Message) -> None:
@@ -189,8 +191,20 @@ def _data_size() -> int:
     return int(getattr(psutil.Process().memory_info(), "data", 0))
 
 
-def _resident() -> int:
-    return int(psutil.Process().memory_info().rss)
+class _Resident:
+    """How much memory this process has. It is looked at only now and then: asking the kernel takes as long as
+    a tenth of a small picture."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._looked = 0.0
+        self._bytes = 0
+
+    def bytes(self) -> int:
+        now = time.perf_counter()
+        if not self._looked or now - self._looked >= _RESIDENT_SECONDS:
+            self._looked, self._bytes = now, int(self._process.memory_info().rss)
+        return self._bytes
 
 
 def main(engine: Engine) -> None:

@@ -19,6 +19,7 @@ from dpip.model import GpuLoad, Load
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _MAX_BYTES: Final = 2**60
 """Some network file systems claim to be larger than anything that exists; no peer would believe it."""
+_LEAST_JOB_MEMORY: Final = 2**30
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -49,6 +50,11 @@ def memory() -> tuple[int, int]:
         return now.total, now.available
     used = (_number(_CGROUP / "memory.current") or 0) - _reclaimable()
     return limit, max(0, min(now.available, limit - used))
+
+
+def job_memory() -> int:
+    """Bytes that one job may use at most, whatever was reckoned for it."""
+    return max(_LEAST_JOB_MEMORY, memory()[0] // 2)
 
 
 def _number(path: Path) -> int | None:

@@ -32,7 +32,6 @@ from dpip.worker.session import Session, Worker
 from dpip.worker.spool import Spool
 
 _PORT: Final = 8787
-_LEAST_MEMORY: Final = 2**30
 _WORD: Final = re.compile(r"[\w.@+-]{1,64}")
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[\w.-]+)(?::(\d{1,5}))?")
 _ENDPOINTS: Final = ("tcp:", "unix:")
@@ -173,9 +172,7 @@ def make_worker(
     """A worker, not started. ``read_token`` is called for each attempt to join; see ``token_reader``."""
     gpus = resources.Gpus()
     spool = Spool(spool_dir or Path(tempfile.gettempdir()))
-    total, _ = resources.memory()
-    memory = max(_LEAST_MEMORY, total // 2)
-    pool = Pool(reactor, time.monotonic, slots or resources.cores(), memory, command)
+    pool = Pool(reactor, time.monotonic, slots or resources.cores(), resources.job_memory(), command)
 
     def in_thread(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)

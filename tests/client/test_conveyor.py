@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from dpip.api.app import make_site
-from dpip.client import ApiError, Client, Conveyor, Damaged, Image, Parcel
+from dpip.client import ApiError, Conveyor, Damaged, Image, Parcel, Result
 from dpip.filters import registry
 from dpip.ids import IdSource
 from dpip.model import ImageType
@@ -25,7 +25,6 @@ from tests.frames import encoded
 class Told:
     """A sender of given parcels that keeps what it is told, and how many parcels were under way at most."""
 
-    client: Client
     parcels: list[Parcel]
     places: dict[str, tuple[str, int]] = field(factory=dict)
     results: dict[str, bytes] = field(factory=dict)
@@ -44,10 +43,10 @@ class Told:
     def uploaded(self, parcel: Parcel, image: Image) -> None:
         self.places[parcel.name] = (image.workload_id, image.seq)
 
-    async def arrived(self, parcel: Parcel, workload_id: str, place: int) -> None:
+    async def arrived(self, parcel: Parcel, result: Result) -> None:
         if parcel.name in self.damaged:
             raise Damaged("It is damaged.")
-        self.results[parcel.name] = await self.client.download(str(place), workload_id=workload_id)
+        self.results[parcel.name] = await result.read()
         self.open -= 1
 
     def failed(self, parcel: Parcel, code: str, reason: str) -> None:
@@ -68,7 +67,7 @@ class ConveyorTests(ServedTestCase):
 
     def sender(self, count: int) -> Told:
         pictures = {f"{number}.png": encoded(number, 32, 24) for number in range(count)}
-        return Told(self.client, [Parcel(name, data, name) for name, data in pictures.items()])
+        return Told([Parcel(name, data, name) for name, data in pictures.items()])
 
     async def convey(self, sender: Told, failing: str = "", **options: object) -> Conveyor:
         conveyor = Conveyor(
@@ -129,12 +128,12 @@ class ConveyorTests(ServedTestCase):
     async def test_in_batches_each_of_which_is_deleted_when_it_is_done(self) -> None:
         sender = self.sender(7)
         conveyor = await self.convey(sender, batch=3, delete=True, window=4)
-        self.assertEqual((len(sender.results), conveyor.workloads), (7, 3))
+        self.assertEqual((len(sender.results), len(conveyor.workload_ids)), (7, 3))
         self.assertEqual(await self.workloads_left(), 0)
 
     async def test_no_pictures_make_no_workload(self) -> None:
         conveyor = await self.convey(self.sender(0))
-        self.assertEqual((conveyor.workloads, await self.workloads_left()), (0, 0))
+        self.assertEqual((conveyor.workload_ids, await self.workloads_left()), ([], 0))
 
     async def test_what_cannot_be_read_or_sent_or_filtered_or_fetched_fails_alone(self) -> None:
         sender = self.sender(4)
@@ -163,7 +162,7 @@ class ConveyorTests(ServedTestCase):
         self.assertEqual(sorted(sender.results), ["0.png", "1.png", "known.png", "lost.png"])
         self.assertEqual(sorted(sender.places), ["0.png", "1.png", "lost.png"])
         self.assertEqual({where for where, _ in sender.places.values()}, {workload.workload_id})
-        self.assertEqual(conveyor.workloads, 1)
+        self.assertEqual(conveyor.workload_ids, [workload.workload_id])
 
     async def test_what_will_not_get_better_ends_it(self) -> None:
         sender = self.sender(30)

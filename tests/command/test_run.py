@@ -42,7 +42,9 @@ class RunTests(RunTestCase):
         (self.photos / "broken.jpg").write_bytes(encoded(1, 320, 240, "JPEG")[:4000])
         (self.photos / "0.png").write_bytes(encoded(1, 20, 10))
         (self.photos / "notes.txt").write_text("notes")
-        (self.temporary / "dpip-system-left" / "images").mkdir(parents=True)  # by one that was killed
+        left = self.folder / "out" / ".dpip-run-left" / "1.out"  # by one that was killed
+        left.parent.mkdir(parents=True)
+        left.touch()
         code, out, err = self.run_it(
             *DPIP, "run", "photos", "-o", "out", "--filter", "resize", "--width", "80", "--format", "png"
         )
@@ -57,7 +59,8 @@ class RunTests(RunTestCase):
         for name in names:
             with Image.open(self.folder / "out" / name) as picture:
                 self.assertEqual((picture.format, picture.width), ("PNG", 80))
-        self.assertEqual(list(self.temporary.iterdir()), [])
+        hidden = [path.name for path in (self.folder / "out").iterdir() if path.name.startswith(".")]
+        self.assertEqual((hidden, list(self.temporary.iterdir())), ([".dpip-run.jsonl"], []))
 
         (self.photos / "broken.jpg").unlink()
         (self.photos / "new.jpg").write_bytes(encoded(7, 160, 120, "JPEG"))
