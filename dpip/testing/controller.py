@@ -118,6 +118,11 @@ class MemoryController:
         """A worker's token."""
         return self.accounts.new_token(Principal(name, Role.WORKER, f"session-of-{name}")).secret
 
+    def release_worker(self, name: str) -> None:
+        """Its link has ended, and its tokens with it."""
+        for record in self.accounts.tokens(name):
+            self.accounts.revoke(record.id, name)
+
     def lease(self, worker: str) -> LeasedJob | None:
         """Give the oldest waiting job to this worker."""
         for known, job in self._all_jobs():

@@ -158,6 +158,11 @@ class WatchedController:
         self._workers[f"token-of-{name}"] = Principal(name, Role.WORKER, f"session-of-{name}")
         return f"token-of-{name}"
 
+    def release_worker(self, name: str) -> None:
+        """Its link has ended; API processes hear of that soon."""
+        del self._workers[f"token-of-{name}"]
+        self.real.tokens_died()
+
     def lease(self, worker: str) -> LeasedJob | None:
         while self._scheduler.waiting:
             wanted = [(self._scheduler.waiting.pop(0), worker, f"nonce-{len(self.log)}")]

@@ -1,64 +1,329 @@
-"""Every route for every role: made from the route table, so that a new route cannot go without a rule."""
+"""Every route × who asks × whose it is × the kind and state of the token: made from the route table.
+
+A route without a rule fails here, and so does one whose access is not its rule's.
+"""
 
 from __future__ import annotations
 
-from dpip.api.auth import Access
-from tests.api.fixture import ApiTest
+import itertools
+from collections.abc import Iterator
+from enum import Enum, auto
+from typing import Any, Final
 
-PUBLIC = {("POST", "/login"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/"), ("GET", "/page/x/x")}
-PUBLIC |= {("GET", "/openapi.json"), ("GET", "/docs")}
-ADMINS = {
-    ("GET", "/users"),
-    ("POST", "/users"),
-    ("DELETE", "/users/x"),
-    ("GET", "/workers"),
-    ("GET", "/workers/x/history"),
-    ("POST", "/workers/x/drain"),
-    ("GET", "/activity"),
-    ("GET", "/metrics"),
+from attrs import field, frozen
+
+from dpip.api.auth import Access
+from dpip.api.routes import Route
+from dpip.model import ImageType, LeasedJob, Principal, Role, Webhook
+from tests.api.client import Form, Response, request_bytes
+from tests.api.fixture import ApiTest, picture, result_form
+
+YEAR: Final = 365 * 24 * 3600.0
+DAY: Final = 24 * 3600.0
+
+
+class Whose(Enum):
+    """What a route's path, query or body names, and how it looks to another user."""
+
+    NOBODYS = auto()
+    PRIVATE = auto()  # as if it were not there
+    NAMED = auto()  # users' names are no secret: 403
+
+
+@frozen
+class Rule:
+    """``status`` is what an owner and an admin get. ``query`` and ``fields`` may hold ``{workload_id}``."""
+
+    access: Access
+    whose: Whose = Whose.NOBODYS
+    status: int = 200
+    query: str = ""
+    fields: dict[str, Any] = field(factory=dict)
+    workers_get: int = 404  # where workers are let in: one that holds no lease of it
+
+
+_PRIVATE, _NAMED = Whose.PRIVATE, Whose.NAMED
+RULES: Final[dict[tuple[str, str], Rule]] = {
+    ("POST", "/login"): Rule(Access.PUBLIC, status=401),  # it takes a password, not a token
+    ("DELETE", "/logout"): Rule(Access.USERS),
+    ("GET", "/status"): Rule(Access.USERS),
+    ("POST", "/workloads"): Rule(Access.USERS, status=201, fields={"filter": "grayscale"}),
+    ("GET", "/workloads"): Rule(Access.USERS),
+    ("GET", "/workloads/<workload_id>"): Rule(Access.USERS, _PRIVATE),
+    ("GET", "/workloads/<workload_id>/why"): Rule(Access.USERS, _PRIVATE),
+    ("POST", "/workloads/<workload_id>/seal"): Rule(Access.USERS, _PRIVATE),
+    ("GET", "/workloads/<workload_id>/webhook"): Rule(Access.USERS, _PRIVATE),
+    ("POST", "/workloads/<workload_id>/cancel"): Rule(Access.USERS, _PRIVATE),
+    ("POST", "/workloads/<workload_id>/retry"): Rule(Access.USERS, _PRIVATE),
+    ("DELETE", "/workloads/<workload_id>"): Rule(Access.USERS, _PRIVATE),
+    ("GET", "/workloads/<workload_id>/archive"): Rule(Access.USERS, _PRIVATE),
+    ("GET", "/workloads/<workload_id>/events"): Rule(Access.USERS, _PRIVATE),
+    ("GET", "/events"): Rule(Access.USERS),
+    ("GET", "/images"): Rule(Access.USERS, _PRIVATE, query="?workload_id={workload_id}&type=original"),
+    ("GET", "/images/<reference>"): Rule(Access.ANY, _PRIVATE),
+    ("GET", "/images/<reference>/thumbnail"): Rule(Access.USERS, _PRIVATE, 503),  # no worker makes it
+    ("POST", "/images"): Rule(Access.ANY, _PRIVATE, 201, workers_get=409),
+    ("GET", "/users"): Rule(Access.ADMINS),
+    ("POST", "/users"): Rule(Access.ADMINS, status=422, fields={"user": "new"}),
+    ("DELETE", "/users/<path:name>"): Rule(Access.ADMINS),
+    ("PUT", "/users/<path:name>/password"): Rule(
+        Access.USERS, _NAMED, fields={"password": "password-of-ann"}
+    ),
+    ("GET", "/tokens"): Rule(Access.USERS, _NAMED, query="?user=ann"),
+    ("POST", "/tokens"): Rule(Access.USERS, _NAMED, 201, fields={"name": "n", "user": "ann"}),
+    ("DELETE", "/tokens/<token_id>"): Rule(Access.USERS, _PRIVATE),
+    ("GET", "/filters"): Rule(Access.ANY, workers_get=200),
+    ("GET", "/workers"): Rule(Access.ADMINS),
+    ("GET", "/workers/<path:name>/history"): Rule(Access.ADMINS),
+    ("POST", "/workers/<path:name>/drain"): Rule(Access.ADMINS, status=404),  # there is none
+    ("GET", "/activity"): Rule(Access.ADMINS),
+    ("GET", "/metrics"): Rule(Access.ADMINS),
+    ("GET", "/healthz"): Rule(Access.PUBLIC),
+    ("GET", "/readyz"): Rule(Access.PUBLIC),
+    ("GET", "/"): Rule(Access.PUBLIC),
+    ("GET", "/page/<version>/<name>"): Rule(Access.PUBLIC, status=404),
+    ("GET", "/openapi.json"): Rule(Access.PUBLIC),
+    ("GET", "/docs"): Rule(Access.PUBLIC),
 }
-WORKERS_TOO = {("POST", "/images"), ("GET", "/images/x"), ("GET", "/filters")}
+
+
+class Caller(Enum):
+    NOBODY = auto()  # no token
+    FORGER = auto()  # one that never was
+    OWNER = auto()
+    STRANGER = auto()  # another user
+    ADMIN = auto()
+    HOLDER = auto()  # the worker with the lease
+    WORKER = auto()  # another one
+
+
+USERS: Final = {Caller.OWNER: "ann", Caller.STRANGER: "bob", Caller.ADMIN: "admin"}
+WORKERS: Final = (Caller.HOLDER, Caller.WORKER)
+
+
+class Kind(Enum):
+    """How a token was got."""
+
+    LOGIN = auto()
+    NAMED = auto()  # for programs
+    LINK = auto()  # a worker has joined
+
+
+class End(Enum):
+    EXPIRED = auto()
+    LOGGED_OUT = auto()
+    REVOKED = auto()
+    PASSWORD_CHANGED = auto()
+    USER_REMOVED = auto()
+
+
+@frozen
+class Things:
+    """Of the owner's: what the route names."""
+
+    route: Route
+    workload_id: str
+    reference: str
+    token_id: str
+    job: LeasedJob
+    name: str
+
+    def path(self, rule: Rule, missing: bool = False) -> str:
+        """``missing``: of things that never were."""
+        path = self.route.path + rule.query
+        for name in ("workload_id", "reference", "token_id"):
+            thing = "never-was" if missing else getattr(self, name)
+            path = path.replace(f"<{name}>", thing).replace(f"{{{name}}}", thing)
+        named = "ann" if rule.whose is Whose.NAMED else self.name
+        return path.replace("<path:name>", named).replace("<version>", "x").replace("<name>", "x")
 
 
 class RolesTests(ApiTest):
-    def rows(self) -> list[tuple[str, str, Access]]:
-        return [(r.method, _example(r.path), r.access) for r in self.rows_of_the_api()]
+    def setUp(self) -> None:
+        super().setUp()
+        self.new_user("bob")
+        self._things: Things | None = None
+        self._tokens: dict[tuple[Caller, Kind | None], str] = {}
 
-    def test_the_rule_of_each_route(self) -> None:
-        for method, path, access in self.rows():
-            row = method, path
-            expected = (
-                Access.PUBLIC
-                if row in PUBLIC
-                else Access.ADMINS
-                if row in ADMINS
-                else Access.ANY
-                if row in WORKERS_TOO
-                else Access.USERS
-            )
-            self.assertEqual(access, expected, row)
+    def rows(self) -> Iterator[tuple[Route, Rule]]:
+        for route in self.rows_of_the_api():
+            yield route, RULES[route.method, route.path]
 
-    async def test_each_rule_is_kept(self) -> None:
-        worker = self.controller.join_worker("w")
-        for method, path, access in self.rows():
-            for role, token in (("user", "user"), ("admin", "admin"), ("worker", worker)):
-                with self.subTest(method=method, path=path, role=role):
-                    token = self.token_of("ann", "password-of-ann") if token == "user" else token
-                    token = self.token_of("admin", "password") if token == "admin" else token
-                    response = await self.request(method, path, token)
-                    if access is not Access.PUBLIC and role not in access.value:
-                        self.assert_problem(response, 403, "forbidden")
+    def test_each_route_has_its_rule(self) -> None:
+        self.assertEqual(
+            {(route.method, route.path): route.access for route in self.rows_of_the_api()},
+            {row: rule.access for row, rule in RULES.items()},
+        )
+
+    async def test_who_may_do_what_with_whose(self) -> None:
+        for route, rule in self.rows():
+            for caller, kind in _tokens():
+                with self.subTest(route=f"{route.method} {route.path}", caller=caller, kind=kind):
+                    things, token = self.things(route), self.token(caller, kind)
+                    response = await self.ask(rule, things, caller, token)
+                    if route.method != "GET" and response.status < 400:
+                        self.renew()
+                    self.assert_right(response, rule, caller)
+                    if rule.whose is Whose.PRIVATE and response.status == 404:
+                        await self.assert_like_missing(response, rule, things, caller, token)
+
+    async def test_a_dead_token_opens_nothing(self) -> None:
+        """Whosever it was, and however it died."""
+        ways = itertools.product((Role.USER, Role.ADMIN), (Kind.LOGIN, Kind.NAMED), End)
+        dead = [self.released(), *[await self.dead_token(*way) for way in ways]]
+        self.now += YEAR
+        connection = await self.connect()
+        for route, rule in self.rows():
+            path = self.things(route).path(rule)
+            for end, token in dead:
+                with self.subTest(route=f"{route.method} {route.path}", end=end):
+                    connection.send(request_bytes(route.method, path, {"Authorization": f"Bearer {token}"}))
+                    response = await connection.response()
+                    if rule.access is Access.PUBLIC:
+                        self.assertEqual(response.status, rule.status)
                     else:
-                        self.assertNotEqual(response.status, 403, response.body)
-            for token in (None, "dead"):
-                response = await self.request(method, path, token)
-                if access is Access.PUBLIC:
-                    self.assertNotIn(b"not-logged-in", response.body)
-                else:
-                    self.assert_problem(response, 401, "not-logged-in")
+                        self.assert_problem(response, 401, "not-logged-in")
+
+    # What is expected
+
+    def assert_right(self, response: Response, rule: Rule, caller: Caller) -> None:
+        role = _role(caller)
+        if rule.access is Access.PUBLIC:
+            self.assertEqual(response.status, rule.status)
+            self.assertNotIn(b"not-logged-in", response.body)
+        elif role is None:
+            self.assert_problem(response, 401, "not-logged-in")
+        elif role not in {one.value for one in rule.access.value}:
+            self.assert_problem(response, 403, "forbidden")
+        elif caller is Caller.WORKER:
+            self.assertEqual(response.status, rule.workers_get, response.body)
+        elif caller is Caller.STRANGER and rule.whose is not Whose.NOBODYS:
+            self.assertEqual(response.status, 404 if rule.whose is Whose.PRIVATE else 403, response.body)
+        else:
+            self.assertEqual(response.status, rule.status, response.body)
+
+    async def assert_like_missing(
+        self, response: Response, rule: Rule, things: Things, caller: Caller, token: str | None
+    ) -> None:
+        """Nobody learns that there is such a thing."""
+        missing = await self.ask(rule, things, caller, token, missing=True)
+        told, untold = response.json(), missing.json()
+        for name in (things.workload_id, things.reference, things.token_id):
+            told["detail"] = told["detail"].replace(name, "never-was")
+        told["request_id"] = untold["request_id"]
+        self.assertEqual(told, untold)
+
+    # What is asked
+
+    async def ask(
+        self, rule: Rule, things: Things, caller: Caller, token: str | None, missing: bool = False
+    ) -> Response:
+        route, path = things.route, things.path(rule, missing)
+        if (route.method, route.path) == ("POST", "/images"):
+            workload_id = "never-was" if missing else things.workload_id
+            form = self.upload_form(workload_id)
+            if caller in WORKERS:
+                form = result_form(things.job.lease, picture(shade=9))
+            return await self.upload_as(token, form)
+        if not rule.fields:
+            return await self.request(route.method, path, token)
+        return await self.send_json(route.method, path, token, rule.fields)  # type: ignore[arg-type]
+
+    async def upload_as(self, token: str | None, form: Form) -> Response:
+        headers = {"Content-Type": form.content_type}
+        return await self.request("POST", "/images", token, form.body, headers)
+
+    def things(self, route: Route) -> Things:
+        """New ones for each route, and where what was asked may have used them up."""
+        if self._things is None or self._things.route is not route:
+            self.renew()
+            self._things = self.new_things(route)
+        return self._things
+
+    def renew(self) -> None:
+        """Things and tokens."""
+        self._things = None
+        self._tokens.clear()
+        self.user = self.token_of("ann", "password-of-ann")
+        self.admin = self.token_of("admin", "password")
+
+    def new_things(self, route: Route) -> Things:
+        name = self.ids()
+        if route.path == "/users/<path:name>":
+            self.new_user(name)
+        by = self.known(self.user)
+        workload_id = self.stored_workload(picture())
+        if route.path.endswith("/webhook"):
+            hook = Webhook("https://allowed.example/hook", "a secret of some length")
+            self.successResultOf(self.controller.seal_workload(by, workload_id, hook))
+        originals = self.controller.images(by, workload_id, ImageType.ORIGINAL, None, 1)
+        [original] = self.successResultOf(originals)
+        record, _ = self.successResultOf(self.controller.add_token(by, None, "n", DAY))
+        return Things(route, workload_id, original.id, record.id, self.leased(workload_id), name)
+
+    def leased(self, workload_id: str) -> LeasedJob:
+        self.holder, self.worker = self.controller.join_worker("holder"), self.controller.join_worker("w")
+        while (job := self.controller.lease("holder")) is not None and job.workload_id != workload_id:
+            pass  # of an earlier row
+        assert job is not None
+        return job  # type: ignore[no-any-return]
+
+    # Tokens
+
+    def token(self, caller: Caller, kind: Kind | None) -> str | None:
+        """A valid one, where it is to be one."""
+        if caller in USERS:
+            if (caller, kind) not in self._tokens:
+                self._tokens[caller, kind] = self.new_token(USERS[caller], kind)
+            return self._tokens[caller, kind]
+        return {Caller.FORGER: "forged", Caller.HOLDER: self.holder, Caller.WORKER: self.worker}.get(caller)
+
+    def new_token(self, name: str, kind: Kind | None) -> str:
+        token = self.token_of(name, "password" if name == "admin" else f"password-of-{name}")
+        if kind is Kind.LOGIN:
+            return token
+        _, made = self.successResultOf(self.controller.add_token(self.known(token), None, "program", DAY))
+        return str(made.secret)
+
+    async def dead_token(self, role: Role, kind: Kind, end: End) -> tuple[str, str]:
+        """What it died of, and the token."""
+        controller, admin = self.controller, self.known(self.admin)
+        name = f"{role}-{kind.name}-{end.name}"
+        self.successResultOf(controller.add_user(admin, name, f"password-of-{name}", role, None))
+        token = self.new_token(name, kind)
+        by = self.known(token)
+        if end is End.LOGGED_OUT:
+            await controller.logout(token)
+        elif end is End.REVOKED:
+            for record in await controller.tokens(by, name, 10):
+                await controller.revoke_token(by, record.id)
+        elif end is End.PASSWORD_CHANGED:
+            await controller.set_password(by, name, "another password")
+        elif end is End.USER_REMOVED:
+            await controller.remove_user(admin, name)
+        return name, token
+
+    def released(self) -> tuple[str, str]:
+        """Of a worker whose link has ended."""
+        token = self.controller.join_worker("gone")
+        self.known(token)
+        self.controller.release_worker("gone")
+        return "worker-LINK-RELEASED", token
+
+    def known(self, token: str) -> Principal:
+        by: Principal = self.successResultOf(self.controller.authenticate(token))
+        return by
 
 
-def _example(path: str) -> str:
-    for name in ("<workload_id>", "<reference>", "<path:name>", "<token_id>", "<version>", "<name>"):
-        path = path.replace(name, "x")
-    return path
+def _tokens() -> Iterator[tuple[Caller, Kind | None]]:
+    for caller in Caller:
+        if caller in USERS:
+            yield from ((caller, kind) for kind in (Kind.LOGIN, Kind.NAMED))
+        else:
+            yield caller, Kind.LINK if caller in WORKERS else None
+
+
+def _role(caller: Caller) -> str | None:
+    if caller in WORKERS:
+        return "worker"
+    return {Caller.OWNER: "user", Caller.STRANGER: "user", Caller.ADMIN: "admin"}.get(caller)
