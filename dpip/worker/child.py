@@ -87,6 +87,8 @@ class Work:
 class Owner(Protocol):
     """Who hears of a child's life."""
 
+    def kernels_are_cached(self) -> None: ...
+
     def child_ready(self, child: Child) -> None: ...
 
     def child_free(self, child: Child, seconds: float) -> None: ...
@@ -196,6 +198,8 @@ class Child(ProcessProtocol):
     def _hear(self, message: Mapping[str, Any]) -> None:
         if "say" in message:
             self._owner.say(str(message["say"])[:500])
+        elif "cached" in message:
+            self._owner.kernels_are_cached()
         elif "ready" in message:
             self._cancel_deadline()
             self._rss = int(message["rss"])

@@ -3,7 +3,8 @@
 A job that kills its child, or runs past its deadline, has crashed; what the child had been given besides goes
 to another. A dead child is replaced, later and later while they keep dying for no job's sake.
 
-One child warms up first: it compiles the kernels into the cache, once per machine; the others then load them.
+One child starts first: where the kernels are in no cache it compiles them, once per machine, and the others
+start when it is warm. Else they start as soon as it says that the kernels are there.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Pool:
         self._waiting: deque[Work] = deque()
         self._children: set[Child] = set()
         self._replacing: set[IDelayedCall] = set()
+        self._full = False  # all children are started
         self._deaths = 0  # in a row
         self._typical = 1.0  # seconds of a job
         self._waited = 0.0  # by children that are gone
@@ -116,10 +118,12 @@ class Pool:
 
     # What children tell (dpip.worker.child.Owner)
 
+    def kernels_are_cached(self) -> None:
+        self._fill()
+
     def child_ready(self, child: Child) -> None:
+        self._fill()
         if not self._ready.called:
-            for _ in range(self.slots - 1):
-                self._spawn()
             assert child.ready is not None
             self._ready.callback(child.ready)
         self._dispatch()
@@ -160,6 +164,13 @@ class Pool:
             child for child in self._children if child.ready and not child.worn_out and len(child.work) < most
         ]
         return min(fit, key=lambda child: len(child.work), default=None)
+
+    def _fill(self) -> None:
+        """Start the other children, once."""
+        if not self._full and self._stopped is None:
+            self._full = True
+            for _ in range(self.slots - 1):
+                self._spawn()
 
     def _spawn(self) -> None:
         child = spawn(self._reactor, self._monotonic, self, self._command, self._memory_limit)

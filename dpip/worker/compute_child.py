@@ -6,7 +6,8 @@ files. What it prints goes to the worker's log.
 =================== =======================================================================================
 worker → child      ``{"job", "source", "sha256", "result", "steps", "output", "max_pixels", "threads",
                     "seconds", "at_least"}``
-child → worker      ``{"say"}`` while warming up, ``{"ready", "rss"}`` once, and for each job
+child → worker      ``{"say"}`` while warming up, ``{"cached"}`` when that will be short,
+                    ``{"ready", "rss"}`` once, and for each job
                     ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "size",
                     "waited", "rss"}``
 =================== =======================================================================================
@@ -76,6 +77,10 @@ class Filters:
     def warm_up(self) -> Mapping[str, Any]:
         from dpip.filters import engine, registry
         from dpip.filters.cuda import choice
+        from dpip.filters.kernels import compile
+
+        if compile.is_warm():
+            send({"cached": True})
 
         def say(words: str) -> None:
             send({"say": words})

@@ -286,6 +286,18 @@ class SeveralTests(PoolCase):
         await started
         self.assertEqual(len(self.pool._children), 3)
 
+    async def test_where_the_kernels_are_cached_the_others_start_while_it_warms_up(self) -> None:
+        marker = self.directory / "loading"
+        marker.touch()
+        self.patch(os, "environ", {**os.environ, "DPIP_TEST_CACHED": str(marker)})
+        started = self.pool.start()
+        while len(self.pool._children) < 3:
+            await deferLater(reactor, 0.01)
+        self.assertNoResult(started)
+        marker.unlink()
+        await started
+        self.assertEqual(len(self.pool._children), 3)
+
     async def test_as_many_jobs_run_at_once(self) -> None:
         await self.pool.start()
         slow = [self.slow() for _ in range(4)]

@@ -1,0 +1,6 @@
+"""``python -m dpip``: the ``dpip`` command, for where it is not on the path."""
+
+from dpip.command import main
+
+if __name__ == "__main__":
+    main()
