@@ -126,7 +126,8 @@ class Workbench:
     _chain: Sequence[tuple[str, dict[str, Any]]] = field(init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
     _taken: int = field(default=0, init=False)
-    _begun: int = field(default=0, init=False)  # and not ended
+    _unfiltered: int = field(default=0, init=False)  # in hand …
+    _given: int = field(default=0, init=False)  # … and of these to the pool
 
     def __attrs_post_init__(self) -> None:
         self._chain = registry.validate_steps(self.steps)
@@ -138,10 +139,7 @@ class Workbench:
 
     async def _work(self) -> None:
         while (parcel := await self._next()) is not None:
-            self.counts.waiting += 1
-            self.changed()
             await self._see_through(parcel)
-            self.changed()
 
     async def _next(self) -> Parcel | None:
         await self._turn.acquire()
@@ -157,12 +155,12 @@ class Workbench:
             verdict = await self._filtered(parcel, source, made)
             if verdict.outcome is Outcome.DONE:
                 self.counts.filtered += 1
-                self.changed()
                 await self.sender.arrived(parcel, _Made(made, verdict))
                 self.counts.done += 1
             else:
                 self.sender.failed(parcel, verdict.code, verdict.detail)
                 self.counts.failed += 1
+            self.changed()
         finally:
             for path in (source, made):
                 with suppress(FileNotFoundError):
@@ -170,19 +168,28 @@ class Workbench:
 
     async def _filtered(self, parcel: Parcel, source: Path, made: Path) -> Verdict:
         """A verdict that is final. Raises ClickException when there is no room for the result."""
+        self._count(unfiltered=1)
         try:
             path, size = await self._laid_out(parcel, source)
+            share = await self.memory.take(registry.memory_needed(self._chain, size))
+            self._count(given=1)
+            try:
+                return await self._computed(path, made)
+            finally:
+                self._count(given=-1)
+                self.memory.give(share)
         except OSError as error:
-            self.counts.waiting -= 1
             return Verdict(Outcome.FAILED, "unreadable", error.strerror or str(error))
-        share = await self.memory.take(registry.memory_needed(self._chain, size))
-        self.counts.waiting -= 1
-        self.counts.running += 1
-        try:
-            return await self._computed(path, made)
         finally:
-            self.counts.running -= 1
-            self.memory.give(share)
+            self._count(unfiltered=-1)
+
+    def _count(self, unfiltered: int = 0, given: int = 0) -> None:
+        """So many more. What the pool has beyond its slots waits there."""
+        self._unfiltered += unfiltered
+        self._given += given
+        self.counts.running = min(self._given, self.bench.pool.slots)
+        self.counts.waiting = self._unfiltered - self.counts.running
+        self.changed()
 
     async def _laid_out(self, parcel: Parcel, place: Path) -> tuple[Path, int]:
         """Where the picture lies as a file, and its size as arrays. Raises OSError."""
@@ -208,7 +215,7 @@ class Workbench:
             steps=tuple(self._chain),
             output=self.output,
             max_pixels=MAX_PIXELS,
-            threads=cores() if self.counts.running == 1 else 1,
+            threads=cores() if self._given == 1 else 1,
             seconds=_JOB_SECONDS,
         )
         return await self.bench.pool.run(task).done
@@ -216,7 +223,10 @@ class Workbench:
 
 def _looked_into(source: Path | bytes, place: Path) -> tuple[Path, int]:
     if isinstance(source, bytes):
-        place.write_bytes(source)
+        try:
+            place.write_bytes(source)
+        except OSError as error:
+            raise click.ClickException(f"{place.parent} cannot be written to: {error.strerror}.") from error
         source = place
     try:
         return source, probe(source).decoded_bytes

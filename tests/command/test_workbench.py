@@ -123,6 +123,14 @@ class WorkbenchTests(TestCase):
         self.assertIn("go on with --resume", error.message)
         self.assertEqual((sender.results, sender.failures), ({}, {}))
 
+    async def test_no_room_for_a_frame_ends_the_run(self) -> None:
+        self.directory.rmdir()
+        sender = Told([Parcel("frame", b"from a film", "f")])
+        error = await self.assertFailure(
+            Deferred.fromCoroutine(self.workbench(sender).run()), click.ClickException
+        )
+        self.assertIn(f"{self.directory} cannot be written to", error.message)
+
     async def test_when_it_is_cancelled_nothing_is_told_any_more(self) -> None:
         marker = self.folder / "busy"
         marker.touch()
@@ -151,6 +159,17 @@ class WorkbenchTests(TestCase):
         self.patch(self.pool, "run", run)
         await bench.run()
         self.assertEqual((len(sender.results), max(running)), (6, 1))
+
+    async def test_what_runs_is_what_has_a_slot(self) -> None:
+        sender = Told([self.parcel(f"{number}") for number in range(20)])
+        bench = self.workbench(sender)
+        seen: list[tuple[int, int]] = []
+        bench.changed = lambda: seen.append((bench.counts.waiting, bench.counts.running))
+        await bench.run()
+        self.assertEqual(max(running for _, running in seen), SLOTS)
+        self.assertGreater(max(waiting for waiting, _ in seen), 0)
+        self.assertTrue(all(waiting >= 0 <= running for waiting, running in seen))
+        self.assertEqual(seen[-1], (0, 0))
 
 
 class MemoryTests(SynchronousTestCase):
