@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -42,6 +43,11 @@ def _number(name: str, default: int | None = None) -> Column[int]:
 
 def _belongs_to(name: str, table: str, **options: Any) -> Column[int]:
     return Column(name, Number, ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, **options)
+
+
+def _partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
+    """For SQLite alone: to name the condition for PostgreSQL, too, would load that dialect at every start."""
+    Index(name, *columns, sqlite_where=where)
 
 
 users = Table(
@@ -92,10 +98,10 @@ workloads = Table(
 # index on all of ``deleted`` or ``state`` makes SQLite begin with all that are present, or all that wait.
 _present = workloads.c.deleted.is_(None)
 _deleted = workloads.c.deleted.is_not(None)
-Index("workloads_deleted", workloads.c.deleted, sqlite_where=_deleted, postgresql_where=_deleted)
+_partial_index("workloads_deleted", workloads.c.deleted, where=_deleted)
 _unfinished = _present & workloads.c.finished.is_(None)
-Index("workloads_unfinished", workloads.c.owner_id, sqlite_where=_unfinished, postgresql_where=_unfinished)
-Index("workloads_finished", workloads.c.finished, sqlite_where=_present, postgresql_where=_present)
+_partial_index("workloads_unfinished", workloads.c.owner_id, where=_unfinished)
+_partial_index("workloads_finished", workloads.c.finished, where=_present)
 
 # Tombstones whose images still have rows: these go a slice at a time, see purge.py.
 purges = Table("purges", metadata, _belongs_to("workload_id", "workloads", primary_key=True))
@@ -146,10 +152,10 @@ jobs = Table(
 )
 WAITING = jobs.c.state == literal_column("'waiting'")
 LEASED = jobs.c.state == literal_column("'leased'")
-Index("jobs_waiting", jobs.c.id, sqlite_where=WAITING, postgresql_where=WAITING)
-Index("jobs_leased", jobs.c.id, sqlite_where=LEASED, postgresql_where=LEASED)
+_partial_index("jobs_waiting", jobs.c.id, where=WAITING)
+_partial_index("jobs_leased", jobs.c.id, where=LEASED)
 _with_code = jobs.c.code.is_not(None)
-Index("jobs_failed", jobs.c.workload_id, jobs.c.seq, sqlite_where=_with_code, postgresql_where=_with_code)
+_partial_index("jobs_failed", jobs.c.workload_id, jobs.c.seq, where=_with_code)
 
 # One row for each attempt that has ended; the one under way is in its job.
 attempts = Table(
@@ -177,7 +183,7 @@ webhooks = Table(
     Column("due", Number, server_default="0"),
 )
 _pending = webhooks.c.due.is_not(None)
-Index("webhooks_due", webhooks.c.due, sqlite_where=_pending, postgresql_where=_pending)
+_partial_index("webhooks_due", webhooks.c.due, where=_pending)
 
 deliveries = Table(
     "deliveries",
