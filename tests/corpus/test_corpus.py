@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Iterable
 
+import numpy as np
+from PIL import Image
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from dpip.errors import NotAnImage
-from dpip.filters.codec import probe
+from dpip.filters.codec import decode, probe
 from dpip.model import Outcome
-from tests.corpus import crafted
+from tests.corpus import crafted, unusual
 from tests.corpus.judge import MEMORY, Judge, Report
 from tests.corpus.mutants import mutants, truncations
 from tests.corpus.valid import files
+from tests.filters.pictures import Array
 
 _MUTANTS = 400
+_CHANNELS = {2: "LA", 3: "RGB", 4: "RGBA"}
 _BETWEEN_CUTS = 1024
+
+
+def difference(pixels: Array, data: bytes) -> int:
+    """The largest, of any channel."""
+    image = Image.open(io.BytesIO(data))
+    if pixels.dtype == np.uint16:  # of which Pillow keeps gray alone
+        gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+        return 0 if image.mode != "I;16" else int(np.abs(np.asarray(image).astype(int) - gray).max())
+    mode = "L" if pixels.ndim == 2 else _CHANNELS[pixels.shape[2]]
+    wanted = np.asarray(image.convert("RGBA").convert(mode) if mode == "LA" else image.convert(mode))
+    return int(np.abs(wanted.astype(int) - pixels).max())
 
 
 class CorpusTests(TestCase):
@@ -33,6 +49,15 @@ class CorpusTests(TestCase):
     async def test_valid_files_come_back(self) -> None:
         report = await self.judged(files().items())
         self.assertEqual({one.verdict.outcome for one in report.judged}, {Outcome.DONE})
+
+    async def test_unusual_files_come_out_right(self) -> None:
+        """As Pillow has them, to a level of rounding."""
+        made = unusual.files()
+        report = await self.judged(made.items())
+        self.assertEqual([one.name for one in report.judged if one.verdict.outcome is not Outcome.DONE], [])
+        for name, data in made.items():
+            (frame,) = decode(data, max_pixels=10**6).frames
+            self.assertLessEqual(difference(frame.pixels, data), 1, name)
 
     async def test_crafted_files(self) -> None:
         made = [(name, make()) for name, make in crafted.CRAFTED.items()]
@@ -55,6 +80,9 @@ class CorpusTests(TestCase):
             ("lying_apng", "frames"),
             ("endless_gif", "frames"),
             ("crumbled_gif", "pieces"),
+            ("hollow_gif", "pieces"),
+            ("far_big_tiff", "damaged"),
+            ("far_value_big_tiff", "damaged"),
             ("many_parts_png", "damaged"),
             ("many_pages_tiff", "frames"),
             ("cyclic_tiff", "damaged"),
@@ -64,6 +92,25 @@ class CorpusTests(TestCase):
                 self.assertGreater(probe(data).pixels, 4_000_000_000)
             else:
                 self.assertIn(word, self.assertRaises(NotAnImage, probe, data).detail, name)
+
+    def test_a_frame_that_makes_the_screen_larger_is_counted(self) -> None:
+        self.assertGreater(probe(crafted.vast_frame_gif()).pixels, 4_000_000_000)
+
+    def test_strangers_are_called_by_their_names(self) -> None:
+        """Also with a name that ends in .png: nobody asks for it."""
+        for start, name in (
+            (b"\0\0\1\0", "an icon"),
+            (b"8BPS\0\1", "Photoshop"),
+            (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+            (b"\0\0\0\x18ftypheic", "HEIC"),
+            (b"<svg xmlns=", "SVG"),
+            (b"%PDF-1.4", "PDF"),
+            (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
+            (b"\xc5\xd0\xd3\xc6", "PostScript"),
+            (b"qoif", "QOI"),
+            (b"P6\n1 1\n255\n", "PNM"),
+        ):
+            self.assertIn(name, self.assertRaises(NotAnImage, probe, start + bytes(50)).detail)
 
     def test_mutants_are_the_same_for_the_same_seed(self) -> None:
         valid = files()

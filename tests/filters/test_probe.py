@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
@@ -91,6 +92,15 @@ class Refusing(TestCase):
             data = bytearray(FILES["PNG"])
             data[at : at + 4] = struct.pack(">I", 0)
             self.assertRaises(NotAnImage, probe, bytes(data))
+
+    def test_a_tiff_that_points_far_beyond_its_end(self) -> None:
+        """Where no file system lets a program seek."""
+        far = struct.pack("<Q", 2**62)
+        directory = struct.pack("<QQHHQ", 16, 1, 256, 4, 9) + far + bytes(8)
+        for rest in (far, directory):
+            path = Path(self.mktemp())
+            path.write_bytes(b"II+\0\x08\0\0\0" + rest)
+            self.assertIn("damaged", self.assertRaises(NotAnImage, probe, path).detail)
 
     def test_a_tiff_that_bites_its_tail(self) -> None:
         entries = b"".join(struct.pack("<HHII", tag, 4, 1, 7) for tag in (256, 257))

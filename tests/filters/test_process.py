@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from hypothesis import given, settings
@@ -136,6 +138,23 @@ class Refusals(TestCase):
         for data in FILES.values():
             for share in (0.3, 0.6, 0.9):
                 self.assertRaises(CorruptPicture, process, data[: int(len(data) * share)], "blur")
+
+    def test_reasons_are_for_people(self) -> None:
+        """No object in memory, no name of a function of ours."""
+        jpeg, png = saved(PICTURE, "JPEG"), saved(PICTURE, "PNG")
+        frame, header = jpeg.index(b"\xff\xc0"), bytearray(png)
+        header[24:26] = bytes((32, 0))
+        header[29:33] = struct.pack(">I", zlib.crc32(header[12:29]))
+        for data, kind, words in (
+            (jpeg[: frame + 1] + b"\xc3" + jpeg[frame + 2 :], UnsupportedPicture, "lossless"),
+            (jpeg[: frame + 1] + b"\xc5" + jpeg[frame + 2 :], UnsupportedPicture, "hierarchical"),
+            (jpeg[: frame + 4] + b"\x0c" + jpeg[frame + 5 :], UnsupportedPicture, "12 bits"),
+            (jpeg[:frame] + b"\xff\xc0\0\x14\x08\0\x10\0\x10\4" + b"\7" * 12, CorruptPicture, "damaged"),
+            (bytes(header), CorruptPicture, "32 bits with colour type 0"),
+        ):
+            detail = self.assertRaises(kind, process, data, "grayscale").detail
+            self.assertIn(words, detail)
+            self.assertNotIn("<", detail)
 
     def test_a_wrong_checksum(self) -> None:
         data = bytearray(FILES["PNG"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -24,6 +25,8 @@ _MAX_PARTS = 10_000
 _MAX_GIF_BLOCKS = 100_000
 _GIF_BLOCK = 128
 """A GIF may have so many blocks, and one more for each so many bytes: writers fill blocks of 255."""
+_GIF_IMAGE, _GIF_END = b",;"
+_JUNK = 16 * 1024  # bytes that are looked through at once
 
 
 @attrs.frozen
@@ -98,6 +101,8 @@ def _looks_like(start: bytes) -> str:
 
 _FOREIGN = {
     b"%PDF": "a PDF",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
     b"<svg": "an SVG",
     b"<?xml": "XML, perhaps an SVG",
     b"<!DOCTYPE": "a web page",
@@ -108,7 +113,26 @@ _FOREIGN = {
     b"ftypavif": "an AVIF picture",
     b"ftyp": "a film",
     b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7-Zip archive",
     b"\x00\x00\x01\x00": "an icon",
+    b"\x00\x00\x02\x00": "a cursor",
+    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000",
+    b"\xff\x4f\xff\x51": "a JPEG 2000",
+    b"\x00\x00\x00\x0cJXL ": "a JPEG XL",
+    b"\xff\x0a": "a JPEG XL",
+    b"II\xbc": "a JPEG XR",
+    b"DDS ": "a DirectDraw surface",
+    b"qoif": "a QOI picture",
+    b"gimp xcf": "a GIMP picture",
+    b"v/1\x01": "an OpenEXR picture",
+    b"#?RADIANCE": "a Radiance picture",
+    b"\xd7\xcd\xc6\x9a": "a Windows metafile",
+    b"FORM": "an IFF file",
+    b"\x8aMNG": "an MNG film",
+    b"\x8bJNG": "a JNG picture",
+    **{b"P%d" % kind + end: "a PNM picture" for kind in range(1, 8) for end in (b"\n", b" ", b"\r")},
 }
 
 
@@ -146,13 +170,8 @@ def _png(file: BinaryIO, start: bytes) -> PictureInfo:
 def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
     file.seek(2)
     for _ in range(_MAX_PARTS):
-        marker = file.read(1)
-        if marker != b"\xff":
-            raise ValueError
-        while marker == b"\xff":
-            marker = file.read(1)
-        kind = marker[0]
-        if kind == 0x01 or 0xD0 <= kind <= 0xD7:
+        kind = _jpeg_marker(file)
+        if kind <= 0x01 or 0xD0 <= kind <= 0xD7:  # these have no length; 0 is data, and no marker
             continue
         (length,) = _read(file, ">H")
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
@@ -162,34 +181,62 @@ def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
     raise ValueError
 
 
+def _jpeg_marker(file: BinaryIO) -> int:
+    """The next one. Decoders pass over what lies between segments, with a warning at most."""
+    size = 2  # where there is nothing between
+    while piece := file.read(size):
+        start = piece.find(b"\xff")
+        marker = piece[start:].lstrip(b"\xff") if start >= 0 else b""
+        if marker:
+            file.seek(1 - len(marker), os.SEEK_CUR)
+            return marker[0]
+        if start >= 0 and len(piece) > 1:
+            file.seek(-1, os.SEEK_CUR)  # its last byte may begin one
+        size = _JUNK
+    raise EOFError
+
+
 def _gif(file: BinaryIO, start: bytes) -> PictureInfo:
-    width, height = struct.unpack("<HH", start[6:10])
-    frames = _gif_frames(file, start[10])
-    if not frames:
+    """A frame that is larger than the screen makes the screen larger, as decoders have it: the picture is as
+    large as with its first frame, and so many pixels are counted as with the largest."""
+    screen = struct.unpack("<HH", start[6:10])
+    extents = _gif_frames(file, start[10])
+    if not extents:
         raise ValueError
-    return PictureInfo("GIF", width, height, 4, frames=frames)
+    width, height = (max(known, first) for known, first in zip(screen, extents[0], strict=True))
+    right, bottom = (max(known) for known in zip((width, height), *extents, strict=True))
+    return PictureInfo("GIF", width, height, 4, frames=len(extents), pixels=right * bottom * len(extents))
 
 
-def _gif_frames(file: BinaryIO, flags: int) -> int:
-    """Images in the file, as far as it is whole, and not many more than are allowed."""
+_GIF_KNOWN = re.compile(rb"[!,;]")
+
+
+def _gif_frames(file: BinaryIO, flags: int) -> list[tuple[int, int]]:
+    """Where images in the file end, right and below, as far as it is whole, and not many more images than are
+    allowed. Decoders pass over what lies between its blocks."""
     file.seek(13)
     data = file.read()
     position = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-    frames, blocks = 0, _MAX_GIF_BLOCKS + len(data) // _GIF_BLOCK
-    while position < len(data) and data[position] in (0x21, 0x2C) and frames <= MAX_FRAMES:
-        if data[position] == 0x2C:
-            frames += 1
-            local = data[position + 9] if position + 9 < len(data) else 0
+    extents: list[tuple[int, int]] = []
+    blocks = _MAX_GIF_BLOCKS + len(data) // _GIF_BLOCK
+    while (known := _GIF_KNOWN.search(data, position)) and len(extents) <= MAX_FRAMES:
+        position = known.start()
+        if data[position] == _GIF_END or position + 10 > len(data):
+            break
+        if data[position] == _GIF_IMAGE:
+            left, top, width, height, local = struct.unpack_from("<HHHHB", data, position + 1)
+            extents.append((left + width, top + height))
             position += 11 + (3 << ((local & 7) + 1) if local & 0x80 else 0)
         else:
             position += 2
-        while position < len(data) and data[position]:
+        while blocks and position < len(data) and data[position]:
             position += 1 + data[position]
             blocks -= 1
-            if not blocks:
-                raise NotAnImage("The GIF is made of tiny pieces, more than DPIP puts together.")
         position += 1
-    return frames
+        blocks -= 1
+        if blocks <= 0:
+            raise NotAnImage("The GIF is made of tiny pieces, more than DPIP puts together.")
+    return extents
 
 
 def _webp(file: BinaryIO, start: bytes) -> PictureInfo:
@@ -246,10 +293,11 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
     # An entry is tag, type, count, value; the wide form is BigTIFF's.
     word, count, entry = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
     (offset,) = struct.unpack_from(order + word, start, 8 if big else 4)
+    end = file.seek(0, os.SEEK_END)
     pages: list[dict[int, int]] = []
     seen: set[int] = set()
     while offset and len(pages) <= MAX_FRAMES:
-        if offset in seen:
+        if offset in seen or offset >= end:  # far beyond its end, no file system lets us seek
             raise ValueError
         seen.add(offset)
         file.seek(offset)
@@ -260,7 +308,7 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
         for _ in range(entries):
             tag, kind, number, value = _read(file, order + entry)
             if tag in _TIFF_TAGS:
-                tags[tag] = _tiff_value(file, order, kind, number, value)
+                tags[tag] = _tiff_value(file, end, order, kind, number, value)
         pages.append(tags)
         offset = _read(file, order + word)[0]
     first = pages[0]
@@ -274,13 +322,16 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
 _TIFF_TAGS = (256, 257, 258, 262, 277)
 
 
-def _tiff_value(file: BinaryIO, order: str, kind: int, number: int, value: bytes) -> int:
+def _tiff_value(file: BinaryIO, end: int, order: str, kind: int, number: int, value: bytes) -> int:
     """The first number (BYTE, SHORT, LONG or LONG8) of an entry; what does not fit it lies elsewhere."""
     code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}[kind]
     if size * number <= len(value):
         return int(struct.unpack_from(order + code, value)[0])
+    (place,) = struct.unpack(order + ("Q" if len(value) == 8 else "I"), value)
+    if place >= end:
+        raise ValueError
     back = file.tell()
-    file.seek(struct.unpack(order + ("Q" if len(value) == 8 else "I"), value)[0])
+    file.seek(place)
     first = int(_read(file, order + code)[0])
     file.seek(back)
     return first

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from dpip.errors import UnsupportedPicture
+from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
 from dpip.filters.codec.metadata import orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
@@ -25,11 +27,17 @@ _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _ICC = b"ICC_PROFILE\x00"
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: Processes of T.81 that libjpeg-turbo, or Pillow's build of it, may lack.
+_RARE = {0xC3: "a lossless one"} | dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical one")
+_RARE |= dict.fromkeys((0xC9, 0xCA, 0xCB), "an arithmetically coded one")
 _APP0, _APP1, _APP2, _APP13, _DQT, _SOS, _COM = 0xE0, 0xE1, 0xE2, 0xED, 0xDB, 0xDA, 0xFE
 _LONGEST = 65533
 DEFAULT_QUALITY = 90
 MAX_SCANS = 200
 """A progressive JPEG has about ten, and few files have a hundred."""
+MAX_SCANNED = 3 * 10**9
+"""Pixels, as often as scans go over them: ten scans of the largest picture are a third of it."""
+_MARKER = re.compile(rb"\xff[^\xff]")
 _SCAN = b"\xff\xda"  # within the entropy-coded data a zero follows each FF
 
 _SUBSAMPLINGS = {"444": "444", "422": "422", "420": "420", "440": "440", "411": "411"}
@@ -43,9 +51,15 @@ def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
 
     :raises UnsupportedPicture: for hundreds of scans, each of which takes as long as a whole picture.
     """
-    if data.count(_SCAN) > MAX_SCANS:
+    scans = data.count(_SCAN)
+    if scans > MAX_SCANS:
         raise UnsupportedPicture(f"The JPEG has more than {MAX_SCANS} scans, which is the limit.")
     parts = list(segments(data))
+    frame = _frame(parts)
+    if scans * frame.height * frame.width > MAX_SCANNED:
+        raise UnsupportedPicture(
+            f"The JPEG has {scans} scans, which are too many for a picture of this size."
+        )
     metadata = _metadata(parts)
     try:
         _, _, colours, subsampling = simplejpeg.decode_jpeg_header(data)
@@ -62,11 +76,43 @@ def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
 
 
 def _by_pillow(data: bytes, metadata: Metadata, parts: list[tuple[int, bytes]]) -> Picture:
-    picture = pillow.decode(data, "JPEG")
-    (frame,) = picture.frames
+    try:
+        picture = pillow.decode(data, "JPEG")
+        (frame,) = picture.frames
+    except CorruptPicture as problem:
+        raise _rare(_frame(parts)) or problem from problem
     icc = picture.metadata.icc  # gone where the pixels were converted by it
     kept = Metadata(metadata.exif, icc, metadata.xmp, metadata.dpi, metadata.extra)
     return _picture(frame.pixels, kept, _style(parts) | {"subsampling": "420"})
+
+
+@attrs.frozen
+class _FrameHeader:
+    """T.81, B.2.2. ``marker`` names the process."""
+
+    marker: int = 0xC0
+    bits: int = 8
+    height: int = 0
+    width: int = 0
+    channels: int = 3
+
+
+def _frame(parts: list[tuple[int, bytes]]) -> _FrameHeader:
+    for marker, payload in parts:
+        if marker in _SOF and len(payload) >= 6:
+            return _FrameHeader(marker, *struct.unpack_from(">BHHB", payload))
+    return _FrameHeader()
+
+
+def _rare(frame: _FrameHeader) -> UnsupportedPicture | None:
+    """Why no decoder here may take it, though it may be whole."""
+    if frame.bits != 8:
+        return UnsupportedPicture(f"The JPEG has {frame.bits} bits per channel; DPIP reads JPEGs of 8.")
+    if frame.marker in _RARE:
+        return UnsupportedPicture(f"The JPEG is {_RARE[frame.marker]}, which DPIP does not read.")
+    if frame.channels not in (1, 3, 4):
+        return UnsupportedPicture(f"The JPEG has {frame.channels} channels; DPIP reads 1, 3 and 4.")
+    return None
 
 
 def _picture(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> Picture:
@@ -77,18 +123,21 @@ def _picture(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> Pictu
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, payload) of every segment up to the start of scan, as far as the file is whole."""
+    """(marker, payload) of every segment up to the start of scan, as far as the file is whole.
+
+    What lies between segments is passed over.
+    """
     position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:
-            position += 1
+    while found := _MARKER.search(data, position):
+        position = found.end()
+        marker = data[position - 1]
+        if marker <= 0x01 or 0xD0 <= marker <= 0xD7:  # these have no length; 0 is data, and no marker
             continue
-        if marker == _SOS:
+        if marker == _SOS or position + 2 > len(data):
             return
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        yield marker, data[position + 4 : position + 2 + length]
-        position += 2 + max(length, 2)
+        (length,) = struct.unpack_from(">H", data, position)
+        yield marker, data[position + 2 : position + length]
+        position += max(length, 2)
 
 
 def _metadata(parts: list[tuple[int, bytes]]) -> Metadata:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
@@ -18,6 +18,8 @@ from dpip.filters.output import FORMATS
 # The limit on pixels is ours, checked before Pillow sees the file; Pillow's own is lower than our default and
 # warns.
 Image.MAX_IMAGE_PIXELS = None
+
+_LONGEST_REASON = 200  # characters
 
 #: How Pillow's modes become arrays that the filters know; the others are refused.
 _AS_SHOWN = {
@@ -44,7 +46,16 @@ def damage_as_corrupt() -> Iterator[None]:
     except (PictureError, MemoryError):
         raise
     except Exception as problem:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, KeyError, ...
-        raise CorruptPicture(f"The picture is damaged or cut short ({problem}).") from problem
+        raise CorruptPicture(f"The picture is damaged or cut short ({_told(problem)}).") from problem
+
+
+def _told(problem: Exception) -> str:
+    """What Pillow says where that is meant for people, and no more of it than fits a line."""
+    if isinstance(problem, UnidentifiedImageError):  # it would name an object in memory
+        return "its header makes no sense"
+    if not isinstance(problem, OSError | SyntaxError) or not str(problem):  # bad bytes that nobody looked for
+        return "its parts do not fit together"
+    return str(problem)[:_LONGEST_REASON]
 
 
 def decode(data: bytes, format: str) -> Picture:

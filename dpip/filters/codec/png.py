@@ -22,6 +22,8 @@ from dpip.filters.kernels import png_rows
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+#: Bits that go with a colour type (table 11.1).
+_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}
 #: Ancillary chunks that stay true whatever a filter does to the pixels.
 _KEPT = frozenset({b"gAMA", b"cHRM", b"sRGB", b"cICP", b"tEXt", b"zTXt", b"iTXt", b"tIME"})
@@ -37,7 +39,18 @@ class _Header:
     height: int
     bits: int
     colour: int
+    compression: int
+    filtering: int
     interlaced: int
+
+    def check(self) -> None:
+        """Raises CorruptPicture."""
+        if self.bits not in _BITS.get(self.colour, ()):
+            raise CorruptPicture(
+                f"The PNG is damaged: it cannot have {self.bits} bits with colour type {self.colour}."
+            )
+        if self.compression or self.filtering or self.interlaced > 1:
+            raise CorruptPicture("The PNG is damaged: its header names methods that there are not.")
 
 
 def decode(data: bytes) -> Picture:
@@ -46,7 +59,8 @@ def decode(data: bytes) -> Picture:
     :raises CorruptPicture: also where a checksum is wrong.
     """
     chunks = list(_chunks(data))
-    header = _Header(*struct.unpack(">IIBB2xB", chunks[0][1]))
+    header = _Header(*struct.unpack(">IIBBBBB", chunks[0][1]))
+    header.check()
     metadata = _metadata(chunks)
     kinds = {kind for kind, _ in chunks}
     turn = orientation(metadata.exif)
@@ -122,6 +136,8 @@ def _deinterlace(header: _Header, packed: bytes, step: int) -> npt.NDArray[np.ui
 def _colour_key(pixels: Pixels, key: bytes) -> Pixels:
     """The pixels of exactly this colour are transparent."""
     planes = pixels if pixels.ndim == 3 else pixels[..., None]
+    if len(key) < 2 * planes.shape[2]:
+        raise CorruptPicture("The PNG is damaged: the colour that stands for transparent is cut short.")
     colour = np.frombuffer(key, ">u2", planes.shape[2]).astype(planes.dtype)
     opaque = (planes != colour).any(axis=2, keepdims=True)
     alpha = opaque.astype(planes.dtype) * planes.dtype.type(np.iinfo(planes.dtype).max)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import numpy as np
 from PIL import Image
 
@@ -26,8 +27,52 @@ _KEPT = frozenset({_COMPRESSION, 266, 273, _ROWS_PER_STRIP, 279, _TILE_WIDTH, 32
 #: What libtiff can write whatever the kind of picture.
 _ANY_KIND = frozenset({"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"})
 
-# tag -> (type, count, the four bytes of the value or its place)
+# tag -> (type, count, the bytes of the value or its place)
 _Directory = dict[int, tuple[int, int, bytes]]
+
+
+@attrs.frozen
+class _Layout:
+    """How a file writes its numbers: ``order`` as in struct, places of 4 bytes, or of 8 in a BigTIFF."""
+
+    order: str
+    big: bool = False
+
+    @classmethod
+    def of(cls, data: bytes) -> _Layout:
+        order = "<" if data[:2] == b"II" else ">"
+        return cls(order, struct.unpack_from(order + "H", data, 2)[0] == 43)
+
+    @property
+    def place(self) -> str:
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def count(self) -> str:
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def entry(self) -> str:
+        return self.order + ("HHQ8s" if self.big else "HHI4s")
+
+    @property
+    def inline(self) -> int:
+        """Bytes of a place, or of a value that stands in its stead."""
+        return struct.calcsize(self.place)
+
+    @property
+    def first(self) -> int:
+        """Where the place of the first directory is noted."""
+        return self.inline
+
+    def long(self, value: int) -> tuple[int, int, bytes]:
+        """An entry of one number."""
+        return 4, 1, struct.pack(self.order + "I", value).ljust(self.inline, b"\0")
+
+    def table(self, page: _Directory) -> bytes:
+        """The directory, as far as the place of the next one."""
+        entries = b"".join(struct.pack(self.entry, tag, *page[tag]) for tag in sorted(page))
+        return struct.pack(self.count, len(page)) + entries
 
 
 def decode(data: bytes, bits: int) -> Picture:
@@ -41,12 +86,10 @@ def decode(data: bytes, bits: int) -> Picture:
         )
     if bits != 16:
         return pillow.decode(data, "TIFF")
-    order = "<" if data[:2] == b"II" else ">"
-    if struct.unpack_from(order + "H", data, 2)[0] != 42:
-        raise UnsupportedPicture("BigTIFF of 16 bits per channel is not filtered.")
-    pages = list(_directories(data, order))
+    layout = _Layout.of(data)
+    pages = list(_directories(data, layout))
     metadata, style = _described(data)
-    frames = (Frame(_page(data, order, page)) for page in pages)
+    frames = (Frame(_page(data, layout, page)) for page in pages)
     return Picture("TIFF", frames, len(pages), metadata, style=style)
 
 
@@ -60,37 +103,40 @@ def _described(data: bytes) -> tuple[Metadata, dict[str, Any]]:
     return picture.metadata, picture.style
 
 
-def _directories(data: bytes, order: str) -> Iterator[_Directory]:
+def _directories(data: bytes, layout: _Layout) -> Iterator[_Directory]:
     """Of every page; the loop and the lengths were checked with the header."""
-    (offset,) = struct.unpack_from(order + "I", data, 4)
+    (offset,) = struct.unpack_from(layout.place, data, layout.first)
+    size = struct.calcsize(layout.entry)
     while offset:
-        (count,) = struct.unpack_from(order + "H", data, offset)
-        entries = (struct.unpack_from(order + "HHI4s", data, offset + 2 + 12 * n) for n in range(count))
+        (count,) = struct.unpack_from(layout.count, data, offset)
+        offset += struct.calcsize(layout.count)
+        entries = (struct.unpack_from(layout.entry, data, offset + size * n) for n in range(count))
         yield {tag: (kind, number, value) for tag, kind, number, value in entries}
-        (offset,) = struct.unpack_from(order + "I", data, offset + 2 + 12 * count)
+        (offset,) = struct.unpack_from(layout.place, data, offset + size * count)
 
 
-def _numbers(data: bytes, order: str, page: _Directory, tag: int, default: int) -> tuple[int, ...]:
+def _numbers(data: bytes, layout: _Layout, page: _Directory, tag: int, default: int) -> tuple[int, ...]:
     if tag not in page:
         return (default,)
     kind, count, value = page[tag]
-    code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}[kind]
-    if size * count <= 4:
-        return struct.unpack_from(f"{order}{count}{code}", value)
-    return struct.unpack_from(f"{order}{count}{code}", data, *struct.unpack(order + "I", value))
+    code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}[kind]
+    numbers = f"{layout.order}{count}{code}"
+    if size * count <= layout.inline:
+        return struct.unpack_from(numbers, value)
+    return struct.unpack_from(numbers, data, *struct.unpack(layout.place, value))
 
 
-def _page(data: bytes, order: str, page: _Directory) -> Pixels:
+def _page(data: bytes, layout: _Layout, page: _Directory) -> Pixels:
     with pillow.damage_as_corrupt():
 
         def number(tag: int, default: int = 1) -> int:
-            return _numbers(data, order, page, tag, default)[0]
+            return _numbers(data, layout, page, tag, default)[0]
 
         width, height, samples = number(_WIDTH), number(_HEIGHT), number(_SAMPLES)
         tile, predictor, photometric = number(_TILE_WIDTH, 0), number(_PREDICTOR), number(_PHOTOMETRIC)
         if (
-            set(_numbers(data, order, page, _BITS, 1)) != {16}
-            or set(_numbers(data, order, page, _FORMAT, 1)) != {1}
+            set(_numbers(data, layout, page, _BITS, 1)) != {16}
+            or set(_numbers(data, layout, page, _FORMAT, 1)) != {1}
             or samples != {0: 1, 1: min(samples, 2), 2: min(max(samples, 3), 4)}.get(photometric)
             or (samples > 1 and number(_PLANAR) != 1)
             or predictor not in (1, 2)
@@ -100,8 +146,8 @@ def _page(data: bytes, order: str, page: _Directory) -> Pixels:
                 "This kind of 16-bit TIFF is not filtered: gray or RGB, with or without alpha, is."
             )
         columns = {_WIDTH: width * samples * 2, _TILE_WIDTH: tile * samples * 2}
-        raw = _as_bytes(data, order, page, columns, height)
-        pixels = raw.view(order + "u2").astype(np.uint16).reshape(height, width, samples)
+        raw = _as_bytes(data, layout, page, columns, height)
+        pixels = raw.view(layout.order + "u2").astype(np.uint16).reshape(height, width, samples)
         if predictor == 2:
             for start in range(0, width, tile or width):  # the differences begin anew in each tile
                 part = pixels[:, start : start + (tile or width)]
@@ -111,18 +157,19 @@ def _page(data: bytes, order: str, page: _Directory) -> Pixels:
         return upright(pixels if samples > 1 else pixels[..., 0], number(_ORIENTATION))
 
 
-def _as_bytes(data: bytes, order: str, page: _Directory, columns: dict[int, int], height: int) -> Any:
+def _as_bytes(data: bytes, layout: _Layout, page: _Directory, columns: dict[int, int], height: int) -> Any:
     """The bytes of the page, decompressed, one row of them after the other."""
     long = {_WIDTH: columns[_WIDTH], _HEIGHT: height, _BITS: 8, _PHOTOMETRIC: 1, _SAMPLES: 1}
     if _TILE_WIDTH in page:
         long[_TILE_WIDTH] = columns[_TILE_WIDTH]
     entries = {tag: entry for tag, entry in page.items() if tag in _KEPT}
-    entries |= {tag: (4, 1, struct.pack(order + "I", value)) for tag, value in long.items()}
+    entries |= {tag: layout.long(value) for tag, value in long.items()}
     end = len(data) + len(data) % 2
-    table = b"".join(struct.pack(order + "HHI4s", tag, *entries[tag]) for tag in sorted(entries))
-    directory = struct.pack(order + "H", len(entries)) + table + bytes(4)
-    plain = data[:4] + struct.pack(order + "I", end) + data[8:] + bytes(len(data) % 2) + directory
-    return np.asarray(Image.open(io.BytesIO(plain), formats=("TIFF",)))
+    place = struct.pack(layout.place, end)
+    plain = data[: layout.first] + place + data[layout.first + len(place) :] + bytes(len(data) % 2)
+    return np.asarray(
+        Image.open(io.BytesIO(plain + layout.table(entries) + bytes(layout.inline)), formats=("TIFF",))
+    )
 
 
 def encode(frames: list[Frame], metadata: Metadata, style: dict[str, Any]) -> bytes:
@@ -153,9 +200,10 @@ def _described_as_wide(data: bytes, pages: list[tuple[int, ...] | None]) -> byte
     """Turn pages written as rows of bytes into what they are: a new directory each, behind all the rest."""
     if not any(pages):
         return data
+    layout = _Layout("<")
     result = bytearray(data + bytes(len(data) % 2))
-    link = 4  # where the place of the next directory is noted
-    for page, shape in zip(_directories(data, "<"), pages, strict=True):
+    link = layout.first  # where the place of the next directory is noted
+    for page, shape in zip(_directories(data, layout), pages, strict=True):
         if shape:
             _, width, samples = shape
             bits = len(result)
@@ -165,9 +213,9 @@ def _described_as_wide(data: bytes, pages: list[tuple[int, ...] | None]) -> byte
             if samples in (2, 4):
                 short[_EXTRA] = 2  # alpha, and the colours not multiplied by it
             page |= {tag: (3, 1, struct.pack("<HH", value, 0)) for tag, value in short.items()}
-            page |= {_WIDTH: (4, 1, struct.pack("<I", width)), _BITS: (3, samples, place)}
+            page |= {_WIDTH: layout.long(width), _BITS: (3, samples, place)}
         struct.pack_into("<I", result, link, len(result))
-        table = b"".join(struct.pack("<HHI4s", tag, *page[tag]) for tag in sorted(page))
-        link = len(result) + 2 + len(table)
-        result += struct.pack("<H", len(page)) + table + bytes(4)
+        table = layout.table(page)
+        link = len(result) + len(table)
+        result += table + bytes(layout.inline)
     return bytes(result)
