@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import protocol, stdio, task
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 
 from dpip import __version__, wire
@@ -22,10 +22,12 @@ from dpip.broker import Broker, Caller, Target, call, tell
 from dpip.controller.tap import registry
 from dpip.entrance import Entrance, token_reader
 from dpip.model import Load, Outcome
+from dpip.worker.pulse import Pulse
 
 REPORT_SECONDS = 5.0
 JOINING = 32  # at once; the controller takes no more than 64 strangers of one address
 GIB = 2**30
+LOAD = Load(50.0, 64 * GIB, 60 * GIB, 40.0, GIB, disk_free=100 * GIB)
 
 
 class Agent(Target):
@@ -77,15 +79,8 @@ class Agent(Target):
     def _welcomed(self, answer: Any, broker: Broker) -> None:
         broker.trust()
         _, self._session = answer
-        task.LoopingCall(self._report).start(REPORT_SECONDS)
+        Pulse(self._session, lambda: succeed(LOAD), broker.drop, self._reactor).start(REPORT_SECONDS)
         self.joined.callback(None)
-
-    def _report(self) -> None:
-        load = Load(50.0, 64 * GIB, 60 * GIB, 40.0, GIB, disk_free=100 * GIB)
-        answer = call(
-            self._session, "report", wire.encode(wire.Report(load)), clock=self._reactor, timeout=60.0
-        )
-        answer.addErrback(lambda failure: None)  # the controller is ending
 
     def _lost(self) -> None:
         if not self.joined.called:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from math import inf
-from typing import Final
+from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -101,12 +101,12 @@ class Feed:
     def workload_deleted(self, workload: Workload) -> None:
         self._marked.pop(workload.id, None)
         self._being_worked_on.pop(workload.id, None)
-        self._keep(("workload", workload.id), Update("", deleted=workload.id), workload.owner, workload.id)
+        self._keep(("workload", workload.id), workload.owner, workload.id, deleted=workload.id)
         self._tell()
 
     def worker_changed(self, state: WorkerState) -> None:
         """Workers report every few seconds, so each time is told."""
-        self._keep(("worker", state.name), Update("", worker=state))
+        self._keep(("worker", state.name), worker=state)
         self._tell()
 
     def wake(self) -> None:
@@ -202,8 +202,8 @@ class Feed:
         else:
             self._being_worked_on.pop(workload_id, None)
         if known is None or known.update.workload != progress:
-            update, owner = Update("", workload=progress), progress.workload.owner
-            self._keep(("workload", workload_id), update, owner, workload_id)
+            owner = progress.workload.owner
+            self._keep(("workload", workload_id), owner, workload_id, workload=progress)
 
     def _look_again_later(self) -> None:
         if self._again is None and self._waiting and self._being_worked_on:
@@ -219,11 +219,11 @@ class Feed:
     # What is kept
 
     def _keep(
-        self, key: tuple[str, str], update: Update, owner: str | None = None, workload_id: str | None = None
+        self, key: tuple[str, str], owner: str | None = None, workload_id: str | None = None, **what: Any
     ) -> None:
         self._newest += 1
-        numbered = evolve(update, id=self._id(self._newest))
-        self._kept[key] = _Kept(self._newest, numbered, owner, workload_id)
+        update = Update(self._id(self._newest), **what)
+        self._kept[key] = _Kept(self._newest, update, owner, workload_id)
         self._kept.move_to_end(key)
         if len(self._kept) > _KEPT:
             _, oldest = self._kept.popitem(last=False)

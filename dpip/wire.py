@@ -109,18 +109,19 @@ class Welcome:
 
 def _is_credible(instance: object, attribute: object, load: Load) -> None:
     """Far beyond any machine of today; a peer that says more is lying or broken."""
-    cpus = (load.cpu_percent, load.own_cpu_percent, load.idle_percent)
-    sizes = (load.memory_total, load.memory_available)
     gpus = load.gpus
-    if not all(0 <= percent <= 1e6 for percent in (*cpus, *(gpu.load_percent for gpu in gpus))):
+    percents = [load.cpu_percent, load.own_cpu_percent, load.idle_percent]
+    sizes = [load.memory_total, load.memory_available, load.own_memory, load.disk_free]
+    for gpu in gpus:
+        percents.append(gpu.load_percent)
+        sizes += gpu.memory_total, gpu.memory_used
+    if min(percents) < 0 or max(percents) > 1e6:  # finite: every number of a message is
         raise ValueError("a load in percent is out of range")
-    own = (load.own_memory, load.disk_free)
-    shown = [size for gpu in gpus for size in (gpu.memory_total, gpu.memory_used)]
-    if not all(0 <= size <= 2**60 for size in (*sizes, *own, *shown)):
+    if min(sizes) < 0 or max(sizes) > 2**60:
         raise ValueError("a size in bytes is out of range")
     if len(gpus) > 64 or len(load.running) > 8192 or any(len(gpu.name) > 256 for gpu in gpus):
         raise ValueError("too many GPUs or jobs")
-    if not all(0 <= job < 2**63 for job in load.running):
+    if load.running and (min(load.running) < 0 or max(load.running) >= 2**63):
         raise ValueError("a job's number is out of range")
 
 

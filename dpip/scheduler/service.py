@@ -134,8 +134,10 @@ class Scheduler(Service):
     # Passes
 
     def _tell(self, event: e.Event) -> None:
-        self._carrier.take(self._state.handle(event, self._now()))
-        self._soon()
+        instructions = self._state.handle(event, self._now())
+        self._carrier.take(instructions)
+        if self._pass is None and (instructions or self._may_decide()):
+            self._soon()
 
     def _soon(self) -> None:
         if self.running and self._pass is None:
@@ -143,11 +145,14 @@ class Scheduler(Service):
 
     def _run_pass(self) -> None:
         self._pass = None
-        if self.ready and self._carrier.leasing < _BATCHES:
+        if self._may_decide():
             self._carrier.take(self._state.handle(e.Decide(_PASS_JOBS), self._now()))
         self._carrier.flush()
-        if self.ready and self._carrier.leasing < _BATCHES and self._state.worth_deciding():
+        if self._may_decide():
             self._soon()
+
+    def _may_decide(self) -> bool:
+        return self.ready and self._carrier.leasing < _BATCHES and self._state.worth_deciding()
 
     def _wake_at(self, time: float) -> None:
         """The state asks only for times earlier than what it asked for before."""

@@ -178,6 +178,9 @@ class State:
 
     def _lease_granted(self, event: e.LeaseGranted) -> None:
         self._attempts.granted(event.leased, self._now)
+        if self._balance is None:
+            self._balance = self._now + self._limits.balance_seconds
+            self._wake_by(self._balance)
         if self._expiry is None:
             self._expiry = self._now + self._limits.lease_seconds
             self._wake_by(self._expiry)
@@ -236,8 +239,6 @@ class State:
     def _decide(self, event: e.Decide) -> None:
         for deal in self._dealer.deals(self._now, event.most):
             self._attempts.assign(deal)
-        if self._balance is None and self._attempts.any():
-            self._balance = self._now + self._limits.balance_seconds
         self._ask_for_ticks()
 
     # Time
@@ -251,8 +252,8 @@ class State:
             oldest = self._attempts.oldest()
             self._expiry = None if oldest is None else oldest + self._limits.lease_seconds
         if self._balance is not None and self._balance <= self._now:
-            self._balance = None
             self._move_jobs()
+            self._balance = self._now + self._limits.balance_seconds if self._attempts.any() else None
         self._ask_for_ticks()
 
     def _move_jobs(self) -> None:

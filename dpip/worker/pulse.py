@@ -1,4 +1,7 @@
-"""The worker's heartbeat: its load, every few seconds, as long as it is answered."""
+"""The worker's heartbeat: its load, every few seconds, as long as it is answered now and then.
+
+An answer costs the controller as much as the report itself, so only every other report asks for one.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip import wire
-from dpip.broker import call
+from dpip.broker import call, tell
 from dpip.model import Load
 
 MAX_SILENCE: Final = 2
-"""Reports in a row that find no answer: with 4 s between them a dead link is noticed after 12 s at most."""
+"""Reports since the last answer: with 4 s between them a dead link is noticed after 12 s at most."""
 
 
 class Pulse:
@@ -74,16 +77,15 @@ class Pulse:
     def _report(self, _: object = None) -> None:
         if self._load is None or not self._loop.running:
             return
+        message = wire.encode(wire.Report(self._load))
+        asks = self._unanswered > 0
         self._unanswered += 1
-        seconds = MAX_SILENCE * (self._loop.interval or 0)
-        answer = call(
-            self._controller,
-            "report",
-            wire.encode(wire.Report(self._load)),
-            clock=self._clock,
-            timeout=seconds,
-        )
-        answer.addCallbacks(self._answered, self._not_answered)
+        if asks:
+            seconds = MAX_SILENCE * (self._loop.interval or 0)
+            answer = call(self._controller, "report", message, clock=self._clock, timeout=seconds)
+            answer.addCallbacks(self._answered, self._not_answered)
+        else:
+            tell(self._controller, "report", message)
 
     def _answered(self, _: object) -> None:
         self._unanswered = 0

@@ -499,7 +499,7 @@ class WakeTests(RulesTestCase):
         self.add(1)
         self.join()
         self.world.advance(10)
-        self.assertEqual(self.asked(), [1.0, 900.0])
+        self.assertEqual(self.asked(), [1.0, 11.0])
 
     def test_nothing_to_wake_for(self) -> None:
         self.add(1)
