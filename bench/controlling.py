@@ -15,6 +15,7 @@ from dpip.asynchronous import deferred
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService, Parts
 from dpip.controller.tap import build
+from dpip.heap import settle
 from dpip.model import Picture, StoredFile, WaitingJob, Workload, WorkloadSpec
 
 _numbers = count()
@@ -55,6 +56,7 @@ class Controlled:
         self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)  # of a signal, too
         self.service.startService()
         await self.service.ready
+        settle()  # as in the controller's own process
 
     async def until(self, true: Any, every: float = 0.02) -> None:
         while not true():
