@@ -36,6 +36,7 @@ TEST = [
     "pytest >= 8",
     "pytest-twisted >= 1.14",
     "pytest-xdist >= 3.6",
+    "schemathesis >= 4.10",  # asks the API whatever its OpenAPI document allows, and what it does not
     'numba-cuda >= 0.30; sys_platform == "linux"',  # its simulator: no GPU, no CUDA
 ]
 LINT = ["mypy >= 1.11", "mypy-zope >= 1.0.7", "ruff >= 0.6"]

@@ -69,8 +69,9 @@ def make_site(
     limits = limits or Limits()
     routes = all_routes(controller, image_store, registry, ids, clock, now)
     server = Server(controller, clock, limits, behind_proxy)
-    gate, way = Gate(controller, image_store, limits), shortcut(server, routes)
-    return Site(klein_app(server, routes).resource(), gate, ids, clock, limits, way, quiet)
+    app, way = klein_app(server, routes), shortcut(server, routes)
+    gate = Gate(controller, image_store, limits, access_by(app, routes))
+    return Site(app.resource(), gate, ids, clock, limits, way, quiet)
 
 
 def all_routes(
@@ -174,7 +175,27 @@ def _add(app: Klein, server: Server, route: Route) -> None:
     def handle(request: Request, **arguments: str) -> Coroutine[Any, Any, None]:
         return server.serve(request, route, arguments)
 
-    app.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(handle)
+    app.route(route.path, methods=[route.method], endpoint=_endpoint(route))(handle)
+
+
+def access_by(app: Klein, routes: Sequence[Route]) -> Callable[[Request], Access | None]:
+    """Whom the route of a request is for, which its path and method say; None where there is no route."""
+    known = {_endpoint(route): route.access for route in routes}
+    paths = app.url_map.bind("localhost")
+
+    def access(request: Request) -> Access | None:
+        path = "/" + "/".join(part.decode() for part in request.segments)
+        try:
+            endpoint, _ = paths.match(path, method=request.method.decode("latin-1"))
+        except HTTPException:
+            return None
+        return known[endpoint]
+
+    return access
+
+
+def _endpoint(route: Route) -> str:
+    return f"{route.method} {route.path}"
 
 
 def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:

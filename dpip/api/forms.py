@@ -127,22 +127,36 @@ def texts(fields: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
         raise Malformed("A field's value is not UTF-8 text.") from None
 
 
-def _body_values(body: bytes, content_type: str | None, limits: Limits) -> dict[str, Any]:
-    kind = parse_options_header(content_type)[0].lower()
-    if kind in ("application/json", "text/json") or kind.endswith("+json"):
-        return _json_object(body)
-    if kind == "application/x-www-form-urlencoded":
-        return _urlencoded(body, limits)
-    boundary = boundary_of(content_type)
-    if boundary is None:
+def check_type(content_type: str | None) -> None:
+    """Raises UnsupportedBody, Malformed for a body that no route takes: its headers say so."""
+    kind = _kind(content_type)
+    if not (_is_json(kind) or kind == _FORM or boundary_of(content_type) is not None):
         raise UnsupportedBody(
             f"The Content-Type is {kind[:60]!r}. Send application/json, application/x-www-form-urlencoded "
             "or multipart/form-data."
         )
+
+
+def _body_values(body: bytes, content_type: str | None, limits: Limits) -> dict[str, Any]:
+    check_type(content_type)
+    kind, boundary = _kind(content_type), boundary_of(content_type)
+    if boundary is None:
+        return _json_object(body) if _is_json(kind) else _urlencoded(body, limits)
     reader = MultipartReader(boundary, _no_files, limits)
     reader.write(body)
     reader.end()
     return texts(reader.fields)
+
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+def _kind(content_type: str | None) -> str:
+    return parse_options_header(content_type)[0].lower()
+
+
+def _is_json(kind: str) -> bool:
+    return kind in ("application/json", "text/json") or kind.endswith("+json")
 
 
 def _no_files(_name: str | None) -> FileSink:

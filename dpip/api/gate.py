@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from dpip.api.auth import secret_of
+from dpip.api.auth import Access, check_access, secret_of
 from dpip.api.bodies import Body, FileBudget, SmallBody, Upload, too_large
+from dpip.api.forms import check_type
 from dpip.api.limits import Limits
 from dpip.api.multipart import boundary_of
 from dpip.api.problems import UnsupportedBody
@@ -26,6 +28,7 @@ class Gate:
     controller: IController
     image_store: IImageStore
     limits: Limits
+    access: Callable[[Request], Access | None]  # of the route that would answer, if there is one
     _more_files: FileBudget = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -37,11 +40,14 @@ class Gate:
         if request.header("Content-Encoding") not in (None, "", "identity"):
             raise UnsupportedBody("Send the body without a Content-Encoding.")
         if is_public(request):
-            return _small(self.limits.anonymous_body, length)
+            return _small(self.limits.anonymous_body, length, request)
         request.principal = await self.controller.authenticate(secret_of(request.header))
-        if is_upload(request):
+        if is_upload(request):  # for every role
             return self._upload(request, request.principal, length)
-        return _small(self.limits.small_body, length)
+        access = self.access(request)
+        if access is not None and access is not Access.PUBLIC:
+            check_access(access, request.principal)
+        return _small(self.limits.small_body, length, request)
 
     def _upload(self, request: Request, by: Principal, length: int | None) -> Upload:
         boundary = boundary_of(request.header("Content-Type"))
@@ -65,7 +71,9 @@ def not_multipart() -> UnsupportedBody:
     )
 
 
-def _small(limit: int, length: int | None) -> SmallBody:
-    if length is not None and length > limit:
-        raise too_large(limit)
+def _small(limit: int, length: int | None, request: Request) -> SmallBody:
+    if length is not None:  # else there may be no body at all
+        if length > limit:
+            raise too_large(limit)
+        check_type(request.header("Content-Type"))
     return SmallBody(limit)

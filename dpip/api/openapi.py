@@ -77,7 +77,7 @@ _KEY = Parameter(
 )
 _KNOWN = Parameter("If-None-Match", STRING, "An ETag: 304 when nothing has changed.", header=True)
 _AFTER_EVENT = Parameter("Last-Event-ID", STRING, "Go on after this event.", header=True)
-_STREAM: dict[int, dict[str, Schema]] = {200: {"text/event-stream": STRING}}
+_STREAM: dict[int, dict[str, Schema]] = {200: {"text/event-stream": ref("Event")}}
 _SAID = members(workload_id=STRING, deleted={"type": "boolean"})
 _SPEC = members(
     ("filter", "params", "steps", "workload_name", "numbering", "tags", "output"),
@@ -231,6 +231,13 @@ OPERATIONS: Final[dict[Key, Operation]] = {
 UNDOCUMENTED: Final = frozenset(
     {("GET", "/"), ("GET", "/page/<version>/<name>"), ("GET", "/docs"), ("GET", "/openapi.json")}
 )
+#: What an answer gives that other operations take: parameter, where it is in the answer, which paths mean it.
+_GIVEN: Final = {
+    ("POST", "/workloads"): ("workload_id", "workload_id", ""),
+    ("POST", "/images"): ("reference", "image_id", ""),
+    ("POST", "/users"): ("name", "user", "/users/"),
+    ("POST", "/tokens"): ("token_id", "token_id", ""),
+}
 _ALWAYS: Final = (400, 408, 413, 415, 500, 503)
 """Any request may be malformed, too slow, or have a body that is too long or of another type."""
 
@@ -242,6 +249,9 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         if (route.method, route.path) not in UNDOCUMENTED:
             path, _ = template(route.path)
             paths.setdefault(path, {})[route.method.lower()] = _operation(route)
+    for (method, made_at), (parameter, member, start) in _GIVEN.items():
+        links = _links(paths, parameter, f"$response.body#/{member}", start)
+        paths[made_at][method.lower()]["responses"]["201"]["links"] = links
     return {
         "openapi": "3.1.0",
         "info": {
@@ -258,6 +268,20 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
                 "page": {"type": "apiKey", "in": "cookie", "name": SESSION},
             },
         },
+    }
+
+
+def _links(paths: dict[str, Any], parameter: str, value: str, start: str) -> dict[str, Any]:
+    """To every operation that takes this parameter."""
+    return {
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
+            "parameters": {parameter: value},
+            "description": operation["summary"],
+        }
+        for path, row in paths.items()
+        for operation in row.values()
+        if path.startswith(start) and parameter in {one["name"] for one in operation["parameters"]}
     }
 
 

@@ -155,6 +155,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
         active_workloads=array(ref("WorkloadSummary")),
         warnings=array(STRING),
     ),
+    "Event": {
+        **members(("id", "event", "retry"), id=STRING, event=STRING, data=STRING, retry=STRING),
+        "description": "One of the stream; data is JSON.",
+    },
     "Why": members(
         workload_id=STRING,
         running=array(members(seq=or_null(INTEGER), worker=STRING, why=STRING)),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from dpip.api.auth import Access
+from dpip.api.routes import Route
 from dpip.errors import DiskFull, RetryLater
+from dpip.model import Role
 from tests.api.client import Form, request_bytes
 from tests.api.fixture import ApiTest, picture, raiser
 from tests.api.wire import Wire
@@ -65,6 +70,42 @@ class HeadersDecideTests(ApiTest):
         named = {"Content-Length": "1000000", "Authorization": f"Bearer {self.user}"}
         wire.send(request_bytes("POST", "/workloads", named))
         self.assert_problem(wire.response(), 413, "too-large")
+
+    def test_every_route_decides_before_the_body(self) -> None:
+        """Not a byte of it is sent: what is answered, the headers have decided, whether the client waits for
+        100 or not."""
+        worker = self.controller.join_worker("w")
+        for route in self.rows_of_the_api():
+            path = re.sub("<[^>]+>", "x", route.path)
+            for expect in ({}, {"Expect": "100-continue"}):
+                for token, length, kind, refused in (
+                    (None, "100", "application/json", (401, "not-logged-in")),
+                    ("dead", "100", "application/json", (401, "not-logged-in")),
+                    (self.user, "100", "application/json", self.role(route, Role.USER)),
+                    (worker, "100", "application/json", self.role(route, Role.WORKER)),
+                    (self.admin, str(2**40), Form().content_type, (413, "too-large")),
+                    (self.admin, "100", "text/plain", (415, "unsupported-media-type")),
+                ):
+                    if route.access is Access.PUBLIC and refused[0] in (401, 403):
+                        continue
+                    named = {"Content-Length": length, "Content-Type": kind, **expect}
+                    named |= {"Authorization": f"Bearer {token}"} if token else {}
+                    with self.subTest(route=path, method=route.method, refused=refused):
+                        wire = self.wire()
+                        wire.send(request_bytes(route.method, path, named))
+                        if refused == (200, ""):
+                            self.assertNotIn(b"HTTP/1.1 40", wire.value())
+                        else:
+                            self.assertNotIn(b"100 Continue", wire.value())
+                            self.assert_problem(wire.response(), *refused)
+
+    @staticmethod
+    def role(route: Route, role: Role) -> tuple[int, str]:
+        """What it gets with a body of JSON still to come; (200, "") where that is read."""
+        if role not in route.access.value:
+            return 403, "forbidden"
+        upload = (route.method, route.path) == ("POST", "/images")
+        return (415, "unsupported-media-type") if upload else (200, "")
 
     def test_a_refused_client_may_finish_sending_into_nothing(self) -> None:
         wire = self.wire()
