@@ -1,6 +1,6 @@
 """What do strangers and bad neighbours cost an honest client?
 
-    python -m bench.hostile [--scenes idle,slow,logins,uploads] [--seconds 8]
+    python -m bench.hostile [--scenes idle,slow,logins,uploads] [--seconds 4]
 
 Real processes on this machine; each scene prints what its attackers do to the controller, beside the same
 without them, in one run:
@@ -14,19 +14,19 @@ without them, in one run:
 from __future__ import annotations
 
 import argparse
-import itertools
 import selectors
 import socket
 import statistics
-import threading
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection, HTTPException
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psutil
 
+from bench import attackers
+from bench.attackers import attacked_by
 from bench.system import System
 from tests.frames import encoded
 from tests.system.processes import Cluster, Process
@@ -37,41 +37,14 @@ LOGINS = 200
 UPLOADS = 100
 UPLOAD_BYTES = 50 * 2**20
 ROUNDS = 3
+BUSY = 4
 PROBES = 200
 _PIECE = bytes(64 * 1024)
 
 
-class Attack(threading.Thread):
-    """Runs ``step`` again and again until told to stop; what the network says to it is its own affair."""
-
-    def __init__(self, step: Callable[[], object]) -> None:
-        super().__init__(daemon=True)
-        self._step = step
-        self._over = threading.Event()
-        self.steps = 0
-
-    def run(self) -> None:
-        while not self._over.is_set():
-            try:
-                self._step()
-            except (OSError, HTTPException):
-                time.sleep(0.01)  # refused: it comes again
-            self.steps += 1
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
-
-
-@contextmanager
-def attacked_by(*attacks: Attack) -> Iterator[None]:
-    for attack in attacks:
-        attack.start()
-    try:
-        yield
-    finally:
-        for attack in attacks:
-            attack.stop()
+def told(statuses: Mapping[str, int]) -> str:
+    """How often what was answered."""
+    return ", ".join(f"{number:,} × {status}" for status, number in sorted(statuses.items()))
 
 
 def memory(process: Process) -> int:
@@ -79,50 +52,54 @@ def memory(process: Process) -> int:
     return int(psutil.Process(process.process.pid).memory_info().rss)
 
 
-def connected(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
-
-
-def is_open(client: socket.socket) -> bool:
-    """Has the server not closed it?"""
-    client.setblocking(False)
-    try:
-        return bool(client.recv(1, socket.MSG_PEEK))
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-
-
 class Honest:
-    """A client that uploads frames, one after the other, over one connection."""
+    """A client that uploads frames, one after the other, over each of its connections."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, connections: int) -> None:
         self._system = system
+        self._connections = connections
         self._frame = encoded(0, format="JPEG")
         self._workload = system.workload("grayscale")
 
     def rate(self, seconds: float) -> float:
         """Uploads each second."""
-        connection, count, start = self._system.connection(), 0, time.perf_counter()
-        while (took := time.perf_counter() - start) < seconds:
-            self._system.post(connection, self._workload, self._frame)
-            count += 1
-        connection.close()
-        return count / took
+        start = time.perf_counter()
+
+        def lane(_: int) -> int:
+            connection, count = self._system.connection(), 0
+            while time.perf_counter() - start < seconds:
+                self._system.post(connection, self._workload, self._frame)
+                count += 1
+            connection.close()
+            return count
+
+        with ThreadPoolExecutor(self._connections) as lanes:
+            count = sum(lanes.map(lane, range(self._connections)))
+        return count / (time.perf_counter() - start)
 
 
-def compared(system: System, seconds: float, attack: Callable[[], Attack]) -> tuple[float, float]:
-    """Uploads each second alone, and beside the attack: medians of interleaved rounds."""
-    honest = Honest(system)
-    honest.rate(1.0)
-    alone, beside = [], []
+def compared(system: System, seconds: float, attack: Callable[..., None], *arguments: Any) -> str:
+    """What honest uploads beside the attack are to those without, medians of interleaved rounds: of a client
+    that waits for each answer before its next upload, and of one that keeps the controller busy. And what
+    the attackers were answered."""
+    clients = [Honest(system, connections) for connections in (1, BUSY)]
+    for client in clients:
+        client.rate(1.0)
+    rounds: list[list[tuple[float, float]]] = [[], []]
+    statuses: Counter[str] = Counter()
     for _ in range(ROUNDS):
-        alone.append(honest.rate(seconds))
-        with attacked_by(attack()):
+        alone = [client.rate(seconds) for client in clients]
+        with attacked_by(attack, *arguments) as seen:
             time.sleep(1.0)
-            beside.append(honest.rate(seconds))
-    return statistics.median(alone), statistics.median(beside)
+            beside = [client.rate(seconds) for client in clients]
+        for kept, pair in zip(rounds, zip(alone, beside, strict=True), strict=True):
+            kept.append(pair)
+        statuses += seen.statuses
+    ratios = []
+    for kept in rounds:
+        before, during = (statistics.median(column) for column in zip(*kept, strict=True))
+        ratios.append(f"{during / before:.0%} of {before:.0f}/s")
+    return f"({told(statuses)}): uploads one by one at {ratios[0]}, {BUSY} at a time at {ratios[1]}"
 
 
 def answered(system: System) -> tuple[float, float]:
@@ -140,99 +117,29 @@ def answered(system: System) -> tuple[float, float]:
 
 def idle(system: System, controller: Process, seconds: float) -> None:
     before, (alone, alone_late) = memory(controller), answered(system)
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connected(system.client.port)) for _ in range(IDLE)]
+    with attacked_by(attackers.idle, system.client.port, IDLE) as seen:
         middle, late = answered(system)
-        kept = sum(map(is_open, clients))
-        each = (memory(controller) - before) / max(1, kept)
+        each = (memory(controller) - before) / IDLE
     print(
-        f"{IDLE:,} idle connections, {kept:,} of them kept: {each / 1024:.1f} KiB each; "
+        f"{IDLE:,} idle connections ({told(seen.statuses)}): {each / 1024:.1f} KiB each; "
         f"GET /status {middle:.1f} ms, p99 {late:.1f} ms (without them {alone:.1f}, {alone_late:.1f})",
         flush=True,
     )
 
 
-class Dribble:
-    """Clients that are always about to finish their request; they are connected again when dropped."""
-
-    def __init__(self, port: int, head: bytes) -> None:
-        self._port = port
-        self._head = head
-        self._open: list[socket.socket] = []
-
-    def step(self) -> None:
-        """One byte from each; those that are gone come again."""
-        while len(self._open) < SLOW:
-            self._open.append(self._begun())
-        self._open = [client for client in self._open if self._dribbled(client)]
-        time.sleep(1.0)
-
-    def _begun(self) -> socket.socket:
-        client = connected(self._port)
-        client.sendall(self._head)
-        client.setblocking(False)
-        return client
-
-    def _dribbled(self, client: socket.socket) -> bool:
-        try:
-            client.send(b"a")
-        except OSError:
-            client.close()
-            return False
-        return True
-
-    def close(self) -> None:
-        for client in self._open:
-            client.close()
-
-
 def slow(system: System, controller: Process, seconds: float) -> None:
     post = f"POST /images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {system.client.token}\r\n"
-    heads = {
-        "headers": b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ",
-        "bodies": (
-            f"{post}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 999999\r\n\r\n"
-        ).encode(),
-    }
+    form = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 999999\r\n\r\n"
+    heads = {"headers": b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "bodies": f"{post}{form}".encode()}
     for name, head in heads.items():
-        dribbles: list[Dribble] = []
-
-        def attack(head: bytes = head, dribbles: list[Dribble] = dribbles) -> Attack:
-            dribbles.append(Dribble(system.client.port, head))
-            return Attack(dribbles[-1].step)
-
-        alone, beside = compared(system, seconds, attack)
-        for dribble in dribbles:
-            dribble.close()
-        print(f"{SLOW:,} slow {name}: uploads at {beside / alone:.0%} of the rate without them", flush=True)
+        beside = compared(system, seconds, attackers.dribble, system.client.port, head, SLOW)
+        print(f"{SLOW:,} slow {name} {beside}", flush=True)
 
 
 def logins(system: System, controller: Process, seconds: float) -> None:
-    statuses: dict[int, int] = {}
-    names = itertools.cycle(["admin", *(f"nobody{number}" for number in range(50))])
-
-    def attack() -> Attack:
-        due = time.perf_counter()
-
-        def step() -> None:
-            nonlocal due
-            due = max(due + 1 / LOGINS, time.perf_counter() - 0.1)
-            time.sleep(max(0.0, due - time.perf_counter()))
-            connection = HTTPConnection("127.0.0.1", system.client.port, timeout=10)
-            secret = b64encode(f"{next(names)}:wrong".encode()).decode()
-            connection.request("POST", "/login", headers={"Authorization": f"Basic {secret}"})
-            status = connection.getresponse().status
-            statuses[status] = statuses.get(status, 0) + 1
-            connection.close()
-
-        return Attack(step)
-
-    alone, beside = compared(system, seconds, attack)
-    told = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
-    print(
-        f"{LOGINS} false logins each second ({told}): uploads at {beside / alone:.0%} of the rate without",
-        flush=True,
-    )
+    for addresses in (1, 100):
+        beside = compared(system, seconds, attackers.guess, system.client.port, LOGINS, addresses)
+        print(f"{LOGINS} false logins each second from {addresses} addresses {beside}", flush=True)
 
 
 def uploads(system: System, controller: Process, seconds: float) -> None:
@@ -252,7 +159,7 @@ def uploads(system: System, controller: Process, seconds: float) -> None:
     start = time.perf_counter()
     with selectors.DefaultSelector() as waiting:
         for _ in range(UPLOADS):
-            client = connected(system.client.port)
+            client = attackers.connected(system.client.port)
             client.sendall(request + head)
             client.setblocking(False)
             waiting.register(client, selectors.EVENT_READ | selectors.EVENT_WRITE, [UPLOAD_BYTES])
@@ -263,10 +170,9 @@ def uploads(system: System, controller: Process, seconds: float) -> None:
             if time.perf_counter() - looked > 0.05:
                 looked, most = time.perf_counter(), max(most, memory(controller))
     took = time.perf_counter() - start
-    told = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
     print(
-        f"{UPLOADS} uploads of {UPLOAD_BYTES >> 20} MiB at once ({told}): {(most - before) / 2**20:.0f} MiB "
-        f"more memory in all, {took:.0f} s",
+        f"{UPLOADS} uploads of {UPLOAD_BYTES >> 20} MiB at once ({told(statuses)}): "
+        f"{(most - before) / 2**20:.0f} MiB more memory in all, {took:.0f} s",
         flush=True,
     )
 
@@ -311,7 +217,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scenes", default=",".join(SCENES))
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each round of uploads")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each round of uploads")
     options = parser.parse_args()
     for scene in options.scenes.split(","):
         with Cluster() as cluster:

@@ -49,6 +49,8 @@ class Decoder:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.size = 0
+        """Bytes of the expression that was given last."""
         self._buffer = bytearray()
         self._open: list[_Opened] = []
         self._bytes = 0  # of the expression that is being read
@@ -67,6 +69,7 @@ class Decoder:
             self._count(end - position)
             position = end
             if self._place(item):
+                self.size = self._bytes
                 self._bytes = self._items = 0
                 yield self._complete
         del self._buffer[:position]

@@ -11,8 +11,8 @@ this side: it is logged here, and the peer hears only that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from functools import cache
 from inspect import signature
 from typing import Any, Final
@@ -40,6 +40,10 @@ JOIN_SECONDS: Final = 10.0
 MAX_STRANGERS: Final = 256
 MAX_STRANGERS_PER_ADDRESS: Final = 64
 """One machine may start many workers at once. Who is turned away tries again."""
+BYTES_AT_ONCE: Final = 16 * 1024
+"""Heard of one peer, before the reactor's other work has its turn …"""
+BYTES_AT_LEAST: Final = 1024
+"""… where each message counts for so many."""
 _SENTENCE: Final = 500
 _COMMANDS: Final = frozenset({b"version", b"message", b"answer", b"error", b"decref"})
 
@@ -67,6 +71,15 @@ class NoAnswer(DpipError):
 
 class Target(pb.Referenceable):
     """What a peer may call: ``remote_…`` methods with positional arguments, all of them required."""
+
+
+class Reference(pb.RemoteReference):
+    """The peer's object. The stock class cannot be thrown away when a peer has named one wrongly."""
+
+    doRefCount = 0
+
+
+jelly.setUnjellyableForClass("remote", Reference)
 
 
 class Allowed(jelly.SecurityOptions):
@@ -105,6 +118,8 @@ class Broker(pb.Broker):
     waitingForAnswers: Any
     _deadline: IDelayedCall | None = None
     _dropped = False
+    _parted = False
+    _next: IDelayedCall | None = None  # not None: there is more to hear than fits into one turn
 
     def __init__(
         self, factory: Brokers, is_client: bool, clock: IReactorTime, say: Callable[[str], None]
@@ -117,6 +132,8 @@ class Broker(pb.Broker):
         self._say = say
         self._decoder = Decoder(STRANGER_BYTES)
         self._received = 0
+        self._arrived: deque[bytes] = deque()
+        self._expressions = self._heard()
 
     def trust(self, most: int | None = None) -> None:
         """The peer has joined: from now on each message has a limit, and no longer the whole connection.
@@ -133,8 +150,14 @@ class Broker(pb.Broker):
         """End the connection now, with one line in the log."""
         if not self._dropped and not self.disconnected:
             self._dropped = True
-            self._say(f"Connection with {self.peer} dropped: {reason}.")
+            if not self._parted:
+                self._say(f"Connection with {self.peer} dropped: {reason}.")
             self.transport.abortConnection()
+
+    def part(self) -> None:
+        """End the connection after the answer to the present call; nothing more is heard of the peer."""
+        self._parted = True
+        self._clock.callLater(0, self.transport.loseConnection)
 
     def on_lost(self, then: Callable[[], object]) -> None:
         """Have ``then`` called when the connection has ended."""
@@ -152,22 +175,53 @@ class Broker(pb.Broker):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_deadline()
+        self._arrived.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         super().connectionLost(reason)
         self.factory.settled(self, reason)
 
     def dataReceived(self, chunk: bytes) -> None:
-        if self._dropped:
+        if self._dropped or self._parted:
             return
         try:
             self._count(len(chunk))
-            for expression in self._decoder.feed(chunk):
-                self.callExpressionReceived(expression)
-                if self._dropped:
-                    return
+            self._arrived.append(chunk)
+            if self._next is None and not self._hear():
+                self._wait()
         except Hostile as what:
             self.drop(str(what))
         except Exception as error:  # noqa: BLE001 - whatever bytes do inside PB, only their connection pays
             self.drop(f"not a peer of ours ({type(error).__name__})")
+
+    def _hear(self) -> bool:
+        """Some of what has arrived; true when there is no more, or none is wanted."""
+        left = BYTES_AT_ONCE
+        while left > 0:
+            expression = next(self._expressions, None)
+            if expression is None:
+                self._expressions = self._heard()
+                return True
+            self.callExpressionReceived(expression)
+            if self._dropped or self._parted:
+                return True
+            left -= max(self._decoder.size, BYTES_AT_LEAST)
+        return False
+
+    def _heard(self) -> Iterator[Expression]:
+        while self._arrived:
+            yield from self._decoder.feed(self._arrived.popleft())
+
+    def _wait(self) -> None:
+        """Many small messages are heard in several turns of the reactor, so that its other work goes on."""
+        self.transport.pauseProducing()
+        self._next = self._clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._next = None
+        self.transport.resumeProducing()
+        self.dataReceived(b"")
 
     def _count(self, size: int) -> None:
         self._received += size

@@ -60,19 +60,29 @@ process_log = ProcessLog()
 """The process's own: twistd takes no object as its logger, only the name of one."""
 
 
-class Sparingly:
-    """Says lines, but at most :data:`LINES_PER_MINUTE`; then how many it kept to itself."""
+class Ration:
+    """Whether one more line may be said: at most :data:`LINES_PER_MINUTE`; then it says how many were not."""
 
     def __init__(self, log: Logger, clock: IReactorTime) -> None:
         self._log, self._clock = log, clock
         self._minute, self._said = -1, 0
 
-    def __call__(self, line: str) -> None:
+    def allows(self) -> bool:
         minute = int(self._clock.seconds() // 60)
         if minute != self._minute:
             if self._said > LINES_PER_MINUTE:
                 self._log.warn("{more} more lines like these", more=self._said - LINES_PER_MINUTE)
             self._minute, self._said = minute, 0
         self._said += 1
-        if self._said <= LINES_PER_MINUTE:
+        return self._said <= LINES_PER_MINUTE
+
+
+class Sparingly:
+    """Says lines, within a :class:`Ration`."""
+
+    def __init__(self, log: Logger, clock: IReactorTime) -> None:
+        self._log, self._ration = log, Ration(log, clock)
+
+    def __call__(self, line: str) -> None:
+        if self._ration.allows():
             self._log.info("{line}", line=line)

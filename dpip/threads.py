@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, get_native_id
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -32,8 +34,11 @@ class Threads(Protocol):
     def callInThread(self, func: Callable[..., Any], *args: Any) -> Any: ...
 
 
-MakeThreads = Callable[[int, str], Threads]
-"""Makes up to so many threads of this name; they start with ``start()``."""
+class MakeThreads(Protocol):
+    """Makes up to so many threads of this name, which start with ``start()``. The higher ``nice``, the more
+    of the processors they leave to others that want them."""
+
+    def __call__(self, most: int, name: str, nice: int = 0) -> Threads: ...
 
 
 class RealThreads:
@@ -45,9 +50,10 @@ class RealThreads:
 
     log = Logger()
 
-    def __init__(self, most: int, name: str) -> None:
+    def __init__(self, most: int, name: str, nice: int = 0) -> None:
         self._most = most
         self._name = name
+        self._nice = nice
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._threads: list[Thread] = []
 
@@ -72,6 +78,8 @@ class RealThreads:
         self._work.put(partial(func, *args))
 
     def _run(self) -> None:
+        if self._nice and sys.platform == "linux":  # elsewhere it would be the whole process
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), self._nice)
         while (work := self._work.get()) is not None:
             try:
                 work()
@@ -79,15 +87,15 @@ class RealThreads:
                 self.log.failure("Work in thread {name} failed", name=self._name)
 
 
-def thread_pool(most: int, name: str) -> RealThreads:
+def thread_pool(most: int, name: str, nice: int = 0) -> RealThreads:
     """Real threads."""
-    return RealThreads(most, name)
+    return RealThreads(most, name, nice)
 
 
 class InlineThreads:
     """No threads: everything is done before the call returns. It is its own reactor, too."""
 
-    def __init__(self, most: int = 1, name: str = "") -> None:
+    def __init__(self, most: int = 1, name: str = "", nice: int = 0) -> None:
         pass
 
     def start(self) -> None:

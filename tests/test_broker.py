@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.asynchronous import deferred
 from dpip.authority import Authority
 from dpip.broker import (
+    BYTES_AT_LEAST,
+    BYTES_AT_ONCE,
     JOIN_SECONDS,
     MAX_STRANGERS,
     MAX_STRANGERS_PER_ADDRESS,
@@ -40,6 +44,7 @@ class Echo(Target):
     def __init__(self) -> None:
         self.heard: list[Any] = []
         self.later: Deferred[bytes] = Deferred()
+        self.parting: Any = None
 
     def remote_echo(self, data: bytes) -> bytes:
         self.heard.append(data)
@@ -47,6 +52,10 @@ class Echo(Target):
 
     def remote_both(self, first: bytes, second: bytes) -> tuple[bytes, Target | None]:
         return first + second, self
+
+    def remote_part(self) -> bytes:
+        self.parting.part()
+        return b"goodbye"
 
     def remote_refuse(self) -> None:
         raise Malformed("Not like this.")
@@ -77,6 +86,10 @@ class BrokerCase(SynchronousTestCase):
     def _observe(self, event: Any) -> None:
         if str(event.get("log_namespace", "")).startswith(("dpip", "twisted", "log_legacy")):
             self.lines.append(str(event.get("line") or event.get("log_format") or event))
+
+    def echo(self, number: int) -> list[Any]:
+        """A call that wants no answer, as Banana's expression."""
+        return [b"message", number, b"root", b"echo", 0, [b"tuple", b"%d" % number], [b"dictionary"]]
 
     def ask(self, wire: Wire, name: str, *arguments: object) -> Any:
         return wire.result(call(wire.root, name, *arguments, clock=self.clock, timeout=5))
@@ -144,6 +157,37 @@ class CallTests(BrokerCase):
         tell(wire.root, "echo", b"psst")
         wire.pump.flush()
         self.assertEqual(self.target.heard, [b"psst"])
+
+    def test_many_small_messages_leave_the_reactor_time_for_others(self) -> None:
+        wire = Wire(self.door, self.clock)
+        wire.server.trust()
+        turns: list[int] = []
+        self.patch(wire.server.transport, "resumeProducing", lambda: turns.append(len(self.target.heard)))
+        wire.server.dataReceived(encoded(*[self.echo(number) for number in range(100)]))
+        self.clock.advance(0)
+        most = BYTES_AT_ONCE // BYTES_AT_LEAST
+        self.assertEqual(turns, list(range(most, 100, most)))
+        self.assertEqual(self.target.heard, [b"%d" % number for number in range(100)])
+
+    def test_what_has_not_been_heard_when_the_connection_ends_never_is(self) -> None:
+        wire = Wire(self.door, self.clock)
+        wire.server.trust()
+        wire.server.dataReceived(encoded(*[self.echo(number) for number in range(100)]))
+        wire.server.drop("enough")
+        wire.pump.flush()
+        self.clock.advance(1)
+        self.assertLess(len(self.target.heard), 100)
+        self.assertTrue(wire.server.disconnected)
+
+    def test_of_a_peer_that_is_let_go_nothing_more_is_heard(self) -> None:
+        wire = Wire(self.door, self.clock)
+        self.target.parting = wire.server
+        self.assertEqual(self.ask(wire, "part"), b"goodbye")
+        wire.server.dataReceived(b"\xff\xff not ours")
+        self.clock.advance(JOIN_SECONDS)
+        wire.pump.flush()
+        self.assertTrue(wire.server.disconnected)
+        self.assertEqual((self.target.heard, self.lines), ([], []))
 
     def test_the_largest_message_passes_once_trusted_and_not_before(self) -> None:
         large = b"x" * (REPORT_BYTES - 200)
@@ -215,6 +259,13 @@ class RefusalTests(BrokerCase):
             self._dropped([command, 1, 1, b"x", 1, [b"tuple"], [b"dictionary"]])
         for other in (b"text", 1, 1.5, [], [[]], [1]):
             self._dropped(other)
+
+    def test_a_reference_without_its_number_leaves_nothing_that_cannot_be_thrown_away(self) -> None:
+        unraised: list[Any] = []
+        self.patch(sys, "unraisablehook", unraised.append)
+        self._dropped(self._message(b"echo", [b"tuple", [b"remote"]]))
+        gc.collect()
+        self.assertEqual(unraised, [])
 
     def test_references_that_were_never_given(self) -> None:
         for number in (5, b"root", b"nothing"):

@@ -199,12 +199,14 @@ def _endpoint(route: Route) -> str:
 
 
 def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
-    """Pictures come and go without Klein, whose map of URLs takes longer to ask than the rest of their way.
+    """Pictures come and go without Klein, whose map of URLs takes longer to ask than the rest of their way;
+    so do logins, that a flood of them costs little.
 
-    The two routes are rows of the same table, and are answered as Klein would have them answered.
+    These routes are rows of the same table, and are answered as Klein would have them answered.
     """
     known = {(route.method, route.path): route for route in routes}
     upload, show = known["POST", "/images"], known["GET", "/images/<reference>"]
+    login = known["POST", "/login"]
 
     def answer(request: Request) -> bool:
         match request.method, request.segments:
@@ -212,6 +214,8 @@ def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
                 serving = server.serve(request, upload, {})
             case b"GET", (b"images", reference) if reference:
                 serving = server.serve(request, show, {"reference": reference.decode()})
+            case b"POST", (b"login",):
+                serving = server.serve(request, login, {})
             case _:
                 return False
         served = Deferred.fromCoroutine(serving)

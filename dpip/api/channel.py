@@ -139,7 +139,10 @@ class Channel(HTTPChannel):
             self.requests[-1].refuse(error)
             return
         request_id = self.site.ids()
-        self.site.logger.info("{id} {error} {peer}", id=request_id, error=error.title, peer=self.getPeer())
+        if self.site.ration.allows():
+            self.site.logger.info(
+                "{id} {error} {peer}", id=request_id, error=error.title, peer=self.getPeer()
+            )
         answer = problem(error, request_id)
         head = [
             f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",

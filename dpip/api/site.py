@@ -17,6 +17,7 @@ from dpip.api.channel import Channel
 from dpip.api.gate import Gate, is_upload
 from dpip.api.limits import Limits
 from dpip.api.request import Request
+from dpip.logs import Ration
 
 _LINE = "{id} {method} {path} {status} {ms} ms {user}{made}"
 
@@ -52,6 +53,7 @@ class Site(server.Site):
         self.limits = limits
         self.shortcut = shortcut
         self.quiet = quiet
+        self.ration = Ration(self.logger, clock)
 
     def startFactory(self) -> None:
         """The stock one starts a timer that formats the time of the access log every second."""
@@ -64,7 +66,11 @@ class Site(server.Site):
         return [b"http/1.1"]
 
     def log(self, request: Any) -> None:
-        """A line per answer: at level info for what went wrong or changed something, else at debug."""
+        """A line per answer: at level info for what went wrong or changed something, else at debug. Of what
+        strangers get, and of requests that were too many, there are so many lines a minute at most.
+        """
+        if _comes_in_floods(request) and not self.ration.allows():
+            return
         level = LogLevel.info if request.code >= 400 else _level(request)
         if level is LogLevel.info or not self.quiet:
             ms = round((self.clock.seconds() - request.began) * 1000, 1)
@@ -75,6 +81,10 @@ class Site(server.Site):
         level = _level(request)
         if level is LogLevel.info or not self.quiet:
             self.logger.emit(level, "{id} {method} {path} client-left {user}", **request.facts())
+
+
+def _comes_in_floods(request: Any) -> bool:
+    return request.code >= 400 and (request.principal is None or request.code in (429, 503))
 
 
 def _level(request: Request) -> LogLevel:

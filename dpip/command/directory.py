@@ -53,7 +53,7 @@ class Directory:
                 "DPIP_STATE_DIR) where its state is."
             )
         here: Any = _Here()
-        datastore = Datastore(database, here, lambda most, name: here)
+        datastore = Datastore(database, here, lambda most, name, nice=0: here)
         accounts = Accounts(datastore, Passwords(here, here), time.time, time.monotonic, os.urandom)
         datastore.startService()
         try:

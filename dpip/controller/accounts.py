@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from attrs import define, field, frozen
 
-from dpip.controller.attempts import FailureLimit
+from dpip.controller.attempts import FailureLimit, Turns
 from dpip.controller.passwords import Passwords
 from dpip.errors import BadCredentials, BadParameter, Unauthenticated
 from dpip.interfaces import IDatastore
@@ -19,6 +19,7 @@ TOKEN_SECONDS = 7 * 24 * 3600.0
 MAX_NAME = 64
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
 _CACHED_TOKENS = 10_000
+_SEEN = 10_000  # users where they have logged in before
 _TRUSTED_SECONDS = 30.0
 """How long a token is believed without asking the datastore: another process may change a password there."""
 
@@ -58,22 +59,39 @@ class Accounts:
     entropy: Callable[[int], bytes]
     by_account: FailureLimit = field(factory=lambda: FailureLimit(limit=10, window=60))
     by_address: FailureLimit = field(factory=lambda: FailureLimit(limit=50, window=60))
+    turns: Turns = field(factory=lambda: Turns(limit=12, each=6))
+    turns_of_seen: Turns = field(factory=lambda: Turns(limit=12, each=6))
+    _seen: OrderedDict[tuple[str, str], None] = field(factory=OrderedDict, init=False)
     _tokens: OrderedDict[bytes, _Known] = field(factory=OrderedDict, init=False)
     _epoch: int = field(default=0, init=False)  # grows whenever tokens die: a lookup under way must not cache
 
     async def login(self, name: str, password: str, address: str) -> Token:
         """Raises BadCredentials, TooManyRequests, RetryLater."""
+        name, seen = name[: MAX_NAME + 1], (name, address) in self._seen
         self.by_address.check(address, self.monotonic())
-        self.by_account.check(name, self.monotonic())
-        found = await self.datastore.user(name) if len(name) <= MAX_NAME else None
-        matches = await self.passwords.verify(password[: MAX_PASSWORD + 1], found[1] if found else None)
-        if found is None or not matches:
+        if not seen:
+            self.by_account.check(name, self.monotonic())
+        with (self.turns_of_seen if seen else self.turns).turn(address):
+            right = await self._is_right(name, password[: MAX_PASSWORD + 1])
+        if not right:
             self.by_address.failed(address, self.monotonic())
-            self.by_account.failed(name[: MAX_NAME + 1], self.monotonic())
+            self.by_account.failed(name, self.monotonic())
             raise BadCredentials("The user name or the password is wrong.")
         self.by_account.succeeded(name)
+        self._remember_address(name, address)
         _, token = await self._new_token(name)
         return token
+
+    async def _is_right(self, name: str, password: str) -> bool:
+        found = await self.datastore.user(name) if len(name) <= MAX_NAME else None
+        return await self.passwords.verify(password, found[1] if found else None)
+
+    def _remember_address(self, name: str, address: str) -> None:
+        """Strangers' guesses, at this account or others, do not keep its user out there."""
+        self._seen[name, address] = None
+        self._seen.move_to_end((name, address))
+        if len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
 
     async def issue(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
         """A token with a name, for programs. Raises BadParameter, NotFound."""

@@ -107,7 +107,7 @@ class Apis:
             proof, mark = self._marked(broker)
         except _NotAdmitted as refusal:
             self.log.info("API process at {peer} may not join: {why}", peer=broker.peer, why=str(refusal))
-            self.clock.callLater(0, broker.transport.loseConnection)  # after the answer
+            broker.part()
             return messages.encode(Refusal(str(refusal), refusal.retry)), None
         exchange = Exchange(self.clock, lambda name, arguments: self._answer(api, name, arguments))
         api = self._joined[broker] = _Api(broker, exchange, mark, newcomer.shares_socket)

@@ -1,13 +1,15 @@
-"""A limit on failures within a window of time, kept per key (an account, an address), with bounded memory."""
+"""Limits on failures within a window of time, and on what is under way, for each account or address."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 
 from attrs import define, field
 
-from dpip.errors import TooManyRequests
+from dpip.errors import RetryLater, TooManyRequests
 
 
 @define
@@ -38,3 +40,27 @@ class FailureLimit:
 
     def succeeded(self, key: str) -> None:
         self._failures.pop(key, None)
+
+
+@define
+class Turns:
+    """At most ``limit`` at the same time, and ``each`` for one key."""
+
+    limit: int
+    each: int
+    _taken: Counter[str] = field(factory=Counter, init=False)
+
+    @contextmanager
+    def turn(self, key: str) -> Iterator[None]:
+        """Raises RetryLater, or TooManyRequests when it is this key alone that has too many."""
+        if self._taken[key] >= self.each:
+            raise TooManyRequests("Other logins from your address are being checked. Try again in a second.")
+        if self._taken.total() >= self.limit:
+            raise RetryLater("Many logins are being checked at the moment. Try again in a second.")
+        self._taken[key] += 1
+        try:
+            yield
+        finally:
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]

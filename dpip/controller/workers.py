@@ -147,7 +147,7 @@ class Workers:
                     self._remember_as_gone(info.name)
         except NotAdmitted as refusal:
             self.door.say(f"Worker at {broker.peer} may not join: {refusal}")
-            self._clock.callLater(0, broker.transport.loseConnection)  # after the answer
+            broker.part()
             return wire.encode(refusal.message), None
 
     async def _welcomed(

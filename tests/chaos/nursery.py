@@ -149,7 +149,7 @@ def _live(arguments: Sequence[str], log: Path, one_thread: bool) -> None:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(out)], redirectStandardIO=False)
     options = ControllerOptions()
     options.parseOptions(arguments)
-    host = Host(make_threads=lambda most, name: Turns(reactor)) if one_thread else Host()
+    host = Host(make_threads=lambda most, name, nice=0: Turns(reactor)) if one_thread else Host()
     service = ControllerService(options, reactor, partial(build, host=host))
     service.ready.addErrback(end_process, reactor)
     service.startService()

@@ -100,7 +100,7 @@ class Process:
             wall_clock=self.seconds,
             monotonic=lambda: clock.now,
             entropy=streams["entropy"].randbytes,
-            make_threads=lambda most, name: Threads(self, most),
+            make_threads=lambda most, name, nice=0: Threads(self, most),
             disk_usage=disk.usage,
         )
 

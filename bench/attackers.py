@@ -1,0 +1,161 @@
+"""The attackers of ``bench.hostile``, in a process of their own: an honest client shares no lock with them.
+
+Each is a function that runs until ``over`` is set, puts one thing into ``told`` once it is at work, and one
+more in the end: how often it was answered with which status.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import selectors
+import socket
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count, cycle
+from multiprocessing.synchronize import Event
+from typing import Any
+
+from attrs import define, field
+
+_SPAWN = multiprocessing.get_context("spawn")
+_PATIENCE = 60.0
+
+
+@define
+class Seen:
+    """What the attackers were answered, once they have ended."""
+
+    statuses: Counter[str] = field(factory=Counter)
+
+
+@contextmanager
+def attacked_by(attack: Callable[..., None], *arguments: Any) -> Iterator[Seen]:
+    """For as long as the block lasts; it begins once they are at work."""
+    over, told, seen = _SPAWN.Event(), _SPAWN.Queue(), Seen()
+    process = _SPAWN.Process(target=attack, args=(over, told, *arguments), daemon=True)
+    process.start()
+    try:
+        told.get(timeout=_PATIENCE)
+        yield seen
+    finally:
+        over.set()
+        seen.statuses.update(told.get(timeout=_PATIENCE))
+        process.join()
+
+
+def connected(port: int, address: str = "127.0.0.1") -> socket.socket:
+    """From that address of this machine."""
+    return socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0))
+
+
+def guess(over: Event, told: Any, port: int, rate: float, addresses: int) -> None:
+    """So many logins a second, each on a connection of its own and none waiting for another's answer, from so
+    many addresses in turn: the admin's, with wrong passwords, and those of users who are not there."""
+    names = cycle(["admin", *(f"nobody{number}" for number in range(1000))])
+    statuses: Counter[str] = Counter()
+    places = cycle([f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(addresses)])
+    with selectors.DefaultSelector() as waiting:
+        told.put(None)
+        start = time.perf_counter()
+        for number in count():
+            if over.is_set():
+                break
+            while (left := start + number / rate - time.perf_counter()) > 0:
+                _answers(waiting, left, statuses)
+            secret = b64encode(f"{next(names)}:wrong-{number}".encode()).decode()
+            head = f"POST /login HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {secret}\r\n\r\n"
+            try:
+                client = connected(port, next(places))
+            except OSError:
+                statuses["not connected"] += 1
+                continue
+            client.sendall(head.encode())
+            waiting.register(client, selectors.EVENT_READ)
+        told.put(statuses)
+
+
+def _answers(waiting: selectors.BaseSelector, seconds: float, statuses: Counter[str]) -> None:
+    """Those that come meanwhile; each ends its connection."""
+    if not waiting.get_map():
+        time.sleep(seconds)
+        return
+    for key, _ in waiting.select(seconds):
+        client = key.fileobj
+        assert isinstance(client, socket.socket)
+        try:
+            statuses[_status(client.recv(65536))] += 1
+        except OSError:
+            statuses["reset"] += 1
+        waiting.unregister(client)
+        client.close()
+
+
+def _status(answer: bytes) -> str:
+    """An answer without Retry-After that should have one is seen as such."""
+    status = answer[9:12].decode() if answer else "closed"
+    return status + (
+        "" if status not in ("429", "503") or b"Retry-After: " in answer else " without Retry-After"
+    )
+
+
+def dribble(over: Event, told: Any, port: int, head: bytes, clients: int) -> None:
+    """Clients always about to finish their request, with a byte each second; who is dropped comes again."""
+    statuses: Counter[str] = Counter()
+    at_work: list[socket.socket] = []
+    first = True
+    while not over.is_set():
+        while len(at_work) < clients and not over.is_set():
+            try:
+                client = connected(port)
+                client.sendall(head)
+            except OSError:
+                statuses["not connected"] += 1
+                break
+            client.setblocking(False)
+            at_work.append(client)
+        if first:
+            told.put(None)
+            first = False
+        until = time.perf_counter() + 1.0
+        at_work = [client for client in at_work if _dribbled(client, statuses)]
+        over.wait(max(0.0, until - time.perf_counter()))
+    for client in at_work:
+        client.close()
+    told.put(statuses)
+
+
+def _dribbled(client: socket.socket, statuses: Counter[str]) -> bool:
+    """One byte more; false when it has been answered, or dropped."""
+    try:
+        client.send(b"a")
+        statuses[_status(client.recv(65536))] += 1
+    except BlockingIOError:
+        return True
+    except OSError:
+        statuses["reset"] += 1
+    client.close()
+    return False
+
+
+def idle(over: Event, told: Any, port: int, clients: int) -> None:
+    """Connections that say nothing; in the end it tells how many of them were kept."""
+    # At most 25,000 from an address to a port: the kernel has no more ports to give it.
+    waiting = [connected(port, f"127.0.0.{2 + number // 5000}") for number in range(clients)]
+    told.put(None)
+    over.wait()
+    kept = sum(map(is_open, waiting))
+    told.put(Counter({"kept": kept, "closed": clients - kept}))
+
+
+def is_open(client: socket.socket) -> bool:
+    """Has the server not closed it?"""
+    client.setblocking(False)
+    try:
+        return bool(client.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

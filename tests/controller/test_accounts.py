@@ -1,0 +1,123 @@
+"""Logging in while others try to keep it from being done."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip.asynchronous import deferred
+from dpip.controller.accounts import Accounts
+from dpip.errors import BadCredentials, RetryLater, TooManyRequests
+from dpip.model import Role, Token, TokenRecord, User
+
+RIGHT = "the right password"
+
+
+class Users:
+    """A datastore with one user, ann; how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def user(self, name: str) -> Deferred[tuple[User, str] | None]:
+        self.asked += 1
+        return succeed((User(name, Role.USER, 0.0, None, 0), RIGHT) if name == "ann" else None)
+
+    def add_token(
+        self, digest: bytes, user: str, now: float, until: float, name: None
+    ) -> Deferred[TokenRecord]:
+        return succeed(TokenRecord("t", user, name, now, until))
+
+
+class Hashing:
+    """Each verification waits until it is let go; ``work`` is what was verified against what."""
+
+    def __init__(self) -> None:
+        self.work: list[tuple[str, str | None]] = []
+        self.waiting: list[Deferred[bool]] = []
+        self.at_once = True
+
+    async def verify(self, password: str, known: str | None) -> bool:
+        self.work.append((password, known))
+        if not self.at_once:
+            self.waiting.append(Deferred())
+            await self.waiting[-1]
+        return password == known
+
+
+class AccountsCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.users, self.hashing = Users(), Hashing()
+        neighbours: tuple[Any, Any] = self.users, self.hashing
+        self.accounts = Accounts(*neighbours, self.clock.seconds, self.clock.seconds, os.urandom)
+
+    @deferred
+    async def login(self, name: str = "ann", password: str = RIGHT, address: str = "192.0.2.1") -> Token:
+        return await self.accounts.login(name, password, address)
+
+    def wrong(self, name: str, address: str) -> None:
+        self.failureResultOf(self.login(name, "wrong", address), BadCredentials)
+
+
+class FloodTests(AccountsCase):
+    def test_unknown_users_are_the_same_work(self) -> None:
+        self.wrong("ann", "192.0.2.1")
+        self.wrong("nobody", "192.0.2.1")
+        self.assertEqual(self.hashing.work, [("wrong", RIGHT), ("wrong", None)])
+
+    def test_an_address_with_many_failures_is_refused_before_any_work(self) -> None:
+        for number in range(50):
+            self.wrong(f"nobody{number}", "192.0.2.66")
+        work, asked = len(self.hashing.work), self.users.asked
+        refused = self.failureResultOf(self.login("nobody", "x", "192.0.2.66"), TooManyRequests).value
+        self.assertEqual(refused.retry_after, 60)
+        self.assertEqual((len(self.hashing.work), self.users.asked), (work, asked))
+        self.successResultOf(self.login(address="192.0.2.1"))
+
+    def test_one_address_cannot_take_every_turn(self) -> None:
+        self.hashing.at_once = False
+        under_way = [self.login(f"nobody{number}", "x", "192.0.2.66") for number in range(10)]
+        refused = [self.failureResultOf(one, TooManyRequests) for one in under_way[6:]]
+        self.assertEqual({failure.value.retry_after for failure in refused}, {1})
+        honest = self.login(address="192.0.2.1")
+        self.assertNoResult(honest)
+        for waiting in self.hashing.waiting:
+            waiting.callback(True)
+        self.successResultOf(honest)
+        for one in under_way[:6]:
+            self.failureResultOf(one, BadCredentials)
+
+    def test_many_addresses_find_a_bounded_number_of_turns(self) -> None:
+        self.hashing.at_once = False
+        under_way = [self.login("ann", "x", f"192.0.2.{number}") for number in range(100)]
+        refused = [self.failureResultOf(one, RetryLater) for one in under_way[12:]]
+        self.assertEqual({failure.value.retry_after for failure in refused}, {1})
+        self.assertEqual((len(self.hashing.work), self.users.asked), (12, 12))
+        for waiting in self.hashing.waiting:
+            waiting.callback(True)
+        for one in under_way[:12]:
+            self.failureResultOf(one, BadCredentials)
+
+    def test_who_has_logged_in_from_here_before_is_kept_out_by_nobody_elsewhere(self) -> None:
+        self.successResultOf(self.login(address="192.0.2.1"))
+        for number in range(10):
+            self.wrong("ann", f"192.0.2.{number + 60}")
+        self.failureResultOf(self.login(address="192.0.2.2"), TooManyRequests)
+        self.hashing.at_once = False
+        strangers = [self.login(f"nobody{number}", "x", f"192.0.2.{number + 60}") for number in range(30)]
+        honest = self.login(address="192.0.2.1")
+        for waiting in self.hashing.waiting:
+            waiting.callback(True)
+        self.successResultOf(honest)
+        for one in strangers:
+            self.failureResultOf(one, BadCredentials, RetryLater)
+
+    def test_a_turn_ends_whatever_came_of_it(self) -> None:
+        for number in range(40):
+            self.wrong(f"nobody{number}", "192.0.2.66")
+        self.successResultOf(self.login(address="192.0.2.66"))

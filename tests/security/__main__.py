@@ -1,0 +1,46 @@
+"""So many hostile inputs to the workers' port: ``python -m tests.security --inputs 1000000 --seed 1``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import psutil
+
+from dpip.heap import settle
+from tests.security.port import Port
+
+_SHOWN = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    port = Port(options.seed)
+    settle()
+    port.throw(2_000)
+    before, began, cpu = psutil.Process().memory_info().rss, time.perf_counter(), time.process_time()
+    seen = port.throw(options.inputs - 2_000)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    grown = psutil.Process().memory_info().rss - before
+    print(f"{seen.inputs.total():,} inputs (seed {options.seed}) in {seconds:.0f} s, {cpu:.0f} s of CPU")
+    for kind, number in seen.inputs.most_common():
+        print(f"{number:12,} {kind}")
+    print(
+        f"{seen.by_workers:12,} from workers that had joined; for {seen.dropped:,} their sender was dropped"
+    )
+    print(f"held for a stranger: {seen.held / 1024:.0f} KiB at most, of {seen.weighed:,} that were weighed")
+    print(f"longest stop: {seen.stop * 1000:.1f} ms of CPU; the process grew by {grown / 2**20:.0f} MiB")
+    print(f"lines of a connection at most: {seen.lines_of_stranger}, {seen.lines_of_worker} of a worker's")
+    wrong = [*seen.wrong, *(f"left behind: {what}" for what in port.left())]
+    for one in wrong[:_SHOWN]:
+        print(f"WRONG {one}")
+    print(f"{len(wrong):,} wrong")
+    if wrong:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
