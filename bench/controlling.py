@@ -54,9 +54,9 @@ class Controlled:
 
     async def start(self) -> None:
         self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)  # of a signal, too
+        settle()  # as the controller's own process does
         self.service.startService()
         await self.service.ready
-        settle()  # as in the controller's own process
 
     async def until(self, true: Any, every: float = 0.02) -> None:
         while not true():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import field, frozen
 
@@ -249,9 +249,11 @@ class Reason:
     worker: str | None = None
 
 
-@frozen
-class WaitingJob:
-    """What the scheduler needs to know about a job; the rest stays in the datastore until it is leased."""
+class WaitingJob(NamedTuple):
+    """What the scheduler needs to know about a job; the rest stays in the datastore until it is leased.
+
+    A tuple: at the start of a controller a million of them are made, in a third of the time.
+    """
 
     job: int
     pixels: int  # stands for the job's cost

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from dpip.interfaces import IDatastore
 from dpip.model import UNFINISHED, WaitingJob
@@ -121,5 +122,5 @@ class Filling:
 def _slices(page: Sequence[tuple[str, WaitingJob]]) -> Iterator[tuple[str, list[WaitingJob]]]:
     """Runs of jobs of one workload, none of them long."""
     for start in range(0, len(page), _SLICE):
-        for workload_id, run in groupby(page[start : start + _SLICE], key=lambda item: item[0]):
+        for workload_id, run in groupby(page[start : start + _SLICE], key=itemgetter(0)):
             yield workload_id, [job for _, job in run]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dpip.model import WaitingJob
 
-_FIELDS = 3
+_FIELDS = 3  # of a job: number, pixels, decoded bytes
 _COMPACT = 1024 * _FIELDS  # cells read before the array is shortened at all
 
 
@@ -37,7 +37,7 @@ class JobQueue:
         return self._read < len(self._cells) or bool(self._back)
 
     def extend(self, jobs: Iterable[WaitingJob]) -> None:
-        self._cells.extend(chain.from_iterable((job.job, job.pixels, job.decoded_bytes) for job in jobs))
+        self._cells.extend(chain.from_iterable([job[:_FIELDS] for job in jobs]))
 
     def put_back(self, job: Job) -> None:
         heappush(self._back, job)

@@ -274,7 +274,7 @@ class State:
 
     def _ask_for_ticks(self) -> None:
         rest = self._resting[0][0] if self._resting else None
-        for time in (rest, self._dealer.next_patience(), self._expiry, self._balance):
+        for time in (rest, self._dealer.next_patience(), self._balance, self._expiry):
             self._wake_by(time)
 
     def _wake_by(self, time: float | None) -> None:

@@ -69,7 +69,7 @@ class Workloads:
     def add(self, queue: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
         """These are unfinished."""
         queue.unfinished += len(jobs)
-        queue.forecast.added(sum(size_of(job.pixels) for job in jobs))
+        queue.forecast.added(sum([size_of(job.pixels) for job in jobs]))
         self._idle.pop(queue.id, None)
         self._unfinished[queue.id] = queue
 
