@@ -176,7 +176,8 @@ class ImageStore(Service):
         self._has_desks = False
 
     def startService(self) -> None:
-        os.makedirs(os.path.join(self._root, INCOMING), mode=0o700, exist_ok=True)
+        for folder in (self._root, os.path.join(self._root, INCOMING)):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         for folder in (self._root, os.path.dirname(self._root)):  # the way to all that will be kept
             _sync(folder)
         self._keepers.start()

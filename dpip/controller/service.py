@@ -193,7 +193,7 @@ class ControllerService(Service):
 
 
 def _locked(state: Path) -> FileLock:
-    lock = FileLock(state / "lock", blocking=False, thread_local=False)
+    lock = FileLock(state / "lock", mode=0o600, blocking=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
