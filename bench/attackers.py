@@ -21,7 +21,8 @@ from typing import Any
 from attrs import define, field
 
 _SPAWN = multiprocessing.get_context("spawn")
-_PATIENCE = 60.0
+_PATIENCE = 120.0
+_EVERY = 10  # seconds between two bytes
 
 
 @define
@@ -102,10 +103,10 @@ def _status(answer: bytes) -> str:
 
 
 def dribble(over: Event, told: Any, port: int, head: bytes, clients: int) -> None:
-    """Clients always about to finish their request, with a byte each second; who is dropped comes again."""
+    """Clients always about to finish their request: a byte every ten seconds; who is dropped comes again."""
     statuses: Counter[str] = Counter()
     at_work: list[socket.socket] = []
-    first = True
+    first, turn = True, 0
     while not over.is_set():
         while len(at_work) < clients and not over.is_set():
             try:
@@ -120,7 +121,12 @@ def dribble(over: Event, told: Any, port: int, head: bytes, clients: int) -> Non
             told.put(None)
             first = False
         until = time.perf_counter() + 1.0
-        at_work = [client for client in at_work if _dribbled(client, statuses)]
+        turn = (turn + 1) % _EVERY
+        at_work = [
+            client
+            for place, client in enumerate(at_work)
+            if place % _EVERY != turn or _dribbled(client, statuses)
+        ]
         over.wait(max(0.0, until - time.perf_counter()))
     for client in at_work:
         client.close()

@@ -6,7 +6,8 @@ Real processes on this machine; each scene prints what its attackers do to the c
 without them, in one run:
 
 * ``idle``: 10,000 connections that say nothing: memory for each, and how soon an honest request is answered;
-* ``slow``: 2,000 clients that send a header, or a body, a byte at a time: an honest client's rate of uploads;
+* ``slow``: 2,000 clients that send a header, or a body, a byte every ten seconds (as slowhttptest does), and
+  come again when they are dropped: an honest client's rate of uploads;
 * ``logins``: 200 logins with wrong passwords each second: the same;
 * ``uploads``: 100 uploads of 50 MiB at once, sent as fast as they are taken: the controller's memory.
 """
@@ -130,7 +131,8 @@ def idle(system: System, controller: Process, seconds: float) -> None:
 def slow(system: System, controller: Process, seconds: float) -> None:
     post = f"POST /images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {system.client.token}\r\n"
     form = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 999999\r\n\r\n"
-    heads = {"headers": b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "bodies": f"{post}{form}".encode()}
+    part = '--b\r\nContent-Disposition: form-data; name="slow"\r\n\r\n'
+    heads = {"headers": b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "bodies": f"{post}{form}{part}".encode()}
     for name, head in heads.items():
         beside = compared(system, seconds, attackers.dribble, system.client.port, head, SLOW)
         print(f"{SLOW:,} slow {name} {beside}", flush=True)

@@ -10,6 +10,8 @@ from twisted.internet.endpoints import quoteStringArgument
 
 _HOST_PORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]*):)?(?P<port>\d{1,5})")
 _KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd")
+_BACKLOG = 1024
+"""Connections that wait to be accepted: of a burst beyond Twisted's 50 each would wait a second or more."""
 _INTERFACE = re.compile(r"(?:^|:)interface=((?:\\.|[^:\\])*)")
 
 
@@ -42,7 +44,7 @@ def parse(text: str) -> Address:
     host = "127.0.0.1" if host is None else host.strip("[]")
     interface = f":interface={quoteStringArgument(host)}" if host else ""
     kind = "tcp6" if ":" in host else "tcp"
-    return Address(f"{kind}:{port}{interface}", _is_loopback(host), tls=False)
+    return Address(f"{kind}:{port}{interface}:backlog={_BACKLOG}", _is_loopback(host), tls=False)
 
 
 def _endpoint(kind: str, text: str) -> Address:
