@@ -39,7 +39,7 @@ TEST = [
     "schemathesis >= 4.10",  # asks the API whatever its OpenAPI document allows, and what it does not
     'numba-cuda >= 0.30; sys_platform == "linux"',  # its simulator: no GPU, no CUDA
 ]
-LINT = ["mypy >= 1.11", "mypy-zope >= 1.0.7", "ruff >= 0.6"]
+LINT = ["bandit >= 1.8", "mypy >= 1.11", "mypy-zope >= 1.0.7", "ruff >= 0.6"]
 BENCH = ["opencv-python-headless >= 4.9", *VIDEO]
 
 setup(

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from dpip.api.archive_formats import ArchiveWriter, Entry, Names, TarWriter, ZipWriter
 from dpip.api.auth import Access
+from dpip.api.downloads import SANDBOX
 from dpip.api.filenames import content_disposition, plain_name, safe_name
 from dpip.api.images import image_type
 from dpip.api.limits import Limits
@@ -76,6 +77,7 @@ class Archive:
             "Content-Type": self.writer.content_type,
             "Content-Disposition": content_disposition(name, "attachment"),
             "Cache-Control": "no-store",
+            **SANDBOX,
         }
         if begin(request, headers):
             with Outflow(request, clock, limits.stall_seconds) as out:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from io import FileIO
+from typing import Final
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -26,6 +27,9 @@ from dpip.model import Image, Role
 from dpip.transports import PIECE
 
 _ONE_WRITE = PIECE  # a file up to this size is read and written at once: no producer, one system call less
+
+#: For browsers: nothing in it may do anything.
+SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*$")
 
@@ -119,10 +123,7 @@ def _headers(download: Download) -> dict[str, str]:
 def sandboxed(image: Image, content_type: str) -> dict[str, str]:
     """For browsers: what to call it, and that nothing in it may do anything."""
     name = safe_name(image.file.name, image.id, content_type)
-    return {
-        "Content-Disposition": content_disposition(name),
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
+    return {"Content-Disposition": content_disposition(name), **SANDBOX}
 
 
 def _range_applies(request: Request, download: Download) -> bool:

@@ -6,7 +6,8 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-_MAX_LENGTH = 120
+_MAX_LENGTH = 120  # characters …
+_MAX_BYTES = 200  # … and bytes in UTF-8: file systems have names of 255, and archives number theirs
 
 #: The first is what a file gets when its name does not end in one of them.
 _EXTENSIONS = {
@@ -18,7 +19,7 @@ _EXTENSIONS = {
     "image/tiff": (".tif", ".tiff"),
 }
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\.|$)", re.IGNORECASE)
 
 
 def safe_name(name: str | None, fallback: str, content_type: str) -> str:
@@ -34,7 +35,8 @@ def safe_name(name: str | None, fallback: str, content_type: str) -> str:
 
 def plain_name(text: str, fallback: str) -> str:
     """Any text as a file name without extension."""
-    stem = _printable(text)[:_MAX_LENGTH].strip(" .") or fallback
+    kept = _printable(text)[:_MAX_LENGTH].encode()[:_MAX_BYTES].decode(errors="ignore")
+    stem = kept.strip(" .") or fallback
     return "_" + stem if _RESERVED.match(stem) else stem
 
 

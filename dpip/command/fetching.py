@@ -72,7 +72,7 @@ def delete(choice: Choice, workload_ids: tuple[str, ...], yes: bool) -> None:
     from dpip.command.asking import confirm
 
     if not yes:
-        confirm(f"Delete {', '.join(workload_ids)} from the server, with all images?")
+        confirm(f"Delete {', '.join(workload_ids)} from the server, with all images?")  # nosec B608
 
     async def all_of_them(client: Client) -> None:
         for workload_id in workload_ids:

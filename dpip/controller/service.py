@@ -129,7 +129,9 @@ class ControllerService(Service):
         """From now on they accept what comes to our socket, and we do not."""
         http.stopReading()
         host = getattr(pb.getHost(), "host", "")
-        host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - it listens on all of them
+        # A socket of ours that listens everywhere is reached on loopback.
+        everywhere = ("", "0.0.0.0", "::")  # noqa: S104  # nosec B104
+        host = "127.0.0.1" if host in everywhere else host
         link = f"{f'[{host}]' if ':' in host else host}:{self.workers_port}"
         self._children = ApiChildren(
             self.reactor,

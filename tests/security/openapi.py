@@ -15,13 +15,14 @@ import random
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import requests
 import schemathesis
 from attrs import define, field
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.errors import Unsatisfiable
+from hypothesis.errors import Flaky, Unsatisfiable
 from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import Case, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
@@ -46,6 +47,7 @@ CHECKS: Final = [
 ]
 STEPS: Final = 15  # of a chain
 SECONDS: Final = 30.0  # for an answer
+KEEPER: Final = "admin"
 ACTORS: Final = {"root": "admin", "ann": "user"}
 #: Members of answers that name things, and the parameters that take them.
 NAMES: Final = {"workload_id": "workload_id", "image_id": "reference", "token_id": "token_id"}
@@ -79,7 +81,12 @@ class Callers:
 
     def _post(self, path: str, form: str) -> Answer:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.keeper.request("POST", path, form.encode(), kind)
+        answer = self.keeper.request("POST", path, form.encode(), kind)
+        if answer.status == 401:  # a case has found our token in the list of all tokens
+            self.keeper.token = ""
+            self.keeper.login(KEEPER, PASSWORD)
+            answer = self.keeper.request("POST", path, form.encode(), kind)
+        return answer
 
 
 @define
@@ -112,6 +119,8 @@ class Judge:
         for parameter in set(NAMES.values()) & set(case.path_parameters or {}):
             if self._known[parameter] and self.chance.random() < 0.5:
                 case.path_parameters[parameter] = self.chance.choice(self._known[parameter])
+        if (case.path_parameters or {}).get("name") == KEEPER:
+            case.path_parameters["name"] = "root"
         workloads = self._known["workload_id"]
         if isinstance(case.body, dict) and "data" in case.body and workloads and self.chance.random() < 0.7:
             case.body = {"data": self._picture, "workload_id": self.chance.choice(workloads)}
@@ -176,12 +185,13 @@ def chains(schema: Any, judge: Judge, cases: int, number: int) -> None:
         def validate_response(self, response: Response, case: Case, **_: Any) -> None:
             judge.judge(case, response, self.who)
 
-    # One at a time: the server remembers earlier chains, and Hypothesis would find fault with that.
     one = settings(_settings(1), stateful_step_count=STEPS)
     for turn in itertools.count():
         if judge.count >= cases:
             return
-        run_state_machine_as_test(seed(number * 1_000_000 + turn)(Machine), settings=one)
+        # The server remembers earlier chains, which Hypothesis finds fault with where it asks twice.
+        with suppress(Flaky):
+            run_state_machine_as_test(seed(number * 1_000_000 + turn)(Machine), settings=one)
 
 
 def _settings(examples: int) -> settings:
@@ -200,7 +210,7 @@ def examined(cases: int, number: int) -> Judge:
         cluster.start_controller()
         cluster.start_worker("w").wait_for_log("Joined")
         keeper = PlainClient(cluster.http)
-        keeper.login("admin", PASSWORD)
+        keeper.login(KEEPER, PASSWORD)
         base = f"http://127.0.0.1:{cluster.http}"
         schema = schemathesis.openapi.from_url(f"{base}/openapi.json")
         schema.config.generation.with_security_parameters = False  # who asks is our choice
