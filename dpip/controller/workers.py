@@ -262,6 +262,8 @@ class Workers:
 
     def _lost(self, link: Link, token: str) -> None:
         self._principals.pop(_digest(token), None)
+        if self.apis is not None:
+            self.apis.forget_tokens()  # who does not say that it has is dropped
         if self._handover is not None and link.desk is not None:
             self._handover.close(link.desk)
         if self._links.get(link.info.name) is link:

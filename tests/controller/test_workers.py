@@ -118,6 +118,17 @@ class Agent(Target):
         return Deferred() if self.silent else None
 
 
+class ForgettingApis:
+    """Stands in for the API processes."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def forget_tokens(self) -> Deferred[None]:
+        self.told += 1
+        return succeed(None)
+
+
 class WorkersCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -198,6 +209,14 @@ class JoiningTests(WorkersCase):
         assert principal is not None
         self.assertEqual((principal.name, principal.role), ("anna", Role.WORKER))
         self.assertIsNone(self.workers.authenticate_worker("another"))
+
+    def test_its_token_dies_with_its_link_in_api_processes_too(self) -> None:
+        worker = self.joined()
+        self.workers.apis = apis = ForgettingApis()  # type: ignore[assignment]
+        worker.link.server.transport.loseConnection()
+        worker.link.pump.flush()
+        self.assertIsNone(self.workers.authenticate_worker(worker.welcome.image_store_token))
+        self.assertEqual(apis.told, 1)
 
     def test_the_scheduler_hears_of_it_with_the_first_report(self) -> None:
         worker = self.joined()
