@@ -92,6 +92,7 @@ def compared(system: System, seconds: float, attack: Callable[..., None], *argum
         alone = [client.rate(seconds) for client in clients]
         with attacked_by(attack, *arguments) as seen:
             time.sleep(1.0)
+            clients[0].rate(0.1)  # on a new connection: all that came before it have been accepted then
             beside = [client.rate(seconds) for client in clients]
         for kept, pair in zip(rounds, zip(alone, beside, strict=True), strict=True):
             kept.append(pair)

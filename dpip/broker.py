@@ -40,7 +40,7 @@ JOIN_SECONDS: Final = 10.0
 MAX_STRANGERS: Final = 256
 MAX_STRANGERS_PER_ADDRESS: Final = 64
 """One machine may start many workers at once. Who is turned away tries again."""
-BYTES_AT_ONCE: Final = 16 * 1024
+BYTES_AT_ONCE: Final = 8 * 1024
 """Heard of one peer, before the reactor's other work has its turn …"""
 BYTES_AT_LEAST: Final = 1024
 """… where each message counts for so many."""
