@@ -1,0 +1,24 @@
+"""What a client is told when it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip.api.problems import problem, status_of
+from dpip.errors import DpipError, RetryLater, TooManyRequests
+
+
+def kinds(kind: type[DpipError]) -> Iterator[type[DpipError]]:
+    yield kind
+    for more in kind.__subclasses__():
+        yield from kinds(more)
+
+
+class RefusalTests(SynchronousTestCase):
+    def test_whoever_is_told_to_come_again_is_told_when(self) -> None:
+        busy = {kind for kind in kinds(DpipError) if status_of(kind.__new__(kind)) in (429, 503)}
+        self.assertLessEqual({RetryLater, TooManyRequests}, busy)
+        for kind in busy:
+            self.assertEqual(problem(kind("Not now."), "id").headers["Retry-After"], "1", kind)
