@@ -12,10 +12,9 @@ from typing import Any
 
 import click
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.threads import deferToThread
 
 from dpip.client import Client
-from dpip.scratch import Scratch
+from dpip.command.temporary import temporary
 from dpip.start import CannotStart
 from dpip.tap import Options, make_service
 
@@ -29,19 +28,15 @@ _DISK_FLOOR = "64M"  # what is left of the temporary directory's disk; the servi
 async def embedded(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
     """A client, logged in to a system on free ports of this machine, with its state in a temporary directory.
 
-    At the end the system stops, and the directory goes; what a command has left that was killed goes at the
-    start of the next. Raises ClickException when it cannot start.
+    At the end the system stops, and the directory goes. Raises ClickException when it cannot start.
     """
-    scratch = Scratch(Path(tempfile.gettempdir()), _PREFIX)
-    state = await deferToThread(scratch.open)
-    try:
-        async with _running(reactor, _options(state, slots)) as url, Client(reactor, url) as client:
-            await client.login("admin", os.environ.pop(_VARIABLE))
-            yield client
-    except CannotStart as reason:
-        raise click.ClickException(f"DPIP cannot start: {reason}") from None
-    finally:
-        await deferToThread(scratch.close)
+    async with temporary(Path(tempfile.gettempdir()), _PREFIX) as state:
+        try:
+            async with _running(reactor, _options(state, slots)) as url, Client(reactor, url) as client:
+                await client.login("admin", os.environ.pop(_VARIABLE))
+                yield client
+        except CannotStart as reason:
+            raise click.ClickException(f"DPIP cannot start: {reason}") from None
 
 
 @asynccontextmanager

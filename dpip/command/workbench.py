@@ -16,13 +16,13 @@ from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Counts, Fetched, Parcel, Sender, gather_bounded
+from dpip.command.temporary import temporary
 from dpip.errors import NotAnImage
 from dpip.filters import registry
 from dpip.filters.codec.headers import probe
 from dpip.filters.engine import MAX_PIXELS
 from dpip.model import Outcome
 from dpip.scheduler.limits import Limits
-from dpip.scratch import Scratch
 from dpip.worker.child import Task, Verdict
 from dpip.worker.compute import Pool
 from dpip.worker.resources import cores, job_memory, memory
@@ -50,19 +50,17 @@ async def bench(reactor: Any, slots: int | None, parent: Path) -> AsyncIterator[
 
     Raises ClickException when the children do not start, OSError when ``parent`` cannot be written to.
     """
-    scratch = Scratch(parent, _PREFIX)
-    directory = await deferToThread(scratch.open)
-    pool = Pool(reactor, time.monotonic, slots or cores(), job_memory())
-    try:
-        await pool.start().addTimeout(_START_SECONDS, reactor)
-        yield Bench(pool, directory)
-    except TimeoutError:
-        raise click.ClickException(
-            f"The filters were not ready within {_START_SECONDS:g} seconds; the log says why."
-        ) from None
-    finally:
-        await pool.stop()
-        await deferToThread(scratch.close)
+    async with temporary(parent, _PREFIX) as directory:
+        pool = Pool(reactor, time.monotonic, slots or cores(), job_memory())
+        try:
+            await pool.start().addTimeout(_START_SECONDS, reactor)
+            yield Bench(pool, directory)
+        except TimeoutError:
+            raise click.ClickException(
+                f"The filters were not ready within {_START_SECONDS:g} seconds; the log says why."
+            ) from None
+        finally:
+            await pool.stop()
 
 
 class Memory:

@@ -23,7 +23,7 @@ from dpip.worker.child import Task, Verdict
 from dpip.worker.compute import Pool
 
 STEPS: Final[tuple[Step, ...]] = (("blur", {"sigma": 2.0}),)
-SECONDS: Final = 20.0
+SECONDS: Final = 60.0
 MEMORY: Final = 1024 * 2**20
 MAX_PIXELS: Final = 100_000_000
 _WATCHED_SECONDS: Final = 0.02

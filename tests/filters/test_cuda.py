@@ -22,6 +22,7 @@ from dpip.filters.cuda import choice, driver
 from dpip.filters.cuda.choice import Cost
 from dpip.filters.cuda.twin import Trial, Twin
 from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.worker import compute_child
 from dpip.worker.compute_child import Filters
 from dpip.worker.session import Worker
 
@@ -70,6 +71,7 @@ class Telling(SynchronousTestCase):
         self.patch(engine, "warm_up", lambda say: None)
         self.patch(choice, "start", lambda say, clock: gpu)
         self.patch(choice, "backend", lambda: "numba-cuda-9" if gpu else "")
+        self.patch(compute_child, "send", lambda message: None)
         return Filters().warm_up()
 
     def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
