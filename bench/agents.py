@@ -13,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.internet import protocol, stdio, task
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 
 from dpip import __version__, wire
+from dpip.authority import Key
 from dpip.broker import Broker, Caller, Target, call, tell
 from dpip.controller.tap import registry
 from dpip.entrance import Entrance, token_reader
@@ -41,11 +43,14 @@ class Agent(Target):
         self.joined: Deferred[None] = Deferred()
 
     def join(self, port: int, state: Path) -> Deferred[None]:
-        caller = Caller(self._reactor, self._connected, lambda broker, why: self._lost())
+        self._caller = Caller(self._reactor, self._connected, lambda broker, why: self._lost())
         address = HostnameEndpoint(self._reactor, "127.0.0.1", port)
-        self._entrance = Entrance(address, token_reader(None, {}, state), print)
-        self._entrance.connect(caller).addErrback(self.joined.errback)
+        self._entrance = Entrance(address, token_reader(None, {}, state), print, self._reactor)
+        self._connect()
         return self.joined
+
+    def _connect(self) -> None:
+        self._entrance.connect(self._caller).addErrback(self.joined.errback)
 
     def remote_run(self, data: object) -> None:
         jobs = wire.decode(data, wire.Jobs).jobs
@@ -72,18 +77,27 @@ class Agent(Target):
             fingerprint="bench",
         )
         root = broker.remoteForName("root")
+        key = Key()
+        hello = evolve(hello, key=key.public() if self._entrance.secret else "")
         arguments = (self._entrance.secret, wire.encode(hello), self)
         welcome = call(root, "join", *arguments, clock=self._reactor, timeout=60.0)
-        welcome.addCallback(self._welcomed, broker).addErrback(self.joined.errback)
+        welcome.addCallback(self._welcomed, broker, key).addErrback(self.joined.errback)
 
-    def _welcomed(self, answer: Any, broker: Broker) -> None:
+    def _welcomed(self, answer: Any, broker: Broker, key: Key) -> None:
+        data, self._session = answer
+        if self._session is None:
+            given = wire.decode(data, wire.Certificate)
+            self._entrance.certified(key, given.certificate, given.seconds)
+            broker.transport.loseConnection()
+            return
         broker.trust()
-        _, self._session = answer
         Pulse(self._session, lambda: succeed(LOAD), broker.drop, self._reactor).start(REPORT_SECONDS)
         self.joined.callback(None)
 
     def _lost(self) -> None:
-        if not self.joined.called:
+        if self._entrance.secret and self._entrance.credential is not None:
+            self._connect()  # with the certificate that it was given
+        elif not self.joined.called:
             self.joined.errback(ConnectionError(f"{self._name} was turned away"))
 
 

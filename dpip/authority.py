@@ -1,9 +1,13 @@
-"""Who the controller is, and who may join it: a certificate authority of its own, and the join token.
+"""Who the controller is, and who has joined it: a certificate authority of its own, for both.
 
-The join token is ``<SHA-256 of the authority's certificate, hex>.<secret>``. A worker connects with TLS and
-lets OpenSSL verify the certificates it is shown as usual: signatures, dates, purpose. The one thing that is
-ours is which authority it trusts: the one whose hash is in the token and no other. Only then does the
-handshake succeed, and only then is anything sent; so nobody but the controller ever sees the secret.
+The join token (``dpip.jointoken``) begins with the SHA-256 of the authority's certificate. A worker connects
+with TLS and lets OpenSSL verify the certificates it is shown as usual: signatures, dates, purpose. The one
+thing that is ours is which authority it trusts: the one whose hash is in the token and no other. Only then
+does the handshake succeed, and only then is anything sent; so nobody but the controller ever sees the secret.
+
+For the token's secret the worker gets a certificate of its own, for a key that never leaves it, and from
+then on shows that one. OpenSSL verifies it like the controller's, but for the dates: those are the
+controller's to check, by its own clock, and in words that the worker can read.
 
 An API process of its own (``dpip.remote``) sees passwords and speaks for every user, so it has a token of its
 own, the API token, of the same form: who holds a worker's token cannot pass for one.
@@ -17,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import socket
@@ -35,53 +38,32 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, trustRootFromCertificates
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-TOKEN_FILE: Final = "join-token"  # noqa: S105 - a file's name
-API_TOKEN_FILE: Final = "api-token"  # noqa: S105
+from dpip.jointoken import API_TOKEN_FILE, TOKEN_FILE, JoinToken, TokenFile, write_secret
+
 _AUTHORITY_YEARS: Final = 30
 _SERVER_YEARS: Final = 3
 _RENEW_YEARS: Final = 1
 """A server certificate with less than this left is renewed at the next start."""
 _YEAR: Final = timedelta(days=365)
+_MOST_NAME: Final = 64  # X.509
 _SKEW: Final = timedelta(days=1)
 """Certificates begin in the past, for workers whose clock is behind."""
-_SECRET_BYTES: Final = 24
-
-
-class BadToken(ValueError):
-    """Not a join token; says what is wrong with it, not what it is."""
 
 
 class WrongController(Exception):
     """Who answered is not the controller that the join token is for, in a sentence."""
-
-
-@frozen
-class JoinToken:
-    """What a worker needs to know: the authority's hash, and the secret."""
-
-    pin: str
-    secret: str = field(repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> JoinToken:
-        """Raises BadToken."""
-        match = re.fullmatch(r"([0-9a-f]{64})\.([\w-]{16,200})", text.strip(), re.ASCII)
-        if match is None:
-            raise BadToken("This is not a join token: <64 hex digits>.<secret> is expected.")
-        return cls(match[1], match[2])
-
-    def __str__(self) -> str:
-        return f"{self.pin}.{self.secret}"
 
 
 @frozen
@@ -114,8 +96,8 @@ class _Identity:
 class Authority:
     """The controller's identity. See the module for the files it lives in."""
 
-    token: JoinToken
-    api_token: JoinToken
+    tokens: TokenFile
+    api_tokens: TokenFile
     _root: _Identity
     _server: _Identity
 
@@ -133,25 +115,37 @@ class Authority:
             server = new_server(root, moment)
             server.write(directory / "server.pem")
         pin = fingerprint(root.certificate)
-        tokens = _token(directory / TOKEN_FILE, pin), _token(directory / API_TOKEN_FILE, pin)
-        return cls(*tokens, root, server)
+        tokens, api_tokens = (
+            TokenFile.load_or_create(directory / name, pin, now) for name in (TOKEN_FILE, API_TOKEN_FILE)
+        )
+        return cls(tokens, api_tokens, root, server)
 
     @property
     def pem(self) -> str:
         """The authority's certificate: no secret."""
         return self._root.certificate.public_bytes(Encoding.PEM).decode()
 
-    def join_token(self) -> str:
-        """As an operator hands it to a worker."""
-        return str(self.token)
+    @property
+    def token(self) -> JoinToken:
+        """The join token, as an operator hands it to a worker."""
+        return self.tokens.current
 
-    def admits(self, secret: bytes) -> bool:
-        """Is this the join token's secret? In constant time."""
-        return hmac.compare_digest(secret, self.token.secret.encode())
+    def certify(self, name: str, key: str, now: float, seconds: float) -> tuple[str, Presented]:
+        """A certificate (PEM) for the worker of that name, and what it says.
 
-    def admits_api(self, secret: bytes) -> bool:
-        """Is this the API token's secret? In constant time."""
-        return hmac.compare_digest(secret, self.api_token.secret.encode())
+        ``key`` is the PEM of a public one, as workers make them; raises ValueError for anything else.
+        """
+        public = load_pem_public_key(key.encode())
+        if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+            raise ValueError("not a key on the curve P-256")
+        moment = datetime.fromtimestamp(now, UTC)
+        builder = _certificate(
+            _common_name(_shown(name)), self._root.certificate.subject, public, self._root.key, moment
+        )
+        builder = builder.not_valid_after(moment + timedelta(seconds=seconds))
+        builder = _end_entity(builder, ExtendedKeyUsageOID.CLIENT_AUTH)
+        made = builder.sign(self._root.key, hashes.SHA256())
+        return made.public_bytes(Encoding.PEM).decode(), Presented.of(made)
 
     def identity_for(self, hosts: Sequence[str], now: float) -> str:
         """Key and certificate for a server that is reached by these names, and the authority's: PEM."""
@@ -166,6 +160,77 @@ class Authority:
             extraCertChain=[crypto.X509.from_cryptography(self._root.certificate)],
             raiseMinimumTo=TLSVersion.TLSv1_2,
         )
+
+    def workers_options(self) -> CertificateOptions:
+        """For the workers' port: it also asks its clients for a certificate of this authority.
+
+        They may have none: what such a one can do is to ask for one. The dates are checked later. Sessions
+        are never resumed (Twisted's default): each connection shows its certificate anew.
+        """
+        options = CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(self._server.key),
+            certificate=crypto.X509.from_cryptography(self._server.certificate),
+            extraCertChain=[crypto.X509.from_cryptography(self._root.certificate)],
+            trustRoot=trustRootFromCertificates([Certificate.loadPEM(self.pem.encode())]),
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+        )
+        options.getContext().set_verify(SSL.VERIFY_PEER, _verified_but_for_dates)
+        return options
+
+
+def _verified_but_for_dates(_: object, __: object, code: int, depth: int, good: int) -> bool:
+    return bool(good) or (depth == 0 and code in (_EXPIRED, _NOT_YET_VALID))
+
+
+@frozen
+class Presented:
+    """The certificate that a peer has proved to be its own: ``serial`` in hex, dates by the epoch."""
+
+    serial: str
+    since: float
+    until: float
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> Presented:
+        return cls(
+            format(certificate.serial_number, "x"),
+            certificate.not_valid_before_utc.timestamp(),
+            certificate.not_valid_after_utc.timestamp(),
+        )
+
+
+def presented_over(transport: Any) -> Presented | None:
+    """What the client at the other end of this TLS connection has shown, verified but for its dates."""
+    certificate = transport.getPeerCertificate()
+    return None if certificate is None else Presented.of(certificate.to_cryptography())
+
+
+@frozen
+class Key:
+    """A worker's own, made by it, and never told."""
+
+    private: ec.EllipticCurvePrivateKey = field(
+        factory=lambda: ec.generate_private_key(ec.SECP256R1()), repr=False
+    )
+
+    def public(self) -> str:
+        """PEM."""
+        form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        return self.private.public_key().public_bytes(*form).decode()
+
+
+@frozen
+class Credential:
+    """What a worker shows: its key's certificate (PEM), given by the authority of this hash.
+
+    ``renew_at`` and ``until`` by the worker's own clock.
+    """
+
+    pin: str
+    key: Key
+    certificate: str
+    renew_at: float
+    until: float
 
 
 def options_of(identity: str) -> CertificateOptions:
@@ -191,33 +256,16 @@ def fingerprint_of_pem(pem: str) -> str:
     return fingerprint(x509.load_pem_x509_certificate(pem.encode()))
 
 
-def write_secret(path: Path, data: bytes) -> None:
-    """Durably, all or nothing, for the owner's eyes only."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 @implementer(IOpenSSLClientConnectionCreator)
 class Pinned:
-    """TLS clients that trust one authority, known by its fingerprint, and talk to nobody else."""
+    """TLS clients that trust one authority, known by its fingerprint, and talk to nobody else.
 
-    def __init__(self, pin: str) -> None:
+    Those with a credential show it to whoever asks.
+    """
+
+    def __init__(self, pin: str, credential: Credential | None = None) -> None:
         self._pin = pin
-        self._context = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
+        self._context = _client_options(credential).getContext()
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection whose handshake fails unless the chain ends in the pinned authority."""
@@ -235,6 +283,17 @@ class Pinned:
 
     def _is_pinned(self, certificate: crypto.X509) -> bool:
         return hmac.compare_digest(fingerprint(certificate.to_cryptography()), self._pin)
+
+
+def _client_options(credential: Credential | None) -> CertificateOptions:
+    if credential is None:
+        return CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2)
+    certificate = x509.load_pem_x509_certificate(credential.certificate.encode())
+    return CertificateOptions(
+        privateKey=crypto.PKey.from_cryptography_key(credential.key.private),
+        certificate=crypto.X509.from_cryptography(certificate),
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
 
 
 # OpenSSL's X509_V_ERR_…: the first is how it says that a chain is whole and ends in a root it does not know.
@@ -263,8 +322,9 @@ def _why(code: int, shown: str, pin: str) -> str:
 
 def _new_root(now: datetime) -> _Identity:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"DPIP authority {secrets.token_hex(4)}")])
-    builder = _certificate(name, name, key, key, now, _AUTHORITY_YEARS)
+    name = _common_name(f"DPIP authority {secrets.token_hex(4)}")
+    builder = _certificate(name, name, key.public_key(), key, now)
+    builder = builder.not_valid_after(now + _AUTHORITY_YEARS * _YEAR)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
     return _Identity(builder.sign(key, hashes.SHA256()), key)
@@ -273,11 +333,10 @@ def _new_root(now: datetime) -> _Identity:
 def new_server(root: _Identity, now: datetime, names: Sequence[x509.GeneralName] | None = None) -> _Identity:
     """A server's certificate, signed by ``root``; by default for the names of this machine."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DPIP controller")])
-    builder = _certificate(name, root.certificate.subject, key, root.key, now, _SERVER_YEARS)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    name = _common_name("DPIP controller")
+    builder = _certificate(name, root.certificate.subject, key.public_key(), root.key, now)
+    builder = builder.not_valid_after(now + _SERVER_YEARS * _YEAR)
+    builder = _end_entity(builder, ExtendedKeyUsageOID.SERVER_AUTH)
     builder = builder.add_extension(x509.SubjectAlternativeName(names or _names(own_hosts())), critical=False)
     return _Identity(builder.sign(root.key, hashes.SHA256()), key)
 
@@ -285,24 +344,39 @@ def new_server(root: _Identity, now: datetime, names: Sequence[x509.GeneralName]
 def _certificate(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePublicKey,
     signer: ec.EllipticCurvePrivateKey,
     now: datetime,
-    years: int,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SKEW)
-        .not_valid_after(now + years * _YEAR)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
     )
+
+
+def _end_entity(builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    )
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _shown(name: str) -> str:
+    """A worker's name for people who look at its certificate; who it is, its serial number says."""
+    return name.encode("ascii", "replace").decode()[:_MOST_NAME]
 
 
 def _usage(signs_certificates: bool) -> x509.KeyUsage:
@@ -334,15 +408,3 @@ def _still_good(server: _Identity, root: _Identity, now: datetime) -> bool:
     except Exception:  # noqa: BLE001 - whatever is wrong with it, a new one is the answer
         return False
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_YEARS * _YEAR
-
-
-def _token(path: Path, pin: str) -> JoinToken:
-    """The token in ``path`` if it is this authority's; else a new secret, written there."""
-    try:
-        token = JoinToken.parse(path.read_text(encoding="ascii"))
-    except (FileNotFoundError, BadToken, UnicodeDecodeError):
-        token = JoinToken("", "")
-    if token.pin != pin:
-        token = JoinToken(pin, secrets.token_urlsafe(_SECRET_BYTES))
-        write_secret(path, f"{token}\n".encode())
-    return token

@@ -131,6 +131,31 @@ class DiskFull(DpipError):
     title = "The disk is full"
 
 
+# Why a worker may not join.
+
+
+class WorkerRefused(DpipError):
+    """``code`` is one of ``wire.REFUSALS``."""
+
+    code = "worker-refused"
+    title = "This worker may not join"
+
+
+class BadCertificate(WorkerRefused):
+    code = "bad-certificate"
+    title = "The worker's certificate is not valid (any more)"
+
+
+class WorkerRevoked(WorkerRefused):
+    code = "worker-revoked"
+    title = "An admin has revoked this worker"
+
+
+class WorkerSuspended(WorkerRefused):
+    code = "worker-suspended"
+    title = "This worker has sent what it must not, too often"
+
+
 # Why one image could not be filtered: recorded with the image, never raised to its uploader.
 
 

@@ -14,6 +14,7 @@ from dpip.model import (
     ALL,
     AcceptedOriginal,
     Activity,
+    CertificateRecord,
     Delivery,
     DueWebhook,
     Eta,
@@ -24,6 +25,7 @@ from dpip.model import (
     LeasedJob,
     Load,
     Metric,
+    NewcomersToken,
     Outcome,
     Principal,
     Progress,
@@ -205,6 +207,17 @@ class IController(Interface):
     def drain_worker(by: Principal, name: str) -> Deferred[None]:
         """It gets no more jobs, finishes or returns those it has, and ends. For admins; raises NotFound."""
 
+    def revoke_worker(by: Principal, name: str) -> Deferred[int]:
+        """Its link ends at once, its leases go back, its certificates are refused from now on; how many of
+        them were good. Only a join token made later lets it in. For admins; raises NotFound."""
+
+    def join_token(by: Principal) -> Deferred[NewcomersToken]:
+        """For admins."""
+
+    def rotate_join_token(by: Principal, seconds: float | None, grace: float) -> Deferred[NewcomersToken]:
+        """A new one, good for so many seconds or for ever; the last one is for ``grace`` seconds more, if the
+        controller lives. Workers that have certificates go on. For admins."""
+
     def activity(by: Principal, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
         """Newest first; ``before`` is the last number of the page before. For admins."""
 
@@ -371,8 +384,21 @@ class IDatastore(Interface):
         """Directories of all workloads that are not deleted."""
 
     # Workers
-    def worker_joined(info: WorkerInfo, address: str, now: float) -> Deferred[None]:
-        """Insert or update by name."""
+    def worker_joined(info: WorkerInfo, address: str, now: float, serial: str) -> Deferred[None]:
+        """Insert or update by name. ``serial`` is its certificate's: raises BadCertificate unless that was
+        given to a worker of this name and is not revoked; WorkerSuspended."""
+
+    def issue_certificate(new: CertificateRecord, token_made: float) -> Deferred[None]:
+        """For a join token that was made then. Raises WorkerRevoked when the worker was revoked since."""
+
+    def renew_certificate(new: CertificateRecord, last: str) -> Deferred[None]:
+        """For the one of that serial number. Raises BadCertificate when that has been revoked."""
+
+    def revoke_worker(name: str, now: float) -> Deferred[int]:
+        """All its certificates, from now on; how many were good. Raises NotFound."""
+
+    def worker_offended(name: str, suspended_until: float | None) -> Deferred[None]:
+        """For the record; with a time, the worker may not join before."""
 
     def worker_left(name: str, now: float) -> Deferred[None]:
         """Remembered as gone."""

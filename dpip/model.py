@@ -340,6 +340,30 @@ class WorkerRecord:
     joined: bool
     done: int
     failed: int
+    offences: int = 0  # what no honest worker sends, ever since
+    suspended_until: float | None = None  # for that
+    revoked_at: float | None = None  # by an admin
+    certified_until: float | None = None  # by its newest certificate that is not revoked
+
+
+@frozen
+class NewcomersToken:
+    """The join token: who has it may make any machine a worker. Times are None when nobody has set them."""
+
+    text: str = field(repr=False)
+    made_at: float | None
+    expires_at: float | None
+
+
+@frozen
+class CertificateRecord:
+    """A certificate that a worker was given."""
+
+    serial: str  # hex
+    worker: str
+    address: str
+    issued_at: float
+    expires_at: float
 
 
 @frozen

@@ -6,10 +6,16 @@ ranges. ``PROTOCOL`` changes whenever an old peer could misunderstand a new one.
 
 The calls themselves::
 
-    controller root    join(secret: bytes, hello: Hello, agent) -> (Welcome, session) | (Refusal, None)
+    controller root    join(secret: bytes, hello: Hello, agent)
+                           -> (Certificate, None) | (Welcome, session) | (Refusal, None)
     agent (worker)     run(Jobs)   cancel(Leases)   ping()   leave()
                        thumbnail(Jobs of one) -> bytes of a JPEG
     session (control)  report(Report)   ended(Endings)   leaving()   prove()   deliver(Results) -> Receipts
+                       renew(Request) -> Certificate
+
+Who has shown no certificate gets one for the join token's secret and the ``key`` of its ``Hello``, and
+connects anew with it; who has shown one joins, and sends no secret. ``renew`` gives the next one while the
+link lasts.
 
 ``report`` is also the heartbeat, both ways: the controller drops a worker it has not heard for a few
 intervals, the worker a controller that has not answered for as many. A worker is sent jobs from its first
@@ -37,7 +43,7 @@ from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instanc
 from dpip.errors import Malformed
 from dpip.model import ImageType, Lease, LeasedJob, Load, Outcome
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_MESSAGE = 512 * 1024
 """Bytes of one message at most: PB itself stops at 640 KiB for one string."""
 MAX_REPORT = 128 * 1024
@@ -53,12 +59,20 @@ MAX_THUMBNAIL = 64 * 1024
 PROOF = "proof"
 ANSWER = "answer"
 
+REFUSALS = (
+    *("bad-token", "version", "name-taken", "overloaded"),
+    *("bad-certificate", "worker-revoked", "worker-suspended"),
+)
+
+S = TypeVar("S")
 T = TypeVar("T")
 
 _word: Any = and_(instance_of(str), max_len(64), matches_re(r"[\w.@+-]+"))
 _text: Any = and_(instance_of(str), max_len(1024))
 _code: Any = and_(instance_of(str), max_len(64))
 _sentence: Any = and_(instance_of(str), max_len(1024))
+_key: Any = and_(instance_of(str), max_len(512))
+_pem: Any = and_(instance_of(str), max_len(8192))
 _path: Any = and_(instance_of(str), max_len(4096), matches_re(r"/[^\0]*"))
 _hexadecimal: Any = and_(instance_of(str), max_len(64), matches_re(r"[0-9a-f]+"))
 _tags: Any = deep_iterable(_word, and_(instance_of(tuple), max_len(64)))
@@ -84,6 +98,22 @@ class Hello:
     fingerprint: str = field(validator=_text)
     protocol: int = field(default=PROTOCOL, validator=instance_of(int))
     local_store: bool = field(default=False, validator=instance_of(bool))
+    key: str = field(default="", validator=_key)  # PEM of a public one, where a certificate is asked for
+
+
+@frozen
+class Request:
+    """For another certificate."""
+
+    key: str = field(validator=_key)
+
+
+@frozen
+class Certificate:
+    """A worker's, as PEM; good for so long from now."""
+
+    certificate: str = field(validator=_pem)
+    seconds: float = field(validator=_within(float, 0, 1e9))
 
 
 @frozen
@@ -136,7 +166,7 @@ class Report:
 class Refusal:
     """Why a worker may not join; ``retry`` says whether trying again can help."""
 
-    code: str = field(validator=in_(("bad-token", "version", "name-taken", "overloaded")))
+    code: str = field(validator=in_(REFUSALS))
     reason: str = field(validator=_sentence)
     retry: bool
 
@@ -242,6 +272,7 @@ _converter.register_structure_hook(float, lambda value, _: _number(value))
 
 _LIMITS: dict[type, int] = {
     Hello: MAX_HELLO,
+    Request: MAX_HELLO,
     Report: MAX_REPORT,
     Endings: MAX_REPORT,
     Results: MAX_REPORT,
@@ -292,6 +323,14 @@ def decode(data: object, kind: type[T]) -> T:
         return _converter.structure(json.loads(data), kind)
     except (ValueError, TypeError, KeyError, RecursionError, cattrs.BaseValidationError) as error:
         raise Malformed(f"Not a valid {kind.__name__}: {_first_reason(error)}") from None
+
+
+def decode_either(data: object, one: type[T], other: type[S]) -> T | S:
+    """The message in ``data``, of the first kind that it can be. Raises Malformed."""
+    try:
+        return decode(data, one)
+    except Malformed:
+        return decode(data, other)
 
 
 def protocol_of(data: object) -> int | None:

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
@@ -21,16 +23,16 @@ from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dpip.authority import (
-    API_TOKEN_FILE,
-    TOKEN_FILE,
     Authority,
-    BadToken,
-    JoinToken,
+    Credential,
+    Key,
     Pinned,
+    Presented,
     WrongController,
     fingerprint_of_pem,
-    write_secret,
+    presented_over,
 )
+from dpip.jointoken import API_TOKEN_FILE, TOKEN_FILE, BadToken, JoinToken, TokenFile, write_secret
 
 NOW = 1_800_000_000.0
 YEAR = 365 * 86400.0
@@ -49,7 +51,7 @@ class Files(SynchronousTestCase):
         first = self.load()
         second = self.load(NOW + 5)
         self.assertEqual(identity(first), identity(second))
-        self.assertEqual((self.state / TOKEN_FILE).read_text(), first.join_token() + "\n")
+        self.assertEqual((self.state / TOKEN_FILE).read_text(), f"{first.token}\n")
 
     def test_everything_is_for_the_owner_alone(self) -> None:
         self.load()
@@ -63,24 +65,24 @@ class Files(SynchronousTestCase):
         authority = self.load()
         token = JoinToken.parse((self.state / API_TOKEN_FILE).read_text())
         self.assertEqual(token.pin, authority.token.pin)
-        self.assertTrue(authority.admits_api(token.secret.encode()))
-        self.assertFalse(authority.admits_api(authority.token.secret.encode()))
-        self.assertFalse(authority.admits(token.secret.encode()))
+        self.assertEqual(admitted(authority.api_tokens, token.secret), token)
+        self.assertRaises(BadToken, admitted, authority.api_tokens, authority.token.secret)
+        self.assertRaises(BadToken, admitted, authority.tokens, token.secret)
 
     def test_the_token_names_the_authority_and_admits(self) -> None:
         authority = self.load()
-        token = JoinToken.parse(authority.join_token())
+        token = JoinToken.parse(str(authority.token))
         self.assertEqual(token.pin, fingerprint_of_pem(authority.pem))
-        self.assertTrue(authority.admits(token.secret.encode()))
-        for wrong in (b"", token.secret[:-1].encode(), b"x" * 200, "é".encode()):
-            self.assertFalse(authority.admits(wrong))
+        self.assertEqual(admitted(authority.tokens, token.secret), token)
+        for wrong in ("", token.secret[:-1], "x" * 200, "é"):
+            self.assertRaises(BadToken, admitted, authority.tokens, wrong)
 
     def test_removing_the_token_makes_a_new_secret_of_the_same_authority(self) -> None:
         old = self.load()
         (self.state / TOKEN_FILE).unlink()
         new = self.load()
         self.assertEqual(new.token.pin, old.token.pin)
-        self.assertFalse(new.admits(old.token.secret.encode()))
+        self.assertRaises(BadToken, admitted, new.tokens, old.token.secret)
 
     def test_removing_the_authority_makes_everything_new(self) -> None:
         old = self.load()
@@ -94,7 +96,7 @@ class Files(SynchronousTestCase):
         for damage in (b"", b"nonsense", b"\xff\xfe"):
             (self.state / TOKEN_FILE).write_bytes(damage)
             authority = self.load()
-            self.assertEqual((self.state / TOKEN_FILE).read_text().strip(), authority.join_token())
+            self.assertEqual((self.state / TOKEN_FILE).read_text().strip(), str(authority.token))
 
     def test_the_server_certificate_is_renewed_in_time_and_the_token_stays(self) -> None:
         first = self.load()
@@ -113,6 +115,10 @@ class Files(SynchronousTestCase):
         target.mkdir(parents=True)
         self.assertRaises(OSError, write_secret, target, b"secret")
         self.assertEqual(os.listdir(self.state), ["taken"])
+
+
+def admitted(tokens: TokenFile, secret: str, now: float = NOW) -> JoinToken:
+    return tokens.admit(secret.encode(), now)
 
 
 def identity(authority: Authority) -> tuple[str, JoinToken, bytes]:
@@ -138,6 +144,7 @@ class _End(Protocol):
         self.greeting = greeting
         self.received = b""
         self.lost: Failure | None = None
+        self.presented: Presented | None = None
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -145,6 +152,7 @@ class _End(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.received += data
+        self.presented = presented_over(self.transport)
 
     def connectionLost(self, reason: Any = None) -> None:
         self.lost = reason
@@ -239,6 +247,61 @@ class PinningTests(SynchronousTestCase):
             off = context.set_options(0)
             self.assertTrue(off & SSL.OP_NO_TLSv1_1 and off & SSL.OP_NO_TLSv1)
             self.assertFalse(off & SSL.OP_NO_TLSv1_2)
+
+
+class ClientTests(SynchronousTestCase):
+    """Mutual TLS: what the workers' port learns of who connects."""
+
+    def setUp(self) -> None:
+        self.now = float(reactor.seconds())  # type: ignore[attr-defined]
+        self.authority = self.made()
+
+    def made(self) -> Authority:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        return Authority.load_or_create(Path(temporary.name), self.now)
+
+    def credential(self, authority: Authority, age: float = 0.0) -> Credential:
+        key = Key()
+        pem, _ = authority.certify("anna", key.public(), self.now - age, 3600.0)
+        return Credential(self.authority.token.pin, key, pem, 0.0, 0.0)
+
+    def seen(self, credential: Credential | None) -> tuple[bytes, Presented | None]:
+        pinned = Pinned(self.authority.token.pin, credential)
+        _, server = shaken(pinned, self.authority.workers_options())
+        return server.received, server.presented
+
+    def test_a_certificate_of_ours_is_seen(self) -> None:
+        key = Key()
+        pem, made = self.authority.certify("anna", key.public(), self.now, 3600.0)
+        received, presented = self.seen(Credential(self.authority.token.pin, key, pem, 0.0, 0.0))
+        self.assertEqual((received, presented), (b"the client's secret", made))
+        self.assertLess(abs(made.until - self.now - 3600), 1.0)
+
+    def test_none_may_be_shown(self) -> None:
+        self.assertEqual(self.seen(None), (b"the client's secret", None))
+
+    def test_one_that_has_expired_is_seen_and_says_so(self) -> None:
+        _, presented = self.seen(self.credential(self.authority, age=7200.0))
+        assert presented is not None
+        self.assertLess(presented.until, self.now)
+
+    def test_one_of_another_authority_ends_the_handshake(self) -> None:
+        self.assertEqual(self.seen(self.credential(self.made())), (b"", None))
+
+    def test_one_for_a_server_is_none_for_a_worker(self) -> None:
+        server = self.authority._server
+        pem = server.certificate.public_bytes(Encoding.PEM).decode()
+        shown = Credential(self.authority.token.pin, Key(server.key), pem, 0.0, 0.0)
+        self.assertEqual(self.seen(shown), (b"", None))
+
+    def test_keys_of_other_kinds_get_no_certificate(self) -> None:
+        for key in ("", "x", Key(ec.generate_private_key(ec.SECP384R1())).public()):
+            self.assertRaises(ValueError, self.authority.certify, "anna", key, self.now, 1.0)
+
+    def test_names_that_x509_has_no_room_for(self) -> None:
+        for name in ("ä" * 64, "w" * 64):
+            self.authority.certify(name, Key().public(), self.now, 1.0)
 
 
 class LoopbackTests(TestCase):

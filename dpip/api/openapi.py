@@ -218,6 +218,19 @@ OPERATIONS: Final[dict[Key, Operation]] = {
     ("POST", "/workers/<path:name>/drain"): Operation(
         _json(members(worker=STRING, draining={"type": "boolean"}), 202), (409, 422)
     ),
+    ("POST", "/workers/<path:name>/revoke"): Operation(
+        _json(members(worker=STRING, certificates=INTEGER)), (422,)
+    ),
+    ("GET", "/join-token"): Operation(_json(ref("JoinToken"))),
+    ("POST", "/join-token"): Operation(
+        _json(ref("JoinToken"), 201),
+        (422,),
+        body=members(
+            ("seconds", "grace"),
+            seconds={**INTEGER, "minimum": 1},
+            grace={**INTEGER, "minimum": 0},
+        ),
+    ),
     ("GET", "/activity"): Operation(
         _json(array(ref("Activity"))),
         (422,),

@@ -137,8 +137,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
         last_seen=TIME,
         done=INTEGER,
         failed=INTEGER,
+        offences=INTEGER,
+        suspended_until=or_null(TIME),
+        revoked_at=or_null(TIME),
+        certified_until=or_null(TIME),
         load=or_null(ref("Load")),
     ),
+    "JoinToken": members(join_token=STRING, made_at=or_null(TIME), expires_at=or_null(TIME)),
     "Filter": members(
         name=STRING, summary=STRING, uses_gpu=BOOLEAN, parameters=array(members(name=STRING, type=STRING))
     ),

@@ -16,7 +16,7 @@ from dpip.api.answers import Answer, json_answer
 from dpip.api.auth import Access
 from dpip.api.forms import Fields
 from dpip.api.routes import MAX_PAGE, Call, Route, next_page
-from dpip.api.views import activity_json, sample_json, summary, timestamp, worker_json
+from dpip.api.views import activity_json, join_token_json, sample_json, summary, timestamp, worker_json
 from dpip.api.workloads import Registry
 from dpip.errors import BadParameter, RetryLater, Unauthenticated
 from dpip.interfaces import IController
@@ -26,6 +26,8 @@ from dpip.model import UNFINISHED
 log = Logger()
 
 _MAX_NUMBER = 2**62
+_MAX_VALID = 10 * 365 * 24 * 3600
+_MAX_GRACE = 7 * 24 * 3600
 _DEFAULT_HISTORY_SECONDS = 3600.0
 _READY_SECONDS = 2.0
 
@@ -44,6 +46,9 @@ class System:
             Route("GET", "/workers", Access.ADMINS, self.workers),
             Route("GET", "/workers/<path:name>/history", Access.ADMINS, self.history),
             Route("POST", "/workers/<path:name>/drain", Access.ADMINS, self.drain),
+            Route("POST", "/workers/<path:name>/revoke", Access.ADMINS, self.revoke),
+            Route("GET", "/join-token", Access.ADMINS, self.join_token),
+            Route("POST", "/join-token", Access.ADMINS, self.rotate_join_token),
             Route("GET", "/activity", Access.ADMINS, self.activity),
             Route("GET", "/metrics", Access.ADMINS, self.metrics),
             Route("GET", "/healthz", Access.PUBLIC, self.healthz),
@@ -87,6 +92,30 @@ class System:
         call.fields.only()
         await self.controller.drain_worker(call.by, name)
         return json_answer({"worker": name, "draining": True}, 202)
+
+    async def revoke(self, call: Call, name: str) -> Answer:
+        """This worker's certificates are refused from now on, and its link ends at once.
+
+        Only a join token that is made later lets it in again: ``POST /join-token``.
+        """
+        call.fields.only()
+        revoked = await self.controller.revoke_worker(call.by, name)
+        return json_answer({"worker": name, "certificates": revoked})
+
+    async def join_token(self, call: Call) -> Answer:
+        """The token by which workers join for the first time."""
+        return json_answer(join_token_json(await self.controller.join_token(call.by)))
+
+    async def rotate_join_token(self, call: Call) -> Answer:
+        """A new join token, good for ``seconds`` or for ever; the last one is for ``grace`` seconds more.
+
+        Workers that have joined go on: they have certificates.
+        """
+        call.fields.only("seconds", "grace")
+        seconds = call.fields.integer("seconds", 1, _MAX_VALID)
+        grace = call.fields.integer("grace", 0, _MAX_GRACE) or 0
+        token = await self.controller.rotate_join_token(call.by, seconds, grace)
+        return json_answer(join_token_json(token), 201)
 
     async def activity(self, call: Call) -> Answer:
         """Who did what, newest first; ``before`` is the last number of the page before."""

@@ -11,6 +11,7 @@ from dpip.model import (
     Failure,
     Image,
     Load,
+    NewcomersToken,
     Numbering,
     Progress,
     Reason,
@@ -194,8 +195,24 @@ def worker_json(record: WorkerRecord, load: Load | None) -> Json:
         "last_seen": timestamp(record.last_seen),
         "done": record.done,
         "failed": record.failed,
+        "offences": record.offences,
+        "suspended_until": _maybe(record.suspended_until),
+        "revoked_at": _maybe(record.revoked_at),
+        "certified_until": _maybe(record.certified_until),
         "load": None if load is None else load_json(load),
     }
+
+
+def join_token_json(token: NewcomersToken) -> Json:
+    return {
+        "join_token": token.text,
+        "made_at": _maybe(token.made_at),
+        "expires_at": _maybe(token.expires_at),
+    }
+
+
+def _maybe(at: float | None) -> str | None:
+    return None if at is None else timestamp(at)
 
 
 def worker_state_json(state: WorkerState) -> Json:

@@ -76,6 +76,15 @@ class Dpip:
     def drain_worker(self, name: str) -> None:
         self._done(lambda: self._client.drain_worker(name))
 
+    def revoke_worker(self, name: str) -> None:
+        self._done(lambda: self._client.revoke_worker(name))
+
+    def join_token(self) -> Mapping[str, Any]:
+        return self._done(self._client.join_token)
+
+    def rotate_join_token(self, seconds: int | None = None, grace: int = 0) -> Mapping[str, Any]:
+        return self._done(lambda: self._client.rotate_join_token(seconds, grace))
+
     def create_workload(self, filter: str | None = None, name: str | None = None, **more: Any) -> Workload:
         return self._done(lambda: self._client.create_workload(filter, name, **more))
 

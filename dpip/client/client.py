@@ -123,6 +123,21 @@ class Client:
         """It gets no more jobs, finishes or returns those it has, and ends. For admins."""
         await self._request("POST", f"/workers/{_part(name)}/drain", content={})
 
+    async def revoke_worker(self, name: str) -> None:
+        """Its link ends at once, and its certificates are refused. For admins."""
+        await self._request("POST", f"/workers/{_part(name)}/revoke", content={})
+
+    async def join_token(self) -> Mapping[str, Any]:
+        """``join_token``, ``made_at``, ``expires_at``. For admins."""
+        facts: Mapping[str, Any] = await self._json("GET", "/join-token")
+        return facts
+
+    async def rotate_join_token(self, seconds: int | None = None, grace: int = 0) -> Mapping[str, Any]:
+        """A new one, good for so long; the last one still is for ``grace`` seconds. For admins."""
+        content = {"grace": grace} if seconds is None else {"grace": grace, "seconds": seconds}
+        facts: Mapping[str, Any] = await self._json("POST", "/join-token", content=content)
+        return facts
+
     # Workloads
 
     async def create_workload(

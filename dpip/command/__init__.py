@@ -12,6 +12,7 @@ from dpip.command.demo import demo
 from dpip.command.doctor import doctor
 from dpip.command.fetching import delete, download
 from dpip.command.group import Group
+from dpip.command.jointoken import join_token
 from dpip.command.logins import settings
 from dpip.command.looking import filters, images, status, workers, workload, workloads
 from dpip.command.run import run
@@ -23,7 +24,7 @@ from dpip.command.video import video
 _COMMANDS = (
     *(demo, run, video, doctor),
     *(login, logout, whoami, token),
-    *(status, workloads, workload, images, download, filters, workers),
+    *(status, workloads, workload, images, download, filters, workers, join_token),
     *(cancel, retry, seal, delete),
     *(users, backup, restore, completion),
 )

@@ -138,6 +138,21 @@ def drain(choice: Choice, names: tuple[str, ...]) -> None:
     ask(choice, all_of_them)
 
 
+@workers.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@server_options
+def revoke(choice: Choice, names: tuple[str, ...]) -> None:
+    """Throw workers out: their certificates are refused from now on, their images go to others at once."""
+
+    async def all_of_them(client: Client) -> None:
+        for name in names:
+            await client.revoke_worker(name)
+            click.echo(f"{name} is revoked. Only a join token made from now on lets it in again.")
+        click.echo("Whoever has the present join token can join by another name: dpip join-token rotate")
+
+    ask(choice, all_of_them)
+
+
 @click.command()
 @click.option("--local", is_flag=True, help="Of this installation, even when a server is logged in to.")
 @json_option

@@ -20,6 +20,7 @@ from dpip.asynchronous import deferred
 from dpip.broker import MESSAGE_BYTES, Broker
 from dpip.errors import DpipError
 from dpip.interfaces import IController, IIncomingFile
+from dpip.jointoken import BadToken
 from dpip.remote import messages
 from dpip.remote.exchange import Exchange
 from dpip.remote.messages import CALLS, Hello, Refusal, Welcome
@@ -71,14 +72,15 @@ class _Api:
 
 @define(eq=False)
 class Apis:
-    """``put_mark(text)`` leaves a file with that text among the store's incoming ones; ``moved(url)`` is
-    called when workers that use that address have to go elsewhere. ``desk`` admits our own uploads.
+    """``admit(secret)`` raises BadToken unless it is the API token's. ``put_mark(text)`` leaves a file with
+    that text among the store's incoming ones; ``moved(url)`` is called when workers that use that address
+    have to go elsewhere. ``desk`` admits our own uploads.
     ``serving`` fires when the first of them answers requests.
     """
 
     log = Logger()
 
-    admits: Callable[[bytes], bool]
+    admit: Callable[[bytes], object]
     controller: IController
     put_mark: Callable[[str], tuple[str, IIncomingFile]]
     new_nonce: Callable[[], str]
@@ -118,8 +120,10 @@ class Apis:
         return messages.encode(self._welcome(newcomer, *proof)), exchange
 
     def _examined(self, secret: bytes, data: object) -> Hello:
-        if not self.admits(secret):
-            raise _NotAdmitted("The API token is not valid (any more): copy the controller's again.")
+        try:
+            self.admit(secret)
+        except BadToken as error:
+            raise _NotAdmitted(str(error)) from None
         if messages.protocol_of(data) != messages.PROTOCOL:
             raise _NotAdmitted(f"It speaks another protocol: install DPIP {self.terms.version} there, too.")
         hello = messages.decode(data, Hello)

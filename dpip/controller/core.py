@@ -18,11 +18,13 @@ from zope.interface import implementer
 from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
+from dpip.controller.jointokens import JoinTokens
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import Webhooks
 from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease, TooLarge
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
+from dpip.jointoken import JoinToken
 from dpip.metrics import Meters, gauge
 from dpip.model import (
     ALL,
@@ -35,6 +37,7 @@ from dpip.model import (
     LeasedJob,
     Load,
     Metric,
+    NewcomersToken,
     Params,
     Principal,
     Progress,
@@ -68,9 +71,9 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @define(slots=False)
 class Controller:
     """``authenticate_worker`` knows the tokens of joined workers, ``dismiss_worker`` sends one away or
-    raises NotFound. ``operator_warnings`` says what to warn of. ``tokens_died`` fires when no other process
-    believes tokens any more that have died. ``feed`` is told what the datastore does not tell it by itself:
-    that workloads are gone."""
+    raises NotFound, ``expel_worker`` ends a link at once, if there is one. ``operator_warnings`` says what
+    to warn of. ``tokens_died`` fires when no other process believes tokens any more that have died. ``feed``
+    is told what the datastore does not tell it by itself: that workloads are gone."""
 
     log = Logger()
 
@@ -82,6 +85,8 @@ class Controller:
     admission: AdmissionDesk
     authenticate_worker: Callable[[str], Principal | None]
     dismiss_worker: Callable[[str], None]
+    expel_worker: Callable[[str], None]
+    join_tokens: JoinTokens
     operator_warnings: Callable[[], Sequence[str]]
     directory_for: Callable[[str, str], str]
     new_id: Callable[[], str]
@@ -454,6 +459,27 @@ class Controller:
         self._note(by.name, "drain-worker", name)
 
     @deferred
+    async def revoke_worker(self, by: Principal, name: str) -> int:
+        _admins_only(by)
+        revoked = await self.datastore.revoke_worker(name, self.clock())
+        self.expel_worker(name)
+        await self._tokens_die()
+        self._note(by.name, "revoke-worker", name)
+        return revoked
+
+    @deferred
+    async def join_token(self, by: Principal) -> NewcomersToken:
+        _admins_only(by)
+        return _for_newcomers(self.join_tokens.current)
+
+    @deferred
+    async def rotate_join_token(self, by: Principal, seconds: float | None, grace: float) -> NewcomersToken:
+        _admins_only(by)
+        token = await self.join_tokens.rotate(seconds, grace)
+        self._note(by.name, "rotate-join-token", "", expires_at=token.expires)
+        return _for_newcomers(token)
+
+    @deferred
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
         _admins_only(by)
         return await self.datastore.activity(before, limit)
@@ -519,6 +545,10 @@ class Controller:
 # After these the datastore has certainly kept nothing of a file. After a failed commit it may have: then the
 # file stays until the sweep has looked for its row.
 _REFUSED = (NotFound, Forbidden, Conflict, TooLarge, KeyReused)
+
+
+def _for_newcomers(token: JoinToken) -> NewcomersToken:
+    return NewcomersToken(str(token), token.made or None, token.expires)
 
 
 def _admins_only(by: Principal) -> None:

@@ -1,4 +1,4 @@
-"""Whether someone who wants to join as a worker may: token, protocol, filters, each refusal in a sentence."""
+"""Whether someone who wants to join as a worker may: protocol, filters, each refusal in a sentence."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ class Terms:
 
 @frozen
 class Newcomer:
-    """Who may join. ``wants_desk``: it would like to share the image store's files."""
+    """Who may join. ``wants_desk``: it would like to share the image store's files; ``key``: it would like
+    a certificate for that public key (PEM)."""
 
     info: WorkerInfo
     wants_desk: bool
+    key: str
 
 
 class NotAdmitted(Exception):
@@ -40,14 +42,12 @@ class NotAdmitted(Exception):
         self.message = wire.Refusal(code, reason, retry)
 
 
-def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms: Terms) -> Newcomer:
+def examined(data: object, terms: Terms) -> Newcomer:
     """What the newcomer says of itself, checked.
 
     Raises:
         NotAdmitted: says what to do about it.
     """
-    if not admits(secret):
-        raise NotAdmitted("bad-token", "The join token is not valid (any more): copy the controller's again.")
     _check_protocol(wire.protocol_of(data), terms.version)
     try:
         hello = wire.decode(data, wire.Hello)
@@ -65,7 +65,7 @@ def examined(secret: bytes, data: object, admits: Callable[[bytes], bool], terms
         has_gpu=hello.has_gpu,
         fingerprint=hello.fingerprint,
     )
-    return Newcomer(info, hello.local_store)
+    return Newcomer(info, hello.local_store, hello.key)
 
 
 def _check_protocol(spoken: int | None, version: str) -> None:

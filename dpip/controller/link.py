@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from dpip import wire
 from dpip.asynchronous import deferred
+from dpip.authority import Presented
 from dpip.broker import Broker, NoAnswer, Target, call, tell
 from dpip.desk import Desk
 from dpip.errors import DpipError, Malformed
@@ -42,6 +43,8 @@ class Listener(Protocol):
 
     def proving(self, link: Link) -> None: ...
 
+    def renewing(self, link: Link, key: str) -> Deferred[wire.Certificate]: ...
+
     def delivered(self, link: Link, results: Sequence[wire.Result]) -> Deferred[wire.Receipts]: ...
 
 
@@ -55,6 +58,7 @@ class Link(Target):
         self,
         session: str,
         info: WorkerInfo,
+        shown: Presented,
         broker: Broker,
         agent: RemoteReference,
         listener: Listener,
@@ -62,6 +66,7 @@ class Link(Target):
     ) -> None:
         self.session = session
         self.info = info
+        self.shown = shown  # the certificate by which it is here
         self.known = False  # to the scheduler: from the first report on
         self.api_url = ""  # where it transfers images
         self.desk: Desk | None = None  # it asked for one,
@@ -72,6 +77,11 @@ class Link(Target):
         self._clock = clock
         self._silence = 0
         self._offences = 0
+
+    @property
+    def address(self) -> str:
+        """For people."""
+        return self._broker.peer
 
     @property
     def principal(self) -> Principal:
@@ -100,6 +110,10 @@ class Link(Target):
     def remote_deliver(self, data: object) -> Deferred[bytes]:
         results = self._read(data, wire.Results).results
         return self._listener.delivered(self, results).addCallback(wire.encode)
+
+    def remote_renew(self, data: object) -> Deferred[bytes]:
+        request = self._read(data, wire.Request)
+        return self._listener.renewing(self, request.key).addCallback(wire.encode)
 
     def _read(self, data: object, kind: type[T]) -> T:
         try:
@@ -162,7 +176,12 @@ class Link(Target):
         return True
 
     def interval_passed(self) -> None:
-        """Time for a report has gone by; without one for too long the worker is dropped."""
+        """Time for a report has gone by; without one for too long the worker is dropped.
+
+        So it is when it has let its certificate expire.
+        """
+        if self._clock.seconds() >= self.shown.until:
+            self.drop("its certificate has expired")
         self._silence += 1
         if self._silence >= MAX_SILENCE:
             self.drop("nothing heard from it for too long")

@@ -33,6 +33,13 @@ def days(text: str) -> float:
     return value
 
 
+def hours(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 24 * 365:
+        raise ValueError(f"{text!r} is not a number of hours above 0, a year at most")
+    return value
+
+
 def megapixels(text: str) -> int:
     """As pixels."""
     value = int(float(text) * 1_000_000)
@@ -95,6 +102,13 @@ class ControllerOptions(usage.Options):
             hosts,
         ],
         ["job-seconds", None, "120", "Deadline for filtering one image.", float],
+        [
+            "certificate-hours",
+            None,
+            "24",
+            "How long a worker's certificate is good; workers renew theirs at half of it.",
+            hours,
+        ],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["log-requests", None, "Log uploads and requests that only read, too; there are many."],

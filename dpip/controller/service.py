@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dpip.asynchronous import deferred
-from dpip.authority import Authority, write_secret
+from dpip.authority import Authority, Presented, presented_over
 from dpip.controller.accounts import Accounts
 from dpip.controller.apis import Apis
 from dpip.controller.children import SOCKET, ApiChildren
@@ -29,6 +29,7 @@ from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.errors import DpipError
 from dpip.feed import Feed
+from dpip.jointoken import write_secret
 from dpip.model import Role
 from dpip.scheduler.service import Scheduler
 from dpip.start import CannotStart, cannot_listen
@@ -62,7 +63,8 @@ class Parts:
 class ControllerService(Service):
     """REST API, controller, scheduler and the workers' port.
 
-    ``build`` makes the parts once the authority is there; ``secured`` puts TLS around a factory. ``ready``
+    ``build`` makes the parts once the authority is there; ``secured`` puts TLS around a factory, and
+    ``presented`` tells the certificate that the other end of a transport has shown. ``ready``
     fires when everything can be used, or fails with the reason why it cannot start; ``api_url`` and
     ``workers_port`` are there then.
     """
@@ -73,6 +75,7 @@ class ControllerService(Service):
     reactor: Any
     build: Callable[[ControllerService], Parts]
     secured: Callable[[CertificateOptions, IProtocolFactory], IProtocolFactory] = over_tls
+    presented: Callable[[Any], Presented | None] = presented_over
     ready: Deferred[None] = field(factory=Deferred, init=False)
     api_url: str = field(default="", init=False)
     workers_port: int = field(default=0, init=False)
@@ -111,9 +114,9 @@ class ControllerService(Service):
         await parts.datastore.recover(self.reactor.seconds())
         await self._ensure_admin(parts)
         parts.scheduler.startService()  # it fills itself while the API already takes uploads
-        tls = self.authority.server_options()
         parts.workers.start()
-        pb = await self._listen("pb", self.secured(tls, parts.workers.door))
+        pb = await self._listen("pb", self.secured(self.authority.workers_options(), parts.workers.door))
+        tls = self.authority.server_options()
         site = self.secured(tls, parts.site) if self.options["http-tls"] else parts.site
         http = await self._listen("http", site)
         self.api_url = self.url_for("127.0.0.1", http)

@@ -12,11 +12,13 @@ from dpip.admission import AdmissionDesk
 from dpip.api.app import make_site
 from dpip.controller.accounts import Accounts
 from dpip.controller.apis import Apis, ApiTerms
+from dpip.controller.certificates import Certificates
 from dpip.controller.core import Controller
 from dpip.controller.disk import DiskWatch
 from dpip.controller.handover import Handover
 from dpip.controller.housekeeping import Housekeeping
 from dpip.controller.joining import Terms
+from dpip.controller.jointokens import JoinTokens
 from dpip.controller.options import ControllerOptions
 from dpip.controller.passwords import Passwords
 from dpip.controller.service import ControllerService, Parts
@@ -116,6 +118,8 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         admission=desk,
         authenticate_worker=lambda token: workers.authenticate_worker(token),
         dismiss_worker=lambda name: workers.dismiss(name),
+        expel_worker=lambda name: workers.expel(name),
+        join_tokens=JoinTokens(service.authority.tokens, reactor, hashing, reactor.seconds),
         operator_warnings=disk.warnings,
         directory_for=directory_for,
         new_id=ids,
@@ -135,7 +139,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         return os.path.basename(mark.path), mark
 
     apis = Apis(
-        admits=service.authority.admits_api,
+        admit=lambda secret: service.authority.api_tokens.admit(secret, reactor.seconds()),
         controller=controller,
         put_mark=mark_store,
         new_nonce=host.secret,
@@ -145,7 +149,13 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         moved=lambda url: workers.leave_api(url),
     )
     workers = Workers(
-        admits=service.authority.admits,
+        certificates=Certificates(
+            authority=service.authority,
+            datastore=datastore,
+            clock=reactor,
+            presented=service.presented,
+            seconds=3600 * options["certificate-hours"],
+        ),
         scheduler=scheduler,
         datastore=datastore,
         telemetry=telemetry,

@@ -1,5 +1,7 @@
 """The workers' port: who may join, who has joined, and what they tell the rest of the controller.
 
+Who has shown no certificate of ours may do one thing: get one for the join token, to come back with.
+
 A worker counts from its first report on: only then does the scheduler hear of it. So the welcome is always
 there before the first job, and the scheduler knows a load of every worker.
 """
@@ -17,13 +19,16 @@ from twisted.spread.pb import RemoteReference
 
 from dpip import wire
 from dpip.asynchronous import deferred
+from dpip.authority import Presented
 from dpip.broker import Broker, Door, LinkLost, Target
 from dpip.controller.apis import Apis
+from dpip.controller.certificates import Certificates
 from dpip.controller.handover import Handover
 from dpip.controller.joining import Newcomer, NotAdmitted, Terms, examined
 from dpip.controller.link import Link
-from dpip.errors import DpipError, Malformed, NotFound
+from dpip.errors import BadCertificate, DpipError, Malformed, NotFound, WorkerRefused
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
+from dpip.jointoken import BadToken
 from dpip.metrics import Meters
 from dpip.model import Load, Principal, WorkerState
 from dpip.scheduler.retrying import Persistence
@@ -59,7 +64,7 @@ class _Root(Target):
 
 
 class Workers:
-    """The joined workers. ``admits`` knows the join token's secret; ``new_id`` names sessions, ``new_token``
+    """The joined workers. ``new_id`` names sessions, ``new_token``
     makes the secrets by which workers are known to the API. ``changed`` hears of each that joins, reports or
     goes."""
 
@@ -68,7 +73,7 @@ class Workers:
     def __init__(
         self,
         *,
-        admits: Callable[[bytes], bool],
+        certificates: Certificates,
         scheduler: IScheduler,
         datastore: IDatastore,
         telemetry: ITelemetry,
@@ -85,7 +90,7 @@ class Workers:
         self._due = 0.0
         self.apis = apis
         self.door = Door(lambda broker: _Root(self, broker), clock)
-        self._admits = admits
+        self._certificates = certificates
         self._scheduler = scheduler
         self._datastore = datastore
         self._telemetry = telemetry
@@ -130,38 +135,62 @@ class Workers:
     async def join(
         self, broker: Broker, secret: bytes, hello: object, agent: RemoteReference
     ) -> tuple[bytes, Link | None]:
-        """Answer with a welcome and the link, or with a refusal."""
+        """Answer with a welcome and the link, with a certificate to come back with, or with a refusal."""
         try:
-            newcomer = examined(secret, hello, self._admits, self._terms)
-            info = newcomer.info
-            if info.name in self._being_decided:
-                raise NotAdmitted(
-                    "name-taken", f"Another worker named {info.name} is just joining.", retry=True
-                )
-            self._being_decided.add(info.name)
-            try:
-                return await self._welcomed(broker, newcomer, agent)
-            finally:
-                self._being_decided.discard(info.name)
-                if info.name not in self._links:
-                    self._remember_as_gone(info.name)
-        except NotAdmitted as refusal:
+            shown = self._certificates.shown(broker)
+            if shown is not None:
+                return await self._joined(broker, shown, examined(hello, self._terms), agent)
+            certificate = await self._certified(broker, secret, hello)
+            broker.part()
+            return wire.encode(certificate), None
+        except (NotAdmitted, WorkerRefused) as error:
+            refusal = error if isinstance(error, NotAdmitted) else _refusal(error)
             self.door.say(f"Worker at {broker.peer} may not join: {refusal}")
             broker.part()
             return wire.encode(refusal.message), None
 
+    async def _certified(self, broker: Broker, secret: bytes, hello: object) -> wire.Certificate:
+        """For the join token's secret."""
+        try:
+            token = self._certificates.admit(secret)
+        except BadToken as error:
+            raise NotAdmitted("bad-token", str(error)) from None
+        newcomer = examined(hello, self._terms)
+        try:
+            return await self._certificates.issue(newcomer.info.name, newcomer.key, broker.peer, token)
+        except WorkerRefused:
+            raise
+        except DpipError as error:
+            raise NotAdmitted("overloaded", error.detail, retry=True) from None
+
+    async def _joined(
+        self, broker: Broker, shown: Presented, newcomer: Newcomer, agent: RemoteReference
+    ) -> tuple[bytes, Link]:
+        name = newcomer.info.name
+        if name in self._being_decided:
+            raise NotAdmitted("name-taken", f"Another worker named {name} is just joining.", retry=True)
+        self._being_decided.add(name)
+        try:
+            return await self._welcomed(broker, shown, newcomer, agent)
+        finally:
+            self._being_decided.discard(name)
+            if name not in self._links:
+                self._remember_as_gone(name)
+
     async def _welcomed(
-        self, broker: Broker, newcomer: Newcomer, agent: RemoteReference
+        self, broker: Broker, shown: Presented, newcomer: Newcomer, agent: RemoteReference
     ) -> tuple[bytes, Link]:
         info = newcomer.info
         await self._make_room_for(info.name)
         try:
-            await self._datastore.worker_joined(info, broker.peer, self._clock.seconds())
+            await self._datastore.worker_joined(info, broker.peer, self._clock.seconds(), shown.serial)
+        except WorkerRefused:
+            raise
         except DpipError as error:
             raise NotAdmitted("overloaded", error.detail, retry=True) from None
         if broker.disconnected:
             raise LinkLost("It left while it was joining.")
-        link = Link(self._new_id(), info, broker, agent, self, self._clock)
+        link = Link(self._new_id(), info, shown, broker, agent, self, self._clock)
         token = self._new_token()
         self._links[info.name] = link
         self._principals[_digest(token)] = link.principal
@@ -215,6 +244,14 @@ class Workers:
             if link.api_url == url:
                 link.drop("the API process that it used is gone")
 
+    def expel(self, name: str) -> None:
+        """It is revoked: its link ends now, and with it its leases and its token."""
+        link = self._links.get(name)
+        if link is not None:
+            link.drop("an admin has revoked it")
+            self._principals = {key: who for key, who in self._principals.items() if who != link.principal}
+            self._forget(link)
+
     # What workers tell (dpip.controller.link.Listener)
 
     def reported(self, link: Link, load: Load) -> None:
@@ -250,6 +287,12 @@ class Workers:
         if self._handover is None or link.desk is None or not link.shares_store:
             raise Malformed("This worker has not proved that it shares the image store.")
         return self._handover.take(link.principal, link.desk, results)
+
+    @deferred
+    async def renewing(self, link: Link, key: str) -> wire.Certificate:
+        """Raises Malformed, BadCertificate, RetryLater."""
+        answer, link.shown = await self._certificates.renew(link.info.name, key, link.address, link.shown)
+        return answer
 
     # The end of a link
 
@@ -287,6 +330,10 @@ class Workers:
             return succeed(None) if back else self._datastore.worker_left(name, at)
 
         self._persistence.insist(left, lambda _: None)
+
+
+def _refusal(error: WorkerRefused) -> NotAdmitted:
+    return NotAdmitted(error.code, error.detail, retry=isinstance(error, BadCertificate))
 
 
 def _digest(token: str) -> bytes:

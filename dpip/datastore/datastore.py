@@ -17,6 +17,7 @@ from dpip.asynchronous import deferred
 from dpip.datastore import (
     accounts,
     cancelling,
+    certificates,
     images,
     jobs,
     migrate,
@@ -38,6 +39,7 @@ from dpip.metrics import Histogram
 from dpip.model import (
     AcceptedOriginal,
     Activity,
+    CertificateRecord,
     Delivery,
     DueWebhook,
     IdempotencyKey,
@@ -322,11 +324,23 @@ class Datastore(Service):
 
     # Workers
 
-    def worker_joined(self, info: WorkerInfo, address: str, now: float) -> Deferred[None]:
-        return self._call(workers.joined, info, address, now)
+    def worker_joined(self, info: WorkerInfo, address: str, now: float, serial: str) -> Deferred[None]:
+        return self._call(workers.joined, info, address, now, serial)
 
     def worker_left(self, name: str, now: float) -> Deferred[None]:
         return self._call(workers.left, name, now)
+
+    def issue_certificate(self, new: CertificateRecord, token_made: float) -> Deferred[None]:
+        return self._call(certificates.issue, new, token_made)
+
+    def renew_certificate(self, new: CertificateRecord, last: str) -> Deferred[None]:
+        return self._call(certificates.renew, new, last)
+
+    def revoke_worker(self, name: str, now: float) -> Deferred[int]:
+        return self._call(certificates.revoke, name, now)
+
+    def worker_offended(self, name: str, suspended_until: float | None) -> Deferred[None]:
+        return self._call(certificates.offended, name, suspended_until)
 
     def workers(self) -> Deferred[Sequence[WorkerRecord]]:
         return self._read(workers.all_workers)

@@ -18,7 +18,7 @@ from dpip.datastore.engine import create_file, migrating, sync_folder, told
 from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 
-HEAD = "0003"
+HEAD = "0004"
 _BACKUPS = 3
 """Copies of earlier revisions that are kept beside the database; the newest are of the highest ones."""
 SCRIPTS = Path(__file__).with_name("migrations")

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 from dpip.datastore.rows import micros
 from dpip.datastore.schema import (
     activity,
+    certificates,
     deliveries,
     images,
     keys,
@@ -47,6 +48,7 @@ def expired(connection: Connection, now: float) -> bool:
     purged = workloads.c.id.not_in(select(purges.c.workload_id))
     removed = (
         _remove(connection, tokens, tokens.c.expires < micros(now)),
+        _remove(connection, certificates, certificates.c.expires < micros(now)),
         _remove(connection, keys, keys.c.created < micros(now - KEY_SECONDS)),
         _remove(connection, activity, activity.c.id <= newest - ACTIVITY_ROWS),
         _remove(connection, activity, activity.c.at < micros(now - ACTIVITY_SECONDS)),

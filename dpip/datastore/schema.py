@@ -209,6 +209,21 @@ workers = Table(
     Column("joined", Boolean, nullable=False, index=True),
     _number("done", 0),
     _number("failed", 0),
+    Column("revoked", Number),  # when an admin has; gone with the next certificate
+    Column("suspended", Number),  # it may not join before
+    _number("offences", 0),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    _id(),
+    _text("serial", unique=True),  # hex
+    _text("worker", index=True),  # its name
+    _text("address"),
+    _number("issued"),
+    Column("expires", Number, nullable=False, index=True),
+    Column("revoked", Number),
 )
 
 activity = Table(

@@ -6,14 +6,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
+from dpip.datastore.certificates import check
 from dpip.datastore.rows import micros, seconds
-from dpip.datastore.schema import workers
+from dpip.datastore.schema import certificates, workers
 from dpip.model import WorkerInfo, WorkerRecord
 
 
-def joined(connection: Connection, info: WorkerInfo, address: str, now: float) -> None:
+def joined(connection: Connection, info: WorkerInfo, address: str, now: float, serial: str) -> None:
+    """By the certificate of that serial number. Raises BadCertificate, WorkerSuspended."""
+    check(connection, serial, info.name, now)
     facts = {
         "info": _info_to_json(info),
         "fingerprint": info.fingerprint,
@@ -41,9 +44,25 @@ def all_workers(connection: Connection) -> Sequence[WorkerRecord]:
             joined=row.joined,
             done=row.done,
             failed=row.failed,
+            offences=row.offences,
+            suspended_until=_time(row.suspended),
+            revoked_at=_time(row.revoked),
+            certified_until=_time(row.certified),
         )
-        for row in connection.execute(select(workers).order_by(workers.c.name))
+        for row in connection.execute(select(workers, _CERTIFIED).order_by(workers.c.name))
     ]
+
+
+_CERTIFIED = (
+    select(func.max(certificates.c.expires))
+    .where(certificates.c.worker == workers.c.name, certificates.c.revoked.is_(None))
+    .scalar_subquery()
+    .label("certified")
+)
+
+
+def _time(at: int | None) -> float | None:
+    return None if at is None else seconds(at)
 
 
 def _info_to_json(info: WorkerInfo) -> str:

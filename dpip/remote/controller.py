@@ -25,6 +25,7 @@ from dpip.model import (
     LeasedJob,
     Load,
     Metric,
+    NewcomersToken,
     Principal,
     Progress,
     Reason,
@@ -282,6 +283,17 @@ class RemoteController:
 
     def drain_worker(self, by: Principal, name: str) -> Deferred[None]:
         return self._ask("drain_worker", by, name)
+
+    def revoke_worker(self, by: Principal, name: str) -> Deferred[int]:
+        return self._ask("revoke_worker", by, name)
+
+    def join_token(self, by: Principal) -> Deferred[NewcomersToken]:
+        return self._ask("join_token", by)
+
+    def rotate_join_token(
+        self, by: Principal, seconds: float | None, grace: float
+    ) -> Deferred[NewcomersToken]:
+        return self._ask("rotate_join_token", by, seconds, grace)
 
     def activity(
         self, by: Principal, before: int | None, limit: int

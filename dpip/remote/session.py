@@ -19,11 +19,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dpip.asynchronous import deferred
-from dpip.authority import JoinToken, WrongController
+from dpip.authority import WrongController
 from dpip.broker import JOIN_SECONDS, MESSAGE_BYTES, Broker, Caller, call
 from dpip.entrance import Entrance, Secured
 from dpip.errors import DpipError
 from dpip.imagestore import INCOMING, ImageStore
+from dpip.jointoken import JoinToken
 from dpip.remote.controller import RemoteController
 from dpip.remote.exchange import Exchange
 from dpip.remote.messages import Hello, Refusal, Welcome, decode, encode
@@ -63,7 +64,7 @@ class ApiSession(Service):
     ) -> None:
         self._process = process
         self._clock = process.reactor
-        self._entrance = Entrance(controller, read_token, self._say, process.secured)
+        self._entrance = Entrance(controller, read_token, self._say, self._clock, process.secured)
         caller = Caller(self._clock, self._join, self._lost)
         self._client = ClientService(self._entrance, caller, retryPolicy=self._delay, clock=self._clock)
         self._port: IListeningPort | None = None

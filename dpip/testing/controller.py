@@ -40,6 +40,7 @@ from dpip.model import (
     LeasedJob,
     Load,
     Metric,
+    NewcomersToken,
     Principal,
     Progress,
     Reason,
@@ -91,6 +92,7 @@ class MemoryController:
     log: list[tuple[Any, ...]] = field(factory=list)
     admitted: set[int] = field(factory=set)  # uploads under way
     operator_warnings: list[str] = field(factory=list)
+    newcomers_token: NewcomersToken = field(factory=lambda: NewcomersToken("pin.secret", None, None))
     worker_records: list[tuple[WorkerRecord, Load | None]] = field(factory=list)
     samples: dict[str, list[Sample]] = field(factory=dict)
     thumbnails: dict[str, bytes] = field(factory=dict)  # by image
@@ -457,6 +459,27 @@ class MemoryController:
         await self._asked("drain_worker", by.name, name)
         if name not in {record.info.name for record, _ in self.worker_records if record.joined}:
             raise NotFound(f"No worker named {name!r} has joined.")
+
+    @deferred
+    async def revoke_worker(self, by: Principal, name: str) -> int:
+        await self._asked("revoke_worker", by.name, name)
+        if name not in {record.info.name for record, _ in self.worker_records}:
+            raise NotFound(f"No worker named {name!r} has ever joined.")
+        return 1
+
+    @deferred
+    async def join_token(self, by: Principal) -> NewcomersToken:
+        await self._asked("join_token", by.name)
+        return self.newcomers_token
+
+    @deferred
+    async def rotate_join_token(self, by: Principal, seconds: float | None, grace: float) -> NewcomersToken:
+        await self._asked("rotate_join_token", by.name, seconds, grace)
+        now = self.clock()
+        self.newcomers_token = NewcomersToken(
+            f"pin.secret{now}", now, None if seconds is None else now + seconds
+        )
+        return self.newcomers_token
 
     @deferred
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:

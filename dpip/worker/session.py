@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip import __version__, wire
 from dpip.asynchronous import deferred
-from dpip.authority import JoinToken, WrongController
+from dpip.authority import Credential, Key, WrongController
 from dpip.broker import JOIN_SECONDS, Broker, Caller, call
 from dpip.entrance import Entrance, Secured
-from dpip.errors import DpipError, Malformed
+from dpip.errors import BadCertificate, DpipError, Malformed
+from dpip.jointoken import JoinToken
 from dpip.model import Load
 from dpip.worker.attempt import Tools
 from dpip.worker.compute import Pool
@@ -40,6 +41,8 @@ _HOPELESS_DELAY: Final = 30.0
 somebody's help can change the answer."""
 _SETTLED_SECONDS: Final = 10.0
 """A link that lasted less counts as a failed attempt: the next one waits longer."""
+_LEAST_RENEWAL: Final = 1.0
+"""Seconds between attempts to renew the certificate."""
 _MAX_SAID: Final = 20
 _CLOSING_SECONDS: Final = 5.0
 
@@ -60,6 +63,7 @@ class Worker:
     in_thread: Callable[..., Deferred[Any]]
     jitter: Callable[[], float]
     secured: Secured = wrapClientTLS
+    credential: Credential | None = None  # to begin with
     local_store: bool = False  # share the image store's files, where it is on this machine
     log_jobs: bool = False
 
@@ -86,7 +90,12 @@ class _Link:
         self.broker = broker
         self.shift = shift
         self.pulse: Pulse | None = None  # once joined
+        self.renewal: IDelayedCall | None = None
         self.joined_at = 0.0
+
+    def end_renewal(self) -> None:
+        if self.renewal is not None and self.renewal.active():
+            self.renewal.cancel()
 
 
 class Session(Service):
@@ -103,13 +112,16 @@ class Session(Service):
     ) -> None:
         self._worker = worker
         self._clock: IReactorTime = worker.reactor
-        self._entrance = Entrance(controller, read_token, self._say, worker.secured)
+        self._entrance = Entrance(
+            controller, read_token, self._say, self._clock, worker.secured, worker.credential
+        )
         caller = Caller(self._clock, self._join, self._lost)
         self._client = ClientService(self._entrance, caller, retryPolicy=self._delay, clock=self._clock)
-        self._hello = b""
+        self._hello: wire.Hello
         self._link: _Link | None = None
         self._failures = 0  # in a row
         self._hopeless = False  # the last attempt was refused, and another one alone will not help
+        self._at_once = False  # there is something new to try
         self._said: set[str] = set()
         self.joined: Deferred[None] = Deferred()
         self.dismissed: Deferred[None] = Deferred()
@@ -131,7 +143,7 @@ class Session(Service):
         self._worker.spool.close()
 
     def _warm(self, ready: Mapping[str, Any]) -> None:
-        self._hello = wire.encode(self._worker.hello(ready))
+        self._hello = self._worker.hello(ready)
         if self.running:
             self.log.info(
                 "The filters are ready: {filters}; confined by {means}",
@@ -175,7 +187,9 @@ class Session(Service):
         self._hopeless = False
         self._link = link = _Link(broker, shift)
         root = broker.remoteForName("root")
-        arguments = (self._entrance.secret, self._hello, shift)
+        key = Key()
+        hello = evolve(self._hello, key=key.public()) if self._entrance.secret else self._hello
+        arguments = (self._entrance.secret, wire.encode(hello), shift)
         try:
             answer = await call(root, "join", *arguments, clock=self._clock, timeout=JOIN_SECONDS)
             welcome, controller = _welcome(answer)
@@ -183,12 +197,22 @@ class Session(Service):
             desk = await self._desk(welcome, controller)
             if self._link is link:
                 self._begin(link, welcome, controller, desk)
+        except _Certified as given:
+            self._entrance.certified(key, given.certificate, given.seconds)
+            self._at_once = True
+            broker.transport.loseConnection()
         except _NotWelcome as refusal:
-            self._hopeless = not refusal.retry
-            self._say(f"The controller does not take this worker: {refusal}")
+            self._refused(refusal)
             broker.transport.loseConnection()
         except DpipError as error:
             broker.drop(f"joining failed: {error}")
+
+    def _refused(self, refusal: _NotWelcome) -> None:
+        """Without a certificate that is good the next attempt shows the token again."""
+        self._hopeless = not refusal.retry
+        if refusal.code == BadCertificate.code:
+            self._entrance.credential = None
+        self._say(f"The controller does not take this worker: {refusal}")
 
     async def _desk(self, welcome: wire.Welcome, controller: RemoteReference) -> Desk | None:
         """None when images go over HTTP."""
@@ -212,11 +236,35 @@ class Session(Service):
         link.shift.begin(controller, Tools(worker.pool, worker.spool, transfer, welcome, desk))
         link.pulse = Pulse(controller, lambda: self._sample(link.shift), link.broker.drop, self._clock)
         link.pulse.start(welcome.report_seconds)
+        self._renew_in_time(link, controller)
         self._said.clear()
         where = f"{store.url}, and in {desk.address.originals}" if desk is not None else store.url
         self.log.info("Joined as {name}; images are at {where}", name=worker.name, where=where)
         if not self.joined.called:
             self.joined.callback(None)
+
+    # The next certificate
+
+    def _renew_in_time(self, link: _Link, controller: RemoteReference) -> None:
+        credential = self._entrance.credential
+        if credential is not None:
+            seconds = max(_LEAST_RENEWAL, credential.renew_at - self._clock.seconds())
+            link.renewal = self._clock.callLater(seconds, self._renew, link, controller)
+
+    @deferred
+    async def _renew(self, link: _Link, controller: RemoteReference) -> None:
+        """When it fails, again in a while: there is half a certificate's life for that."""
+        key = Key()
+        request = wire.encode(wire.Request(key.public()))
+        try:
+            answer = await call(controller, "renew", request, clock=self._clock, timeout=JOIN_SECONDS)
+            given = wire.decode(answer, wire.Certificate)
+        except DpipError as error:
+            self.log.warn("The worker's certificate was not renewed: {why}", why=error.detail)
+        else:
+            self._entrance.certified(key, given.certificate, given.seconds)
+        if self._link is link:
+            self._renew_in_time(link, controller)
 
     def _sample(self, shift: Shift) -> Deferred[Load]:
         worker = self._worker
@@ -229,12 +277,15 @@ class Session(Service):
     def _lost(self, broker: Broker, reason: Failure) -> None:
         link, self._link = self._link, None
         if link is not None:
+            link.end_renewal()
             link.shift.abandon()
         if link is not None and link.pulse is not None:
             link.pulse.stop()
             lasted = self._clock.seconds() - link.joined_at >= _SETTLED_SECONDS
             self._failures = 0 if lasted else self._failures + 1
             self.log.info("The link to the controller has ended")
+            return
+        if self._at_once:
             return
         self._failures += 1
         if reason.check(WrongController):
@@ -243,6 +294,9 @@ class Session(Service):
             self._say(f"The connection was closed before we had joined: {reason.getErrorMessage()}")
 
     def _delay(self, attempt: int) -> float:
+        if self._at_once:
+            self._at_once = False
+            return 0.0
         attempts = max(attempt, self._failures)
         hopeless = self._hopeless or attempts > _PATIENT
         seconds = _HOPELESS_DELAY if hopeless else min(_MAX_DELAY, _FIRST_DELAY * 2 ** min(10, attempts))
@@ -255,19 +309,28 @@ class Session(Service):
             self.log.info("{words}", words=words)
 
 
+class _Certified(Exception):
+    """The controller has given us a certificate, to come back with."""
+
+    def __init__(self, given: wire.Certificate) -> None:
+        super().__init__("Come back with this certificate.")
+        self.certificate, self.seconds = given.certificate, given.seconds
+
+
 class _NotWelcome(Exception):
     """The controller refuses; ``retry`` says whether trying again can help by itself."""
 
     def __init__(self, refusal: wire.Refusal) -> None:
         super().__init__(refusal.reason)
-        self.retry = refusal.retry
+        self.code, self.retry = refusal.code, refusal.retry
 
 
 def _welcome(answer: object) -> tuple[wire.Welcome, RemoteReference]:
-    """Raises _NotWelcome, Malformed."""
+    """Raises _Certified, _NotWelcome, Malformed."""
     match answer:
         case (bytes() as data, RemoteReference() as controller):
             return wire.decode(data, wire.Welcome), controller
         case (bytes() as data, None):
-            raise _NotWelcome(wire.decode(data, wire.Refusal))
+            said = wire.decode_either(data, wire.Certificate, wire.Refusal)
+            raise _Certified(said) if isinstance(said, wire.Certificate) else _NotWelcome(said)
     raise Malformed("The controller's answer makes no sense: it may be of another version.")

@@ -21,9 +21,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from dpip import settings
-from dpip.authority import JoinToken
 from dpip.entrance import token_reader
 from dpip.heap import settle
+from dpip.jointoken import JoinToken
 from dpip.logs import LOG_FORMAT_OPTION
 from dpip.worker import resources
 from dpip.worker.compute import COMMAND, Pool

@@ -14,6 +14,7 @@ from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
+from dpip.controller.jointokens import JoinTokens
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import AllowedHosts, Webhooks
 from dpip.datastore.datastore import Datastore
@@ -21,6 +22,7 @@ from dpip.datastore.telemetry import Telemetry
 from dpip.errors import NotFound
 from dpip.feed import Feed
 from dpip.imagestore import ImageStore, directory_for
+from dpip.jointoken import TOKEN_FILE, TokenFile
 from dpip.metrics import Meters
 from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role, WorkerInfo
 from dpip.testing import Hold
@@ -207,6 +209,8 @@ class RealBackend:
         accounts = Accounts(datastore, PlainPasswords(), lambda: self.now, lambda: self.now, os.urandom)
         scheduler = HandScheduler(datastore)
         workers: dict[str, Principal] = {}
+        file = TokenFile.load_or_create(database / TOKEN_FILE, "0" * 64, self.now)
+        tokens = JoinTokens(file, InlineThreads(), InlineThreads(), lambda: self.now)
         real = Controller(
             datastore=datastore,
             image_store=self.store,
@@ -216,6 +220,8 @@ class RealBackend:
             admission=AdmissionDesk(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
+            expel_worker=lambda name: None,
+            join_tokens=tokens,
             webhooks=Webhooks(
                 datastore,
                 InlineReactor(),

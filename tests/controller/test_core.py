@@ -20,11 +20,13 @@ from twisted.trial.unittest import TestCase
 from dpip.admission import AdmissionDesk
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
+from dpip.controller.jointokens import JoinTokens
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import AllowedHosts, Webhooks
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.errors import (
+    BadCertificate,
     Conflict,
     DiskFull,
     DpipError,
@@ -32,13 +34,18 @@ from dpip.errors import (
     KeyReused,
     Malformed,
     NotFound,
+    RetryLater,
     Sealed,
     StaleLease,
+    WorkerRevoked,
+    WorkerSuspended,
 )
 from dpip.feed import Feed
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore, directory_for
+from dpip.jointoken import TOKEN_FILE, BadToken, JoinToken, TokenFile
 from dpip.model import (
+    CertificateRecord,
     Eta,
     IdempotencyKey,
     Image,
@@ -49,6 +56,7 @@ from dpip.model import (
     Reason,
     Role,
     StoredFile,
+    WorkerInfo,
     Workload,
     WorkloadSpec,
 )
@@ -135,6 +143,10 @@ class CoreTestCase(TestCase):
         self.images = ImageStore(directory / "images", inline, InlineThreads, floor=0)
         self.scheduler = HeardByScheduler()
         self.dismissed: list[str] = []
+        self.expelled: list[str] = []
+        directory.mkdir()
+        file = TokenFile.load_or_create(directory / TOKEN_FILE, "0" * 64, 1e9)
+        self.join_tokens = JoinTokens(file, inline, inline, self.clock.seconds)
         self.makers: list[Any] = []
         self.accounts = Accounts(
             self.datastore, PlainPasswords(), self.clock.seconds, self.clock.seconds, bytes
@@ -148,6 +160,8 @@ class CoreTestCase(TestCase):
             admission=AdmissionDesk(self.images, 10**6, 10**7),
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
+            expel_worker=self.expelled.append,
+            join_tokens=self.join_tokens,
             webhooks=no_webhooks(self.datastore, self.clock),
             operator_warnings=list,
             directory_for=directory_for,
@@ -296,6 +310,91 @@ class DrainTests(CoreTestCase):
         self.assertEqual(self.dismissed, [])
         self.ok(self.controller.drain_worker(ADMIN, "w1"))
         self.assertEqual(self.dismissed, ["w1"])
+
+
+class JoinTokenTests(CoreTestCase):
+    def admitted(self, text: str) -> bool:
+        secret = JoinToken.parse(text).secret.encode()
+        try:
+            self.join_tokens.file.admit(secret, self.clock.seconds())
+        except BadToken:
+            return False
+        return True
+
+    def test_a_new_one_takes_the_place_of_the_last_in_the_file_too(self) -> None:
+        old = self.ok(self.controller.join_token(ADMIN))
+        new = self.ok(self.controller.rotate_join_token(ADMIN, None, 0.0))
+        self.assertEqual((self.admitted(old.text), self.admitted(new.text)), (False, True))
+        self.assertEqual(self.join_tokens.file.path.read_text().strip(), new.text)
+
+    def test_it_may_expire_and_the_last_one_may_stay_for_a_while(self) -> None:
+        old = self.ok(self.controller.join_token(ADMIN))
+        new = self.ok(self.controller.rotate_join_token(ADMIN, 60.0, 10.0))
+        self.assertEqual((new.made_at, new.expires_at), (1e9, 1e9 + 60))
+        self.assertTrue(self.admitted(old.text))
+        self.clock.advance(10)
+        self.assertEqual((self.admitted(old.text), self.admitted(new.text)), (False, True))
+        self.clock.advance(50)
+        self.assertFalse(self.admitted(new.text))
+
+    def test_its_dates_cannot_be_changed(self) -> None:
+        new = self.ok(self.controller.rotate_join_token(ADMIN, 60.0, 0.0))
+        self.assertFalse(self.admitted(new.text.rpartition(".")[0] + ".0"))
+
+    def test_only_admins_see_and_change_it(self) -> None:
+        for by in (ANN, WORKER):
+            self.refused(self.controller.join_token(by), Forbidden)
+            self.refused(self.controller.rotate_join_token(by, None, 0.0), Forbidden)
+
+    def test_a_file_that_cannot_be_written_leaves_the_last_one(self) -> None:
+        old = self.ok(self.controller.join_token(ADMIN))
+        self.join_tokens.file.path = Path("/nowhere/join-token")
+        self.refused(self.controller.rotate_join_token(ADMIN, None, 0.0), RetryLater)
+        self.assertTrue(self.admitted(old.text))
+
+
+class RevokingTests(CoreTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.ok(self.certified("1", self.clock.seconds()))
+        self.ok(self.join("1"))
+
+    def certified(self, serial: str, made: float) -> Deferred[None]:
+        now = self.clock.seconds()
+        return self.datastore.issue_certificate(CertificateRecord(serial, "w1", "", now, now + 9), made)
+
+    def join(self, serial: str, name: str = "w1") -> Deferred[None]:
+        info = WorkerInfo(name, "1", "m", 1, 2, frozenset(), {}, False, "f")
+        return self.datastore.worker_joined(info, "", self.clock.seconds(), serial)
+
+    def test_its_certificates_are_refused_and_its_link_ends(self) -> None:
+        self.assertEqual(self.ok(self.controller.revoke_worker(ADMIN, "w1")), 1)
+        self.assertEqual(self.expelled, ["w1"])
+        self.refused(self.join("1"), BadCertificate)
+        new = CertificateRecord("2", "w1", "", self.clock.seconds(), self.clock.seconds() + 9)
+        self.refused(self.datastore.renew_certificate(new, "1"), BadCertificate)
+
+    def test_only_a_later_join_token_lets_it_in_again(self) -> None:
+        before = self.clock.seconds() - 1
+        self.ok(self.controller.revoke_worker(ADMIN, "w1"))
+        self.refused(self.certified("2", before), WorkerRevoked)
+        self.ok(self.certified("3", self.clock.seconds() + 1))
+        self.ok(self.join("3"))
+        self.refused(self.join("1"), BadCertificate)
+
+    def test_another_workers_certificate_is_none(self) -> None:
+        self.refused(self.join("1", "w2"), BadCertificate)
+
+    def test_one_that_never_was_and_those_who_may_not(self) -> None:
+        self.refused(self.controller.revoke_worker(ADMIN, "w2"), NotFound)
+        self.refused(self.controller.revoke_worker(ANN, "w1"), Forbidden)
+        self.assertEqual(self.expelled, [])
+
+    def test_suspended_it_stays_out_until_then(self) -> None:
+        self.ok(self.datastore.worker_offended("w1", self.clock.seconds() + 10))
+        self.refused(self.join("1"), WorkerSuspended)
+        self.clock.advance(10)
+        self.ok(self.join("1"))
 
 
 class CourseTests(CoreTestCase):

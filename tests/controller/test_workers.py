@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -11,12 +14,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip import wire
+from dpip.authority import Authority, Key, Presented
 from dpip.broker import LinkLost, NoAnswer, Refused, Target, call, tell
+from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
 from dpip.controller.link import MAX_OFFENCES, MAX_SILENCE, PING_SECONDS, RUN_SECONDS
 from dpip.controller.workers import Workers
-from dpip.errors import DpipError, NotFound, RetryLater
+from dpip.errors import BadCertificate, DpipError, NotFound, RetryLater, WorkerSuspended
 from dpip.model import (
+    CertificateRecord,
     Image,
     ImageType,
     Lease,
@@ -29,7 +35,6 @@ from dpip.model import (
 )
 from tests.wires import Wire
 
-SECRET = b"the join token's secret"
 LOAD = Load(cpu_percent=12.5, memory_total=2**34, memory_available=2**33)
 HELLO = wire.Hello(
     name="anna",
@@ -42,6 +47,16 @@ HELLO = wire.Hello(
     has_gpu=False,
     fingerprint="f",
 )
+
+
+DAY = 86400.0
+
+
+@cache
+def in_memory() -> Authority:
+    """One that all tests here share: no token is ever changed."""
+    with tempfile.TemporaryDirectory() as directory:
+        return Authority.load_or_create(Path(directory), 0.0)
 
 
 def job(number: int, params: str = "") -> LeasedJob:
@@ -60,10 +75,20 @@ class Record:
         self.log: list[tuple[Any, ...]] = []
         self.busy = 0  # times that the datastore cannot write
         self.storing: Deferred[None] = succeed(None)
+        self.renewing: Deferred[None] = succeed(None)
+        self.certificates: list[CertificateRecord] = []
         self.link: Any = None
 
+    def issue_certificate(self, new: CertificateRecord, token_made: float) -> Deferred[None]:
+        self.certificates.append(new)
+        return succeed(None)
+
+    def renew_certificate(self, new: CertificateRecord, last: str) -> Deferred[None]:
+        self.certificates.append(new)
+        return self.renewing
+
     def worker_joined(self, *arguments: Any) -> Any:
-        if len(arguments) == 3 and isinstance(arguments[2], float):
+        if len(arguments) == 4:
             self.log.append(("stored", arguments[0].name))
             return self.storing
         session, info, self.link = arguments
@@ -134,8 +159,16 @@ class WorkersCase(SynchronousTestCase):
         self.clock = Clock()
         self.record = Record()
         numbers = iter(range(1, 1000))
+        self.authority = in_memory()
+        self.shown: Presented | None = Presented("a1", -1.0, DAY)
         self.workers = Workers(
-            admits=lambda secret: secret == SECRET,
+            certificates=Certificates(
+                authority=self.authority,
+                datastore=self.record,  # type: ignore[arg-type]
+                clock=self.clock,
+                presented=lambda transport: self.shown,
+                seconds=DAY,
+            ),
             scheduler=self.record,  # type: ignore[arg-type]
             datastore=self.record,  # type: ignore[arg-type]
             telemetry=self.record,  # type: ignore[arg-type]
@@ -156,7 +189,11 @@ class WorkersCase(SynchronousTestCase):
         link.client.trust()
         return link
 
-    def ask(self, link: Wire, agent: Any, hello: Any = HELLO, secret: bytes = SECRET) -> tuple[Any, Any]:
+    @property
+    def secret(self) -> bytes:
+        return self.authority.token.secret.encode()
+
+    def ask(self, link: Wire, agent: Any, hello: Any = HELLO, secret: bytes = b"") -> tuple[Any, Any]:
         data = hello if isinstance(hello, bytes) else wire.encode(hello)
         answer: tuple[Any, Any] = link.result(
             call(link.root, "join", secret, data, agent, clock=self.clock, timeout=20)
@@ -231,6 +268,7 @@ class JoiningTests(WorkersCase):
         self.assertEqual(len(self.told("joined")), 1)
 
     def test_a_wrong_secret(self) -> None:
+        self.shown = None
         refusal = self.refusal(secret=b"guess")
         self.assertEqual((refusal.code, refusal.retry), ("bad-token", False))
         self.assertIn("join token", refusal.reason)
@@ -266,6 +304,7 @@ class JoiningTests(WorkersCase):
 
     def test_a_connection_may_ask_only_once(self) -> None:
         link = self.wire()
+        self.shown = None
         self.ask(link, Agent(), secret=b"guess")
         self.assertRaises((Refused, LinkLost), self.ask, link, Agent())
 
@@ -280,7 +319,7 @@ class JoiningTests(WorkersCase):
     def test_one_that_leaves_while_it_joins_has_not_joined(self) -> None:
         self.record.storing = Deferred()
         link = self.wire()
-        answer = call(link.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=5)
+        answer = call(link.root, "join", b"", wire.encode(HELLO), Agent(), clock=self.clock, timeout=5)
         link.pump.flush()
         link.cut()
         self.failureResultOf(answer, LinkLost)
@@ -290,11 +329,71 @@ class JoiningTests(WorkersCase):
         self.joined()
 
 
+class CertificateTests(WorkersCase):
+    """Who has shown none may get one, and nothing else."""
+
+    def given(self, key: str) -> wire.Certificate | wire.Refusal:
+        self.shown = None
+        data, session = self.ask(self.wire(), Agent(), evolve(HELLO, key=key), self.secret)
+        self.assertIsNone(session)
+        return wire.decode_either(data, wire.Certificate, wire.Refusal)
+
+    def test_for_the_join_token_there_is_a_certificate_and_no_link(self) -> None:
+        given = self.given(Key().public())
+        assert isinstance(given, wire.Certificate)
+        self.assertEqual(given.seconds, DAY)
+        [record] = self.record.certificates
+        self.assertEqual((record.worker, record.expires_at), ("anna", DAY))
+        self.assertEqual((self.record.log, self.workers.links()), ([], []))
+
+    def test_a_key_that_is_none(self) -> None:
+        self.assertIsInstance(self.given("no key"), wire.Refusal)
+        self.assertEqual(self.record.certificates, [])
+
+    def test_a_certificate_that_is_over_or_not_yet_good(self) -> None:
+        for shown in (Presented("a1", -2.0, 0.0), Presented("a1", 1.0, 2.0)):
+            self.shown = shown
+            refusal = self.refusal()
+            self.assertEqual((refusal.code, refusal.retry), ("bad-certificate", True))
+
+    def test_what_the_datastore_knows_of_it_is_said(self) -> None:
+        for error, retry in ((BadCertificate("Gone."), True), (WorkerSuspended("Later."), False)):
+            self.record.storing = fail(error)
+            refusal = wire.decode(self.ask(self.wire(), Agent())[0], wire.Refusal)
+            self.assertEqual((refusal.code, refusal.retry), (error.code, retry))
+
+    def test_a_link_ends_with_its_certificate_unless_that_is_renewed(self) -> None:
+        worker = self.joined()
+        self.clock.advance(DAY - 8)
+        worker.report()
+        wire.decode(worker.say("renew", wire.encode(wire.Request(Key().public()))), wire.Certificate)
+        for _ in range(4):
+            self.clock.advance(4)
+            worker.report()
+        self.assertFalse(worker.dropped)
+        self.clock.advance(DAY)
+        self.assertTrue(worker.dropped)
+
+    def test_one_that_was_revoked_meanwhile_is_not_renewed(self) -> None:
+        worker = self.joined()
+        self.record.renewing = fail(BadCertificate("Revoked."))
+        self.assertRaises(Refused, worker.say, "renew", wire.encode(wire.Request(Key().public())))
+
+    def test_who_is_expelled_is_gone_at_once_with_its_leases_and_its_token(self) -> None:
+        worker = self.joined()
+        worker.report()
+        self.workers.expel("anna")
+        self.assertEqual(len(self.told("lost")), 1)
+        self.assertIsNone(self.workers.authenticate_worker(worker.welcome.image_store_token))
+        self.assertTrue(worker.dropped)
+        self.workers.expel("nobody")
+
+
 class NameTests(WorkersCase):
     def test_two_of_one_name_the_living_one_stays(self) -> None:
         old = self.joined()
         link = self.wire("10.0.0.8")
-        answer = call(link.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
+        answer = call(link.root, "join", b"", wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
         link.pump.flush()
         self.assertNoResult(answer)
         old.link.pump.flush()
@@ -308,7 +407,7 @@ class NameTests(WorkersCase):
         old = self.joined(agent)
         old.report()
         link = self.wire("10.0.0.8")
-        answer = call(link.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
+        answer = call(link.root, "join", b"", wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
         link.pump.flush()
         old.link.pump.flush()
         self.assertEqual(agent.heard, ["ping"])
@@ -327,7 +426,7 @@ class NameTests(WorkersCase):
         agent.silent = True
         old = self.joined(agent)
         second, third = self.wire("10.0.0.8"), self.wire("10.0.0.9")
-        answer = call(second.root, "join", SECRET, wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
+        answer = call(second.root, "join", b"", wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
         second.pump.flush()
         old.link.pump.flush()
         refusal = wire.decode(self.ask(third, Agent())[0], wire.Refusal)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.datastore.datastore import Datastore
 from dpip.model import (
     AcceptedOriginal,
+    CertificateRecord,
     IdempotencyKey,
     LeasedJob,
     Picture,
@@ -124,6 +125,14 @@ class DatastoreTestCase(SynchronousTestCase):
         files = [(name, f"{name}-result", stored(name, size)) for name in names]
         accepted, _ = self.now(self.datastore.add_originals(workload_id, files, key, NOW))
         return accepted
+
+    def joined(self, info: WorkerInfo, address: str, now: float) -> None:
+        """With a certificate of its own: its serial number is the worker's name and a 1."""
+        serial = f"{info.name} 1"
+        if not self.rows("SELECT 1 FROM certificates WHERE serial = ?", serial):
+            new = CertificateRecord(serial, info.name, address, now, now + 3600)
+            self.now(self.datastore.issue_certificate(new, now))
+        self.now(self.datastore.worker_joined(info, address, now, serial))
 
     def leased(self, *numbers: int, worker: str = "worker", nonce: str = "n") -> list[LeasedJob]:
         wanted = [(number, worker, f"{nonce}{number}") for number in numbers]

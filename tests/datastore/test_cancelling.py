@@ -13,7 +13,7 @@ from tests.datastore.support import NOW, DatastoreTestCase, stored, worker, work
 class CancellingTests(DatastoreTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.now(self.datastore.worker_joined(worker(), "127.0.0.1", NOW))
+        self.joined(worker(), "127.0.0.1", NOW)
         self.jobs = self.prepared("a", "b", "c", "d")
         self.now(self.datastore.finish(self.jobs[0].lease, "worker", stored("r"), NOW))
         self.now(self.datastore.release([(self.jobs[1].lease, Outcome.CRASHED)], NOW))

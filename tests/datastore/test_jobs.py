@@ -52,7 +52,7 @@ class LeasingTests(DatastoreTestCase):
 class ReleasingTests(DatastoreTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.now(self.datastore.worker_joined(worker(), "127.0.0.1", NOW))
+        self.joined(worker(), "127.0.0.1", NOW)
         self.jobs = self.prepared("a", "b", "c")
 
     def waiting(self) -> dict[int, WaitingJob]:
@@ -104,7 +104,7 @@ class ReleasingTests(DatastoreTestCase):
 
 class StartTests(DatastoreTestCase):
     def test_leases_go_back_uncharged_and_workers_are_gone(self) -> None:
-        self.now(self.datastore.worker_joined(worker(), "127.0.0.1", NOW))
+        self.joined(worker(), "127.0.0.1", NOW)
         jobs = self.prepared("a", "b", "c")
         self.now(self.datastore.finish(jobs[0].lease, "worker", stored("r"), NOW))
         self.now(self.datastore.release([(jobs[1].lease, Outcome.LOST)], NOW))

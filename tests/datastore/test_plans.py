@@ -15,6 +15,7 @@ from dpip.model import (
     ALL,
     UNFINISHED,
     Activity,
+    CertificateRecord,
     Delivery,
     ImageType,
     Outcome,
@@ -82,7 +83,11 @@ class PlanTests(DatastoreTestCase):
         do(store.tokens(None, 10))
         do(store.revoke_token((b"d" * 8).hex(), "ann"))
         do(store.add_token(b"d", "ann", NOW, NOW + 1))
-        do(store.worker_joined(worker(), "", NOW))
+        self.joined(worker(), "", NOW)
+        new = CertificateRecord("2", "worker", "", NOW, NOW + 1)
+        do(store.renew_certificate(new, "worker 1"))
+        do(store.worker_offended("worker", NOW))
+        do(store.revoke_worker("worker", NOW))
         do(store.add_workload(workload("w2"), key("k2")))
         jobs = self.prepared(*"abcd")
         self.uploaded("e", key=key())

@@ -109,23 +109,24 @@ class WorkerTests(DatastoreTestCase):
         return list(self.now(self.datastore.workers()))
 
     def test_a_worker_is_remembered_joined_and_gone(self) -> None:
-        self.now(self.datastore.worker_joined(worker(), "10.0.0.7", NOW))
-        record = WorkerRecord(worker(), "10.0.0.7", NOW, NOW, True, 0, 0)
+        self.joined(worker(), "10.0.0.7", NOW)
+        record = WorkerRecord(worker(), "10.0.0.7", NOW, NOW, True, 0, 0, certified_until=NOW + 3600)
         self.assertEqual(self.records(), [record])
         self.now(self.datastore.worker_left("worker", NOW + 5))
         self.assertEqual(self.records(), [evolve(record, joined=False, last_seen=NOW + 5)])
 
     def test_who_comes_again_keeps_its_history(self) -> None:
-        self.now(self.datastore.worker_joined(worker(), "10.0.0.7", NOW))
+        self.joined(worker(), "10.0.0.7", NOW)
         [job] = self.prepared("a")
         self.now(self.datastore.finish(job.lease, "worker", stored("r"), NOW))
         changed = worker(slots=9, fingerprint="engine 2")
-        self.now(self.datastore.worker_joined(changed, "10.0.0.8", NOW + 60))
-        self.assertEqual(self.records(), [WorkerRecord(changed, "10.0.0.8", NOW, NOW + 60, True, 1, 0)])
+        self.joined(changed, "10.0.0.8", NOW + 60)
+        record = WorkerRecord(changed, "10.0.0.8", NOW, NOW + 60, True, 1, 0, certified_until=NOW + 3600)
+        self.assertEqual(self.records(), [record])
 
     def test_workers_come_by_name(self) -> None:
         for name in ("b", "c", "a"):
-            self.now(self.datastore.worker_joined(worker(name), "", NOW))
+            self.joined(worker(name), "", NOW)
         self.assertEqual([record.info.name for record in self.records()], ["a", "b", "c"])
 
     def test_an_unknown_worker_may_leave(self) -> None:

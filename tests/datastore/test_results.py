@@ -15,7 +15,7 @@ RESULT = StoredFile("holiday/results/r.png", 7, "result's sha", PICTURE, "a.png"
 class FinishTests(DatastoreTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.now(self.datastore.worker_joined(worker(), "127.0.0.1", NOW))
+        self.joined(worker(), "127.0.0.1", NOW)
         [self.job, self.other] = self.prepared("a", "b")
 
     def finish(self, lease: Lease, file: StoredFile = RESULT) -> tuple[Image, bool]:
@@ -89,7 +89,7 @@ class FinishTests(DatastoreTestCase):
 class FailTests(DatastoreTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.now(self.datastore.worker_joined(worker(), "127.0.0.1", NOW))
+        self.joined(worker(), "127.0.0.1", NOW)
         self.jobs = self.prepared("a", "b", "c")
 
     def fail_job(self, lease: Lease, detail: str = "why") -> Any:

@@ -13,7 +13,7 @@ class RetryTests(DatastoreTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.now(self.datastore.worker_joined(worker(), "127.0.0.1", NOW))
+        self.joined(worker(), "127.0.0.1", NOW)
         self.jobs = self.prepared("a", "b", "c", "d")
         self.now(self.datastore.finish(self.jobs[0].lease, "worker", stored("r"), NOW))
         for job in self.jobs[1:]:

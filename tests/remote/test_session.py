@@ -17,9 +17,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
 from dpip.admission import AdmissionDesk
-from dpip.authority import API_TOKEN_FILE, Authority
+from dpip.authority import Authority, presented_over
 from dpip.controller import apis as apis_module
 from dpip.controller.apis import Apis, ApiTerms
+from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.diskspace import MIB
@@ -27,6 +28,7 @@ from dpip.entrance import token_reader
 from dpip.errors import NotFound, RetryLater, StaleLease, Unauthenticated
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
+from dpip.jointoken import API_TOKEN_FILE
 from dpip.model import Picture, Principal, Role, StoredFile, WorkloadSpec
 from dpip.remote import session as session_module
 from dpip.remote.controller import RemoteController
@@ -68,7 +70,7 @@ class RemoteCase(TestCase):
     async def start_controller(self) -> None:
         """At the same port as before."""
         self.apis = Apis(
-            admits=lambda secret: self.authority.admits_api(secret),
+            admit=lambda secret: self.authority.api_tokens.admit(secret, reactor.seconds()),  # type: ignore[attr-defined]
             controller=self.real,
             put_mark=self._mark,
             new_nonce=IdSource(),
@@ -78,7 +80,13 @@ class RemoteCase(TestCase):
             moved=self.moved.append,
         )
         self.workers = Workers(
-            admits=self.authority.admits,
+            certificates=Certificates(
+                authority=self.authority,
+                datastore=Record(),  # type: ignore[arg-type]
+                clock=reactor,  # type: ignore[arg-type]
+                presented=presented_over,
+                seconds=3600.0,
+            ),
             scheduler=Record(),  # type: ignore[arg-type]
             datastore=Record(),  # type: ignore[arg-type]
             telemetry=Record(),  # type: ignore[arg-type]
@@ -88,7 +96,7 @@ class RemoteCase(TestCase):
             terms=Terms("1.0", {}, 1, lambda host: ""),
             apis=self.apis,
         )
-        factory = TLSMemoryBIOFactory(self.authority.server_options(), False, self.workers.door)
+        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, self.workers.door)
         self.listening = await serverFromString(reactor, f"tcp:{self.port}:interface=127.0.0.1").listen(
             factory
         )

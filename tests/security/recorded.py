@@ -10,10 +10,12 @@ from twisted.internet.task import Clock
 
 from dpip import wire
 from dpip.broker import call, tell
+from dpip.authority import Presented
+from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.model import Lease, Outcome
-from tests.controller.test_workers import HELLO, LOAD, SECRET, Agent, Record, job
+from tests.controller.test_workers import HELLO, LOAD, Agent, Record, in_memory, job
 from tests.wires import Wire
 
 
@@ -46,7 +48,13 @@ def workers_port(clock: Clock) -> tuple[Workers, Record]:
     numbers = iter(range(1, 10**9))
     neighbour: Any = record
     workers = Workers(
-        admits=lambda secret: secret == SECRET,
+        certificates=Certificates(
+            authority=in_memory(),
+            datastore=neighbour,
+            clock=clock,
+            presented=lambda transport: Presented("a1", -1.0, 1e12),
+            seconds=3600.0,
+        ),
         scheduler=neighbour,
         datastore=neighbour,
         telemetry=neighbour,
@@ -83,7 +91,7 @@ class _Recorder:
         protocol.dataReceived = heard
         return protocol
 
-    def join(self, secret: bytes = SECRET, hello: wire.Hello = HELLO, method: str = "join") -> Any:
+    def join(self, secret: bytes = b"", hello: wire.Hello = HELLO, method: str = "join") -> Any:
         answer = self.ask(self.wire.root, method, secret, wire.encode(hello), Agent())
         self.joining = len(self.sent)
         return answer[1]

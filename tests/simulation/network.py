@@ -179,6 +179,7 @@ class End(FileDescriptor):
 
     log = Logger()
     protocol: Any = None
+    shows = ""  # the serial number of the certificate that this end shows
 
     def __init__(self, process: Any, network: Network, here: IPv4Address, there: IPv4Address) -> None:
         super().__init__(reactor=process)

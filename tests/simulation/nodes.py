@@ -10,15 +10,18 @@ from argon2 import PasswordHasher
 from attrs import define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from dpip.authority import TOKEN_FILE, Authority, JoinToken
+from dpip.authority import Authority, Credential, Key, Presented
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService
 from dpip.controller.tap import build
 from dpip.datastore.datastore import Datastore
 from dpip.filters import registry
-from dpip.model import Load, Role
+from dpip.jointoken import TOKEN_FILE, JoinToken
+from dpip.model import CertificateRecord, Load, Role
 from dpip.threads import InlineThreads, in_thread
 from dpip.worker.compute import Pool
 from dpip.worker.session import Session, Worker
@@ -33,6 +36,8 @@ PASSWORD = "password"
 JOB_SECONDS = 5
 _GIB = 2**30
 _RESTART_SECONDS = 2.0
+_WORKERS = 20  # that have their certificates already, as serial numbers their names
+_END = 1e10
 
 
 def fingerprint_of(worker: str) -> str:
@@ -48,6 +53,9 @@ def prepare(directory: Path, users: list[str]) -> None:
     hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
     for name in ["admin", *users]:
         datastore.add_user(name, hashed, Role.ADMIN if name == "admin" else Role.USER, None, EPOCH)
+    for number in range(_WORKERS):
+        name = f"worker{number}"
+        datastore.issue_certificate(CertificateRecord(name, name, "", EPOCH, _END), EPOCH)
     datastore.stopService()
 
 
@@ -77,6 +85,7 @@ class ControllerNode:
             process,
             partial(build, host=process.host),
             secured=lambda tls, factory: factory,
+            presented=lambda transport: Presented(transport.out.target.shows, 0.0, _END),
         )
         machine.service = service
         service.ready.addErrback(self._cannot_start, process)
@@ -98,6 +107,22 @@ class ControllerNode:
 class _NoGpus:
     def open(self) -> None:
         """There are none."""
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _Showing:
+    """In the place of TLS: whoever connects shows the certificate of this serial number."""
+
+    address: IStreamClientEndpoint
+    serial: str
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self.address.connect(protocolFactory).addCallback(self._shown)
+
+    def _shown(self, protocol: Any) -> Any:
+        protocol.transport.shows = self.serial
+        return protocol
 
 
 @frozen
@@ -152,7 +177,8 @@ class WorkerNode:
             reactor=process,
             in_thread=lambda function, *arguments: in_thread(process, threads, function, *arguments),
             jitter=process.streams["jitter"].random,
-            secured=lambda tls, endpoint: endpoint,
+            secured=lambda tls, endpoint: _Showing(endpoint, self.name),
+            credential=Credential(self.token.pin, Key(), "", _END, _END),
         )
         controller = HostnameEndpoint(process, CONTROLLER, PB)
         machine.service = service = Session(worker, controller, lambda: self.token)

@@ -31,7 +31,7 @@ from zope.interface import implementer
 from dpip.datastore.datastore import Datastore
 from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IWorkerLink
-from dpip.model import Lease, LeasedJob, Outcome, Picture, Role, StoredFile, WorkerInfo
+from dpip.model import CertificateRecord, Lease, LeasedJob, Outcome, Picture, Role, StoredFile, WorkerInfo
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.service import Scheduler
 from tests.scheduler.fakes import info, load, need, workload
@@ -81,7 +81,8 @@ def _ground() -> tuple[_Stage, Datastore, Path]:
     datastore.startService()
     datastore.add_user("ann", "", Role.USER, None, 0.0)
     for number in range(_WORKERS):
-        datastore.worker_joined(_info(f"worker{number}", 1), "", 0.0)
+        datastore.issue_certificate(CertificateRecord(f"{number}", f"worker{number}", "", 0.0, 1.0), 0.0)
+        datastore.worker_joined(_info(f"worker{number}", 1), "", 0.0, f"{number}")
     stage.clock.run(1.0, lambda: False)
     return stage, datastore, path
 

@@ -14,12 +14,14 @@ from twisted.logger import globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
-from dpip.authority import TOKEN_FILE, Authority
+from dpip.authority import Authority, presented_over
 from dpip.controller import link as link_module
+from dpip.controller.certificates import Certificates
 from dpip.controller.handover import Handover
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.entrance import token_reader
+from dpip.jointoken import TOKEN_FILE
 from dpip.model import Lease, Outcome
 from dpip.worker import pulse as pulse_module
 from dpip.worker import session as session_module
@@ -84,6 +86,7 @@ class ClusterCase(TestCase):
 
     timeout = 60
     handover: Handover | None = None
+    certificate_seconds = 3600.0
     filters: dict[str, str] = {"copy": "1"}  # noqa: RUF012 - never changed
 
     async def setUp(self) -> None:
@@ -127,7 +130,13 @@ class ClusterCase(TestCase):
             return self.api.token
 
         return Workers(
-            admits=lambda secret: self.authority.admits(secret),
+            certificates=Certificates(
+                authority=self.authority,
+                datastore=self.record,  # type: ignore[arg-type]
+                clock=reactor,  # type: ignore[arg-type]
+                presented=presented_over,
+                seconds=self.certificate_seconds,
+            ),
             scheduler=self.record,  # type: ignore[arg-type]
             datastore=self.record,  # type: ignore[arg-type]
             telemetry=self.record,  # type: ignore[arg-type]
@@ -147,7 +156,7 @@ class ClusterCase(TestCase):
 
     async def listen(self, workers: Workers, port: int = 0) -> int:
         """Have them listen, and end it all when the test ends."""
-        factory = TLSMemoryBIOFactory(self.authority.server_options(), False, workers.door)
+        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, workers.door)
         endpoint = serverFromString(reactor, f"tcp:{port}:interface=127.0.0.1")
         listening = await endpoint.listen(factory)
         workers.start()

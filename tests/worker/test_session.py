@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet.defer import fail, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dpip.authority import Authority
 from dpip.broker import Refused
+from dpip.errors import BadCertificate
 from dpip.model import LeasedJob, Outcome, Role
 from dpip.worker import child as child_module
 from dpip.worker import pulse as pulse_module
@@ -49,7 +52,7 @@ class JoiningTests(ClusterCase):
 
     async def test_a_wrong_token_is_said_once_and_read_again(self) -> None:
         token = self.token_file.read_text()
-        self.token_file.write_text(token.replace(".", ".wrong"))
+        self.token_file.write_text(token.replace(".", ".wrong", 1))
         self.worker()
         await self.said("The join token is not valid")
         for _ in range(3):
@@ -91,6 +94,31 @@ class JoiningTests(ClusterCase):
         self.record.link.drop("for the test")
         await self.record.times("joined", 2)
         self.assertEqual(len(self.record.told("lost")), 1)
+
+    async def test_it_comes_back_by_its_certificate_and_needs_the_token_no_more(self) -> None:
+        self.worker()
+        await self.record.times("joined")
+        self.token_file.unlink()
+        self.record.link.drop("for the test")
+        await self.record.times("joined", 2)
+        self.assertEqual(len(self.record.certificates), 1)
+
+    async def test_a_certificate_that_is_refused_is_replaced_for_the_token(self) -> None:
+        self.worker()
+        await self.record.times("joined")
+        self.record.storing = fail(BadCertificate("It was revoked."))
+        self.record.link.drop("for the test")
+        await self.said("It was revoked.")
+        self.record.storing = succeed(None)
+        await self.record.times("joined", 2)
+        self.assertGreater(len(self.record.certificates), 1)
+
+    async def test_it_renews_its_certificate_in_time_and_stays_joined(self) -> None:
+        self.workers._certificates = evolve(self.workers._certificates, seconds=3.0)
+        self.worker()
+        await self.record.times("joined")
+        await self.record.until(lambda: len(self.record.certificates) > 1)
+        self.assertEqual(self.record.told("lost"), [])
 
     async def test_a_controller_that_falls_silent_is_left(self) -> None:
         self.patch(pulse_module, "MAX_SILENCE", 2)

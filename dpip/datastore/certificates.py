@@ -1,0 +1,82 @@
+"""Which certificates workers were given, which of them are revoked, and who is kept out for a while."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, exists, insert, select, update
+
+from dpip.datastore.rows import micros, seconds
+from dpip.datastore.schema import certificates, workers
+from dpip.errors import BadCertificate, NotFound, WorkerRevoked, WorkerSuspended
+from dpip.model import CertificateRecord
+
+
+def issue(connection: Connection, new: CertificateRecord, token_made: float) -> None:
+    """For a join token made then: one from before the worker was revoked does not bring it back.
+
+    Raises WorkerRevoked.
+    """
+    revoked = connection.scalar(select(workers.c.revoked).where(workers.c.name == new.worker))
+    if revoked is not None and micros(token_made) < revoked:
+        raise WorkerRevoked(
+            f"An admin has revoked the worker {new.worker}: only a join token made since then lets it in. "
+            "They make one with: dpip join-token rotate."
+        )
+    _add(connection, new)
+    if revoked is not None:
+        connection.execute(update(workers).where(workers.c.name == new.worker).values(revoked=None))
+
+
+def renew(connection: Connection, new: CertificateRecord, last: str) -> None:
+    """In the place of the certificate of that serial number. Raises BadCertificate."""
+    _check(connection, last, new.worker)
+    _add(connection, new)
+
+
+def check(connection: Connection, serial: str, worker: str, now: float) -> None:
+    """May the worker join by it? Raises BadCertificate, WorkerSuspended."""
+    _check(connection, serial, worker)
+    suspended = connection.scalar(select(workers.c.suspended).where(workers.c.name == worker))
+    if suspended is not None and micros(now) < suspended:
+        until = datetime.fromtimestamp(seconds(suspended), UTC)
+        raise WorkerSuspended(
+            f"The worker {worker} has sent what no honest worker sends, too often: it may not join before "
+            f"{until:%Y-%m-%d %H:%M:%S} UTC."
+        )
+
+
+def revoke(connection: Connection, worker: str, now: float) -> int:
+    """All certificates of the worker; how many of them were still good. Raises NotFound."""
+    known = update(workers).where(workers.c.name == worker).values(revoked=micros(now))
+    if connection.execute(known).rowcount == 0:
+        raise NotFound(f"No worker named {worker[:64]!r} has ever joined.")
+    good = (certificates.c.worker == worker) & certificates.c.revoked.is_(None)
+    good &= certificates.c.expires > micros(now)
+    return connection.execute(update(certificates).where(good).values(revoked=micros(now))).rowcount
+
+
+def offended(connection: Connection, worker: str, suspended_until: float | None) -> None:
+    """One offence more; with a time, it stays out until then."""
+    values: dict[str, object] = {"offences": workers.c.offences + 1}
+    if suspended_until is not None:
+        values["suspended"] = micros(suspended_until)
+    connection.execute(update(workers).where(workers.c.name == worker).values(values))
+
+
+def _add(connection: Connection, new: CertificateRecord) -> None:
+    connection.execute(
+        insert(certificates).values(
+            serial=new.serial,
+            worker=new.worker,
+            address=new.address,
+            issued=micros(new.issued_at),
+            expires=micros(new.expires_at),
+        )
+    )
+
+
+def _check(connection: Connection, serial: str, worker: str) -> None:
+    mine = (certificates.c.serial == serial) & (certificates.c.worker == worker)
+    if not connection.scalar(select(exists().where(mine & certificates.c.revoked.is_(None)))):
+        raise BadCertificate("The worker's certificate has been revoked, or was never this worker's.")
