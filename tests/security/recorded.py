@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 from twisted.internet.task import Clock
 
 from dpip import wire
-from dpip.broker import call, tell
 from dpip.authority import Presented
+from dpip.broker import call, tell
 from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
