@@ -149,6 +149,8 @@ def _is_credible(instance: object, attribute: object, load: Load) -> None:
         raise ValueError("a load in percent is out of range")
     if min(sizes) < 0 or max(sizes) > 2**60:
         raise ValueError("a size in bytes is out of range")
+    if load.memory_available > load.memory_total:
+        raise ValueError("more memory is available than there is")
     if len(gpus) > 64 or len(load.running) > 8192 or any(len(gpu.name) > 256 for gpu in gpus):
         raise ValueError("too many GPUs or jobs")
     if load.running and (min(load.running) < 0 or max(load.running) >= 2**63):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from attrs import evolve
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -36,7 +37,11 @@ steps = st.lists(st.tuples(words, params), min_size=1, max_size=3).map(tuple)
 jobs = st.builds(LeasedJob, leases, text, images, text, steps, params)
 gpus = st.lists(st.builds(GpuLoad, text, percents, sizes, sizes), max_size=2).map(tuple)
 running = st.lists(st.integers(0, 2**62), max_size=3).map(tuple)
-loads = st.builds(Load, percents, sizes, sizes, percents, sizes, gpus, running, sizes, percents)
+loads = st.builds(Load, percents, sizes, st.just(0), percents, sizes, gpus, running, sizes, percents).flatmap(
+    lambda load: st.integers(0, load.memory_total).map(
+        lambda available: evolve(load, memory_available=available)
+    )
+)
 endings = st.builds(wire.Ending, leases, st.sampled_from(Outcome), st.floats(0, 1e6), words, text)
 hellos = st.builds(
     wire.Hello,

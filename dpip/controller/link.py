@@ -26,7 +26,6 @@ PING_SECONDS: Final = 3.0
 THUMBNAIL_SECONDS: Final = 30.0
 MAX_SILENCE: Final = 3
 """Intervals of reporting without a word: with 4 s between reports a dead link is dropped after 8 to 12 s."""
-MAX_OFFENCES: Final = 3
 _JPEGS: Final = (b"\xff\xd8\xff", b"")  # how one begins, or that there is none
 
 T = TypeVar("T")
@@ -42,6 +41,9 @@ class Listener(Protocol):
     def leaving(self, link: Link) -> None: ...
 
     def proving(self, link: Link) -> None: ...
+
+    def offended(self, link: Link) -> bool:
+        """It sent what no honest worker sends; True when that was too often."""
 
     def renewing(self, link: Link, key: str) -> Deferred[wire.Certificate]: ...
 
@@ -76,7 +78,6 @@ class Link(Target):
         self._listener = listener
         self._clock = clock
         self._silence = 0
-        self._offences = 0
 
     @property
     def address(self) -> str:
@@ -122,9 +123,8 @@ class Link(Target):
             raise self._offence(error.detail) from None
 
     def _offence(self, what: str) -> Malformed:
-        self._offences += 1
-        if self._offences > MAX_OFFENCES:
-            self.drop(f"it keeps sending what makes no sense: {what}")
+        if self._listener.offended(self):
+            self.drop(f"it keeps sending what makes no sense, and is kept out for a while: {what}")
         else:
             self.log.warn("Worker {name} sent what makes no sense: {what}", name=self.info.name, what=what)
         return Malformed(what)

@@ -9,7 +9,9 @@ there before the first job, and the scheduler knows a load of every worker.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -63,6 +65,11 @@ class _Root(Target):
         return apis.join(self._broker, secret, hello, peer)
 
 
+MAX_OFFENCES: Final = 3
+SUSPENDED_SECONDS: Final = 600.0
+"""A worker that has sent so many messages that no honest one sends is kept out for so long."""
+
+
 class Workers:
     """The joined workers. ``new_id`` names sessions, ``new_token``
     makes the secrets by which workers are known to the API. ``changed`` hears of each that joins, reports or
@@ -103,6 +110,7 @@ class Workers:
         self._links: dict[str, Link] = {}  # by the worker's name
         self._principals: dict[bytes, Principal] = {}  # by the digest of its token
         self._being_decided: set[str] = set()
+        self._offences: Counter[str] = Counter()
         self._persistence = Persistence(clock, self.log)
         self._heartbeat = LoopingCall(self._interval_passed)
         self._heartbeat.clock = clock
@@ -287,6 +295,17 @@ class Workers:
         if self._handover is None or link.desk is None or not link.shares_store:
             raise Malformed("This worker has not proved that it shares the image store.")
         return self._handover.take(link.principal, link.desk, results)
+
+    def offended(self, link: Link) -> bool:
+        """On record. Offences count whatever the link they came by; after too many it may not join for a
+        while."""
+        name, until = link.info.name, None
+        self._offences[name] += 1
+        if self._offences[name] > MAX_OFFENCES:
+            del self._offences[name]
+            until = self._clock.seconds() + SUSPENDED_SECONDS
+        self._persistence.insist(lambda: self._datastore.worker_offended(name, until), lambda _: None)
+        return until is not None
 
     @deferred
     async def renewing(self, link: Link, key: str) -> wire.Certificate:

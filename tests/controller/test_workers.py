@@ -18,8 +18,8 @@ from dpip.authority import Authority, Key, Presented
 from dpip.broker import LinkLost, NoAnswer, Refused, Target, call, tell
 from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
-from dpip.controller.link import MAX_OFFENCES, MAX_SILENCE, PING_SECONDS, RUN_SECONDS
-from dpip.controller.workers import Workers
+from dpip.controller.link import MAX_SILENCE, PING_SECONDS, RUN_SECONDS
+from dpip.controller.workers import MAX_OFFENCES, SUSPENDED_SECONDS, Workers
 from dpip.errors import BadCertificate, DpipError, NotFound, RetryLater, WorkerSuspended
 from dpip.model import (
     CertificateRecord,
@@ -94,6 +94,10 @@ class Record:
         session, info, self.link = arguments
         self.log.append(("joined", session, info.name))
         return None
+
+    def worker_offended(self, name: str, until: float | None) -> Deferred[None]:
+        self.log.append(("offended", name, until))
+        return succeed(None)
 
     def worker_left(self, name: str, now: float) -> Deferred[None]:
         if self.busy:
@@ -588,7 +592,17 @@ class LyingTests(WorkersCase):
         self.assertRaises((Refused, LinkLost), worker.say, name, data)
         self.assertTrue(worker.dropped)
         after = [entry for entry in self.record.log if entry not in before]
-        self.assertEqual([entry[0] for entry in after], ["lost", "left"])
+        self.assertEqual(sorted(entry[0] for entry in after), ["left", "lost", *["offended"] * 4])
+        untils = [entry[2] for entry in after if entry[0] == "offended"]
+        self.assertEqual(untils, [None, None, None, self.clock.seconds() + SUSPENDED_SECONDS])
+
+    def test_offences_count_whatever_the_link_they_came_by(self) -> None:
+        for number in range(MAX_OFFENCES + 1):
+            worker = self.joined()
+            self.assertRaises((Refused, LinkLost), worker.say, "report", b"")
+            self.assertEqual(worker.dropped, number == MAX_OFFENCES)
+            worker.link.server.transport.loseConnection()
+            worker.link.pump.flush()
 
     def test_loads_of_no_machine(self) -> None:
         for lie in (
@@ -596,6 +610,7 @@ class LyingTests(WorkersCase):
             {"cpu_percent": 1e9},
             {"memory_total": -5},
             {"memory_available": 2**70},
+            {"memory_total": 2**30, "memory_available": 2**31},
             {"own_memory": -1},
             {"running": (-1,)},
             {"running": tuple(range(9000))},

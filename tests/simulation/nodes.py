@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -109,6 +110,17 @@ class _NoGpus:
         """There are none."""
 
 
+@cache
+def _certified() -> tuple[Key, str]:
+    """A key with its certificate, which are never shown: simulated connections have no TLS."""
+    with TemporaryDirectory(prefix="dpip-test-") as directory:
+        key = Key()
+        certificate, _ = Authority.load_or_create(Path(directory), EPOCH).certify(
+            "worker", key.public(), EPOCH, _END - EPOCH
+        )
+        return key, certificate
+
+
 @implementer(IStreamClientEndpoint)
 @frozen
 class _Showing:
@@ -178,7 +190,7 @@ class WorkerNode:
             in_thread=lambda function, *arguments: in_thread(process, threads, function, *arguments),
             jitter=process.streams["jitter"].random,
             secured=lambda tls, endpoint: _Showing(endpoint, self.name),
-            credential=Credential(self.token.pin, Key(), "", _END, _END),
+            credential=Credential(self.token.pin, *_certified(), _END, _END),
         )
         controller = HostnameEndpoint(process, CONTROLLER, PB)
         machine.service = service = Session(worker, controller, lambda: self.token)
