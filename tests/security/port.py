@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
@@ -122,10 +123,13 @@ class Port:
                 left -= size
         finally:
             globalLogPublisher.removeObserver(self._events.append)
+            gc.unfreeze()
         return self.seen
 
     def _round(self, number: int) -> None:
         made = expressions_made(number // _MADE + 1, self._seed * 1_000_003 + self._thrown)
+        gc.collect()
+        gc.freeze()  # what Hypothesis keeps is none of the port's, nor is the time it takes to go through it
         waiting = iter(made)
         before = [session.whole for session in self._sessions]
         after = [session.after for session in self._sessions if session.after]
