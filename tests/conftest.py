@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import chdir
 
@@ -13,3 +14,8 @@ def _working_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """``TestCase.mktemp`` makes its directories below the current one."""
     with chdir(tmp_path_factory.mktemp("tests")):
         yield
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For ``-n auto``: one more than there are cores, as many tests wait for other processes now and then."""
+    return (os.cpu_count() or 1) + 1

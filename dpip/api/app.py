@@ -200,13 +200,13 @@ def _endpoint(route: Route) -> str:
 
 def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
     """Pictures come and go without Klein, whose map of URLs takes longer to ask than the rest of their way;
-    so do logins, that a flood of them costs little.
+    so do polls of a workload, and logins, that many of them cost little.
 
     These routes are rows of the same table, and are answered as Klein would have them answered.
     """
     known = {(route.method, route.path): route for route in routes}
     upload, show = known["POST", "/images"], known["GET", "/images/<reference>"]
-    login = known["POST", "/login"]
+    poll, login = known["GET", "/workloads/<workload_id>"], known["POST", "/login"]
 
     def answer(request: Request) -> bool:
         match request.method, request.segments:
@@ -214,6 +214,8 @@ def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
                 serving = server.serve(request, upload, {})
             case b"GET", (b"images", reference) if reference:
                 serving = server.serve(request, show, {"reference": reference.decode()})
+            case b"GET", (b"workloads", workload_id) if workload_id:
+                serving = server.serve(request, poll, {"workload_id": workload_id.decode()})
             case b"POST", (b"login",):
                 serving = server.serve(request, login, {})
             case _:
