@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import attrs
 import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageSequence
 from twisted.trial.unittest import TestCase
 
 from dpip.errors import PictureError, UnsupportedPicture
-from dpip.filters import apply, process
-from dpip.filters.codec import icc
+from dpip.filters import apply, codec, process
+from dpip.filters.codec import icc, tiff
 from dpip.filters.codec.jpeg import estimate_quality, segments
+from dpip.filters.codec.picture import Frame
 from tests.filters.pictures import Array, gaussian, natural, opened, saved
 
 PICTURE = natural(45, 62)
@@ -44,13 +46,34 @@ class Orientation(TestCase):
 
     def test_the_tag_is_reset_and_the_rest_kept(self) -> None:
         for format in ("JPEG", "PNG", "WEBP", "TIFF"):
-            data = saved(PICTURE, format, exif=with_exif(6))
+            data = saved(PICTURE, format, exif=with_exif(6).tobytes())
             image = opened(process(data, "blur").data)
             exif = image.getexif()
             self.assertIn(exif.get(0x0112, 1), (1,), format)
             self.assertEqual(exif[0x010E], "a description", format)
-            if format != "TIFF":
-                self.assertEqual(exif.get_ifd(0x8769)[0x9003], "2024:05:06 07:08:09", format)
+            self.assertEqual(exif.get_ifd(0x8769)[0x9003], "2024:05:06 07:08:09", format)
+
+    def test_all_of_it_goes_into_every_kind_of_tiff(self) -> None:
+        exif = with_exif(1)
+        exif.get_ifd(0x8825)[2] = (50.0, 12.5, 1.0)
+        original = saved(PICTURE, "TIFF", exif=exif.tobytes())
+        picture = codec.decode(original, max_pixels=10**6)
+        metadata = attrs.evolve(picture.metadata, xmp=b"<x:xmpmeta/>")
+        for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate"):
+            for wide in (False, True):
+                pixels = PICTURE.astype(np.uint16) * 257 if wide else PICTURE
+                frames = [Frame(pixels), Frame(pixels[:10])]
+                data = tiff.encode(frames, metadata, {"compression": compression})
+                once = codec.decode(process(data, "invert").data, max_pixels=10**6)
+                self.assertEqual(once.metadata.xmp, b"<x:xmpmeta/>")
+                again = Image.Exif()
+                again.load(once.metadata.exif or b"")
+                self.assertEqual(again[0x010E], "a description", compression)
+                self.assertEqual(again.get_ifd(0x8769)[0x9003], "2024:05:06 07:08:09", compression)
+                self.assertEqual(again.get_ifd(0x8825)[2], (50.0, 12.5, 1.0), compression)
+                first, second = once.frames
+                np.testing.assert_array_equal(first.pixels, (65535 if wide else 255) - pixels)
+                np.testing.assert_array_equal(second.pixels, (65535 if wide else 255) - pixels[:10])
 
     def test_stripped(self) -> None:
         for format in ("JPEG", "PNG", "WEBP"):
@@ -90,6 +113,18 @@ class Profiles(TestCase):
         gray = icc.fitting(SRGB, 1)
         self.assertEqual(icc.fitting(gray, 2), gray)
         self.assertIsNone(icc.fitting(gray, 3))
+
+
+class Lab(TestCase):
+    def test_it_is_shown_in_srgb(self) -> None:
+        known = [ImageCms.createProfile(name) for name in ("sRGB", "LAB")]
+        lab = ImageCms.profileToProfile(Image.fromarray(PICTURE), *known, outputMode="LAB")
+        assert lab is not None
+        out = io.BytesIO()
+        lab.save(out, "TIFF")
+        inverted = np.asarray(opened(process(out.getvalue(), "invert").data)).astype(int)
+        self.assertLessEqual(np.abs(255 - inverted - PICTURE).max(), 12)  # 8 bits of LAB are that coarse
+        self.assertLessEqual(np.abs(255 - inverted - PICTURE).mean(), 2)
 
 
 class Alpha(TestCase):
@@ -294,6 +329,15 @@ class Animations(TestCase):
             after.seek(number)
             old, new = (np.asarray(image.convert("RGBA"))[..., 3] for image in (before, after))
             np.testing.assert_array_equal(new, old)
+
+    def test_pages_of_several_sizes_are_no_animation(self) -> None:
+        pages = [Image.new("RGB", size) for size in ((8, 6), (5, 6))]
+        data = saved(np.asarray(pages[0]), "TIFF", save_all=True, append_images=pages[1:])
+        blurred = codec.decode(process(data, "blur").data, max_pixels=10**6)
+        self.assertEqual([frame.pixels.shape[1] for frame in blurred.frames], [8, 5])
+        for format in ("gif", "png", "webp"):
+            with self.assertRaisesRegex(UnsupportedPicture, "8 x 6 and 5 x 6"):
+                process(data, "blur", output={"format": format})
 
     def test_pages_of_tiff(self) -> None:
         pages = [Image.fromarray(natural(20 + 5 * n, 30 + n)) for n in range(3)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.ExifTags import IFD
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
@@ -20,6 +21,10 @@ from dpip.filters.output import FORMATS
 Image.MAX_IMAGE_PIXELS = None
 
 _LONGEST_REASON = 200  # characters
+_XMP = 700  # its tag in a TIFF
+
+#: Directories of their own inside EXIF: what the camera says, and where it was.
+DIRECTORIES = {IFD.Exif, IFD.GPSInfo}
 
 #: How Pillow's modes become arrays that the filters know; the others are refused.
 _AS_SHOWN = {
@@ -46,6 +51,8 @@ def damage_as_corrupt() -> Iterator[None]:
     except (PictureError, MemoryError):
         raise
     except Exception as problem:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, KeyError, ...
+        if isinstance(problem, OSError) and str(problem).startswith("Unsupported"):
+            raise UnsupportedPicture(f"This kind of picture is not read: {_told(problem)}.") from problem
         raise CorruptPicture(f"The picture is damaged or cut short ({_told(problem)}).") from problem
 
 
@@ -113,7 +120,7 @@ def _pixels(image: Image.Image) -> Pixels:
         target = _AS_SHOWN[mode]
     else:
         raise UnsupportedPicture(f"Pictures of the kind {mode} are not filtered.")
-    if mode in ("CMYK", "LAB") and image.info.get("icc_profile"):
+    if mode == "LAB" or (mode == "CMYK" and image.info.get("icc_profile")):
         image = _to_srgb(image)
     if image.mode in ("La", "1") and target == "LA":
         image = image.convert("L") if image.mode == "1" else image.convert("LA")
@@ -123,11 +130,14 @@ def _pixels(image: Image.Image) -> Pixels:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """By the embedded profile; without one that works, by Pillow's plain formula."""
+    """By the embedded profile; without one that works, CMYK is left to Pillow's plain formula. What LAB means
+    needs no profile."""
     try:
-        embedded = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        embedded = io.BytesIO(image.info.get("icc_profile") or b"")
+        lab = image.mode == "LAB"
+        known = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(embedded)
         srgb = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
+        converted = ImageCms.profileToProfile(image, known, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
     return image if converted is None else converted
@@ -204,7 +214,17 @@ def _tiff_exif(image: Image.Image) -> bytes | None:
     exif = image.getexif()
     kept = Image.Exif()
     kept.update({tag: value for tag, value in exif.items() if tag not in _TIFF_STRUCTURE})
+    for tag in DIRECTORIES & kept.keys():  # until now only a place in the original's file
+        kept[tag] = directory(exif, tag)
     return kept.tobytes() if kept else None
+
+
+def directory(exif: Image.Exif, tag: int) -> dict[int, Any]:
+    """The one within ``exif``, with the one that may be within that."""
+    found = exif.get_ifd(tag)
+    if IFD.Interop in found:
+        found = {**found, IFD.Interop: exif.get_ifd(IFD.Interop)}
+    return found
 
 
 def _upright_metadata(metadata: Metadata, image: Image.Image) -> Metadata:
@@ -232,13 +252,24 @@ def keep(metadata: Metadata, format: str) -> dict[str, Any]:
         options["dpi"] = metadata.dpi
     if metadata.icc:
         options["icc_profile"] = metadata.icc
+    if format == "TIFF":
+        return {**options, "exif": _tiff_tags(metadata)}
     if metadata.exif:
-        options["exif"] = metadata.exif if format == "TIFF" else b"Exif\x00\x00" + metadata.exif
-    if metadata.xmp and format == "TIFF":
-        options["tiffinfo"] = {700: metadata.xmp}
-    elif metadata.xmp:
+        options["exif"] = b"Exif\x00\x00" + metadata.exif
+    if metadata.xmp:
         options["xmp"] = metadata.xmp
     return options
+
+
+def _tiff_tags(metadata: Metadata) -> Image.Exif:
+    """EXIF and XMP as tags of a page, without the directories: :mod:`dpip.filters.codec.tiff` adds them."""
+    tags = Image.Exif()
+    tags.load(metadata.exif or b"")
+    for tag in DIRECTORIES & tags.keys():
+        del tags[tag]
+    if metadata.xmp:
+        tags[_XMP] = metadata.xmp
+    return tags
 
 
 def to_image(pixels: Pixels) -> Image.Image:

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
@@ -75,6 +75,9 @@ class _Layout:
         return struct.pack(self.count, len(page)) + entries
 
 
+_WRITTEN = _Layout("<")  # what Pillow writes
+
+
 def decode(data: bytes, bits: int) -> Picture:
     """All pages.
 
@@ -106,13 +109,20 @@ def _described(data: bytes) -> tuple[Metadata, dict[str, Any]]:
 def _directories(data: bytes, layout: _Layout) -> Iterator[_Directory]:
     """Of every page; the loop and the lengths were checked with the header."""
     (offset,) = struct.unpack_from(layout.place, data, layout.first)
-    size = struct.calcsize(layout.entry)
     while offset:
+        yield _directory(data, layout, offset)
         (count,) = struct.unpack_from(layout.count, data, offset)
-        offset += struct.calcsize(layout.count)
-        entries = (struct.unpack_from(layout.entry, data, offset + size * n) for n in range(count))
-        yield {tag: (kind, number, value) for tag, kind, number, value in entries}
-        (offset,) = struct.unpack_from(layout.place, data, offset + size * count)
+        end = offset + struct.calcsize(layout.count) + struct.calcsize(layout.entry) * count
+        (offset,) = struct.unpack_from(layout.place, data, end)
+
+
+def _directory(data: bytes | bytearray, layout: _Layout, offset: int) -> _Directory:
+    """The one at that place."""
+    (count,) = struct.unpack_from(layout.count, data, offset)
+    offset += struct.calcsize(layout.count)
+    size = struct.calcsize(layout.entry)
+    entries = (struct.unpack_from(layout.entry, data, offset + size * n) for n in range(count))
+    return {tag: (kind, number, value) for tag, kind, number, value in entries}
 
 
 def _numbers(data: bytes, layout: _Layout, page: _Directory, tag: int, default: int) -> tuple[int, ...]:
@@ -185,7 +195,7 @@ def encode(frames: list[Frame], metadata: Metadata, style: dict[str, Any]) -> by
     out = io.BytesIO()
     keep = pillow.keep(metadata, "TIFF")
     first.save(out, "TIFF", save_all=True, append_images=rest, compression=compression, **keep)
-    return _described_as_wide(out.getvalue(), wide)
+    return _completed(out.getvalue(), wide, metadata.exif)
 
 
 def _is_wide(pixels: Pixels) -> bool:
@@ -196,26 +206,50 @@ def _rows_of_bytes(pixels: Pixels) -> Pixels:
     return pixels.astype("<u2").view(np.uint8).reshape(pixels.shape[0], -1)
 
 
-def _described_as_wide(data: bytes, pages: list[tuple[int, ...] | None]) -> bytes:
-    """Turn pages written as rows of bytes into what they are: a new directory each, behind all the rest."""
-    if not any(pages):
-        return data
-    layout = _Layout("<")
+def _completed(data: bytes, pages: list[tuple[int, ...] | None], exif: bytes | None) -> bytes:
+    """What Pillow cannot write: a new directory, behind all the rest, for the first page if there are
+    directories within its EXIF, and for each page that was written as rows of bytes.
+    """
     result = bytearray(data + bytes(len(data) % 2))
-    link = layout.first  # where the place of the next directory is noted
-    for page, shape in zip(_directories(data, layout), pages, strict=True):
+    within = _append_within(result, exif)
+    if not within and not any(pages):
+        return data
+    link = _WRITTEN.first  # where the place of the next directory is noted
+    for page, shape in zip(_directories(data, _WRITTEN), pages, strict=True):
         if shape:
-            _, width, samples = shape
-            bits = len(result)
-            result += struct.pack("<4H", 16, 16, 16, 16)
-            place = struct.pack("<I", bits) if samples > 2 else struct.pack("<HH", 16, 16)
-            short = {_PHOTOMETRIC: 2 if samples > 2 else 1, _SAMPLES: samples, _PLANAR: 1}
-            if samples in (2, 4):
-                short[_EXTRA] = 2  # alpha, and the colours not multiplied by it
-            page |= {tag: (3, 1, struct.pack("<HH", value, 0)) for tag, value in short.items()}
-            page |= {_WIDTH: layout.long(width), _BITS: (3, samples, place)}
+            page |= _wide(shape, result)
+        if link == _WRITTEN.first:
+            page |= within
         struct.pack_into("<I", result, link, len(result))
-        table = layout.table(page)
+        table = _WRITTEN.table(page)
         link = len(result) + len(table)
-        result += table + bytes(layout.inline)
+        result += table + bytes(_WRITTEN.inline)
     return bytes(result)
+
+
+def _append_within(result: bytearray, exif: bytes | None) -> _Directory:
+    """The directories within EXIF go behind what there is; returns the entries that say where they are."""
+    tags = Image.Exif()
+    tags.load(exif or b"")
+    written = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0" + bytes(4))
+    for tag in pillow.DIRECTORIES & tags.keys():
+        written[tag] = pillow.directory(tags, tag)
+    if not len(written):
+        return {}
+    place = len(result)
+    result += written.tobytes(place)
+    result += bytes(len(result) % 2)
+    return _directory(result, _WRITTEN, place)
+
+
+def _wide(shape: tuple[int, ...], result: bytearray) -> _Directory:
+    """What a page of rows of bytes is; what does not fit into its entries goes behind the rest."""
+    _, width, samples = shape
+    bits = len(result)
+    result += struct.pack("<4H", 16, 16, 16, 16)
+    place = struct.pack("<I", bits) if samples > 2 else struct.pack("<HH", 16, 16)
+    short = {_PHOTOMETRIC: 2 if samples > 2 else 1, _SAMPLES: samples, _PLANAR: 1}
+    if samples in (2, 4):
+        short[_EXTRA] = 2  # alpha, and the colours not multiplied by it
+    entries = {tag: (3, 1, struct.pack("<HH", value, 0)) for tag, value in short.items()}
+    return entries | {_WIDTH: _WRITTEN.long(width), _BITS: (3, samples, place)}

@@ -53,6 +53,7 @@ def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any
 def _animation(
     frames: Iterator[Frame], format: str, picture: Picture, output: dict[str, Any], style: dict[str, Any]
 ) -> bytes:
+    frames = _of_one_size(frames, format)
     if format == "GIF":
         return gif.encode(frames, picture.loop)
     first = next(frames)
@@ -61,6 +62,19 @@ def _animation(
     if format == "PNG":
         return png.encode_animation(every, picture, metadata)
     return webp.encode_animation(every, picture, metadata, style)
+
+
+def _of_one_size(frames: Iterator[Frame], format: str) -> Iterator[Frame]:
+    size = None
+    for frame in frames:
+        height, width = frame.pixels.shape[:2]
+        size = size or (height, width)
+        if (height, width) != size:
+            raise UnsupportedPicture(
+                f"The pages have several sizes, {size[1]} x {size[0]} and {width} x {height}, and {format} "
+                "shows all in one: TIFF holds them."
+            )
+        yield frame
 
 
 def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pixels) -> Metadata:
