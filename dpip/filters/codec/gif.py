@@ -16,6 +16,7 @@ from PIL import Image
 from dpip.filters.codec.picture import Frame, Pixels
 
 _OPAQUE_FROM = 128
+_SAMPLE = 1 << 15  # pixels
 
 
 def encode(frames: Iterable[Frame], loop: int | None) -> bytes:
@@ -75,19 +76,25 @@ def _with_palette(pixels: Pixels) -> tuple[Image.Image, int | None]:
 def _quantized(pixels: Pixels, colours: int) -> Image.Image:
     """Exact where there are few enough colours (gray always is), otherwise by median cut and error diffusion,
     without which soft gradients fall into steps."""
-    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-    known, indices = np.unique(packed, return_inverse=True)
-    if known.size > colours:
-        image = Image.fromarray(pixels)
-        plain = image.quantize(colours)
-        spread = image.quantize(palette=plain, dither=Image.Dither.FLOYDSTEINBERG)
-        indices = np.array(spread)
+    image = Image.fromarray(pixels)
+    if image.getcolors(colours) is None:
+        palette = _sample(pixels).quantize(colours)
+        indices = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
         # Entries that the palette does not use are black too, and one of them may stand for transparent.
         unused = indices >= colours
-        indices[unused] = np.asarray(plain)[unused]
-        return _in_palette(indices, plain.getpalette() or [])
+        if unused.any():
+            indices[unused] = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))[unused]
+        return _in_palette(indices, palette.getpalette() or [])
+    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    known, indices = np.unique(packed, return_inverse=True)
     table = np.stack((known >> 16, known >> 8 & 255, known & 255), axis=1).astype(np.uint8)
     return _in_palette(indices.reshape(packed.shape).astype(np.uint8), table.reshape(-1).tolist())
+
+
+def _sample(pixels: Pixels) -> Image.Image:
+    """Evenly spread over the picture, enough to choose its palette by: median cut looks at each many times."""
+    every = pixels.reshape(-1, 3)
+    return Image.fromarray(np.ascontiguousarray(every[:: -(-len(every) // _SAMPLE)][np.newaxis]))
 
 
 def _in_palette(indices: Pixels, palette: list[int]) -> Image.Image:
