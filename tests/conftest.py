@@ -16,6 +16,7 @@ def _working_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """For ``-n auto``: one more than there are cores, as many tests wait for other processes now and then."""
     return (os.cpu_count() or 1) + 1
