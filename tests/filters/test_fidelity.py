@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import attrs
@@ -146,6 +147,37 @@ class Alpha(TestCase):
         np.testing.assert_array_equal(alpha == 0, (picture == (1, 2, 3)).all(axis=2))
 
 
+def planar(array: Array, rows: int) -> bytes:
+    """A TIFF of 16 bits whose channels lie one behind the other, in strips of so many rows."""
+    height, width, samples = array.shape
+    strips = [
+        array[top : top + rows, :, channel].astype("<u2").tobytes()
+        for channel in range(samples)
+        for top in range(0, height, rows)
+    ]
+    data = b"".join(strips)
+    places = [8 + sum(map(len, strips[:number])) for number in range(len(strips))]
+    lists = [(np.array(values, "<u4")).tobytes() for values in (places, [len(strip) for strip in strips])]
+    end = 8 + len(data)
+    short = {262: 2 if samples > 2 else 1, 277: samples, 284: 2, 259: 1}
+    long = {256: width, 257: height, 278: rows}
+    entries = {tag: (3, 1, value) for tag, value in short.items()}
+    entries |= {tag: (4, 1, value) for tag, value in long.items()}
+    for tag, values in zip((273, 279), lists, strict=True):
+        one = len(values) == 4
+        entries[tag] = (4, len(values) // 4, int.from_bytes(values, "little") if one else end)
+        end += len(values)
+    entries[258] = (3, samples, end)
+    table = b"".join(struct.pack("<HHII", tag, *entries[tag]) for tag in sorted(entries))
+    first = end + 2 * samples
+    return b"".join(
+        (
+            b"II*\0" + struct.pack("<I", first) + data + b"".join(lists) + struct.pack("<H", 16) * samples,
+            struct.pack("<H", len(entries)) + table + bytes(4),
+        )
+    )
+
+
 class SixteenBits(TestCase):
     def setUp(self) -> None:
         self.rng = np.random.default_rng(8)
@@ -176,6 +208,12 @@ class SixteenBits(TestCase):
             got = self.decoded(process(self.coded(picture, format), "grayscale").data)
             self.assertEqual(got.dtype, np.uint16)
             np.testing.assert_array_equal(got, wanted)
+
+    def test_channels_one_behind_the_other(self) -> None:
+        pixels = self.rng.integers(0, 65536, (21, 17, 3)).astype(np.uint16)
+        for rows in (4, 7, 21):
+            inverted = self.decoded(process(planar(pixels, rows), "invert").data)
+            np.testing.assert_array_equal(inverted, 65535 - pixels)
 
     def test_every_compression_of_tiff(self) -> None:
         picture = self.rng.integers(0, 65536, (37, 29, 3), dtype=np.uint16)

@@ -92,7 +92,7 @@ def _quantized(pixels: Pixels, colours: int) -> Image.Image:
 
 
 def _sample(pixels: Pixels) -> Image.Image:
-    """Evenly spread over the picture, enough to choose its palette by: median cut looks at each many times."""
+    """Spread over the picture, enough to choose its palette by: median cut looks at each many times."""
     every = pixels.reshape(-1, 3)
     return Image.fromarray(np.ascontiguousarray(every[:: -(-len(every) // _SAMPLE)][np.newaxis]))
 

@@ -74,7 +74,7 @@ def decode(data: bytes, format: str) -> Picture:
     with damage_as_corrupt():
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.mode in ("I", "F"):
-            kind = "32-bit whole numbers" if image.mode == "I" else "floating point numbers"
+            kind = "signed or 32-bit whole numbers" if image.mode == "I" else "floating point numbers"
             raise UnsupportedPicture(f"The picture holds {kind}; DPIP filters 8 and 16 bits per channel.")
         metadata = _metadata(image)
         count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "TIFF") else 1

@@ -24,6 +24,10 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256
 _ROWS_PER_STRIP, _PLANAR, _PREDICTOR, _TILE_WIDTH, _EXTRA, _FORMAT = 278, 284, 317, 322, 338, 339
 #: Tags that say where the bytes are and how they are packed: these stay as they are.
 _KEPT = frozenset({_COMPRESSION, 266, 273, _ROWS_PER_STRIP, 279, _TILE_WIDTH, 323, 324, 325})
+#: Where the pieces of a page are, and how long: its strips, or its tiles.
+_PIECES = frozenset({273, 279, 324, 325})
+#: Kinds of whole numbers: as in struct, and their bytes.
+_NUMBERS = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}
 #: What libtiff can write whatever the kind of picture.
 _ANY_KIND = frozenset({"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"})
 
@@ -129,7 +133,7 @@ def _numbers(data: bytes, layout: _Layout, page: _Directory, tag: int, default: 
     if tag not in page:
         return (default,)
     kind, count, value = page[tag]
-    code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}[kind]
+    code, size = _NUMBERS[kind]
     numbers = f"{layout.order}{count}{code}"
     if size * count <= layout.inline:
         return struct.unpack_from(numbers, value)
@@ -148,13 +152,16 @@ def _page(data: bytes, layout: _Layout, page: _Directory) -> Pixels:
             set(_numbers(data, layout, page, _BITS, 1)) != {16}
             or set(_numbers(data, layout, page, _FORMAT, 1)) != {1}
             or samples != {0: 1, 1: min(samples, 2), 2: min(max(samples, 3), 4)}.get(photometric)
-            or (samples > 1 and number(_PLANAR) != 1)
+            or number(_PLANAR) not in (1, 2)
             or predictor not in (1, 2)
             or number(_EXTRA, 2) == 1
         ):
             raise UnsupportedPicture(
                 "This kind of 16-bit TIFF is not filtered: gray or RGB, with or without alpha, is."
             )
+        if samples > 1 and number(_PLANAR) == 2:
+            planes = (_plane(data, layout, page, place, samples) for place in range(samples))
+            return np.stack([_page(data, layout, plane) for plane in planes], axis=-1)
         columns = {_WIDTH: width * samples * 2, _TILE_WIDTH: tile * samples * 2}
         raw = _as_bytes(data, layout, page, columns, height)
         pixels = raw.view(layout.order + "u2").astype(np.uint16).reshape(height, width, samples)
@@ -165,6 +172,23 @@ def _page(data: bytes, layout: _Layout, page: _Directory) -> Pixels:
         if photometric == 0:
             pixels = 65535 - pixels
         return upright(pixels if samples > 1 else pixels[..., 0], number(_ORIENTATION))
+
+
+def _plane(data: bytes, layout: _Layout, page: _Directory, number: int, samples: int) -> _Directory:
+    """One channel of a page that has them one behind the other, as a gray page of its own."""
+    plane = dict(page)
+    for tag in _PIECES & page.keys():
+        kind, count, value = page[tag]
+        size = _NUMBERS[kind][1] * (count // samples)
+        if _NUMBERS[kind][1] * count > layout.inline:
+            (place,) = struct.unpack(layout.place, value)
+            place += number * size
+            value = data[place : place + size] if size <= layout.inline else struct.pack(layout.place, place)
+        else:
+            value = value[number * size :][:size]
+        plane[tag] = kind, count // samples, value.ljust(layout.inline, b"\0")
+    short = {_BITS: 16, _PHOTOMETRIC: 1, _SAMPLES: 1, _PLANAR: 1, _FORMAT: 1}
+    return plane | {tag: layout.long(value) for tag, value in short.items()}
 
 
 def _as_bytes(data: bytes, layout: _Layout, page: _Directory, columns: dict[int, int], height: int) -> Any:
