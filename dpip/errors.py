@@ -105,6 +105,19 @@ class QuotaExceeded(TooLarge):
     title = "The user's storage quota is used up"
 
 
+class WrongHash(DpipError):
+    """A worker's result whose bytes are not those that it has announced."""
+
+    code = "wrong-hash"
+    title = "The file is not the one that was announced"
+
+    @classmethod
+    def of(cls, found: str) -> WrongHash:
+        return cls(
+            f"The file arrived with SHA-256 {found}, which is not the one sent along.", parameter="sha256"
+        )
+
+
 class NotAnImage(DpipError):
     code = "not-an-image"
     title = "Not an image that DPIP takes"

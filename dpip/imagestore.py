@@ -251,6 +251,7 @@ class ImageStore(Service):
     ) -> StoredFile:
         try:
             with told():
+                sha256 = incoming.verified(descriptor)
                 info = self._checked(incoming.path, max_pixels)
                 os.fsync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
                 path = self._place(incoming.path, *place, info.format)
@@ -261,7 +262,7 @@ class ImageStore(Service):
         finally:
             os.close(descriptor)
         picture = Picture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
-        return StoredFile(path, incoming.size, incoming.sha256, picture, incoming.name)
+        return StoredFile(path, incoming.size, sha256, picture, incoming.name)
 
     def _checked(self, path: str, max_pixels: int) -> PictureInfo:
         info = self._probe(path)

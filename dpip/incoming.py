@@ -13,7 +13,7 @@ from attrs import define, field
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dpip.errors import DiskFull, DpipError, RetryLater
+from dpip.errors import DiskFull, DpipError, RetryLater, WrongHash
 from dpip.interfaces import IIncomingFile
 
 _log = Logger()
@@ -39,6 +39,7 @@ class IncomingFile:
     path: str
     name: str | None = field(default=None, init=False)
     size: int = field(default=0, init=False)
+    claimed: str | None = field(default=None, init=False)
     _descriptor: int | None = field(default=None, init=False)
     _hash: Any = field(factory=hashlib.sha256, init=False)
 
@@ -65,6 +66,16 @@ class IncomingFile:
             self.abandon()
             raise
         self.size += len(data)
+
+    def verified(self, descriptor: int) -> str:
+        """Its hash, once it is whole and has been handed over. Raises WrongHash. May block for a while."""
+        found = self._hash_of(descriptor)
+        if self.claimed not in (None, found):
+            raise WrongHash.of(found)
+        return found
+
+    def _hash_of(self, descriptor: int) -> str:
+        return self.sha256
 
     def hand_over(self) -> int:
         """The descriptor, which is the caller's from now on, as the file is: abandoning does nothing more."""

@@ -175,7 +175,14 @@ class IController(Interface):
         """The job by which a worker holds this original; raises NotFound for any other image."""
 
     def check_lease(by: Principal, lease: Lease) -> Deferred[LeasedJob]:
-        """The job a worker holds this lease for; raises StaleLease."""
+        """The job a worker holds this lease for; raises StaleLease.
+
+        It is an offence to ask for a lease that was never the worker's, not even an earlier one.
+        """
+
+    def accuse(by: Principal, lease: Lease, what: str) -> Deferred[None]:
+        """The worker's result under this lease is not what it says: that is an offence, and others may try
+        the job."""
 
     def commit_result(by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
         """The durable result *is* the completion. The same content again answers the same; a stale lease
@@ -397,6 +404,9 @@ class IDatastore(Interface):
     def revoke_worker(name: str, now: float) -> Deferred[int]:
         """All its certificates, from now on; how many were good. Raises NotFound."""
 
+    def was_leased(lease: Lease, worker: str) -> Deferred[bool]:
+        """Is the lease the worker's, or was it ever? True, too, when its job has been deleted."""
+
     def worker_offended(name: str, suspended_until: float | None) -> Deferred[None]:
         """For the record; with a time, the worker may not join before."""
 
@@ -528,6 +538,9 @@ class IIncomingFile(Interface):
     size = Attribute("Bytes written so far (int).")
     sha256 = Attribute("Hex digest of the bytes written so far (str).")
     name = Attribute("The client's own file name, or None.")
+    claimed = Attribute(
+        "What its sender says that its hex digest is, or None. It is kept only if that is so."
+    )
 
     def write(data: bytes) -> None:
         """Raises DiskFull."""

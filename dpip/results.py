@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dpip.errors import WrongHash
 from dpip.imagestore import directory_of
 from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import Image, ImageType, LeasedJob, Principal
@@ -12,9 +13,13 @@ async def keep_result(
 ) -> Image:
     """Durable in the store, then in the datastore: when this returns the job is done.
 
-    Raises NotAnImage, TooLarge, StaleLease, DiskFull, RetryLater.
+    Raises WrongHash, NotAnImage, TooLarge, StaleLease, DiskFull, RetryLater.
     """
     file.name = job.original.file.name
     directory = directory_of(job.original.file.path)
-    stored = await store.keep(file, directory, ImageType.FILTERED, job.result_id, controller.max_pixels)
+    try:
+        stored = await store.keep(file, directory, ImageType.FILTERED, job.result_id, controller.max_pixels)
+    except WrongHash as error:
+        await controller.accuse(by, job.lease, f"a result of another hash than it says (job {job.lease.job})")
+        raise error
     return await controller.commit_result(by, job.lease, stored)

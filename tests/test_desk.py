@@ -33,7 +33,7 @@ class TakingTests(DeskCase):
         (self.folder / "r").write_bytes(b"result")
         for _ in range(2):
             file = self.desk.take("r", 6, "ab")
-            self.assertEqual((file.size, file.sha256, Path(file.path).read_bytes()), (6, "ab", b"result"))
+            self.assertEqual((file.size, file.claimed, Path(file.path).read_bytes()), (6, "ab", b"result"))
             file.abandon()
             self.assertEqual(list(self.incoming.iterdir()), [])
         self.assertEqual((self.folder / "r").read_bytes(), b"result")

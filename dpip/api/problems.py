@@ -76,6 +76,7 @@ _STATUS: dict[type[DpipError], int] = {
     RangeNotSatisfiable: 416,
     errors.KeyReused: 422,
     errors.BadParameter: 422,
+    errors.WrongHash: 422,
     errors.UnknownFilter: 422,
     errors.TooManyRequests: 429,
     errors.RetryLater: 503,

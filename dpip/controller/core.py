@@ -21,7 +21,17 @@ from dpip.controller.accounts import Accounts
 from dpip.controller.jointokens import JoinTokens
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import Webhooks
-from dpip.errors import Conflict, DpipError, Forbidden, KeyReused, Malformed, NotFound, StaleLease, TooLarge
+from dpip.errors import (
+    Conflict,
+    DpipError,
+    Forbidden,
+    KeyReused,
+    Malformed,
+    NotFound,
+    StaleLease,
+    TooLarge,
+    WrongHash,
+)
 from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
 from dpip.jointoken import JoinToken
@@ -38,6 +48,7 @@ from dpip.model import (
     Load,
     Metric,
     NewcomersToken,
+    Outcome,
     Params,
     Principal,
     Progress,
@@ -71,7 +82,8 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @define(slots=False)
 class Controller:
     """``authenticate_worker`` knows the tokens of joined workers, ``dismiss_worker`` sends one away or
-    raises NotFound, ``expel_worker`` ends a link at once, if there is one. ``operator_warnings`` says what
+    raises NotFound, ``expel_worker`` ends a link at once, if there is one,
+    ``accuse_worker`` hears of what one has sent that no honest worker sends. ``operator_warnings`` says what
     to warn of. ``tokens_died`` fires when no other process believes tokens any more that have died. ``feed``
     is told what the datastore does not tell it by itself: that workloads are gone."""
 
@@ -86,6 +98,7 @@ class Controller:
     authenticate_worker: Callable[[str], Principal | None]
     dismiss_worker: Callable[[str], None]
     expel_worker: Callable[[str], None]
+    accuse_worker: Callable[[Principal, str], None]
     join_tokens: JoinTokens
     operator_warnings: Callable[[], Sequence[str]]
     directory_for: Callable[[str, str], str]
@@ -363,9 +376,16 @@ class Controller:
     @deferred
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
         job = self.scheduler.leased(by.session, lease) or self._recent_results.get((by.session, lease))
-        if by.role is not Role.WORKER or job is None:
-            raise StaleLease("This job is not leased to this worker, or not any more.")
-        return job
+        if by.role is Role.WORKER and job is not None:
+            return job
+        if by.role is Role.WORKER and not await self.datastore.was_leased(lease, by.name):
+            self.accuse_worker(by, f"a result for job {lease.job}, which was never leased to it")
+        raise StaleLease("This job is not leased to this worker, or not any more.")
+
+    @deferred
+    async def accuse(self, by: Principal, lease: Lease, what: str) -> None:
+        self.scheduler.job_ended(by.session, lease, Outcome.RETURNED, WrongHash.code, what, 0.0)
+        self.accuse_worker(by, what)
 
     @deferred
     async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:

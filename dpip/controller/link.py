@@ -123,11 +123,17 @@ class Link(Target):
             raise self._offence(error.detail) from None
 
     def _offence(self, what: str) -> Malformed:
-        if self._listener.offended(self):
-            self.drop(f"it keeps sending what makes no sense, and is kept out for a while: {what}")
-        else:
-            self.log.warn("Worker {name} sent what makes no sense: {what}", name=self.info.name, what=what)
+        self.offend(what)
         return Malformed(what)
+
+    def offend(self, what: str) -> None:
+        """It has sent this, which no honest worker sends."""
+        if self._listener.offended(self):
+            self.drop(f"it keeps sending what no honest worker sends, and is kept out for a while: {what}")
+        else:
+            self.log.warn(
+                "Worker {name} sent what no honest worker sends: {what}", name=self.info.name, what=what
+            )
 
     # What we tell the worker
 

@@ -119,6 +119,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         authenticate_worker=lambda token: workers.authenticate_worker(token),
         dismiss_worker=lambda name: workers.dismiss(name),
         expel_worker=lambda name: workers.expel(name),
+        accuse_worker=lambda by, what: workers.accuse(by, what),
         join_tokens=JoinTokens(service.authority.tokens, reactor, hashing, reactor.seconds),
         operator_warnings=disk.warnings,
         directory_for=directory_for,

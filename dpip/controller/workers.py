@@ -260,6 +260,12 @@ class Workers:
             self._principals = {key: who for key, who in self._principals.items() if who != link.principal}
             self._forget(link)
 
+    def accuse(self, by: Principal, what: str) -> None:
+        """It has sent this by another way than its link. One whose link is gone is trusted no more anyway."""
+        link = self._links.get(by.name)
+        if link is not None and link.principal == by:
+            link.offend(what)
+
     # What workers tell (dpip.controller.link.Listener)
 
     def reported(self, link: Link, load: Load) -> None:

@@ -304,6 +304,9 @@ class Datastore(Service):
             self._live.ended(*place, None, now)
         return place
 
+    def was_leased(self, lease: Lease, worker: str) -> Deferred[bool]:
+        return self._read(jobs.was_leased, lease, worker)
+
     def release(self, leases: Sequence[tuple[Lease, Outcome]], now: float) -> Deferred[None]:
         return self._submit(jobs.RELEASE, jobs.Release(leases, now))
 

@@ -15,10 +15,12 @@ from sqlalchemy import (
     Connection,
     Insert,
     bindparam,
+    exists,
     insert,
     literal,
     null,
     select,
+    text,
     true,
     update,
 )
@@ -106,6 +108,22 @@ def _touches_leasing(leasing: Leasing) -> Iterator[Hashable]:
 
 
 LEASE: Kind[Leasing, Sequence[LeasedJob | None]] = Kind(_lease, _touches_leasing, sheds=False)
+
+
+def was_leased(connection: Connection, lease: Lease, worker: str) -> bool:
+    """Was this lease ever the worker's? Of a job that is deleted nobody can tell: then it may be so."""
+    known = connection.execute(
+        select(jobs.c.attempt, jobs.c.nonce, jobs.c.worker).where(jobs.c.id == lease.job)
+    ).one_or_none()
+    if known is None:
+        return lease.job <= (connection.scalar(_LAST_NUMBER) or 0)
+    ended = (attempts.c.job_id == lease.job) & (attempts.c.attempt == lease.attempt)
+    ended &= (attempts.c.nonce == lease.nonce) & (attempts.c.worker == worker)
+    mine = tuple(known) == (lease.attempt, lease.nonce, worker)
+    return mine or bool(connection.scalar(select(exists().where(ended))))
+
+
+_LAST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")  # that a job was ever given
 
 
 # Ending an attempt

@@ -250,6 +250,10 @@ class RemoteController:
         decides."""
         return self._jobs.get((by, lease)) or await self._ask("check_lease", by, lease)
 
+    def accuse(self, by: Principal, lease: Lease, what: str) -> Deferred[None]:
+        self._jobs.forget((by, lease))
+        return self._ask("accuse", by, lease, what)
+
     def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
         return self._ask("commit_result", by, lease, file)
 

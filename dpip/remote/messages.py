@@ -135,6 +135,7 @@ CALLS: Mapping[str, Call] = {
     ),
     "held": Call((Principal, str), LeasedJob),
     "check_lease": Call((Principal, Lease), LeasedJob),
+    "accuse": Call((Principal, Lease, str), None),
     "commit_result": Call((Principal, Lease, StoredFile), Image),
     "image": Call((Principal, str, str | None, ImageType | None), Image),
     "thumbnail": Call((Principal, str, str | None, ImageType | None), Thumbnail),

@@ -395,6 +395,10 @@ class MemoryController:
         return known.leased(job)
 
     @deferred
+    async def accuse(self, by: Principal, lease: Lease, what: str) -> None:
+        await self._asked("accuse", by.name, lease, what)
+
+    @deferred
     async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:
         await self._asked("commit_result", by.name)
         try:

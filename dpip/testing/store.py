@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
-from dpip.errors import NotAnImage, TooLarge
+from dpip.errors import NotAnImage, TooLarge, WrongHash
 from dpip.filters.codec.headers import probe
 from dpip.imagestore import read_exactly
 from dpip.interfaces import IImageStore, IIncomingFile
@@ -26,6 +26,7 @@ class PlainFile:
     path: str
     name: str | None = None
     size: int = 0
+    claimed: str | None = None
     _hash: Any = field(factory=hashlib.sha256)
     _file: BinaryIO = field(init=False)
 
@@ -67,12 +68,14 @@ class PlainImageStore:
     ) -> Deferred[StoredFile]:
         try:
             return succeed(self._keep(incoming, directory, f"{image_id}.{type.value}", max_pixels))
-        except (NotAnImage, TooLarge) as problem:
+        except (NotAnImage, TooLarge, WrongHash) as problem:
             incoming.abandon()
             return fail(problem)
 
     def _keep(self, incoming: PlainFile, directory: str, name: str, max_pixels: int) -> StoredFile:
         incoming.close()
+        if incoming.claimed not in (None, incoming.sha256):
+            raise WrongHash.of(incoming.sha256)
         found = probe(incoming.path)
         if found.pixels > max_pixels:
             raise TooLarge(f"The picture has {found.pixels} pixels; this server takes {max_pixels}.")

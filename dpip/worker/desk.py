@@ -13,14 +13,14 @@ from twisted.spread.pb import RemoteReference
 from dpip import wire
 from dpip.asynchronous import deferred
 from dpip.broker import call
-from dpip.errors import DpipError, Malformed, NotAnImage, StaleLease, TooLarge
+from dpip.errors import DpipError, Malformed, NotAnImage, StaleLease, TooLarge, WrongHash
 from dpip.model import Outcome
 from dpip.worker.transfer import NotTransferred
 
 PROVE_SECONDS: Final = 10.0
 DELIVER_SECONDS: Final = 60.0
 """For a disk that is slow or busy. A controller that is gone is noticed much earlier, by its silence."""
-_REFUSED: Final = frozenset({NotAnImage.code, TooLarge.code})
+_REFUSED: Final = frozenset({NotAnImage.code, TooLarge.code, WrongHash.code})
 _MAX_PROOF: Final = 1024
 
 

@@ -60,6 +60,9 @@ class HandScheduler:
     def workload_opened(self, workload: Any) -> None:
         """Nothing to do."""
 
+    def job_ended(self, session: str, lease: Lease, *_: object) -> None:
+        self.held.pop((session, lease), None)
+
     def workload_dropped(self, workload_id: str) -> None:
         self.held = {key: job for key, job in self.held.items() if job.workload_id != workload_id}
 
@@ -221,6 +224,7 @@ class RealBackend:
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
             expel_worker=lambda name: None,
+            accuse_worker=lambda by, what: None,
             join_tokens=tokens,
             webhooks=Webhooks(
                 datastore,

@@ -54,8 +54,9 @@ class ResultTests(ApiTest):
     async def test_bytes_that_changed_on_the_way(self) -> None:
         job = await self.leased()
         response = await self.send(result_form(job.lease, picture(), sha256="0" * 64))
-        self.assertEqual(self.assert_problem(response, 422, "bad-parameter")["parameter"], "sha256")
-        self.assertEqual(self.calls("check_lease"), [])
+        self.assertEqual(self.assert_problem(response, 422, "wrong-hash")["parameter"], "sha256")
+        self.assertEqual([facts[1] for facts in self.calls("accuse")], [job.lease])
+        self.assertEqual(self.calls("commit_result"), [])
         self.assert_nothing_left()
 
     async def test_a_stale_lease_changes_nothing(self) -> None:

@@ -52,6 +52,7 @@ from dpip.model import (
     ImageType,
     Lease,
     LeasedJob,
+    Outcome,
     Principal,
     Reason,
     Role,
@@ -83,6 +84,9 @@ class HeardByScheduler:
 
     def jobs_waiting(self, workload_id: str, jobs: Any) -> None:
         self.log.append(("waiting", workload_id, [job.job for job in jobs]))
+
+    def job_ended(self, session: str, lease: Lease, outcome: Outcome, *_: object) -> None:
+        self.log.append(("ended", session, lease, outcome))
 
     def result_committed(self, lease: Lease) -> None:
         self.log.append(("committed", lease))
@@ -144,6 +148,7 @@ class CoreTestCase(TestCase):
         self.scheduler = HeardByScheduler()
         self.dismissed: list[str] = []
         self.expelled: list[str] = []
+        self.accused: list[tuple[Principal, str]] = []
         directory.mkdir()
         file = TokenFile.load_or_create(directory / TOKEN_FILE, "0" * 64, 1e9)
         self.join_tokens = JoinTokens(file, inline, inline, self.clock.seconds)
@@ -161,6 +166,7 @@ class CoreTestCase(TestCase):
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
             expel_worker=self.expelled.append,
+            accuse_worker=lambda by, what: self.accused.append((by, what)),
             join_tokens=self.join_tokens,
             webhooks=no_webhooks(self.datastore, self.clock),
             operator_warnings=list,
@@ -473,6 +479,51 @@ class ResultTests(CoreTestCase):
         file = self.stored(made, png(2), ImageType.FILTERED)
         self.refused(self.controller.commit_result(WORKER, evolve(leased.lease, nonce="x"), file), StaleLease)
         self.assertEqual(len(self.files()), 1, "the original alone")
+
+    def test_a_result_for_a_lease_that_never_was_the_workers_is_an_offence(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        leased = self.leased_job(made)
+        other = evolve(WORKER, name="w2", session="session-2")
+        for by, lie in (
+            (other, leased.lease),
+            (WORKER, evolve(leased.lease, attempt=9)),
+            (WORKER, evolve(leased.lease, nonce="guessed")),
+            (WORKER, evolve(leased.lease, job=leased.lease.job + 1)),
+        ):
+            self.accused.clear()
+            self.refused(self.controller.check_lease(by, lie), StaleLease)
+            self.assertEqual([who for who, _ in self.accused], [by])
+
+    def test_a_result_that_comes_late_is_stale_and_no_offence(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        late = self.leased_job(made).lease
+        self.scheduler.held.clear()
+        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
+        self.refused(
+            self.controller.check_lease(evolve(WORKER, session="after it came back"), late), StaleLease
+        )
+        self.ok(self.datastore.release([(late, Outcome.LOST)], self.clock.seconds()))
+        self.ok(self.datastore.lease([(late.job, "w2", "another")], self.clock.seconds()))
+        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
+        self.ok(self.controller.cancel_workload(ANN, made.id))
+        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
+        self.ok(self.controller.delete_workload(ANN, made.id))
+        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
+        self.assertEqual(self.accused, [])
+
+    def test_a_user_who_asks_for_a_lease_is_nobody_to_accuse(self) -> None:
+        self.refused(self.controller.check_lease(ANN, Lease(1, 1, "n")), StaleLease)
+        self.assertEqual(self.accused, [])
+
+    def test_the_job_of_a_worker_that_lies_about_its_result_goes_back(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        lease = self.leased_job(made).lease
+        self.ok(self.controller.accuse(WORKER, lease, "a lie"))
+        self.assertEqual(self.accused, [(WORKER, "a lie")])
+        self.assertEqual(self.scheduler.log[-1], ("ended", WORKER.session, lease, Outcome.RETURNED))
 
     def test_a_worker_reads_the_originals_it_holds_and_nothing_else(self) -> None:
         made = self.workload()

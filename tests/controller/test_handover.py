@@ -10,8 +10,8 @@ from attrs import evolve
 
 from dpip import wire
 from dpip.controller.handover import Handover
-from dpip.errors import NotAnImage, NotFound, StaleLease
-from dpip.model import Lease, LeasedJob, Workload
+from dpip.errors import NotAnImage, NotFound, StaleLease, WrongHash
+from dpip.model import Lease, LeasedJob, Outcome, Workload
 from tests.controller import test_core
 from tests.controller.test_core import WORKER, png
 
@@ -67,6 +67,14 @@ class HandoverTests(test_core.CoreTestCase):
         another = evolve(WORKER, session="another")
         receipts = self.ok(self.handover.take(another, self.desk, [self.left(leased.lease, png(2))]))
         self.assertEqual([receipt.code for receipt in receipts.receipts], [StaleLease.code])
+
+    def test_another_hash_than_it_says_is_an_offence_and_the_job_goes_back(self) -> None:
+        made, leased = self.leased()
+        lie = evolve(self.left(leased.lease, png(2)), sha256=hashlib.sha256(png(3)).hexdigest())
+        self.assertEqual(self.codes(lie), [WrongHash.code])
+        self.assertEqual([who for who, _ in self.accused], [WORKER])
+        self.assertEqual(self.scheduler.log[-1], ("ended", WORKER.session, leased.lease, Outcome.RETURNED))
+        self.assertEqual(self.stored_results(made), [])
 
     def test_each_of_a_batch_gets_its_own_receipt(self) -> None:
         _, first = self.leased()

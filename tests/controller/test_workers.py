@@ -604,6 +604,20 @@ class LyingTests(WorkersCase):
             worker.link.server.transport.loseConnection()
             worker.link.pump.flush()
 
+    def test_lies_told_by_another_way_count_the_same(self) -> None:
+        worker = self.joined()
+        worker.report()
+        by = self.workers.authenticate_worker(worker.welcome.image_store_token)
+        assert by is not None
+        self.workers.accuse(evolve(by, session="an earlier one"), "a lie")
+        self.assertEqual(self.told("offended"), [])
+        for _ in range(MAX_OFFENCES):
+            self.workers.accuse(by, "a lie")
+        self.assertFalse(worker.dropped)
+        self.workers.accuse(by, "a lie")
+        self.assertTrue(worker.dropped)
+        self.assertEqual(self.told("offended")[-1][2], self.clock.seconds() + SUSPENDED_SECONDS)
+
     def test_loads_of_no_machine(self) -> None:
         for lie in (
             {"cpu_percent": -1.0},

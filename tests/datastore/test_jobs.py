@@ -45,6 +45,24 @@ class LeasingTests(DatastoreTestCase):
         self.now(self.datastore.fail(two.lease, "bad-picture", "", NOW))
         self.assertEqual(self.now(self.datastore.lease([(1, "x", "n"), (2, "x", "n")], NOW)), [None, None])
 
+    def test_whose_a_lease_was_is_known_from_its_beginning_until_its_workload_is_gone(self) -> None:
+        def was(lease: Lease, worker: str = "x") -> bool:
+            return self.now(self.datastore.was_leased(lease, worker))
+
+        first, second = Lease(1, 1, "n"), Lease(1, 2, "m")
+        self.assertFalse(was(first))
+        self.now(self.datastore.lease([(1, "x", "n")], NOW))
+        self.assertTrue(was(first))
+        self.assertFalse(was(first, "y"))
+        self.now(self.datastore.release([(first, Outcome.LOST)], NOW))
+        self.now(self.datastore.lease([(1, "y", "m")], NOW))
+        self.assertTrue(was(first))
+        self.assertFalse(was(second))
+        self.assertTrue(was(second, "y"))
+        self.assertFalse(was(Lease(4, 1, "n")), "there was no such job yet")
+        self.now(self.datastore.delete_workload("w1", NOW))
+        self.assertTrue(was(first))
+
     def test_no_leases_are_no_jobs(self) -> None:
         self.assertEqual(self.now(self.datastore.lease([], NOW)), [])
 

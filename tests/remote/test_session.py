@@ -29,7 +29,7 @@ from dpip.errors import NotFound, RetryLater, StaleLease, Unauthenticated
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
 from dpip.jointoken import API_TOKEN_FILE
-from dpip.model import Picture, Principal, Role, StoredFile, WorkloadSpec
+from dpip.model import Lease, Picture, Principal, Role, StoredFile, WorkloadSpec
 from dpip.remote import session as session_module
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
@@ -280,6 +280,12 @@ class LinkTests(RemoteCase):
             await self.controller.commit_result(worker, job.lease, file)
         with self.assertRaises(NotFound):
             await self.controller.image(worker, "i", None, None)
+
+    async def test_what_a_worker_lied_about_here_is_told_the_controller(self) -> None:
+        worker = await self.controller.authenticate(self.real.join_worker("w"))
+        lease = Lease(1, 1, "n")
+        await self.controller.accuse(worker, lease, "a lie")
+        self.assertIn(("accuse", "w", lease, "a lie"), self.real.log)
 
     async def test_uploads_under_way_elsewhere_are_known_everywhere(self) -> None:
         other, its_controller = self.process()

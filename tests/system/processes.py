@@ -109,8 +109,8 @@ class Cluster:
                 print(f"==== {process.log_path.name}\n{process.log[-6000:]}")
         self._temporary.cleanup()
 
-    def run(self, name: str, *arguments: str) -> Process:
-        process = Process(self.directory, name, *arguments)
+    def run(self, name: str, *arguments: str, program: Sequence[str] = TWISTD) -> Process:
+        process = Process(self.directory, name, *arguments, program=program)
         self.processes.append(process)
         return process
 
@@ -126,7 +126,7 @@ class Cluster:
         controller.wait_for_log("Ready")
         return controller
 
-    def start_worker(self, name: str, *more: str) -> Process:
+    def start_worker(self, name: str, *more: str, program: Sequence[str] = TWISTD) -> Process:
         return self.run(
             name,
             "dpip-worker",
@@ -134,4 +134,5 @@ class Cluster:
             "--state-dir", str(self.state),
             "--worker-name", name,
             *more,
+            program=program,
         )  # fmt: skip
