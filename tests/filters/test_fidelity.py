@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.errors import PictureError, UnsupportedPicture
 from dpip.filters import apply, codec, process
-from dpip.filters.codec import icc, tiff
+from dpip.filters.codec import gif, icc, tiff
 from dpip.filters.codec.jpeg import estimate_quality, segments
 from dpip.filters.codec.picture import Frame
 from tests.filters.pictures import Array, gaussian, natural, opened, saved
@@ -367,6 +367,45 @@ class Animations(TestCase):
             after.seek(number)
             old, new = (np.asarray(image.convert("RGBA"))[..., 3] for image in (before, after))
             np.testing.assert_array_equal(new, old)
+
+    def test_a_gif_holds_what_changes_between_pictures(self) -> None:
+        still = natural(90, 120) // 64 * 64  # few enough colours to be kept as they are
+        pictures = [still.copy() for _ in range(6)]
+        for place, picture in enumerate(pictures[1:]):
+            picture[10:20, 10 * place : 10 * place + 10] = (200, 10, 10)
+        pictures.append(pictures[-1])
+        for arrays in (pictures, [np.asarray(Image.fromarray(picture).convert("L")) for picture in pictures]):
+            data = gif.encode([Frame(array, duration=70) for array in arrays], 0)
+            shown = [frame.pixels for frame in codec.decode(data, max_pixels=10**6).frames]
+            for was, now in zip(arrays, shown, strict=True):
+                wanted = np.dstack([was] * 3) if was.ndim == 2 else was
+                np.testing.assert_array_equal(np.asarray(Image.fromarray(now).convert("RGB")), wanted)
+            self.assertLess(len(data), 3 * len(gif.encode([Frame(arrays[0])], 0)))
+
+    def test_a_gif_of_all_grays_has_none_to_spare(self) -> None:
+        ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
+        data = gif.encode([Frame(ramp), Frame(255 - ramp), Frame(np.roll(ramp, 1, axis=1))], 0)
+        shown = [frame.pixels for frame in codec.decode(data, max_pixels=10**6).frames]
+        for was, now in zip((ramp, 255 - ramp, np.roll(ramp, 1, axis=1)), shown, strict=True):
+            np.testing.assert_array_equal(np.asarray(Image.fromarray(now).convert("L")), was)
+
+    def test_what_becomes_transparent_in_a_gif_is_drawn_whole(self) -> None:
+        seen = np.dstack((natural(20, 30) // 128 * 128, np.full((20, 30), 255, np.uint8)))
+        seen[0, 0, 3] = 0
+        hidden = seen.copy()
+        hidden[5:9, 5:9, 3] = 0
+        frames = [Frame(seen, disposal=2), Frame(hidden, disposal=2), Frame(seen, disposal=2)]
+        shown = [frame.pixels for frame in codec.decode(gif.encode(frames, 0), max_pixels=10**6).frames]
+        for was, now in zip((seen, hidden, seen), shown, strict=True):
+            image = np.asarray(Image.fromarray(now).convert("RGBA"))
+            np.testing.assert_array_equal(image[..., 3], was[..., 3])
+            np.testing.assert_array_equal(image[was[..., 3] > 0], was[was[..., 3] > 0])
+
+    def test_what_lies_outside_the_first_picture_of_a_gif_is_not_shown(self) -> None:
+        small, large = (gif.encode([Frame(np.zeros(size, np.uint8))], 0) for size in ((8, 9), (20, 30)))
+        joined = small[:-1] + large[large.index(b"\x21\xf9") :]
+        result = codec.decode(process(joined, "invert").data, max_pixels=10**6)
+        self.assertEqual([frame.pixels.shape[:2] for frame in result.frames], [(8, 9)] * 2)
 
     def test_pages_of_several_sizes_are_no_animation(self) -> None:
         pages = [Image.new("RGB", size) for size in ((8, 6), (5, 6))]

@@ -1,7 +1,8 @@
 """GIF: Pillow compresses each frame, the file around them is put together here.
 
-Pillow's own writer joins frames that look alike and so loses some. Every frame here is the whole picture,
-with a palette of its own. Source: GIF89a specification.
+Pillow's own writer joins frames that look alike and so loses some. Every frame here has a palette of its own,
+and holds what differs from the picture before, if that stays: elsewhere it lets it shine through. Source:
+GIF89a specification.
 """
 
 from __future__ import annotations
@@ -11,39 +12,80 @@ import struct
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from dpip.filters.codec.picture import Frame, Pixels
 
 _OPAQUE_FROM = 128
 _SAMPLE = 1 << 15  # pixels
+_STAYS = (0, 1)  # ways to dispose of a picture that leave it where it is
 
 
 def encode(frames: Iterable[Frame], loop: int | None) -> bytes:
     """8-bit frames, gray, RGB or RGBA, all of one size."""
     parts: list[bytes] = []
+    before: Frame | None = None
     for frame in frames:
-        if not parts:
+        if before is None:
             height, width = frame.pixels.shape[:2]
             parts.append(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
             if loop is not None:
                 parts.append(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", min(loop, 65535), 0))
-        parts.append(_frame(frame))
+        parts.append(_frame(frame, before))
+        before = frame
     return b"".join((*parts, b"\x3b"))
 
 
-def _frame(frame: Frame) -> bytes:
-    image, transparent = _with_palette(frame.pixels)
+def _frame(frame: Frame, before: Frame | None) -> bytes:
+    changed = _changed(frame.pixels, before)
+    if changed is None:
+        left, top, (image, transparent) = 0, 0, _with_palette(frame.pixels)
+    else:
+        rows, columns = _span(changed), _span(changed.T)
+        left, top = columns.start, rows.start
+        image, transparent = _through(frame.pixels[rows, columns], changed[rows, columns])
     flags = (frame.disposal & 7) << 2 | (transparent is not None)
     delay = min(round(frame.duration / 10), 65535)
     control = b"\x21\xf9\x04" + struct.pack("<BHBB", flags, delay, transparent or 0, 0)
     out = io.BytesIO()
     image.save(out, "GIF", interlace=0, optimize=False)  # which would renumber the colours
-    return control + _as_local(out.getvalue())
+    return control + _as_local(out.getvalue(), left, top)
 
 
-def _as_local(single: bytes) -> bytes:
-    """The image of a one-frame file, with the file's palette as its own."""
+def _changed(pixels: Pixels, before: Frame | None) -> npt.NDArray[np.bool_] | None:
+    """Where the picture is another than before; None if it has to be drawn whole."""
+    if before is None or before.disposal not in _STAYS or before.pixels.shape != pixels.shape:
+        return None
+    changed: npt.NDArray[np.bool_] = pixels != before.pixels
+    if pixels.ndim == 2:
+        return changed
+    if pixels.shape[2] == 4 and (changed[..., 3] & (pixels[..., 3] < _OPAQUE_FROM)).any():
+        return None  # nothing that is drawn makes transparent what was not
+    return np.asarray(changed.any(axis=2))
+
+
+def _span(some: npt.NDArray[np.bool_]) -> slice:
+    """From the first row with any to the last; one where there is none, as a frame has at least one pixel."""
+    places = np.flatnonzero(some.any(axis=1))
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 1)
+
+
+def _through(pixels: Pixels, changed: npt.NDArray[np.bool_]) -> tuple[Image.Image, int | None]:
+    """With a palette; what has not changed is transparent, if there is a colour to spare for that."""
+    if pixels.ndim == 2:
+        spare = np.bincount(pixels[changed], minlength=256).argmin()
+        if (pixels[changed] == spare).any():
+            return _with_palette(pixels)
+        gray = np.repeat(np.arange(256), 3).tolist()
+        return _in_palette(np.where(changed, pixels, spare).astype(np.uint8), gray), int(spare)
+    alpha = pixels[..., 3] if pixels.shape[2] == 4 else np.uint8(255)
+    shown = np.where(changed, alpha, 0).astype(np.uint8)
+    return _with_palette(np.dstack((pixels[..., :3], shown)))
+
+
+def _as_local(single: bytes, left: int, top: int) -> bytes:
+    """The image of a one-frame file, at that place, with the file's palette as its own."""
     bits = single[10] & 7
     position = 13 + (3 << (bits + 1))
     palette = single[13:position]
@@ -52,7 +94,10 @@ def _as_local(single: bytes) -> bytes:
         while single[position]:
             position += 1 + single[position]
         position += 1
-    descriptor = single[position : position + 9] + bytes((single[position + 9] & 0x40 | 0x80 | bits,))
+    size = single[position + 5 : position + 9]
+    descriptor = (
+        b"\x2c" + struct.pack("<HH", left, top) + size + bytes((single[position + 9] & 0x40 | 0x80 | bits,))
+    )
     return descriptor + palette + single[position + 10 : -1]
 
 

@@ -90,11 +90,15 @@ def decode(data: bytes, format: str) -> Picture:
 
 def _frames(image: Image.Image, count: int, turn: int) -> Iterator[Frame]:
     with damage_as_corrupt():
+        width, height = image.size
         for number in range(count):
             image.seek(number)
             image.load()
+            pixels = _pixels(image)
+            if image.format == "GIF":  # what a later frame has outside is not shown
+                pixels = pixels[:height, :width]
             yield Frame(
-                upright(_pixels(image), turn),
+                upright(pixels, turn),
                 duration=image.info.get("duration", 0),
                 disposal=_disposal(image),
                 hidden=number == 0 and count > 1 and bool(image.info.get("default_image")),
