@@ -57,12 +57,15 @@ class JoinToken:
 
 @define
 class TokenFile:
-    """The token that the controller takes, and the file at ``path`` where workers on its machine find it."""
+    """The token that the controller takes, and the file at ``path`` where workers on its machine find it.
+
+    Beside it lies the one that was there before, with the end of its grace.
+    """
 
     path: Path
     current: JoinToken
-    _former: JoinToken | None = field(default=None, init=False)
-    _former_until: float = field(default=0.0, init=False)
+    _former: JoinToken | None = None
+    _former_until: float = 0.0
 
     @classmethod
     def load_or_create(cls, path: Path, pin: str, now: float) -> TokenFile:
@@ -73,8 +76,9 @@ class TokenFile:
             token = JoinToken("", "")
         if token.pin != pin:
             token = JoinToken.new(pin, now)
+            _beside(path).unlink(missing_ok=True)  # who removes a token wants no other one to be good
             _write(path, token)
-        return cls(path, token)
+        return cls(path, token, *_former(path, pin))
 
     def admit(self, secret: bytes, now: float) -> JoinToken:
         """The token whose secret this is, compared in constant time. Raises BadToken."""
@@ -92,16 +96,31 @@ class TokenFile:
             )
         return found
 
-    def write_new(self, now: float, seconds: float | None) -> JoinToken:
+    def write_new(self, now: float, seconds: float | None, grace: float) -> JoinToken:
         """A new token, in the file but not yet in use: blocks until it is durable."""
         token = JoinToken.new(self.current.pin, now, seconds)
+        write_secret(_beside(self.path), f"{self.current} {now + grace:.0f}\n".encode())
         _write(self.path, token)
         return token
 
     def use(self, token: JoinToken, now: float, grace: float) -> None:
-        """From now on this one; the last one for ``grace`` seconds more, or until the controller ends."""
+        """From now on this one, written at ``now``; the last one for ``grace`` seconds more."""
         self._former, self._former_until = self.current, now + grace
         self.current = token
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.former")
+
+
+def _former(path: Path, pin: str) -> tuple[JoinToken | None, float]:
+    """The last token before the one in this file, and until when it is good."""
+    try:
+        text, _, until = _beside(path).read_text(encoding="ascii").partition(" ")
+        token, end = JoinToken.parse(text), float(int(until))
+    except (FileNotFoundError, ValueError):
+        return None, 0.0
+    return (token, end) if token.pin == pin else (None, 0.0)
 
 
 def _write(path: Path, token: JoinToken) -> None:

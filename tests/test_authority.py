@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import ssl
 import stat
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL, crypto
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
@@ -83,6 +85,42 @@ class Files(SynchronousTestCase):
         new = self.load()
         self.assertEqual(new.token.pin, old.token.pin)
         self.assertRaises(BadToken, admitted, new.tokens, old.token.secret)
+
+    def rotated(self, grace: float) -> tuple[str, str]:
+        """The last secret, and the new one."""
+        tokens = self.load().tokens
+        last = tokens.current
+        tokens.use(tokens.write_new(NOW, None, grace), NOW, grace)
+        return last.secret, tokens.current.secret
+
+    def test_the_grace_of_a_rotation_survives_the_controller(self) -> None:
+        last, new = self.rotated(60.0)
+        again = self.load(NOW + 5).tokens
+        self.assertEqual(again.current.secret, new)
+        admitted(again, last, NOW + 59)
+        self.assertRaises(BadToken, admitted, again, last, NOW + 60)
+        self.assertRaises(BadToken, admitted, self.load(NOW + 61).tokens, last, NOW + 61)
+        self.assertEqual(stat.S_IMODE((self.state / f"{TOKEN_FILE}.former").stat().st_mode), 0o600)
+
+    def test_no_grace_is_none_after_a_restart_either(self) -> None:
+        first, _ = self.rotated(60.0)
+        second, _ = self.rotated(0.0)
+        for secret in (first, second):
+            self.assertRaises(BadToken, admitted, self.load().tokens, secret)
+
+    def test_who_removes_the_token_ends_the_last_ones_grace(self) -> None:
+        last, new = self.rotated(60.0)
+        (self.state / TOKEN_FILE).unlink()
+        for secret in (last, new):
+            self.assertRaises(BadToken, admitted, self.load().tokens, secret)
+
+    def test_a_former_token_that_is_damaged_is_none(self) -> None:
+        last, new = self.rotated(60.0)
+        for damage in ("", "x", f"{last} 99999999999", f"{'0' * 64}.{last} 99999999999"):
+            (self.state / f"{TOKEN_FILE}.former").write_text(damage)
+            tokens = self.load().tokens
+            admitted(tokens, new)
+            self.assertRaises(BadToken, admitted, tokens, last)
 
     def test_removing_the_authority_makes_everything_new(self) -> None:
         old = self.load()
@@ -174,6 +212,36 @@ def shaken(client_options: Any, server_options: CertificateOptions) -> tuple[_En
     )
     pump.flush()
     return ends
+
+
+def resumed(client_context: ssl.SSLContext, server_context: SSL.Context) -> bool:
+    """Does the client come back by the session of its first connection?"""
+    first, server = _connection(client_context, server_context, None)
+    second, _ = _connection(client_context, server_context, first.session)
+    del server  # not earlier: OpenSSL forgets the session of a connection that ends without a goodbye
+    return bool(second.session_reused)
+
+
+def _connection(
+    client_context: ssl.SSLContext, server_context: SSL.Context, session: ssl.SSLSession | None
+) -> tuple[ssl.SSLObject, SSL.Connection]:
+    """Both ends, after the handshake and all that the server says then (its tickets)."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(incoming, outgoing, session=session)
+    server = SSL.Connection(server_context, None)
+    server.set_accept_state()
+    for _ in range(5):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+            client.read(1)
+        if said := outgoing.read():
+            server.bio_write(said)
+        with contextlib.suppress(SSL.WantReadError):
+            server.do_handshake()
+            server.recv(1)
+        with contextlib.suppress(SSL.WantReadError):
+            incoming.write(server.bio_read(2**16))
+    return client, server
 
 
 class PinningTests(SynchronousTestCase):
@@ -285,6 +353,29 @@ class ClientTests(SynchronousTestCase):
         _, presented = self.seen(self.credential(self.authority, age=7200.0))
         assert presented is not None
         self.assertLess(presented.until, self.now)
+
+    def test_no_session_is_ever_resumed(self) -> None:
+        """Who is revoked has to show its certificate again. That a client can resume, others show."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            client = self.resuming_client(version)
+            self.assertFalse(resumed(client, self.authority.workers_options().getContext()))
+            generous = self.authority.workers_options().getContext()
+            generous.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+            self.assertTrue(resumed(client, generous), version)
+
+    def resuming_client(self, version: ssl.TLSVersion) -> ssl.SSLContext:
+        """One that offers its last session again; with a certificate of ours."""
+        credential = self.credential(self.authority)
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        file = Path(temporary.name) / "client.pem"
+        form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        file.write_text(credential.key.private.private_bytes(*form).decode() + credential.certificate)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        context.load_cert_chain(file)
+        return context
 
     def test_one_of_another_authority_ends_the_handshake(self) -> None:
         self.assertEqual(self.seen(self.credential(self.made())), (b"", None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,7 +28,7 @@ _WORKLOADS: Columns = {
 }
 _WORKERS: Columns = {
     "WORKER": lambda facts: facts["worker"],
-    "STATE": lambda facts: "joined" if facts["joined"] else "gone",
+    "STATE": lambda facts: state_of(facts),
     "SEEN": lambda facts: since(facts["last_seen"]),
     "SLOTS": lambda facts: facts["slots"],
     "RUNNING": lambda facts: _load(facts, "running_jobs"),
@@ -187,6 +188,17 @@ def images(choice: Choice, workload_id: str, originals: bool, as_json: bool) -> 
     kind = "original" if originals else "filtered"
     found = ask(choice, lambda client: client.images(workload_id, kind))
     show([each.facts for each in found], _IMAGES, as_json, "There are none yet.")
+
+
+def state_of(worker: Mapping[str, Any], now: datetime | None = None) -> str:
+    """Of a worker, as the API shows it: ``joined``, or why it is not."""
+    if worker["joined"]:
+        return "joined"
+    if worker["revoked_at"] is not None:
+        return "revoked"
+    until = worker["suspended_until"]
+    kept_out = until is not None and (now or datetime.now(UTC)) < datetime.fromisoformat(until)
+    return "suspended" if kept_out else "gone"
 
 
 def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool) -> None:

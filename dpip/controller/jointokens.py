@@ -33,8 +33,8 @@ class JoinTokens:
         async with self._one_at_a_time:
             now = self.clock()
             try:
-                token = await in_thread(self.reactor, self.threads, self.file.write_new, now, seconds)
+                token = await in_thread(self.reactor, self.threads, self.file.write_new, now, seconds, grace)
             except OSError as error:
                 raise RetryLater(f"The join token cannot be written: {error.strerror}.") from None
-            self.file.use(token, self.clock(), grace)
+            self.file.use(token, now, grace)
             return token

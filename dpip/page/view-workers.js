@@ -49,6 +49,13 @@ export function view() {
   return { title: "Workers", element, close: () => stopping.abort() };
 }
 
+/** Why it is not here. */
+function away(worker) {
+  if (worker.revoked_at) return `Revoked ${ago(worker.revoked_at)}`;
+  if (Date.parse(worker.suspended_until) > Date.now()) return `Kept out until ${new Date(worker.suspended_until).toLocaleTimeString()}`;
+  return `Away since ${ago(worker.last_seen)}`;
+}
+
 class Card {
   constructor(name, signal) {
     this.name = name;
@@ -74,7 +81,7 @@ class Card {
     this.element.classList.toggle("away", !joined);
     this.drain.hidden = !joined;
     this.state.dataset.status = joined ? "completed" : "scheduling";
-    say(this.state, joined ? "Joined" : `Away since ${ago(worker.last_seen)}`);
+    say(this.state, joined ? "Joined" : away(worker));
     put(this.tags, worker.tags.map((tag) => h("span", { class: "chip" }, tag)));
     say(this.where, `${worker.address} · ${number(worker.done)} done${worker.failed ? `, ${number(worker.failed)} failed` : ""}`);
     put(this.meters, joined && load ? meters(worker, load) : null);
