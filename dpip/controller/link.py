@@ -78,6 +78,7 @@ class Link(Target):
         self._listener = listener
         self._clock = clock
         self._silence = 0
+        self._kept_out = False  # for its offences
 
     @property
     def address(self) -> str:
@@ -127,8 +128,12 @@ class Link(Target):
         return Malformed(what)
 
     def offend(self, what: str) -> None:
-        """It has sent this, which no honest worker sends."""
-        if self._listener.offended(self):
+        """It has sent this, which no honest worker sends. What else is under way when it is dropped for that
+        does not count."""
+        if self._kept_out:
+            return
+        self._kept_out = self._listener.offended(self)
+        if self._kept_out:
             self.drop(f"it keeps sending what no honest worker sends, and is kept out for a while: {what}")
         else:
             self.log.warn(

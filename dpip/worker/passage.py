@@ -98,8 +98,14 @@ class ByPath:
         return Source(path, file.sha256)
 
     async def deliver(self, verdict: Verdict) -> None:
-        if not await self._desk.deliver(wire.Result(self.job.lease, verdict.size, verdict.sha256)):
+        if await self._desk.deliver(wire.Result(self.job.lease, verdict.size, verdict.sha256)):
+            return
+        try:
             await self._http.send(self.result, verdict)
+        except FileNotFoundError:
+            raise NotTransferred(
+                Outcome.RETURNED, "desk-gone", "The link has ended, and the desk with it."
+            ) from None
 
     def clear(self) -> None:
         with suppress(OSError):  # the desk goes with the link

@@ -138,6 +138,20 @@ class SharingTests(LocalCase):
             await self.record.times("reported", len(self.record.told("reported")) + 1)
         self.assertEqual(len(self.desks()), 1)
 
+    async def test_a_result_that_goes_with_its_desk_is_no_fault(self) -> None:
+        await self.start()
+        (desk,) = self.desks()
+
+        def taken_away(link: object, results: object) -> Deferred[object]:
+            for path in desk.iterdir():
+                path.unlink()
+            return fail(RetryLater("The link is about to end."))
+
+        self.patch(self.workers, "delivered", taken_away)
+        await self.record.link.run([self.give(1)])
+        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "desk-gone")})
+        self.assertEqual(self.results(), [])
+
     async def test_a_stale_result_is_no_trouble(self) -> None:
         await self.start()
         new = self.give(1)
