@@ -14,9 +14,9 @@ from twisted.trial.unittest import TestCase
 
 from dpip.errors import PictureError, UnsupportedPicture
 from dpip.filters import apply, codec, process
-from dpip.filters.codec import gif, icc, tiff
+from dpip.filters.codec import gif, icc, png, tiff, webp
 from dpip.filters.codec.jpeg import estimate_quality, segments
-from dpip.filters.codec.picture import Frame
+from dpip.filters.codec.picture import Frame, Metadata, Picture
 from tests.filters.pictures import Array, gaussian, natural, opened, saved
 
 PICTURE = natural(45, 62)
@@ -368,19 +368,30 @@ class Animations(TestCase):
             old, new = (np.asarray(image.convert("RGBA"))[..., 3] for image in (before, after))
             np.testing.assert_array_equal(new, old)
 
-    def test_a_gif_holds_what_changes_between_pictures(self) -> None:
-        still = natural(90, 120) // 64 * 64  # few enough colours to be kept as they are
+    def test_a_frame_holds_what_changes_between_pictures(self) -> None:
+        still = natural(90, 120) // 64 * 64  # few enough colours for a GIF to keep them as they are
         pictures = [still.copy() for _ in range(6)]
         for place, picture in enumerate(pictures[1:]):
-            picture[10:20, 10 * place : 10 * place + 10] = (200, 10, 10)
+            picture[11:21, 10 * place + 1 : 10 * place + 11] = (200, 10, 10)
         pictures.append(pictures[-1])
         for arrays in (pictures, [np.asarray(Image.fromarray(picture).convert("L")) for picture in pictures]):
-            data = gif.encode([Frame(array, duration=70) for array in arrays], 0)
-            shown = [frame.pixels for frame in codec.decode(data, max_pixels=10**6).frames]
-            for was, now in zip(arrays, shown, strict=True):
-                wanted = np.dstack([was] * 3) if was.ndim == 2 else was
-                np.testing.assert_array_equal(np.asarray(Image.fromarray(now).convert("RGB")), wanted)
-            self.assertLess(len(data), 3 * len(gif.encode([Frame(arrays[0])], 0)))
+            for format in ("GIF", "PNG", "WEBP"):
+                data, single = self.coded(format, arrays), self.coded(format, arrays[:1])
+                shown = [frame.pixels for frame in codec.decode(data, max_pixels=10**6).frames]
+                for was, now in zip(arrays, shown, strict=True):
+                    was, now = (np.asarray(Image.fromarray(array).convert("RGB")) for array in (was, now))
+                    np.testing.assert_array_equal(now, was, format)
+                self.assertLess(len(data), 3 * len(single), format)
+
+    def coded(self, format: str, arrays: list[Array]) -> bytes:
+        """Without loss."""
+        frames = [Frame(array, duration=70) for array in arrays]
+        picture = Picture(format, frames, len(frames), Metadata(), loop=0)
+        if format == "GIF":
+            return gif.encode(frames, 0)
+        if format == "PNG":
+            return png.encode_animation(frames, picture, Metadata())
+        return webp.encode_animation(frames, picture, Metadata(), {"lossless": True})
 
     def test_a_gif_of_all_grays_has_none_to_spare(self) -> None:
         ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dpip.filters.codec import changes
 from dpip.filters.codec.picture import Frame, Pixels
 
 _OPAQUE_FROM = 128
@@ -42,7 +43,7 @@ def _frame(frame: Frame, before: Frame | None) -> bytes:
     if changed is None:
         left, top, (image, transparent) = 0, 0, _with_palette(frame.pixels)
     else:
-        rows, columns = _span(changed), _span(changed.T)
+        rows, columns = changes.box(changed)
         left, top = columns.start, rows.start
         image, transparent = _through(frame.pixels[rows, columns], changed[rows, columns])
     flags = (frame.disposal & 7) << 2 | (transparent is not None)
@@ -57,18 +58,10 @@ def _changed(pixels: Pixels, before: Frame | None) -> npt.NDArray[np.bool_] | No
     """Where the picture is another than before; None if it has to be drawn whole."""
     if before is None or before.disposal not in _STAYS or before.pixels.shape != pixels.shape:
         return None
-    changed: npt.NDArray[np.bool_] = pixels != before.pixels
-    if pixels.ndim == 2:
-        return changed
-    if pixels.shape[2] == 4 and (changed[..., 3] & (pixels[..., 3] < _OPAQUE_FROM)).any():
+    differs = changes.changed(pixels, before.pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and (differs & (pixels[..., 3] < _OPAQUE_FROM)).any():
         return None  # nothing that is drawn makes transparent what was not
-    return np.asarray(changed.any(axis=2))
-
-
-def _span(some: npt.NDArray[np.bool_]) -> slice:
-    """From the first row with any to the last; one where there is none, as a frame has at least one pixel."""
-    places = np.flatnonzero(some.any(axis=1))
-    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 1)
+    return differs
 
 
 def _through(pixels: Pixels, changed: npt.NDArray[np.bool_]) -> tuple[Image.Image, int | None]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpip.errors import CorruptPicture
-from dpip.filters.codec import deflate, pillow
+from dpip.filters.codec import changes, deflate, pillow
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.kernels import png_rows
@@ -178,12 +178,14 @@ def encode(pixels: Pixels, metadata: Metadata) -> bytes:
 
 
 def encode_animation(frames: Iterable[Frame], picture: Picture, metadata: Metadata) -> bytes:
-    """An APNG: every frame whole, replacing what was there, shown for its time.
+    """An APNG: every frame replaces what was there, shown for its time; where a picture stays until the next,
+    that holds what differs.
 
     Pillow's own writer joins frames that look alike and so loses some.
     """
     parts: list[bytes] = []
     sequence = 0
+    staying: Pixels | None = None  # the picture before, if the next may be drawn into it
     for number, frame in enumerate(frames):
         if number == 0:
             first = frame
@@ -191,9 +193,14 @@ def encode_animation(frames: Iterable[Frame], picture: Picture, metadata: Metada
             plays = struct.pack(">II", shown, picture.loop or 0)
             parts += [SIGNATURE, chunk(b"IHDR", _ihdr(first.pixels)), *_metadata_chunks(metadata)]
             parts.append(chunk(b"acTL", plays))
-        pixels = _alike(frame.pixels, first.pixels)
+        whole = pixels = _alike(frame.pixels, first.pixels)
+        left = top = 0
+        if staying is not None:
+            rows, columns = changes.box(changes.changed(whole, staying))
+            left, top, pixels = columns.start, rows.start, np.ascontiguousarray(whole[rows, columns])
+        staying = None if frame.hidden or frame.disposal else whole
         if not frame.hidden:
-            parts.append(chunk(b"fcTL", _frame_control(sequence, frame, pixels)))
+            parts.append(chunk(b"fcTL", _frame_control(sequence, frame, pixels, left, top)))
             sequence += 1
         if number == 0:
             parts.append(chunk(b"IDAT", compressed(pixels)))
@@ -203,11 +210,11 @@ def encode_animation(frames: Iterable[Frame], picture: Picture, metadata: Metada
     return b"".join((*parts, chunk(b"IEND", b"")))
 
 
-def _frame_control(sequence: int, frame: Frame, pixels: Pixels) -> bytes:
+def _frame_control(sequence: int, frame: Frame, pixels: Pixels, left: int, top: int) -> bytes:
     height, width = pixels.shape[:2]
     seconds = Fraction(frame.duration / 1000).limit_denominator(10_000)
     delay = (min(seconds.numerator, 65535), seconds.denominator)
-    return struct.pack(">IIIIIHHBB", sequence, width, height, 0, 0, *delay, frame.disposal, 0)
+    return struct.pack(">IIIIIHHBB", sequence, width, height, left, top, *delay, frame.disposal, 0)
 
 
 def _alike(pixels: Pixels, first: Pixels) -> Pixels:

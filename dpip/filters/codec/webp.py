@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
+import numpy as np
 
-from dpip.filters.codec import pillow
+from dpip.filters.codec import changes, pillow
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02
@@ -66,19 +67,25 @@ def _options(style: dict[str, Any]) -> dict[str, Any]:
 def encode_animation(
     frames: Iterable[Frame], picture: Picture, metadata: Metadata, style: dict[str, Any]
 ) -> bytes:
-    """Every frame whole, replacing what was there, shown for its time."""
+    """Every frame replaces what was there, shown for its time; where a picture stays until the next, that
+    holds what differs."""
     coded, flags, size = [], _ANIMATION, (0, 0)
+    staying: Pixels | None = None  # the picture before, if the next may be drawn into it
     for frame in frames:
-        height, width = size = frame.pixels.shape[:2]
-        flags |= _ALPHA if frame.pixels.ndim == 3 and frame.pixels.shape[2] == 4 else 0
-        still = pillow.encode(frame.pixels, "WEBP", Metadata(), **_options(style))
-        head = (
-            bytes(6) + _three(width - 1) + _three(height - 1) + _three(min(round(frame.duration), 0xFFFFFF))
-        )
-        pixels = b"".join(
+        pixels, left, top, size = frame.pixels, 0, 0, frame.pixels.shape[:2]
+        flags |= _ALPHA if pixels.ndim == 3 and pixels.shape[2] == 4 else 0
+        if staying is not None and staying.shape == pixels.shape:
+            rows, columns = changes.box(changes.changed(pixels, staying), 2)  # places are halved in the file
+            left, top, pixels = columns.start, rows.start, np.ascontiguousarray(pixels[rows, columns])
+        staying = None if frame.disposal & 1 else frame.pixels
+        still = pillow.encode(pixels, "WEBP", Metadata(), **_options(style))
+        height, width = pixels.shape[:2]
+        numbers = (left // 2, top // 2, width - 1, height - 1, min(round(frame.duration), 0xFFFFFF))
+        head = b"".join(map(_three, numbers))
+        image = b"".join(
             _chunk(k, body) for k, body in _chunks(still, 12) if k in (b"ALPH", b"VP8 ", b"VP8L")
         )
-        coded.append(_chunk(b"ANMF", head + bytes((0x02 | frame.disposal & 1,)) + pixels))
+        coded.append(_chunk(b"ANMF", head + bytes((0x02 | frame.disposal & 1,)) + image))
     loop = 1 if picture.loop is None else min(picture.loop, 65535)
     parts = [_chunk(b"ANIM", style.get("background", bytes(4)) + struct.pack("<H", loop)), *coded]
     if metadata.icc:
