@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from random import Random
 from time import process_time
 from typing import Any, Final
@@ -84,8 +84,12 @@ class _Peer:
 
 @define
 class Seen:
-    """The most that any of the inputs made the controller do. Bytes are those allocated for one stranger from
-    its first byte on, the most of them at any time; seconds are CPU time of one turn of the reactor."""
+    """The most that any of the inputs made the controller do.
+
+    Bytes are those allocated for one stranger from its first byte on, the most of them at any time; seconds
+    are CPU time of one turn of the reactor: ``stops`` are those longer than allowed, by the number of the
+    input, and ``stop`` is the longest of the others.
+    """
 
     inputs: Counter[str] = field(factory=Counter)
     by_workers: int = 0
@@ -93,9 +97,18 @@ class Seen:
     weighed: int = 0
     held: int = 0
     stop: float = 0.0
+    stops: dict[int, float] = field(factory=dict)
     lines_of_stranger: int = 0
     lines_of_worker: int = 0
     wrong: list[str] = field(factory=list)
+
+
+def lasting(stops: Mapping[int, float], again: Mapping[int, float]) -> dict[int, float]:
+    """Those of one run that come again in another of the same seed, each as short as it was seen.
+
+    The others were the machine's: a virtual one counts as a process's own the time that its host takes away.
+    """
+    return {number: min(stops[number], again[number]) for number in stops.keys() & again.keys()}
 
 
 class Port:
@@ -220,9 +233,10 @@ class Port:
                 self.seen.dropped += 1
                 break
         if timed:
-            self.seen.stop = max(self.seen.stop, longest)
             if longest > LONGEST_STOP:
-                self._is_wrong(data, f"a stop of {longest * 1000:.1f} ms")
+                self.seen.stops[self._thrown] = longest
+            else:
+                self.seen.stop = max(self.seen.stop, longest)
         peer.lines += [formatEvent(event) for event in self._events]
         if any("log_failure" in event for event in self._events):
             self._is_wrong(data, f"a fault: {peer.lines}")
