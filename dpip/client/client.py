@@ -17,10 +17,10 @@ from dpip.client.answers import Image, Session, Token, User, Workload, read
 from dpip.client.bounded import gather_bounded
 from dpip.client.connection import Address, connect
 from dpip.client.downloads import Download, Fetched
-from dpip.client.errors import ApiError, ClientError
+from dpip.client.errors import OF_THE_PICTURE, ApiError, ClientError
 from dpip.client.retry import Retry
 from dpip.client.transport import Answer, Transport
-from dpip.client.uploads import Upload
+from dpip.client.uploads import Source, Upload, together
 
 T = TypeVar("T")
 _PAGE = 1000
@@ -240,14 +240,17 @@ class Client:
         too, give the same ``key`` for the same upload.
         """
         source = file if isinstance(file, bytes) else Path(file)
-        upload = Upload(source, name or _name_of(source), {"workload_id": workload_id})
-        facts = await self._json(
+        return read(Image, await self._upload(workload_id, [(source, name or _name_of(source))], key))
+
+    async def _upload(self, workload_id: str, files: Sequence[tuple[Source, str]], key: str | None) -> Any:
+        """What the server says of them: an object for one, a list for several, which it takes all or none."""
+        upload = Upload(files, {"workload_id": workload_id})
+        return await self._json(
             "POST",
             "/images",
             headers={"Content-Type": upload.content_type, **_once(key)},
             body=lambda moved: upload.producer(self._clock, moved),
         )
-        return read(Image, facts)
 
     @overload
     async def download(
@@ -311,15 +314,23 @@ class Client:
     ) -> list[Image]:
         """Paths, or names with bytes; several at a time, so the workload's order need not be the given one.
 
-        The answers are in the given order, and each image's ``seq`` tells its place. ``progress`` is called
-        with each image as it is taken.
+        Small ones share a request. The answers are in the given order, and each image's ``seq`` tells its
+        place. ``progress`` is called with each image as it is taken.
         """
 
-        async def one(file: Path | str | tuple[str, bytes]) -> Image:
-            name, source = file if isinstance(file, tuple) else (None, file)
-            return _told(await self.upload(workload_id, source, name), progress)
+        async def some(group: Sequence[tuple[Source, str]]) -> list[Image]:
+            if len(group) > 1:
+                try:
+                    answers = await self._upload(workload_id, group, None)
+                    return [_told(read(Image, facts), progress) for facts in answers]
+                except ApiError as error:
+                    if error.code not in OF_THE_PICTURE:
+                        raise
+            # Alone, or after one of them was refused, which the others need not be.
+            return [_told(await self.upload(workload_id, *file), progress) for file in group]
 
-        return await gather_bounded(self.connections, one, files)
+        groups = await gather_bounded(self.connections, some, together(map(_named, files)))
+        return [image for group in groups for image in group]
 
     async def download_many(
         self, images: Iterable[tuple[str, Path | str]], progress: Callable[[str], object] | None = None
@@ -403,6 +414,13 @@ def _once(key: str | None = None) -> dict[str, str]:
 
 def _part(text: str) -> str:
     return quote(text, safe="")
+
+
+def _named(file: Path | str | tuple[str, bytes]) -> tuple[Source, str]:
+    if isinstance(file, tuple):
+        return file[1], file[0]
+    path = Path(file)
+    return path, path.name
 
 
 def _name_of(source: Path | bytes) -> str:

@@ -16,24 +16,13 @@ from dpip.client.answers import Image, Workload
 from dpip.client.bounded import gather_bounded
 from dpip.client.client import Client
 from dpip.client.downloads import Fetched
-from dpip.client.errors import ApiError, Damaged
+from dpip.client.errors import OF_THE_PICTURE, ApiError, Damaged
 
 _LOOK_SECONDS: Final = 0.1
 _LOOK_SHARE: Final = 10
 """A look at a large workload takes its time; looks are at least so many times as far apart."""
 
 _FETCHES: Final = 3
-_OF_THE_PICTURE: Final = frozenset(
-    {
-        "too-large",
-        "not-an-image",
-        "bad-picture",
-        "corrupt-picture",
-        "unsupported-picture",
-        "picture-too-large",
-    }
-)
-"""Codes that refuse one upload; any other says that the next one will fare no better."""
 
 
 @define(eq=False)
@@ -200,7 +189,7 @@ class Conveyor:
         except OSError as error:
             self._fail(batch, parcel, "unreadable", error.strerror or str(error))
         except ApiError as error:
-            if error.code not in _OF_THE_PICTURE:
+            if error.code not in OF_THE_PICTURE:
                 raise
             self._fail(batch, parcel, error.code, str(error))
         else:

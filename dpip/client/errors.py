@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
@@ -33,6 +33,19 @@ NETWORK = (
 
 MAX_WORDS = 1000
 """Of an answer that is not a problem+json: a proxy's whole error page helps nobody."""
+
+
+OF_THE_PICTURE: Final = frozenset(
+    {
+        "too-large",
+        "not-an-image",
+        "bad-picture",
+        "corrupt-picture",
+        "unsupported-picture",
+        "picture-too-large",
+    }
+)
+"""Codes that refuse one upload; any other says that the next one will fare no better."""
 
 
 class ClientError(Exception):

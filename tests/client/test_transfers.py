@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -47,7 +48,7 @@ class UploadBodyTests(SynchronousTestCase):
 
     def test_the_body_is_read_in_pieces_and_as_long_as_it_says(self) -> None:
         moved: list[int] = []
-        upload = Upload(self.path, 'a "b"\r\n.png', {"workload_id": "w1"})
+        upload = Upload([(self.path, 'a "b"\r\n.png')], {"workload_id": "w1"})
         body = upload.producer(self.clock, lambda: moved.append(1))
         consumer = Pieces()
         done = body.startProducing(consumer)
@@ -57,14 +58,14 @@ class UploadBodyTests(SynchronousTestCase):
         whole = b"".join(consumer.pieces)
         self.assertEqual(len(whole), body.length)
         self.assertLessEqual(max(map(len, consumer.pieces)), 2**17)
-        self.assertGreater(len(moved), 4)
+        self.assertGreater(len(moved), 2)
         head, _, rest = whole.partition(b"\r\n\r\n\x89PNG")
         self.assertIn(b'filename="a %22b%22%0D%0A.png"\r\nContent-Type: ', head)
         self.assertTrue(head.startswith(b"--" + upload.boundary.encode()))
         self.assertEqual(rest, bytes(200_000) + f"\r\n--{upload.boundary}--\r\n".encode())
 
     def test_each_attempt_has_a_body_of_its_own(self) -> None:
-        upload = Upload(b"data", "x.png", {})
+        upload = Upload([(b"data", "x.png")], {})
         first, second = (upload.producer(self.clock, lambda: None) for _ in range(2))
         for body in (first, second):
             consumer = Pieces()
@@ -115,17 +116,42 @@ class UploadTests(StandInTestCase):
         self.assertIn("no/such.png", str(error))
         self.assertEqual((self.seen, self.clock.getDelayedCalls()), ([], []))
 
-    async def test_many(self) -> None:
-        self.say(*[answer({**IMAGE, "image_id": f"i{n}", "seq": n}, 201) for n in range(5)])
+    def images(self, *numbers: int) -> list[dict[str, Any]]:
+        return [{**IMAGE, "image_id": f"i{n}", "seq": n} for n in numbers]
+
+    async def test_many_small_ones_share_a_request(self) -> None:
+        self.say(answer(self.images(0, 1, 2, 3, 4), 201))
         told: list[str] = []
-        images = await self.client.upload_many(
-            "w1",
-            [self.path, *((f"{n}.png", b"x") for n in range(4))],
-            lambda image: told.append(image.image_id),
+        files: list[Any] = [self.path, *((f"{n}.png", b"x%d" % n) for n in range(4))]
+        images = await self.client.upload_many("w1", files, lambda image: told.append(image.image_id))
+        self.assertEqual([image.image_id for image in images], ["i0", "i1", "i2", "i3", "i4"])
+        self.assertEqual(told, ["i0", "i1", "i2", "i3", "i4"])
+        [request] = self.seen
+        self.assertLess(request.body.index(self.data), request.body.index(b"x0"))
+        self.assertEqual(request.body.count(b'name="data"'), 5)
+        self.assertEqual(request.body.count(b'name="workload_id"'), 1)
+        self.assertEqual(int(request.headers["content-length"]), len(request.body))
+
+    async def test_no_more_than_eight_and_a_mebibyte_do(self) -> None:
+        sizes = [1] * 9 + [2**20, 1, 2**20 - 1, 1, 2**21]
+        self.say(answer(self.images(*range(8)), 201), answer(self.images(8)[0], 201))
+        self.say(answer(self.images(9)[0], 201), answer(self.images(10, 11), 201))
+        self.say(answer(self.images(12)[0], 201), answer(self.images(13)[0], 201))
+        self.client.connections = 1
+        images = await self.client.upload_many("w1", [("a.png", bytes(size)) for size in sizes])
+        self.assertEqual([image.seq for image in images], list(range(14)))
+        self.assertEqual([request.body.count(b"filename") for request in self.seen], [8, 1, 1, 2, 1, 1])
+
+    async def test_when_one_of_some_is_refused_the_others_are_not(self) -> None:
+        self.say(problem(415, "not-an-image", "1.png is none."))
+        self.say(answer(self.images(0)[0], 201), problem(415, "not-an-image", "1.png is none."))
+        files = [("0.png", b"0"), ("1.png", b"1"), ("2.png", b"2")]
+        told: list[int] = []
+        error = await self.refusal(
+            ApiError, self.client.upload_many("w1", files, lambda image: told.append(image.seq))
         )
-        self.assertEqual(len(images), 5)
-        self.assertEqual(sorted(told), ["i0", "i1", "i2", "i3", "i4"])
-        self.assertEqual(sorted(image.image_id for image in images), sorted(told))
+        self.assertEqual((str(error), told), ("1.png is none.", [0]))
+        self.assertEqual([request.body.count(b"filename") for request in self.seen], [3, 1, 1])
 
     async def test_of_many_the_first_refusal_ends_it(self) -> None:
         self.say(*[problem(404, "not-found", "Gone.")] * 4)
