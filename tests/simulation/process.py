@@ -91,6 +91,7 @@ class Process:
         self.dead = False
         self.hung_until = 0.0
         self.offset = 0.0  # of its wall clock
+        self.set_back = 0.0  # seconds that timers have been put off by, all in all
         self.nameResolver = Names()
         self.children: dict[Any, None] = {}
         self.spawn: Callable[..., Any] | None = None
@@ -127,6 +128,7 @@ class Process:
     def jump(self, seconds: float) -> None:
         """Somebody sets the clock: Twisted's timers follow it."""
         self.offset += seconds
+        self.set_back += max(0.0, -seconds)
         for timer in self.getDelayedCalls():
             self.clock.move(timer, timer.at - seconds)
 

@@ -195,4 +195,9 @@ def _goodbye(world: World, workers: list) -> None:  # type: ignore[type-arg]
         if not gone.called:
             world.violated(f"{machine.name} has not stopped after {_GOODBYE:.0f} s")
         world.clock.run(world.clock.now + _PAUSE, lambda: False)
-    world.clock.run(world.clock.now + _GOODBYE, lambda: False)
+    # A connection whose peer went without a word ends when it has been idle for long, and the clock that says
+    # so may have been set back.
+    late = max(
+        (machine.process.set_back for machine in world.machines.values() if machine.process), default=0.0
+    )
+    world.clock.run(world.clock.now + _GOODBYE + late, lambda: False)
