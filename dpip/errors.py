@@ -18,6 +18,7 @@ class DpipError(Exception):
 
     code: ClassVar[str] = "error"
     title: ClassVar[str] = "Something went wrong"
+    retry_after: int | None = None  # seconds, where the same request may succeed later
 
     def __init__(self, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -128,6 +129,7 @@ class RetryLater(DpipError):
 
     code = "busy"
     title = "Too busy at the moment"
+    retry_after: int
 
     def __init__(self, detail: str, retry_after: int = 1, **members: Any) -> None:
         super().__init__(detail, **members)
@@ -140,8 +142,11 @@ class TooManyRequests(RetryLater):
 
 
 class DiskFull(DpipError):
+    """Somebody must make room, or pictures be deleted: that takes a while."""
+
     code = "disk-full"
     title = "The disk is full"
+    retry_after = 60
 
 
 # Why a worker may not join.

@@ -45,6 +45,9 @@ class Channel(HTTPChannel):
             return
         if self._idle:
             self._idle = False
+            self.setTimeout(
+                None
+            )  # to make a call sooner, Twisted looks for it among those of all connections
             self.setTimeout(self.site.limits.header_seconds)
         super().dataReceived(data)
 

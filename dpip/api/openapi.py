@@ -12,6 +12,7 @@ from attrs import frozen
 
 from dpip import __version__
 from dpip.api.auth import SESSION, Access
+from dpip.api.problems import LATER
 from dpip.api.routes import DEFAULT_PAGE, MAX_PAGE, Route
 from dpip.api.schemas import (
     ANYTHING,
@@ -374,6 +375,6 @@ def _responses(operation: Operation, errors: Iterable[int]) -> dict[str, Any]:
             "description": HTTPStatus(status).phrase,
             "content": {"application/problem+json": {"schema": ref("Problem")}},
         }
-        if status in (429, 503):
+        if status in LATER:
             said[str(status)]["headers"] = {"Retry-After": {"required": True, "schema": INTEGER}}
     return said

@@ -13,7 +13,7 @@ from typing import Any
 
 from dpip import errors
 from dpip.api.answers import Answer
-from dpip.errors import DpipError, RetryLater
+from dpip.errors import DpipError
 
 CONTENT_TYPE = "application/problem+json"
 TYPE = "urn:dpip:problem:"
@@ -84,6 +84,10 @@ _STATUS: dict[type[DpipError], int] = {
 }
 
 
+#: The statuses of what may succeed later: each of these answers says when.
+LATER = frozenset({429, 503, 507})
+
+
 def status_of(error: DpipError) -> int:
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
 
@@ -106,7 +110,7 @@ def problem(error: DpipError, request_id: str) -> Answer:
 
 
 def _headers(error: DpipError) -> dict[str, str]:
-    if isinstance(error, RetryLater):
+    if error.retry_after is not None:
         return {"Retry-After": str(max(1, error.retry_after))}
     if isinstance(error, errors.BadCredentials):
         return {"WWW-Authenticate": 'Basic realm="DPIP", charset="UTF-8"'}

@@ -16,6 +16,7 @@ from twisted.web.resource import IResource
 from dpip.api.channel import Channel
 from dpip.api.gate import Gate, is_upload
 from dpip.api.limits import Limits
+from dpip.api.problems import LATER
 from dpip.api.request import Request
 from dpip.logs import Ration
 
@@ -84,7 +85,7 @@ class Site(server.Site):
 
 
 def _comes_in_floods(request: Any) -> bool:
-    return request.code >= 400 and (request.principal is None or request.code in (429, 503))
+    return request.code >= 400 and (request.principal is None or request.code in LATER)
 
 
 def _level(request: Request) -> LogLevel:

@@ -287,7 +287,7 @@ _KINDS = _kinds(DpipError)
 
 
 def plain_error(error: DpipError) -> list[Any]:
-    return [error.code, error.detail, error.members, getattr(error, "retry_after", 0)]
+    return [error.code, error.detail, error.members, error.retry_after or 0]
 
 
 def error_of(code: str, detail: str, members: dict[str, Any], retry_after: int) -> DpipError:

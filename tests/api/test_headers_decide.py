@@ -54,13 +54,13 @@ class HeadersDecideTests(ApiTest):
         self.assert_problem(wire.response(), 400, "malformed-request")
 
     def test_what_the_controller_has_no_room_for(self) -> None:
-        for error, status in ((DiskFull("Full."), 507), (RetryLater("Busy.", retry_after=7), 503)):
+        for error, status, later in ((DiskFull("Full."), 507, "60"), (RetryLater("Busy.", 7), 503, "7")):
             self.controller.admit_upload = raiser(error)
             wire = self.wire()
             wire.send(self.head())
             response = wire.response()
             self.assertEqual(response.status, status)
-            self.assertEqual(response.headers.get("retry-after"), "7" if status == 503 else None)
+            self.assertEqual(response.headers["retry-after"], later)
 
     def test_other_bodies_too(self) -> None:
         wire = self.wire()
