@@ -28,6 +28,7 @@ from twisted.spread.banana import BananaError
 from dpip.banana import Decoder, Expression, Hostile
 from dpip.errors import DpipError
 from dpip.logs import Sparingly
+from dpip.transports import keep_alive
 from dpip.wire import MAX_HELLO, MAX_MESSAGE, MAX_REPORT
 
 STRANGER_BYTES: Final = MAX_HELLO + 4 * 1024
@@ -171,6 +172,7 @@ class Broker(pb.Broker):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        keep_alive(self.transport)
         self._deadline = self._clock.callLater(JOIN_SECONDS, self.drop, "it did not join in time")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

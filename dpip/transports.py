@@ -1,7 +1,8 @@
-"""Connections that carry pictures."""
+"""Connections: what their sockets are told."""
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
@@ -16,3 +17,21 @@ def widen(transport: Any) -> None:
     is_plain = ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport)
     if is_plain:
         transport.bufferSize = transport.SEND_LIMIT = PIECE
+
+
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPALIVE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Seconds, seconds (macOS's name of it), seconds, times."""
+
+
+def keep_alive(transport: Any) -> None:
+    """Have the kernel end a TCP connection whose other side has been silent for 25 s, in spite of questions.
+
+    Our own heartbeats are sooner. But Twisted's timers follow the machine's clock: set back an hour, they
+    stand still for an hour, and the kernel's go on.
+    """
+    below = getattr(getattr(transport, "transport", transport), "socket", None)  # TLS has it one further down
+    if isinstance(below, socket.socket):
+        below.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            if hasattr(socket, name):
+                below.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
