@@ -6,12 +6,15 @@ more in the end: how often it was answered with which status.
 
 from __future__ import annotations
 
+import heapq
 import multiprocessing
+import os
+import re
 import selectors
 import socket
 import time
 from base64 import b64encode
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count, cycle
@@ -23,6 +26,8 @@ from attrs import define, field
 _SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE = 120.0
 _EVERY = 10  # seconds between two bytes
+_SETTLES = 4  # seconds until a crowd is there, and those sent away come again
+_RETRY_AFTER = re.compile(rb"\r\nRetry-After: ([0-9]+)\r\n")
 
 
 @define
@@ -97,9 +102,110 @@ def _answers(waiting: selectors.BaseSelector, seconds: float, statuses: Counter[
 def _status(answer: bytes) -> str:
     """An answer without Retry-After that should have one is seen as such."""
     status = answer[9:12].decode() if answer else "closed"
-    return status + (
-        "" if status not in ("429", "503") or b"Retry-After: " in answer else " without Retry-After"
-    )
+    later = status in ("429", "503", "507")
+    return status + (" without Retry-After" if later and _RETRY_AFTER.search(answer) is None else "")
+
+
+def offer(over: Event, told: Any, port: int, request: bytes, rate: float, clients: int) -> None:
+    """So many requests each second, whatever becomes of the earlier ones; each is sent once.
+
+    Each goes out on a connection whose last answer has come and that was not told to come later, or on a new
+    one, of which there are so many at most; where none is to be had, the request is not sent. They are nice:
+    on a machine with few processors the server is to be short of time because of what they ask for.
+    """
+    os.nice(10)
+    with selectors.DefaultSelector() as waiting:
+        crowd = _Crowd(port, request, clients, waiting)
+        start, due, is_settled = time.perf_counter(), 0, False
+        while not over.is_set():
+            if not is_settled and time.perf_counter() - start > _SETTLES:
+                is_settled = True
+                crowd.statuses.clear()
+                told.put(None)
+            until = int((time.perf_counter() - start) * rate)
+            while due < until and crowd.sends():
+                due += 1
+            crowd.statuses["not sent"] += until - due
+            due = until
+            crowd.listen(0.002)
+    told.put(crowd.statuses)
+
+
+@define
+class _Crowd:
+    """Connections, each with a request under way, idle, or waiting for the time that it was told."""
+
+    port: int
+    request: bytes
+    most: int
+    waiting: selectors.BaseSelector
+    statuses: Counter[str] = field(factory=Counter)
+    _open: int = 0
+    _idle: deque[socket.socket] = field(factory=deque)
+    _later: list[tuple[float, int, socket.socket]] = field(factory=list)  # a heap: not before this time
+
+    def sends(self) -> bool:
+        """One request more; false where there is no connection for it."""
+        while self._later and self._later[0][0] <= time.perf_counter():
+            self._idle.append(heapq.heappop(self._later)[2])
+        while self._idle:
+            client = self._idle.popleft()
+            if client.fileno() >= 0:  # else the server has closed it meanwhile
+                self._send(client)
+                return True
+        if self._open == self.most:
+            return False
+        client = socket.socket()
+        client.setblocking(False)
+        address = f"127.0.0.{2 + self._open // 5000}"  # the kernel has only so many ports for each
+        client.bind((address, 0))
+        client.connect_ex(("127.0.0.1", self.port))
+        self._open += 1
+        self.waiting.register(client, selectors.EVENT_WRITE)
+        return True
+
+    def listen(self, seconds: float) -> None:
+        """What has been answered, and who has been connected."""
+        for key, events in self.waiting.select(seconds):
+            client = key.fileobj
+            assert isinstance(client, socket.socket)
+            if events & selectors.EVENT_WRITE:
+                self.waiting.modify(client, selectors.EVENT_READ)
+                self._send(client)
+            else:
+                self._hear(client)
+
+    def _send(self, client: socket.socket) -> None:
+        try:
+            client.sendall(self.request)
+            self.statuses["sent"] += 1
+        except OSError:
+            self._end(client, "not connected")
+
+    def _hear(self, client: socket.socket) -> None:
+        try:
+            answer = client.recv(65536)
+        except OSError:
+            self._end(client, "reset")
+            return
+        if not answer:
+            self._end(client, "closed")
+            return
+        self.statuses[_status(answer)] += 1
+        later = _RETRY_AFTER.search(answer)
+        if b"\r\nConnection: close\r\n" in answer:
+            self._end(client, "asked to close")
+        elif later:
+            again = time.perf_counter() + int(later[1])
+            heapq.heappush(self._later, (again, client.fileno(), client))
+        else:
+            self._idle.append(client)
+
+    def _end(self, client: socket.socket, why: str) -> None:
+        self.statuses[why] += 1
+        self.waiting.unregister(client)
+        client.close()
+        self._open -= 1
 
 
 def dribble(over: Event, told: Any, port: int, head: bytes, clients: int) -> None:

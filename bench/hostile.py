@@ -1,6 +1,6 @@
 """What do strangers and bad neighbours cost an honest client?
 
-    python -m bench.hostile [--scenes idle,slow,logins,uploads] [--seconds 4]
+    python -m bench.hostile [--scenes idle,slow,slowhttptest,logins,uploads,overload] [--seconds 4]
 
 Real processes on this machine; each scene prints what its attackers do to the controller, beside the same
 without them, in one run:
@@ -8,27 +8,34 @@ without them, in one run:
 * ``idle``: 10,000 connections that say nothing: memory for each, and how soon an honest request is answered;
 * ``slow``: 2,000 clients that send a header, or a body, a byte every ten seconds (as slowhttptest does), and
   come again when they are dropped: an honest client's rate of uploads;
+* ``slowhttptest``: the same, as the program of this name does it, where there is one;
 * ``logins``: 200 logins with wrong passwords each second: the same;
-* ``uploads``: 100 uploads of 50 MiB at once, sent as fast as they are taken: the controller's memory.
+* ``uploads``: 100 uploads of 50 MiB at once, sent as fast as they are taken: the controller's memory;
+* ``overload``: ten times as many small uploads each second as it can take, from clients that come later when
+  they are told to, while others come in their place: how many are taken, beside the most that can be.
 """
 
 from __future__ import annotations
 
 import argparse
 import selectors
+import shutil
 import socket
 import statistics
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import psutil
+from attrs import frozen
 
 from bench import attackers
-from bench.attackers import attacked_by
-from bench.system import System
+from bench.attackers import Seen, attacked_by
+from bench.system import System, cpu_seconds
 from tests.frames import encoded
 from tests.system.processes import Cluster, Process
 
@@ -39,6 +46,8 @@ UPLOADS = 100
 UPLOAD_BYTES = 50 * 2**20
 ROUNDS = 3
 BUSY = 4
+PEAK = 32  # connections that keep the controller busy
+CROWD = 4_000  # connections at most when there are too many
 PROBES = 200
 _PIECE = bytes(64 * 1024)
 
@@ -79,20 +88,26 @@ class Honest:
         return count / (time.perf_counter() - start)
 
 
-def compared(system: System, seconds: float, attack: Callable[..., None], *arguments: Any) -> str:
+def compared(
+    system: System, controller: Process, seconds: float, attacked: Callable[[], AbstractContextManager[Seen]]
+) -> str:
     """What honest uploads beside the attack are to those without, medians of interleaved rounds: of a client
-    that waits for each answer before its next upload, and of one that keeps the controller busy. And what
-    the attackers were answered."""
+    that waits for each answer before its next upload, and of one that keeps the controller busy. What the
+    attackers were answered; and what they cost the controller while nobody else asks for anything."""
     clients = [Honest(system, connections) for connections in (1, BUSY)]
     for client in clients:
         client.rate(1.0)
     rounds: list[list[tuple[float, float]]] = [[], []]
     statuses: Counter[str] = Counter()
+    spent = []
     for _ in range(ROUNDS):
         alone = [client.rate(seconds) for client in clients]
-        with attacked_by(attack, *arguments) as seen:
+        with attacked() as seen:
             time.sleep(1.0)
             clients[0].rate(0.1)  # on a new connection: all that came before it have been accepted then
+            before = cpu_seconds(controller.process.pid)
+            time.sleep(seconds)
+            spent.append((cpu_seconds(controller.process.pid) - before) / seconds)
             beside = [client.rate(seconds) for client in clients]
         for kept, pair in zip(rounds, zip(alone, beside, strict=True), strict=True):
             kept.append(pair)
@@ -101,7 +116,10 @@ def compared(system: System, seconds: float, attack: Callable[..., None], *argum
     for kept in rounds:
         before, during = (statistics.median(column) for column in zip(*kept, strict=True))
         ratios.append(f"{during / before:.0%} of {before:.0f}/s")
-    return f"({told(statuses)}): uploads one by one at {ratios[0]}, {BUSY} at a time at {ratios[1]}"
+    return (
+        f"({told(statuses)}): uploads one by one at {ratios[0]}, {BUSY} at a time at {ratios[1]}; they cost "
+        f"the controller {statistics.median(spent) * 1000:.0f} ms of CPU a second"
+    )
 
 
 def answered(system: System) -> tuple[float, float]:
@@ -135,13 +153,44 @@ def slow(system: System, controller: Process, seconds: float) -> None:
     part = '--b\r\nContent-Disposition: form-data; name="slow"\r\n\r\n'
     heads = {"headers": b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "bodies": f"{post}{form}{part}".encode()}
     for name, head in heads.items():
-        beside = compared(system, seconds, attackers.dribble, system.client.port, head, SLOW)
+        attack = partial(attacked_by, attackers.dribble, system.client.port, head, SLOW)
+        beside = compared(system, controller, seconds, attack)
         print(f"{SLOW:,} slow {name} {beside}", flush=True)
+
+
+def slowhttptest(system: System, controller: Process, seconds: float) -> None:
+    """The program of that name: headers, and bodies of a login, for what it knows no token."""
+    program = shutil.which("slowhttptest")
+    if program is None:
+        print("slowhttptest: not measured, there is no such program here")
+        return
+    url = f"http://127.0.0.1:{system.client.port}"
+    common = [program, "-c", str(SLOW), "-r", str(SLOW), "-i", "10", "-l", "240", "-p", "5"]
+    for name, own in {
+        "headers": ["-H", "-u", f"{url}/"],
+        "bodies": ["-B", "-t", "POST", "-s", "8000", "-x", "10", "-u", f"{url}/login"],
+    }.items():
+        beside = compared(system, controller, seconds, partial(_running, [*common, *own]))
+        print(f"slowhttptest, {SLOW:,} slow {name} {beside}", flush=True)
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[Seen]:
+    """It says itself what it was answered, to nobody here."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(2.0)  # all have been connected then
+        assert process.poll() is None, f"{command[0]} has ended early"
+        yield Seen()
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def logins(system: System, controller: Process, seconds: float) -> None:
     for addresses in (1, 100):
-        beside = compared(system, seconds, attackers.guess, system.client.port, LOGINS, addresses)
+        attack = partial(attacked_by, attackers.guess, system.client.port, LOGINS, addresses)
+        beside = compared(system, controller, seconds, attack)
         print(f"{LOGINS} false logins each second from {addresses} addresses {beside}", flush=True)
 
 
@@ -212,7 +261,73 @@ def _moved(
         client.close()
 
 
-SCENES = {"idle": idle, "slow": slow, "logins": logins, "uploads": uploads}
+def upload_bytes(system: System, picture: bytes) -> bytes:
+    """The request that brings this picture into a workload of its own."""
+    fields = (
+        '--b\r\nContent-Disposition: form-data; name="workload_id"\r\n\r\n'
+        f"{system.workload('grayscale')}\r\n"
+        '--b\r\nContent-Disposition: form-data; name="data"; filename="f"\r\n\r\n'
+    )
+    body = fields.encode() + picture + b"\r\n--b--\r\n"
+    head = (
+        f"POST /images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {system.client.token}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def overload(system: System, controller: Process, seconds: float) -> None:
+    """Interleaved rounds: a few clients that wait for each answer, then ten times the rate that these had."""
+    request = upload_bytes(system, encoded(0, 64, 64, "JPEG"))
+    rounds: list[tuple[float, float, float]] = []
+    statuses: Counter[str] = Counter()
+    before, most, cpu = memory(controller), 0, 0.0
+    for _ in range(ROUNDS):
+        peak = _offered(system, controller, request, 1e6, PEAK, seconds)
+        much = _offered(system, controller, request, 10 * peak.taken, CROWD, seconds)
+        rounds.append((peak.taken, much.taken, much.statuses["sent"] / seconds))
+        statuses += much.statuses
+        most, cpu = max(most, much.memory), cpu + much.cpu / ROUNDS
+        time.sleep(2.0)  # what was under way ends
+    peak, goodput, offered = (statistics.median(column) for column in zip(*rounds, strict=True))
+    print(
+        f"10 × {peak:.0f} uploads each second ({offered / peak:.1f} × sent; {told(statuses)}): "
+        f"{goodput / peak:.0%} of that are taken; memory {(most - before) / 2**20:.0f} MiB more at most, "
+        f"{(memory(controller) - before) / 2**20:.0f} MiB afterwards, {cpu:.0%} of a processor",
+        flush=True,
+    )
+
+
+@frozen
+class _Offered:
+    taken: float  # each second
+    statuses: Counter[str]
+    memory: int  # of the controller, the most
+    cpu: float  # of the controller, each second
+
+
+def _offered(
+    system: System, controller: Process, request: bytes, rate: float, clients: int, seconds: float
+) -> _Offered:
+    most = 0
+    with attacked_by(attackers.offer, system.client.port, request, rate, clients) as seen:
+        start, before = time.perf_counter(), cpu_seconds(controller.process.pid)
+        while time.perf_counter() - start < seconds:
+            time.sleep(0.05)
+            most = max(most, memory(controller))
+        took = time.perf_counter() - start
+        cpu = (cpu_seconds(controller.process.pid) - before) / took
+    return _Offered(seen.statuses["201"] / took, seen.statuses, most, cpu)
+
+
+SCENES = {
+    "idle": idle,
+    "slow": slow,
+    "slowhttptest": slowhttptest,
+    "logins": logins,
+    "uploads": uploads,
+    "overload": overload,
+}
 
 
 def main() -> None:

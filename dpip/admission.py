@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor
 from typing import Protocol
 
 from attrs import define, field
@@ -14,6 +15,9 @@ from dpip.model import Principal, Role
 
 _ASSUMED_CHUNKED = 16 * 1024 * 1024  # reserved for a body that does not say its length
 _WORTH_TELLING = 8 * 1024 * 1024  # bytes: by so much at most is wrong what others know of this process
+
+
+_UNANSWERED = 512  # uploads: work for a second or two, so that they may come in bursts
 
 
 class Reservation(Protocol):
@@ -30,19 +34,48 @@ class Space(Protocol):
 
 
 @define
-class AdmissionDesk:
-    """Bounds one upload to ``max_upload`` bytes, and all users' uploads under way to ``max_in_flight``.
+class Returns:
+    """When those who are sent away may come again: one after the other, ``each_second``, as ``monotonic`` has
+    seconds.
 
-    Results from workers are never shed, and may use what is kept free of uploads. Several processes may
-    admit uploads to one disk: ``elsewhere`` is what the others have promised, as last heard, and ``told``
-    hears what this one has, whenever that has changed by much.
+    To send someone away costs something, too: were all told to come in a second, a crowd would keep the
+    server busy with nothing else.
+    """
+
+    monotonic: Callable[[], float]
+    each_second: int = 100
+    longest: int = 10
+    _next: float = field(default=0.0, init=False)
+
+    def after(self) -> int:
+        """Seconds, for one more."""
+        now = self.monotonic()
+        self._next = max(now + 1.0, min(self._next, now + self.longest))
+        seconds = floor(self._next - now)
+        self._next += 1 / self.each_second
+        return seconds
+
+
+@define
+class AdmissionDesk:
+    """Bounds one upload to ``max_upload`` bytes, all users' uploads under way to ``max_in_flight``, and those
+    that have arrived and are not answered yet to ``max_unanswered``.
+
+    A slow client's upload takes no time but while it is kept, so only what has arrived says how busy we are,
+    whatever it is that makes us late: processor, disk or database. Results from workers are never shed, and
+    may use what is kept free of uploads. Several processes may admit uploads to one disk: ``elsewhere`` is
+    what the others have promised, as last heard, and ``told`` hears what this one has, whenever that has
+    changed by much.
     """
 
     space: Space
     max_upload: int
     max_in_flight: int
+    returns: Returns
     told: Callable[[int], object] = field(default=lambda promised: None)
+    max_unanswered: int = _UNANSWERED
     in_flight: int = field(default=0, init=False)
+    unanswered: int = field(default=0, init=False)
     promised: int = field(default=0, init=False)  # those of workers, too
     elsewhere: int = field(default=0, init=False)
     _told: int = field(default=0, init=False)
@@ -57,13 +90,19 @@ class AdmissionDesk:
         expected = min(_ASSUMED_CHUNKED, self.max_upload) if length is None else length
         is_result = by.role is Role.WORKER
         counted = 0 if is_result else expected
-        under_way = self.in_flight + self.elsewhere
-        if counted and under_way and under_way + counted > self.max_in_flight:
-            raise RetryLater("Many uploads are under way at the moment. Try again in a second.")
+        if not is_result and self._is_busy(counted):
+            after = self.returns.after()
+            raise RetryLater(f"Many uploads are under way at the moment. Try again in {after} s.", after)
         reservation = self.space.reserve(expected, essential=is_result, elsewhere=self.elsewhere)
         self.in_flight += counted
         self._promise(expected)
-        return Admission(self, counted, expected, reservation, self.max_upload if length is None else length)
+        limit = self.max_upload if length is None else length
+        return Admission(self, is_result, counted, expected, reservation, limit)
+
+    def _is_busy(self, more: int) -> bool:
+        under_way = self.in_flight + self.elsewhere
+        has_room = not under_way or under_way + more <= self.max_in_flight
+        return self.unanswered >= self.max_unanswered or not has_room
 
     def released(self, counted: int, expected: int) -> None:
         """One of the admitted has ended."""
@@ -83,14 +122,23 @@ class Admission:
     """Room reserved for one upload on its way in."""
 
     _desk: AdmissionDesk
+    _is_result: bool
     _counted: int
     _expected: int
     _reservation: Reservation | None
     limit: int
+    _has_arrived: bool = field(default=False, init=False)
+
+    def arrived(self) -> None:
+        """The whole body is here."""
+        if not self._is_result:
+            self._has_arrived = True
+            self._desk.unanswered += 1
 
     def release(self) -> None:
         """The upload has ended; idempotent."""
         reservation, self._reservation = self._reservation, None
         if reservation is not None:
+            self._desk.unanswered -= self._has_arrived
             self._desk.released(self._counted, self._expected)
             reservation.release()

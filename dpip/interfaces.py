@@ -240,6 +240,9 @@ class IAdmission(Interface):
 
     limit = Attribute("The body may not grow past this many bytes (int).")
 
+    def arrived() -> None:
+        """The whole body is here; said once at most, and before the release."""
+
     def release() -> None:
         """The upload has ended, well or badly; idempotent."""
 

@@ -3,7 +3,7 @@
 from attrs import define
 from twisted.trial.unittest import TestCase
 
-from dpip.admission import AdmissionDesk
+from dpip.admission import Admission, AdmissionDesk, Returns
 from dpip.diskspace import MIB
 from dpip.errors import DiskFull, RetryLater, TooLarge
 from dpip.model import Principal, Role
@@ -36,8 +36,9 @@ class Reserved:
 
 class AdmissionTests(TestCase):
     def setUp(self) -> None:
+        self.now = 0.0
         self.space = Space(free=10_000)
-        self.desk = AdmissionDesk(self.space, max_upload=1_000, max_in_flight=2_000)
+        self.desk = AdmissionDesk(self.space, 1_000, 2_000, Returns(lambda: self.now))
 
     def test_an_upload_larger_than_the_limit_is_refused_with_both_numbers(self) -> None:
         refused = self.assertRaises(TooLarge, self.desk.admit, ANN, 1_001)
@@ -57,6 +58,45 @@ class AdmissionTests(TestCase):
         self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
         self.desk.admit(WORKER, 1_000)
 
+    def arrived(self, by: Principal = ANN) -> Admission:
+        admission = self.desk.admit(by, 1)
+        admission.arrived()
+        return admission
+
+    def test_so_many_may_wait_for_their_answers_whatever_is_still_on_its_way(self) -> None:
+        self.desk.max_unanswered = 2
+        on_their_way = [self.desk.admit(ANN, 1) for _ in range(10)]
+        first = self.arrived()
+        self.arrived()
+        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
+        on_their_way[0].arrived()  # it was let in: who waits is bounded by who comes, not by who came
+        first.release()
+        first.release()
+        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
+        on_their_way[0].release()
+        self.arrived()
+
+    def test_results_are_never_too_many_and_make_nobody_wait(self) -> None:
+        self.desk.max_unanswered = 1
+        self.arrived(WORKER).release()
+        self.arrived(WORKER)
+        self.arrived()
+        self.arrived(WORKER)
+        self.assertEqual(self.desk.unanswered, 1)
+
+    def test_who_is_sent_away_is_told_a_time_after_the_others(self) -> None:
+        self.desk.max_unanswered = 0
+        self.desk.returns = Returns(lambda: self.now, each_second=2, longest=3)
+
+        def told() -> int:
+            return int(self.assertRaises(RetryLater, self.desk.admit, ANN, 1).retry_after)
+
+        self.assertEqual([told() for _ in range(7)], [1, 1, 2, 2, 3, 3, 3])
+        self.now = 1.0
+        self.assertEqual([told() for _ in range(3)], [2, 3, 3])
+        self.now = 100.0
+        self.assertEqual(told(), 1)
+
     def test_a_body_of_unknown_length_may_grow_to_the_limit(self) -> None:
         self.assertEqual(self.desk.admit(ANN, None).limit, 1_000)
 
@@ -74,7 +114,7 @@ class SeveralProcessesTests(TestCase):
     def setUp(self) -> None:
         self.told: list[int] = []
         self.space = Space(free=100 * MIB)
-        self.desk = AdmissionDesk(self.space, 50 * MIB, 60 * MIB, self.told.append)
+        self.desk = AdmissionDesk(self.space, 50 * MIB, 60 * MIB, Returns(lambda: 0.0), self.told.append)
 
     def test_what_others_take_in_counts_as_well(self) -> None:
         self.desk.elsewhere = 30 * MIB

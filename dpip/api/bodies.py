@@ -88,6 +88,7 @@ class Upload:
 
     def end(self) -> None:
         self._reader.end()
+        self.admission.arrived()
 
     def close(self) -> None:
         for file in self.incoming:

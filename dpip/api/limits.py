@@ -27,5 +27,6 @@ class Limits:
 
     streams: int = 32  # of events, of one user, at the same time
 
+    passed_over: int = 256 * 1024  # of a refused body that is waited for, so that the connection can go on
     linger_seconds: float = 10.0  # for a refused client to read its answer …
     linger_bytes: int = 128 * 1024 * 1024  # … while what it still sends is thrown away

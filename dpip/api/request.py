@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -53,6 +54,8 @@ class Request(server.Request):
     _held: list[bytes] | None = None  # not None: the gate has not decided yet
     _complete: tuple[bytes, bytes, bytes] | None = None
     _owed_continue = False
+    _length: int | None = None  # of the body, where it was said
+    _passed_over = False  # refused, and the rest of the body is waited for
     _over = False  # refused, finished, or the connection is gone: nothing more to do
 
     def gotLength(self, length: int | None) -> None:
@@ -61,6 +64,7 @@ class Request(server.Request):
         self.id = self.site.ids()
         self.began = self.site.clock.seconds()
         self.opened = True
+        self._length = length
         # There is no public way to know these before the body is complete.
         self.method, self.clientproto = self.channel._command, self.channel._version
         self.uri = _origin_form(self.channel._path)
@@ -103,8 +107,7 @@ class Request(server.Request):
             return
         self._body = body
         held, self._held = self._held or [], None
-        self._pace = Pace(self.site.clock, self.site.limits, lambda why: self.refuse(TooSlow(why)))
-        self._pace.start()
+        self._watch(lambda why: self.refuse(TooSlow(why)))
         if self._owed_continue and self.clientproto == b"HTTP/1.1":
             self.channel.write(_CONTINUE)
         for data in held:
@@ -125,6 +128,8 @@ class Request(server.Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         if self._over:
+            if self._pace is not None:
+                self._pace.arrived(len(data))
             return
         if self._held is not None:
             self._held.append(data)
@@ -140,9 +145,10 @@ class Request(server.Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All bytes have arrived."""
-        if self._held is not None:
-            self._complete = command, path, version
-        elif not self._over:
+        self._complete = command, path, version
+        if self._passed_over:
+            self.finish()
+        elif self._held is None and not self._over:
             self._body_complete(command, path, version)
 
     def _body_complete(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -159,19 +165,45 @@ class Request(server.Request):
             super().requestReceived(command, _origin_form(path), version)
 
     def refuse(self, error: DpipError) -> None:
-        """Answer now, whatever is still to come of the body, and close once the client has read it."""
+        """Answer now, whatever is still to come of the body, and close once the client has read it.
+
+        Who is to come again later may do so on this connection, if little is still to come of the body.
+        """
         if self._over:
             return
         if self.startedWriting:  # an answer is on its way already: it can only be cut short
             self.channel.transport.abortConnection()
             return
         self._stop()
+        goes_on = error.retry_after is not None and self._can_pass_over()
         self.requestHeaders.removeHeader("Expect")  # or a 100 would follow
-        self.channel.persistent = 0
+        if not goes_on:
+            self.channel.persistent = 0
         write_answer(self, problem(error, self.id), self.id)
-        self.site.log(self)
-        self.channel.lose_politely()
+        if goes_on:
+            self._pass_over()
+        else:
+            self.site.log(self)
+            self.channel.lose_politely()
         self.transport.resumeProducing()
+
+    def _can_pass_over(self) -> bool:
+        """A client that was to wait for 100 now sends the body, or does not: nobody knows what comes next."""
+        waits = self._owed_continue or self.requestHeaders.hasHeader("Expect")
+        is_short = self._length is not None and self._length <= self.site.limits.passed_over
+        return bool(self.channel.persistent) and is_short and not waits
+
+    def _pass_over(self) -> None:
+        """What is still to come of the body goes nowhere; with its end the request is over."""
+        self._passed_over = True
+        if self._complete is not None:
+            self.finish()
+        else:
+            self._watch(lambda _: self.channel.transport.abortConnection())
+
+    def _watch(self, too_slow: Callable[[str], None]) -> None:
+        self._pace = Pace(self.site.clock, self.site.limits, too_slow)
+        self._pace.start()
 
     def _stop(self) -> None:
         self._over = True
@@ -194,10 +226,10 @@ class Request(server.Request):
 
     def connectionLost(self, reason: Failure) -> None:
         """The client is gone. A body that was taken goes its way to the end; any other is thrown away."""
-        if not self._over:
-            self._stop()
-            if self.opened:
-                self.site.log_gone(self)
+        was_over = self._over
+        self._stop()
+        if self.opened and not was_over:
+            self.site.log_gone(self)
         super().connectionLost(reason)
 
     def processingFailed(self, reason: Failure) -> Failure:

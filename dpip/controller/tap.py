@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from twisted.application.service import Service
 
 from dpip import __version__
-from dpip.admission import AdmissionDesk
+from dpip.admission import AdmissionDesk, Returns
 from dpip.api.app import make_site
 from dpip.controller.accounts import Accounts
 from dpip.controller.apis import Apis, ApiTerms
@@ -100,7 +100,8 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         wants_gpu=_wants_gpu,
         monotonic=host.monotonic,
     )
-    desk = AdmissionDesk(image_store, options["max-upload"], _UPLOADS_AT_ONCE * options["max-upload"])
+    in_flight = _UPLOADS_AT_ONCE * options["max-upload"]
+    desk = AdmissionDesk(image_store, options["max-upload"], in_flight, Returns(host.monotonic))
     disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
     webhooks = Webhooks(
         datastore=datastore,

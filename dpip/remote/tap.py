@@ -21,7 +21,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from dpip import __version__, settings
-from dpip.admission import AdmissionDesk
+from dpip.admission import AdmissionDesk, Returns
 from dpip.api.app import make_site
 from dpip.asynchronous import deferred
 from dpip.authority import options_of, own_hosts
@@ -112,7 +112,7 @@ def makeService(options: Options) -> IService:
 def make_session(options: Options, reactor: Any) -> ApiSession:
     """An API process, not started."""
     image_store = ImageStore(options["store"], reactor, floor=0)
-    controller = RemoteController(AdmissionDesk(image_store, 0, 0), time.monotonic)
+    controller = RemoteController(AdmissionDesk(image_store, 0, 0, Returns(time.monotonic)), time.monotonic)
     ids = IdSource()
     site = make_site(
         controller,

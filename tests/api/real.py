@@ -10,7 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from dpip.admission import AdmissionDesk
+from dpip.admission import AdmissionDesk, Returns
 from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
@@ -220,7 +220,7 @@ class RealBackend:
             scheduler=scheduler,
             telemetry=telemetry,
             accounts=accounts,
-            admission=AdmissionDesk(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD),
+            admission=AdmissionDesk(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD, Returns(lambda: 0.0)),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
             expel_worker=lambda name: None,

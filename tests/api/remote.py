@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet import reactor
 
-from dpip.admission import AdmissionDesk
+from dpip.admission import AdmissionDesk, Returns
 from dpip.controller.apis import Apis, ApiTerms
 from dpip.remote.controller import RemoteController
 from dpip.remote.exchange import Exchange
@@ -34,7 +34,7 @@ class RemoteBackend(RealBackend):
             moved=lambda url: None,
         )
         real.tokens_died = apis.forget_tokens
-        self.desk = AdmissionDesk(self.store, 0, 0)
+        self.desk = AdmissionDesk(self.store, 0, 0, Returns(lambda: 0.0))
         api = RemoteController(self.desk, lambda: self.now)
         here = Exchange(reactor, api.answer)  # type: ignore[arg-type]
         broker: Any = FakeBroker()

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import TestCase
 
-from dpip.admission import AdmissionDesk
+from dpip.admission import AdmissionDesk, Returns
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
 from dpip.controller.jointokens import JoinTokens
@@ -162,7 +162,7 @@ class CoreTestCase(TestCase):
             scheduler=self.scheduler,
             telemetry=Telemetry(directory / "telemetry.sqlite", self.clock, InlineThreads),
             accounts=self.accounts,
-            admission=AdmissionDesk(self.images, 10**6, 10**7),
+            admission=AdmissionDesk(self.images, 10**6, 10**7, Returns(lambda: 0.0)),
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
             expel_worker=self.expelled.append,

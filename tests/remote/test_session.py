@@ -16,7 +16,7 @@ from twisted.logger import globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
-from dpip.admission import AdmissionDesk
+from dpip.admission import AdmissionDesk, Returns
 from dpip.authority import Authority, presented_over
 from dpip.controller import apis as apis_module
 from dpip.controller.apis import Apis, ApiTerms
@@ -75,7 +75,7 @@ class RemoteCase(TestCase):
             put_mark=self._mark,
             new_nonce=IdSource(),
             terms=ApiTerms("1.0", HELLO.filters, 50 * MIB, 100 * MIB, 7, lambda hosts: f"for {hosts}"),
-            desk=AdmissionDesk(self.store, 50 * MIB, 100 * MIB),
+            desk=AdmissionDesk(self.store, 50 * MIB, 100 * MIB, Returns(lambda: 0.0)),
             clock=reactor,  # type: ignore[arg-type]
             moved=self.moved.append,
         )
@@ -122,7 +122,7 @@ class RemoteCase(TestCase):
         """An API process, started; it ends with the test."""
         path = store or str(self.directory / "images")
         image_store = ImageStore(Path(path), reactor, floor=0)  # type: ignore[arg-type]
-        controller = RemoteController(AdmissionDesk(image_store, 0, 0), reactor.seconds)  # type: ignore[attr-defined]
+        controller = RemoteController(AdmissionDesk(image_store, 0, 0, Returns(lambda: 0.0)), reactor.seconds)  # type: ignore[attr-defined]
         self.identities: list[Any] = []
 
         def listen(identity: str | None) -> Deferred[Any]:
