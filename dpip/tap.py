@@ -15,6 +15,7 @@ from dpip.controller.service import ControllerService
 from dpip.controller.tap import build
 from dpip.heap import settle
 from dpip.start import end_process
+from dpip.steady import keep_timers_going
 from dpip.worker import tap as worker_tap
 from dpip.worker.session import Session
 
@@ -34,6 +35,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     settle()
+    keep_timers_going(reactor)
     service = make_service(options, reactor)
     service.ready.addErrback(end_process, reactor)
     return service

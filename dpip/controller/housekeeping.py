@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from dpip.errors import DpipError
 from dpip.interfaces import IDatastore
 from dpip.model import Workload
 
@@ -53,6 +54,12 @@ class Housekeeping(Service):
         async def once() -> None:
             try:
                 await chore()
+            except DpipError as trouble:  # a database that is busy, say
+                self.log.warn(
+                    "Housekeeping is put off to its next turn: {chore}: {why}",
+                    chore=chore.__name__.strip("_"),
+                    why=trouble.detail,
+                )
             except Exception:  # noqa: BLE001 - whatever it was, it is logged, and the next turn comes
                 self.log.failure("Housekeeping failed and will be tried again: {chore}", chore=chore.__name__)
 

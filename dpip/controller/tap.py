@@ -38,6 +38,7 @@ from dpip.metrics import Meters
 from dpip.model import Step
 from dpip.scheduler.service import Scheduler
 from dpip.start import end_process
+from dpip.steady import keep_timers_going
 
 Options = ControllerOptions
 
@@ -52,6 +53,7 @@ def makeService(options: ControllerOptions) -> Service:
     from twisted.internet import reactor
 
     settle()
+    keep_timers_going(reactor)
     service = ControllerService(options, reactor, build)
     service.ready.addErrback(end_process, reactor)
     return service

@@ -37,6 +37,7 @@ from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
 from dpip.remote.session import ApiProcess, ApiSession
 from dpip.start import cannot_listen, end_process
+from dpip.steady import keep_timers_going
 from dpip.worker.tap import address as controller_address
 from dpip.worker.tap import controller_endpoint
 
@@ -102,6 +103,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     settle()
+    keep_timers_going(reactor)
     session = make_session(options, reactor)
     session.joined.addErrback(end_process, reactor)
     if options["inherited-socket"] is not None:

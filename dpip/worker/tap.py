@@ -25,6 +25,7 @@ from dpip.entrance import token_reader
 from dpip.heap import settle
 from dpip.jointoken import JoinToken
 from dpip.logs import LOG_FORMAT_OPTION
+from dpip.steady import keep_timers_going
 from dpip.worker import resources
 from dpip.worker.compute import COMMAND, Pool
 from dpip.worker.compute_child import UNCONFINED
@@ -131,6 +132,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     settle()
+    keep_timers_going(reactor)
     worker = make_worker(
         reactor,
         controller=controller_endpoint(reactor, options["controller"]),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from dpip.controller.housekeeping import Housekeeping
+from dpip.errors import RetryLater
 from dpip.model import Workload, WorkloadSpec
 
 DAY = 24 * 3600.0
@@ -25,12 +27,12 @@ class Finished:
 
     workloads: list[Workload] = field(factory=list)
     expired: int = 0
-    broken: bool = False
+    broken: Exception | None = None
 
     def expire(self, now: float) -> Deferred[None]:
-        if self.broken:
-            self.broken = False
-            raise OSError("the disk is having a bad minute")
+        if self.broken is not None:
+            trouble, self.broken = self.broken, None
+            raise trouble
         self.expired += 1
         return succeed(None)
 
@@ -79,11 +81,23 @@ class HousekeepingTests(TestCase):
 
     def test_a_chore_that_fails_is_told_and_comes_round_again(self) -> None:
         self.start()
-        self.datastore.broken = True
+        self.datastore.broken = OSError("the disk is having a bad minute")
         self.clock.advance(60)
         self.assertEqual([str(failure.value) for failure in self.flushLoggedErrors(OSError)],
                          ["the disk is having a bad minute"])  # fmt: skip
         self.assertEqual(self.datastore.expired, 1)
+        self.clock.advance(60)
+        self.assertEqual(self.datastore.expired, 2)
+
+    def test_a_busy_database_is_no_failure(self) -> None:
+        self.start()
+        self.datastore.broken = RetryLater("The database is busy.")
+        with capturedLogs() as events:
+            self.clock.advance(60)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["Housekeeping is put off to its next turn: expire: The database is busy."],
+        )
         self.clock.advance(60)
         self.assertEqual(self.datastore.expired, 2)
 

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from dpip.host import Host
+from dpip.steady import LOOK_SECONDS, catch_up
 from tests.simulation.clock import Clock, Killed, Timer
 from tests.simulation.disk import Disk
 from tests.simulation.network import Connector, Network, Port
@@ -91,7 +92,6 @@ class Process:
         self.dead = False
         self.hung_until = 0.0
         self.offset = 0.0  # of its wall clock
-        self.set_back = 0.0  # seconds that timers have been put off by, all in all
         self.nameResolver = Names()
         self.children: dict[Any, None] = {}
         self.spawn: Callable[..., Any] | None = None
@@ -126,9 +126,10 @@ class Process:
         return [timer for timer in self._timers if timer.active()]
 
     def jump(self, seconds: float) -> None:
-        """Somebody sets the clock: Twisted's timers follow it."""
+        """Somebody sets the clock: Twisted's timers follow it, until the thread that looks has seen it."""
         self.offset += seconds
-        self.set_back += max(0.0, -seconds)
+        if seconds < 0:
+            self.clock.call(self, LOOK_SECONDS, catch_up, self, -seconds)
         for timer in self.getDelayedCalls():
             self.clock.move(timer, timer.at - seconds)
 

@@ -176,7 +176,7 @@ def _come_to_rest(world: World, controller: Machine, workers: Sequence[WorkerNod
     """What was cancelled may take a while: a transfer on a silent connection waits for its deadline."""
     if controller.service is None:
         return
-    end = world.clock.now + _REST + _late(world)
+    end = world.clock.now + _REST
     while (left := checker.busy(world, controller, workers)) and world.clock.now < end:
         world.clock.run(world.clock.now + _PAUSE, lambda: False)
     for words in left:
@@ -195,12 +195,4 @@ def _goodbye(world: World, workers: list) -> None:  # type: ignore[type-arg]
         if not gone.called:
             world.violated(f"{machine.name} has not stopped after {_GOODBYE:.0f} s")
         world.clock.run(world.clock.now + _PAUSE, lambda: False)
-    world.clock.run(world.clock.now + _GOODBYE + _late(world), lambda: False)
-
-
-def _late(world: World) -> float:
-    """Seconds. By a clock that was set back, a silent peer is noticed that much later; in a real network the
-    kernel's keep-alive does."""
-    return max(
-        (machine.process.set_back for machine in world.machines.values() if machine.process), default=0.0
-    )
+    world.clock.run(world.clock.now + _GOODBYE, lambda: False)
