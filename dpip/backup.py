@@ -37,6 +37,7 @@ _IMAGES = "images"
 _ABOUT = "dpip-backup.json"
 _KEYS = ("authority.pem", "server.pem", "join-token", "api-token", "admin-password")
 _LOCK = "lock"
+_RESTORING = ".restoring-"
 _ROWS = 10_000
 
 
@@ -51,12 +52,15 @@ class Saved:
 def back_up(state: Path, to: Path) -> Saved:
     """Write the state directory to a new file, which is there only when it is whole.
 
-    Raises NotFound when there is no DPIP in the directory, Conflict when the file is there already.
+    Raises NotFound when there is no DPIP in the directory, or no folder for the file; Conflict when the file
+    is there already.
     """
     if not (state / DATABASE).exists():
         raise NotFound(f"There is no DPIP in {state}. Say with --state-dir where the service's state is.")
     if to.exists():
         raise Conflict(f"{to} is there already: nothing is written over it.")
+    if not to.absolute().parent.is_dir():
+        raise NotFound(f"There is no folder {to.absolute().parent} for the backup: make it first.")
     unfinished = to.with_name(to.name + ".unfinished")
     try:
         with (
@@ -179,7 +183,8 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def restore(file: Path, state: Path, replace: bool = False) -> Saved:
-    """Make a state directory of a backup. With ``replace`` what is there moves into a folder of it.
+    """Make a state directory of a backup. With ``replace`` what is there moves into a folder of it, but only
+    when the backup has proved to be whole.
 
     Raises Conflict when a controller uses the directory, or something is in it; Malformed when the file is no
     backup, or one of a later version.
@@ -188,19 +193,25 @@ def restore(file: Path, state: Path, replace: bool = False) -> Saved:
         _check_version(file, tar)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _in_our_hands(state):
-            _make_room(state, replace)
-            images, size = 0, 0
-            for member in tar:
-                _extract(tar, member, state)
-                if member.name.startswith(f"{_IMAGES}/"):
-                    images, size = images + 1, size + member.size
-            os.sync()
-            unfinished = state / f"{DATABASE}.unfinished"
-            if not unfinished.exists():
-                raise Malformed(f"{file} ends before its database: it was cut short.")
-            _check_files(unfinished, state)
-            unfinished.rename(state / DATABASE)
+            _check_room(state, replace)
+            with TemporaryDirectory(prefix=_RESTORING, dir=state) as folder:
+                saved = _unpack(file, tar, Path(folder))
+                os.sync()
+                _set_aside(state)
+                _move_in(Path(folder), state)
             sync_folder(state)
+    return saved
+
+
+def _unpack(file: Path, tar: tarfile.TarFile, folder: Path) -> Saved:
+    images, size = 0, 0
+    for member in tar:
+        _extract(tar, member, folder)
+        if member.name.startswith(f"{_IMAGES}/"):
+            images, size = images + 1, size + member.size
+    if not (folder / DATABASE).exists():
+        raise Malformed(f"{file} ends before its database: it was cut short.")
+    _check_files(folder)
     return Saved(images, size)
 
 
@@ -241,23 +252,35 @@ def _in_our_hands(state: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make_room(state: Path, replace: bool) -> None:
-    there = [path for path in state.iterdir() if path.name != _LOCK]
-    if not there:
-        return
-    if not replace:
+def _there(state: Path) -> list[Path]:
+    return [path for path in state.iterdir() if path.name != _LOCK and not path.name.startswith(_RESTORING)]
+
+
+def _check_room(state: Path, replace: bool) -> None:
+    if not replace and _there(state):
         raise Conflict(
             f"{state} is not empty. Use another --state-dir, or --replace, which moves what is there into a "
             "folder of it."
         )
+
+
+def _set_aside(state: Path) -> None:
+    there = _there(state)
+    if not there:
+        return
     aside = state / time.strftime("replaced-%Y%m%d-%H%M%S")
     aside.mkdir(mode=0o700)
     for path in there:
         path.rename(aside / path.name)
 
 
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, state: Path) -> None:
-    """The database under another name, so that one that is not whole is never used."""
+def _move_in(folder: Path, state: Path) -> None:
+    """The database last: a controller that finds it finds everything."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == DATABASE):
+        path.rename(state / path.name)
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     parts = PurePosixPath(member.name).parts
     known = member.name in (*_KEYS, _TELEMETRY, DATABASE, _ABOUT) or (
         parts[0] == _IMAGES and ".." not in parts
@@ -266,7 +289,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, state: Path) -> None
         raise Malformed(f"{member.name!r} is nothing that a backup of DPIP holds.")
     if member.name == _ABOUT:
         return
-    target = state / (f"{DATABASE}.unfinished" if member.name == DATABASE else member.name)
+    target = folder / member.name
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(target, "xb", opener=_private) as file:
         shutil.copyfileobj(_content(tar, member), file)
@@ -279,7 +302,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return content
 
 
-def _check_files(database: Path, state: Path) -> None:
-    for _, path in _paths(database):
-        if not (state / _IMAGES / path).exists():
+def _check_files(folder: Path) -> None:
+    for _, path in _paths(folder / DATABASE):
+        if not (folder / _IMAGES / path).exists():
             raise Malformed(f"The backup is not whole: {path} is missing.")

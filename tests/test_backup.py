@@ -148,7 +148,15 @@ class RestoreTests(BackupTestCase):
                 self.file.write_bytes(whole[:length])
                 other = self.folder / f"other-{length}"
                 self.assertRaises(Malformed, restore, self.file, other)
-                self.assertFalse((other / "dpip.sqlite").exists())
+                self.assertEqual([path.name for path in other.glob("*") if path.name != "lock"], [])
+
+    def test_a_backup_cut_short_moves_nothing_aside(self) -> None:
+        self.file.write_bytes(self.file.read_bytes()[:-60_000])
+        other = self.folder / "other"
+        other.mkdir()
+        (other / "dpip.sqlite").write_text("in use every day")
+        self.assertRaises(Malformed, restore, self.file, other, replace=True)
+        self.assertEqual(sorted(path.name for path in other.iterdir()), ["dpip.sqlite", "lock"])
 
     def test_what_is_no_backup_is_refused(self) -> None:
         for name, data in (("x", b"?" * 5000), ("y", b"")):

@@ -25,6 +25,7 @@ class BackupCommandTests(test_backup.BackupTestCase):
         for arguments, words in (
             (("backup", self.file, "--state-dir", self.state), "there already"),
             (("backup", self.folder / "new", "--state-dir", self.folder), "There is no DPIP"),
+            (("backup", self.folder / "no" / "new", "--state-dir", self.state), "There is no folder"),
             (("restore", self.file, "--state-dir", self.state), "--replace"),
             (("restore", self.folder / "nothing", "--state-dir", self.folder / "x"), "There is no file"),
         ):
