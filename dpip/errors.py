@@ -194,6 +194,11 @@ class UnsupportedPicture(PictureError):
     title = "A kind of picture that DPIP does not filter"
 
 
+class FilterFailed(PictureError):
+    code = "filter-error"
+    title = "The filter failed on this picture"
+
+
 class PictureTooLarge(PictureError):
     code = "picture-too-large"
     title = "The picture has too many pixels"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os.path import basename
+from traceback import extract_tb
 from typing import Any
 
 import attrs
 import numpy as np
 
-from dpip.errors import UnsupportedPicture
+from dpip.errors import DpipError, FilterFailed, UnsupportedPicture
 from dpip.filters import codec, registry
 from dpip.filters.cuda import choice
 from dpip.filters.fingerprint import fingerprint
@@ -18,6 +20,7 @@ from dpip.filters.warmup import warm_up
 
 __all__ = ["Processed", "apply", "fingerprint", "process", "process_steps", "warm_up"]
 
+_PIXELS = "an array of uint8 or uint16, H x W or H x W x C with 1 to 4 channels,"
 MAX_PIXELS = 100_000_000
 
 
@@ -43,19 +46,27 @@ def apply(name: str, array: Pixels, *, threads: int = 1, **params: Any) -> Pixel
 
     :raises UnknownFilter, BadParameter: see :mod:`dpip.filters.registry`.
     :raises UnsupportedPicture: for another dtype or shape, or an empty array.
+    :raises FilterFailed: when the filter's function raises, or returns what is no picture.
     """
     found = registry.find(name)
     return _run(found, _checked(array), found.validate(params), threads)
 
 
 def _checked(array: Pixels) -> Pixels:
-    if array.dtype not in (np.uint8, np.uint16):
-        raise UnsupportedPicture(f"Arrays of uint8 or uint16 are filtered, not of {array.dtype}.")
-    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
-        raise UnsupportedPicture(
-            f"H x W or H x W x C with 1 to 4 channels is filtered, not the shape {array.shape}."
-        )
+    if fault := _fault(array):
+        raise UnsupportedPicture(f"What is filtered is {_PIXELS} not {fault}.")
     return np.ascontiguousarray(array)
+
+
+def _fault(array: object) -> str:
+    """What it is instead of pixels, in words; nothing when it is pixels."""
+    if not isinstance(array, np.ndarray):
+        return f"a {type(array).__name__}"
+    if array.dtype not in (np.uint8, np.uint16):
+        return f"one of {array.dtype}"
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
+        return f"one of the shape {array.shape}"
+    return ""
 
 
 def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
@@ -65,8 +76,29 @@ def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) 
     picture = array[..., 0] if single else array
     result = choice.run(found, picture, params, threads)
     if result is None:
-        result = found.function(picture, **params, **more)
+        result = _called(found, picture, {**params, **more})
     return result[..., None] if single and result.ndim == 2 else result
+
+
+def _called(found: Filter, picture: Pixels, options: Mapping[str, Any]) -> Pixels:
+    """What the filter's function returns. Raises FilterFailed, for whoever wrote it to see what to mend."""
+    try:
+        result = found.function(picture, **options)
+    except (DpipError, MemoryError):
+        raise
+    except Exception as error:
+        raise FilterFailed(
+            f"The filter {found.name} raised {type(error).__name__}: {error}{_place(error)}"
+        ) from error
+    if fault := _fault(result):
+        raise FilterFailed(f"The filter {found.name} must return {_PIXELS} and it returned {fault}.")
+    return result
+
+
+def _place(error: Exception) -> str:
+    """The line of the filter's own function; a call that did not even begin has none."""
+    _, *frames = extract_tb(error.__traceback__)
+    return f" ({basename(frames[0].filename)}, line {frames[0].lineno})" if frames else ""
 
 
 def process(
@@ -99,6 +131,7 @@ def process_steps(
     :raises UnknownFilter, BadParameter: see :mod:`dpip.filters.registry`.
     :raises PictureTooLarge: for more than ``max_pixels`` pixels over all frames, before decoding.
     :raises CorruptPicture, UnsupportedPicture: for pictures that cannot be filtered.
+    :raises FilterFailed: when a filter's function raises, or returns what is no picture.
     """
     chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
     wanted = registry.validate_output(output)

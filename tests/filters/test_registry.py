@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
-from dpip.errors import BadParameter, UnknownFilter
-from dpip.filters import registry
+from dpip.errors import BadParameter, FilterFailed, UnknownFilter
+from dpip.filters import engine, registry
 from dpip.filters.registry import Filter, Parameter
+from tests.frames import encoded
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -225,3 +226,21 @@ class ThirdParties(TestCase):
         self.assertEqual(registry.names()[-1], "mirror")
         self.assertEqual(registry.find("blur").name, "blur")
         self.assertRaises(UnknownFilter, registry.find, "gone")
+
+    def test_what_a_beginner_does_wrong_is_told_in_words(self) -> None:
+        for function, words in (
+            (lambda array: array * 0.5, "The filter mirror must return an array of uint8 or uint16"),
+            (lambda array: array * 0.5, "it returned one of float64"),
+            (lambda array: array[None], "it returned one of the shape (1, 6, 8, 3)"),
+            (lambda array: None, "it returned a NoneType"),
+            (
+                lambda array: {}["limit"],
+                "The filter mirror raised KeyError: 'limit' (test_registry.py, line ",
+            ),
+            (lambda: None, "The filter mirror raised TypeError: "),
+        ):
+            wrong = Filter(name="mirror", summary="", function=function)
+            with self.subTest(words=words), mock.patch.object(registry, "find", return_value=wrong):
+                problem = self.assertRaises(FilterFailed, engine.process, encoded(1, 8, 6), "mirror")
+                self.assertEqual(problem.code, "filter-error")
+                self.assertIn(words, problem.detail)
