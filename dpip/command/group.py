@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -28,8 +29,18 @@ class Group(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from None
         except DpipError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click ends quietly when nobody reads any more
+                raise
+            raise click.ClickException(_of_the_machine(error)) from error
         except Exception as error:
             raise _explained(error) from error
+
+
+def _of_the_machine(error: OSError) -> str:
+    """What it refused, such as to write to a full disk or to open a file of somebody else."""
+    about = f"{error.filename}: " if error.filename else ""
+    return f"{about}{error.strerror or error}."
 
 
 def _explained(error: Exception) -> Exception:

@@ -71,6 +71,7 @@ def run(
         Inputs(task.inputs, folder).check()
     journal = Journal.opened(folder.absolute(), task, resume)
     try:
+        _check_same_inputs(inputs, journal.task.inputs)
         files = Inputs(journal.task.inputs, folder)
         files.check()
         failed = _run(journal, files, login, as_json, more)
@@ -130,6 +131,17 @@ def _task(
     if not steps:
         raise click.UsageError("Name a filter, such as --filter grayscale; 'dpip filters' lists them.")
     return Task(tuple(map(abspath, inputs)), *checked(steps, output, known_here=server is None), server)
+
+
+def _check_same_inputs(named: tuple[str, ...], of_the_run: tuple[str, ...]) -> None:
+    """A resumed run is of the same files; naming them again is not needed."""
+    from os.path import abspath
+
+    if named and sorted(map(abspath, named)) != sorted(of_the_run):
+        raise click.UsageError(
+            f"The run in this folder is of {', '.join(of_the_run)}. Leave the files out to go on with it, or "
+            "name another folder with -o."
+        )
 
 
 def _check_folder(folder: Path) -> None:

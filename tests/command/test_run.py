@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -62,6 +63,9 @@ class RunTests(RunTestCase):
         hidden = [path.name for path in (self.folder / "out").iterdir() if path.name.startswith(".")]
         self.assertEqual((hidden, list(self.temporary.iterdir())), ([".dpip-run.jsonl"], []))
 
+        code, out, err = self.run_it(*DPIP, "run", "photos/0.png", "-o", "out", "--resume")
+        self.assertEqual((code, out), (2, ""), err)
+        self.assertIn("is of", err)
         (self.photos / "broken.jpg").unlink()
         (self.photos / "new.jpg").write_bytes(encoded(7, 160, 120, "JPEG"))
         code, out, err = self.run_it(*DPIP, "run", "-o", "out", "--resume", "--json")
@@ -125,6 +129,13 @@ class RunTests(RunTestCase):
         )
         self.assertEqual((code, out), (4, ""), err)
         self.assertIn("No answer from http://127.0.0.1:9", err)
+
+    def test_what_cannot_be_printed_is_told_in_a_sentence(self) -> None:
+        if not os.path.exists("/dev/full"):
+            self.skipTest("this system has no device that is always full")
+        into_it = ("sh", "-c", 'exec "$@" > /dev/full', "sh")
+        code, _, err = self.run_it(*into_it, *DPIP, "run", "photos", "-o", "out", "-f", "invert")
+        self.assertEqual((code, err), (1, "Error: No space left on device.\n"))
 
     def test_a_full_disk(self) -> None:
         out = self.folder / "out"
