@@ -59,6 +59,9 @@ def checkup(login: Login | None) -> Iterator[Finding]:
             )
 
 
+_MEND = "Mend or remove the package it is from."
+
+
 def _versions() -> Iterator[Finding]:
     import twisted
     from dpip.worker.resources import cores
@@ -83,10 +86,17 @@ def _filters() -> Iterator[Finding]:
     took = time.monotonic() - began
     small = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
     names = registry.names()
+    working = 0
     for name in names:
         needed = {"resize": {"width": 8}}.get(name, {})
-        apply(name, small, **needed)
-    yield Finding("filters", "ok", f"{len(names)} filters work; their kernels were ready in {took:.1f} s")
+        try:
+            apply(name, small, **needed)
+        except Exception as error:  # noqa: BLE001 - a filter may raise anything, and the others be fine
+            advice = "Install DPIP again: pip install dpip" if registry.is_built_in(name) else _MEND
+            yield Finding("filters", "bad", f"{name} does not work: {error} {advice}")
+        else:
+            working += 1
+    yield Finding("filters", "ok", f"{working} filters work; their kernels were ready in {took:.1f} s")
     for sentence in said:
         yield Finding("kernels", "note", sentence)
 
@@ -119,9 +129,7 @@ def _third_parties() -> Iterator[Finding]:
     from dpip.filters import registry
 
     for name, why in registry.broken().items():
-        yield Finding(
-            "filters", "bad", f"The filter {name} is left out: {why}. Mend or remove the package it is from."
-        )
+        yield Finding("filters", "bad", f"The filter {name} is left out: {why}. {_MEND}")
 
 
 def _gpu() -> Iterator[Finding]:

@@ -142,7 +142,8 @@ class Showing:
     def summary(self, result: Path) -> str:
         """For people."""
         rate = figure(self.counts.done / max(self.seconds, 0.001))
-        return f"{self.counts.done} frames in {duration(self.seconds)} ({rate} frames/s): {result}"
+        frames = "1 frame" if self.counts.done == 1 else f"{self.counts.done} frames"
+        return f"{frames} in {duration(self.seconds)} ({rate} frames/s): {result}"
 
 
 def check_place(result: Path, film: Path, overwrite: bool) -> None:

@@ -78,6 +78,11 @@ def describe() -> list[dict[str, Any]]:
     return [find(name).describe() for name in names()]
 
 
+def is_built_in(name: str) -> bool:
+    """Ours, and not of a package installed beside."""
+    return name in _BUILT_IN
+
+
 def broken() -> dict[str, str]:
     """Third-party filters that are left out, each with the reason."""
     return dict(_third_party()[1])

@@ -153,23 +153,25 @@ def _done(engine: Engine, job: Message) -> Message:
     began = time.perf_counter()
     try:
         result = engine.process(data, job)
+        seconds = time.perf_counter() - began
     except PictureError as error:
-        return _answer("failed", error.code, error.detail)
+        return _answer("failed", error.code, error.detail, time.perf_counter() - began)
     except MemoryError:
-        return _answer("crashed", "out-of-memory", "The picture needed more memory than one job may use.")
+        words = "The picture needed more memory than one job may use."
+        return _answer("crashed", "out-of-memory", words, time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001 - a filter may raise anything; its picture has failed
-        return _answer("failed", "filter-error", f"{type(error).__name__}: {error}")
-    seconds = time.perf_counter() - began
+        words = f"{type(error).__name__}: {error}"
+        return _answer("failed", "filter-error", words, time.perf_counter() - began)
     try:
         Path(job["result"]).write_bytes(result.data)
     except OSError as error:
-        return _answer("returned", "disk-full", f"The result could not be written: {error}")
+        return _answer("returned", "disk-full", f"The result could not be written: {error}", seconds)
     sha256, size = hashlib.sha256(result.data).hexdigest(), len(result.data)
     return _answer("done", seconds=seconds, sha256=sha256, content_type=result.content_type, size=size)
 
 
-def _answer(outcome: str, code: str = "", detail: str = "", **more: Any) -> Message:
-    return {"outcome": outcome, "code": code, "detail": detail[:_DETAIL], "seconds": 0.0, **more}
+def _answer(outcome: str, code: str = "", detail: str = "", seconds: float = 0.0, **more: Any) -> Message:
+    return {"outcome": outcome, "code": code, "detail": detail[:_DETAIL], "seconds": seconds, **more}
 
 
 def _die_with(parent: int) -> None:
