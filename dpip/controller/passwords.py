@@ -1,6 +1,6 @@
 """Password hashing with argon2id, off the reactor and bounded.
 
-One hash costs about 0.1 s and 64 MiB with argon2-cffi's defaults (RFC 9106, low-memory profile), so a flood
+One hash costs 0.1 to 0.3 s and 64 MiB with argon2-cffi's defaults (RFC 9106, low-memory profile), so a flood
 of guesses must find a short queue and a thread that is nice to others, never the reactor or unbounded memory.
 And only one: by default Argon2 would start three more of its own, and so take four cores.
 """

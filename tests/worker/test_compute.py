@@ -87,7 +87,9 @@ class ComputeTests(PoolCase):
         await self.pool.start()
         pids = self.pool.pids()
         verdict = await self.run_("corrupt").done
-        self.assertEqual(verdict, Verdict(Outcome.FAILED, "corrupt-picture", "It ends in the middle."))
+        wanted = Verdict(Outcome.FAILED, "corrupt-picture", "It ends in the middle.", verdict.seconds)
+        self.assertEqual(verdict, wanted)
+        self.assertGreater(verdict.seconds, 0)
         verdict = await self.run_("fail").done
         self.assertEqual((verdict.code, verdict.detail), ("filter-error", "ZeroDivisionError: by a filter"))
         self.assertEqual(self.pool.pids(), pids)
