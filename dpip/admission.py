@@ -15,8 +15,6 @@ from dpip.model import Principal, Role
 
 _ASSUMED_CHUNKED = 16 * 1024 * 1024  # reserved for a body that does not say its length
 _WORTH_TELLING = 8 * 1024 * 1024  # bytes: by so much at most is wrong what others know of this process
-
-
 _UNANSWERED = 512  # uploads: work for a second or two, so that they may come in bursts
 
 

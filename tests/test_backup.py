@@ -32,6 +32,7 @@ class BackupTestCase(SynchronousTestCase):
         self.state.mkdir(parents=True)
         self.file = self.folder / "backup"
         (self.state / "authority.pem").write_text("the key")
+        (self.state / "join-token.former").write_text("good for a while")
         (self.state / "lock").touch()
         (self.state / "images" / "incoming").mkdir(parents=True)
         (self.state / "images" / "incoming" / "half").write_text("half an upload")
@@ -73,6 +74,7 @@ class RoundTripTests(BackupTestCase):
         other = self.folder / "other"
         self.assertEqual(restore(self.file, other), saved)
         self.assertEqual((other / "authority.pem").read_text(), "the key")
+        self.assertEqual((other / "join-token.former").read_text(), "good for a while")
         self.assertEqual(self.images(other), self.images(self.state) - {"incoming/half"})
         self.assertEqual((other / "images/dir-w1/originals/w1-1.png").read_bytes(), b"w1-1" * 10)
         restored = self.opened(other)

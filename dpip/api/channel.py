@@ -45,9 +45,8 @@ class Channel(HTTPChannel):
             return
         if self._idle:
             self._idle = False
-            self.setTimeout(
-                None
-            )  # to make a call sooner, Twisted looks for it among those of all connections
+            # To make a call sooner, Twisted looks for it among those of all connections: this makes another.
+            self.setTimeout(None)
             self.setTimeout(self.site.limits.header_seconds)
         super().dataReceived(data)
 

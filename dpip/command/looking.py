@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dpip.command.plain import plain
 from dpip.command.server import Choice, ask, server_options
 from dpip.command.tables import Columns, chain, json_option, show, show_facts, show_json, since, size
 
@@ -224,7 +225,7 @@ def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool
         ]
     )
     for failure in found.failed_images:
-        click.echo(f"failed: {failure.name or failure.seq}: {failure.reason}")
+        click.echo(plain(f"failed: {failure.name or failure.seq}: {failure.reason}"))
     for reason in why["running"] if why else ():
         click.echo(f"number {reason['seq']} is with {reason['worker']}: {reason['why']}")
     for reason in why["waiting"] if why else ():

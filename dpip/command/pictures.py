@@ -18,6 +18,7 @@ from dpip.client import Image, Parcel, Result
 from dpip.command.inputs import Found, Inputs
 from dpip.command.journal import Journal
 from dpip.command.placing import place, with_suffix_for
+from dpip.command.plain import plain
 
 _AT_ONCE: Final = 8
 """Pictures that are looked for in one go: a thread for each would cost more than the looking."""
@@ -80,7 +81,7 @@ class Pictures:
         except OSError as error:
             part.unlink(missing_ok=True)
             raise click.ClickException(
-                f"{printable(parcel.result)} could not be written to {self.journal.folder}: "
+                f"{plain(printable(parcel.result))} could not be written to {self.journal.folder}: "
                 f"{error.strerror or error}. Put that right, and go on with --resume."
             ) from error
         self.renamed += written != wanted
@@ -103,13 +104,13 @@ class Pictures:
         self.journal.failed(known_as, code, reason)
         self.failed_count += 1
         if len(self.failures) < _SHOWN:
-            self.failures.append((printable(name), reason))
+            self.failures.append((plain(printable(name)), plain(reason)))
         self.told({"file": printable(known_as), "status": "failed", "code": code, "reason": reason})
 
     def _skip(self, found: Found) -> None:
         self.skipped[found.skip] += 1
         if len(self.skipped_names) < _SHOWN:
-            self.skipped_names.append(printable(found.name))
+            self.skipped_names.append(plain(printable(found.name)))
         self.told({"file": printable(os.path.abspath(found.path)), "status": "skipped", "reason": found.skip})
 
     # In a thread

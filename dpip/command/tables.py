@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from dpip.command.plain import plain
+
 Columns = Mapping[str, Callable[[Any], object]]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs, as the server says it.")
@@ -32,7 +34,7 @@ def show_json(facts: Any) -> None:
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
     """Names and values below each other; those of None are left out."""
-    shown = [(name, str(value)) for name, value in facts if value is not None]
+    shown = [(name, plain(str(value))) for name, value in facts if value is not None]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
         click.echo(f"{name.ljust(width)}  {value}")
@@ -41,7 +43,7 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
 def lines(rows: Iterable[Any], columns: Columns, bold: bool = False) -> list[str]:
     """Aligned; numbers to the right. A line is as long as it is: nothing is cut off."""
     cells = [[make(row) for make in columns.values()] for row in rows]
-    texts = [list(columns), *[["" if cell is None else str(cell) for cell in row] for row in cells]]
+    texts = [list(columns), *[["" if cell is None else plain(str(cell)) for cell in row] for row in cells]]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     right = [all(isinstance(cell, int) for cell in column) for column in zip(*cells, strict=True)]
     aligned = [
