@@ -361,7 +361,7 @@ class Door(Brokers):
         self._root = root
         self._clock = clock
         self.say = Sparingly(self.log, clock)
-        self._open: set[Broker] = set()
+        self._open: dict[Broker, None] = {}  # in the order in which they came
         self._strangers: dict[Broker, str] = {}
         self._addresses: Counter[str] = Counter()
 
@@ -372,7 +372,7 @@ class Door(Brokers):
             return _TurnedAway()
         broker = Broker(self, False, self._clock, self.say)
         broker.setNameForLocal("root", self._root(broker))
-        self._open.add(broker)
+        self._open[broker] = None
         self._strangers[broker] = host
         self._addresses[host] += 1
         return broker
@@ -384,7 +384,7 @@ class Door(Brokers):
 
     def settled(self, broker: Broker, lost: Failure | None) -> None:
         if lost is not None:
-            self._open.discard(broker)
+            self._open.pop(broker, None)
         host = self._strangers.pop(broker, None)
         if host is not None:
             self._addresses[host] -= 1

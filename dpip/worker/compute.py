@@ -53,7 +53,7 @@ class Pool:
         self._memory_limit = memory_limit
         self._command = command
         self._waiting: deque[Work] = deque()
-        self._children: set[Child] = set()
+        self._children: dict[Child, None] = {}  # in the order of their starts, so that choices follow from it
         self._replacing: set[IDelayedCall] = set()
         self._full = False  # all children are started
         self._deaths = 0  # in a row
@@ -136,7 +136,7 @@ class Pool:
         self._dispatch()
 
     def child_ended(self, child: Child, why: str) -> None:
-        self._children.discard(child)
+        self._children.pop(child, None)
         self._waited += child.waited()
         for work in reversed(child.work):
             if work.cancelled:
@@ -174,7 +174,7 @@ class Pool:
 
     def _spawn(self) -> None:
         child = spawn(self._reactor, self._monotonic, self, self._command, self._memory_limit)
-        self._children.add(child)
+        self._children[child] = None
 
     def _replace(self, at_once: bool) -> None:
         """A job that kills its children ends after a few of them, and others must not wait because of it."""

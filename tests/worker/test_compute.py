@@ -300,6 +300,14 @@ class SeveralTests(PoolCase):
         await started
         self.assertEqual(len(self.pool._children), 3)
 
+    async def test_the_child_that_was_started_first_gets_the_first_job(self) -> None:
+        await self.pool.start()
+        while len(self.pool.pids()) < 3 or not all(child.ready for child in self.pool._children):
+            await deferLater(reactor, 0.01)
+        slow = [self.slow()[0] for _ in range(3)]
+        working = [child.work[0] for child in self.pool._children]
+        self.assertEqual(working, slow)
+
     async def test_as_many_jobs_run_at_once(self) -> None:
         await self.pool.start()
         slow = [self.slow() for _ in range(4)]
