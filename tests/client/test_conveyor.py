@@ -54,7 +54,9 @@ class Told:
         self.open -= 1
 
 
-class ConveyorTests(ServedTestCase):
+class ConveyorTestCase(ServedTestCase):
+    """The API, with the test as its worker."""
+
     async def setUp(self) -> None:
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
         (self.folder / "store").mkdir()
@@ -65,6 +67,26 @@ class ConveyorTests(ServedTestCase):
         await self.client.login("admin", "password")
         self.over = False
 
+    async def work(self, failing: str) -> None:
+        worker = await self.controller.authenticate(self.controller.join_worker("w"))
+        while not self.over:
+            job = self.controller.lease("w")
+            if job is None:
+                await deferLater(reactor, 0.01)
+            elif job.original.file.name == failing:
+                self.controller.fail_job(job.lease, "corrupt-picture", "It is cut short.")
+            else:
+                incoming, data = self.store.incoming(), BytesIO()
+                with Pillow.open(self.store.absolute(job.original.file.path)) as picture:
+                    picture.convert("L").save(data, "PNG")
+                incoming.write(data.getvalue())
+                file = await self.store.keep(
+                    incoming, job.workload_id, ImageType.FILTERED, job.result_id, 10**9
+                )
+                await self.controller.commit_result(worker, job.lease, file)
+
+
+class ConveyorTests(ConveyorTestCase):
     def sender(self, count: int) -> Told:
         pictures = {f"{number}.png": encoded(number, 32, 24) for number in range(count)}
         return Told([Parcel(name, data, name) for name, data in pictures.items()])
@@ -84,24 +106,6 @@ class ConveyorTests(ServedTestCase):
             self.over = True
             await worker
         return conveyor
-
-    async def work(self, failing: str) -> None:
-        worker = await self.controller.authenticate(self.controller.join_worker("w"))
-        while not self.over:
-            job = self.controller.lease("w")
-            if job is None:
-                await deferLater(reactor, 0.01)
-            elif job.original.file.name == failing:
-                self.controller.fail_job(job.lease, "corrupt-picture", "It is cut short.")
-            else:
-                incoming, data = self.store.incoming(), BytesIO()
-                with Pillow.open(self.store.absolute(job.original.file.path)) as picture:
-                    picture.convert("L").save(data, "PNG")
-                incoming.write(data.getvalue())
-                file = await self.store.keep(
-                    incoming, job.workload_id, ImageType.FILTERED, job.result_id, 10**9
-                )
-                await self.controller.commit_result(worker, job.lease, file)
 
     async def workloads_left(self) -> int:
         return len(await self.client._json("GET", "/workloads"))

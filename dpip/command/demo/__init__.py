@@ -47,18 +47,18 @@ def demo(frames: int, slots: int | None, folder: Path) -> None:
     film; has it made gray and blurred over the REST API, like any client; says how fast that was; and leaves
     the pictures, with one that shows before and after. Everything else it takes down again.
     """
-    from dpip.command.results import Results
+    from dpip.command.demo.folder import DemoFolder
 
-    results = Results.claim(folder)
+    claimed = DemoFolder.claim(folder)
     # Said before the imports below, which take a second or more.
     click.echo(
         f"DPIP {__version__}: {frames} frames of film will be drawn, made gray, and blurred.", err=True
     )
 
+    from dpip.command.demo.show import Show
     from dpip.command.running import run
-    from dpip.command.show import Show
 
-    show = Show(frames, slots, results)
+    show = Show(frames, slots, claimed)
     try:
         run(show.play)
     except click.ClickException:

@@ -1,0 +1,162 @@
+"""What ``dpip demo`` does: it draws a film, has it filtered, and says how that went."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final
+from uuid import uuid4
+
+import click
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from dpip.client import Client, ClientError, Conveyor, Counts, Image, Parcel, Result, Workload, gather_bounded
+from dpip.command.demo.film import HEIGHT, WIDTH, Film
+from dpip.command.demo.folder import SIGMA, DemoFolder
+from dpip.command.demo.system import whole_system
+from dpip.command.log import log_to
+from dpip.command.progress import Display, Stage, display_on
+from dpip.worker.resources import cores
+
+FILTERS: Final[Mapping[str, Mapping[str, Any]]] = {"grayscale": {}, "blur": {"sigma": SIGMA}}
+
+
+@define
+class Show:
+    """``play`` plays it under a reactor; ``summary`` is what there is to say afterwards."""
+
+    log: ClassVar[Logger] = Logger()
+
+    frames: int
+    slots: int | None  # None: one for each core
+    folder: DemoFolder
+    now: Callable[[], float] = time.monotonic
+    timings: list[str] = field(factory=list, init=False)
+
+    async def play(self, reactor: Any) -> None:
+        """Raises ClickException, ClientError, OSError."""
+        with display_on(sys.stderr, reactor) as display:
+            drawing = Deferred.fromCoroutine(self._draw(display.begin("film", "drawing", self.frames)))
+            try:
+                await self._filter_when(drawing, display, reactor)
+            finally:
+                drawing.addErrback(lambda _: None)  # cancelled, or overtaken by the error that is raised
+                drawing.cancel()
+        await deferToThread(self.folder.compare, self.frames // 2)
+
+    def summary(self) -> Iterator[str]:
+        """Lines for people."""
+        yield ""
+        yield from self.timings
+        yield (
+            f"({WIDTH}x{HEIGHT} JPEG, first upload to last download; REST API, database, worker "
+            f"and this client on {cores()} cores)"
+        )
+        yield ""
+        yield f"Look at    {self.folder.comparison}"
+        yield f"All frames {self.folder.path}/original, grayscale, blur"
+        yield "Go on with twistd -n dpip (the service itself)"
+
+    def explain(self, error: Exception) -> str:
+        """What went wrong, for people; the details go to the log."""
+        self.log.error("The demo failed", log_failure=Failure(error))
+        if isinstance(error, ClientError | OSError):
+            return f"{error} (The log is {self.folder.log}.)"
+        return f"This is a fault of DPIP: {error!r}. The details are in {self.folder.log}."
+
+    async def _filter_when(self, drawn: Deferred[None], display: Display, reactor: Any) -> None:
+        began, starting = self.now(), display.begin("system", "starting")
+
+        def heard(line: str) -> None:
+            if line.startswith("Compiling"):  # so the worker says
+                starting.say("compiling the filters, once (up to a minute)")
+
+        log_to(self.folder.log, heard)
+        async with whole_system(reactor, self.slots) as client:
+            starting.finish(f"{self.slots or cores()} images at once, ready in {self.now() - began:.1f} s")
+            await drawn
+            for name in FILTERS:
+                stage = display.begin(name, "uploading", self.frames)
+                filtering = Filtering(client, reactor, name, self.frames, self.folder, stage, self.now)
+                self.timings.append(f"{name:10} {await filtering.run()}")
+
+    async def _draw(self, stage: Stage) -> None:
+        film = await deferToThread(Film, self.frames)
+        drawn = 0
+
+        def save(number: int) -> None:
+            film.frame(number).save(self.folder.frame("original", number), quality=92)
+
+        async def draw(number: int) -> None:
+            nonlocal drawn
+            await deferToThread(save, number)
+            drawn += 1
+            stage.show(f"{drawn} of {self.frames} frames drawn", drawn)
+
+        painters = max(1, cores() // 2)  # the other half starts the system
+        await gather_bounded(painters, draw, range(self.frames))
+        stage.finish(f"{self.frames} frames of {WIDTH}x{HEIGHT} drawn")
+
+
+@define(eq=False)
+class Filtering:
+    """Sends the film's frames through one filter, and saves the results."""
+
+    client: Client
+    clock: IReactorTime
+    filter: str
+    frames: int
+    folder: DemoFolder
+    stage: Stage
+    now: Callable[[], float]
+    _sent: int = field(default=0, init=False)
+    _began: float = field(default=0.0, init=False)
+    _saved: float = field(default=0.0, init=False)  # when the last result was
+
+    async def run(self) -> str:
+        """How long it took, from the first upload to the last download, for people.
+
+        Raises ClickException when a frame has failed, ClientError, OSError.
+        """
+        conveyor = Conveyor(self.client, self.clock, self, self._make_workload)
+        conveyor.changed = lambda: self._show(conveyor.counts)
+        self._began = self.now()
+        await conveyor.run()
+        seconds = self._saved - self._began
+        timing = f"{self.frames} images in {seconds:.2f} s, {self.frames / seconds:.0f} images/s"
+        self.stage.finish(timing)
+        return timing
+
+    async def next(self) -> Parcel | None:
+        if self._sent == self.frames:
+            return None
+        path = self.folder.frame("original", self._sent)
+        self._sent += 1
+        return Parcel(path.name, path, uuid4().hex)
+
+    def uploaded(self, parcel: Parcel, image: Image) -> None:
+        """Nothing is noted: a film that is interrupted is begun anew."""
+
+    async def arrived(self, parcel: Parcel, result: Result) -> None:
+        await result.take(self.folder.frame(self.filter, parcel.number))
+        self._saved = self.now()
+
+    def failed(self, parcel: Parcel, code: str, reason: str) -> None:
+        """Raises ClickException: a film with a frame missing is not the film."""
+        raise click.ClickException(f"{parcel.name} could not be filtered: {reason}")
+
+    async def _make_workload(self) -> Workload:
+        return await self.client.create_workload(
+            self.filter, f"dpip {self.filter}", FILTERS[self.filter], numbering="frames"
+        )
+
+    def _show(self, counts: Counts) -> None:
+        rate = counts.filtered / max(self.now() - self._began, 0.001)
+        words = f"{counts.uploaded} uploaded, {counts.filtered} filtered, {rate:.0f} images/s"
+        self.stage.show(words, counts.filtered)
