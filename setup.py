@@ -14,6 +14,7 @@ RUNTIME = [
     "psutil >= 6",
     "attrs >= 23.2",
     "cattrs >= 24.1",
+    "multipart >= 2.0, < 3",  # 1.3 may overlook the end of a part; its hooks for headers are not public
     "sqlalchemy >= 2.0.30",
     "alembic >= 1.13",
     "argon2-cffi >= 23.1",
@@ -30,7 +31,6 @@ TEST = [
     "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
     "hypothesis >= 6.100",
     *VIDEO,
-    "multipart >= 1.1",  # a second parser, to check what workers send
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "playwright >= 1.47",  # drives the Chromium of the system; without one the page's tests are skipped
     "pytest >= 8",

@@ -1,8 +1,8 @@
-"""multipart/form-data (RFC 7578), parsed as it arrives: files go on at once, fields are kept, bounded.
+"""Reads multipart/form-data (RFC 7578) as it arrives: files are handed on at once, fields are kept.
 
-A part ends where the delimiter, a line break before the boundary, is followed by a line break or by ``--``.
-What may turn out to be the beginning of one is held back; everything before it is handed on, and a piece in
-which there is none without being copied.
+The package ``multipart`` finds the parts; this module bounds them and says what they are. Its parser keeps no
+more than what may be the beginning of a delimiter or of a header line. A piece in which there is no delimiter
+is handed on without being copied.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from attrs import define, field
+from multipart import MultipartError, MultipartSegment, ParserError, ParserLimitReached, PushMultipartParser
 from werkzeug.http import parse_options_header
 
 from dpip.api.limits import Limits
@@ -21,10 +22,8 @@ from dpip.errors import Malformed, TooLarge
 #: RFC 2046 allows 70; some clients take more.
 _MAX_BOUNDARY = 200
 _MAX_PART_HEADERS = 16
-_MAX_PART_HEADERS_SIZE = 4 * 1024
-_PLAIN_ENCODINGS = {"", "binary", "7bit", "8bit"}
-
-_LINE, _BLANK_LINE, _DASHES = b"\r\n", b"\r\n\r\n", b"--"
+_MAX_PART_HEADERS_SIZE = 4 * 1024  # bytes of one part's header lines
+_PLAIN_ENCODINGS = {b"", b"binary", b"7bit", b"8bit"}
 
 #: A header value whose options need no unescaping, which is what nearly all are: werkzeug takes 60 µs for it.
 _PLAIN_VALUE = re.compile(r"""[\w/.+-]+(?:; ?\w+=(?:"[^"\\%]*"|[\w'()+,./:=?-]+))*""", re.ASCII)
@@ -39,6 +38,34 @@ class FileSink(Protocol):
 OpenFile = Callable[[str | None], FileSink]
 
 
+class _Parser(PushMultipartParser):
+    """The package's parser, which leaves what a part's headers say to the reader.
+
+    The package's own answer to them depends on where the body is cut into pieces, it refuses names that are
+    not UTF-8 and a wrong Content-Length, which RFC 7578 wants ignored, and it bounds each line by itself.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        # The bound of an incomplete line, of whose line break the first half may have arrived.
+        super().__init__(boundary, max_header_size=_MAX_PART_HEADERS_SIZE + 1)
+        self._headers: list[bytes] = []
+        self._headers_size = 0
+
+    def _on_segment_headerline(self, line: bytes) -> None:
+        self._headers.append(line)
+        self._headers_size += len(line)
+        if self._headers_size > _MAX_PART_HEADERS_SIZE or len(self._headers) > _MAX_PART_HEADERS:
+            raise ParserLimitReached("A part has too many headers, or too long ones")
+        if b":" not in line or b"\n" in line or line[0] in b" \t":
+            raise ParserError("A part has a header that is folded, has no colon or has a bare line feed")
+
+    def _create_segment(self, _headerlist: object) -> MultipartSegment:
+        part = MultipartSegment([])
+        part.headerlist = self._headers
+        self._headers, self._headers_size = [], 0
+        return part
+
+
 @define
 class MultipartReader:
     """Feed it with :meth:`write`, then :meth:`end`; ``fields`` holds ``(name, value)`` in body order.
@@ -50,112 +77,66 @@ class MultipartReader:
     open_file: OpenFile
     limits: Limits
     fields: list[tuple[str, bytes]] = field(factory=list, init=False)
-    _delimiter: bytes = field(init=False)
-    _step: Callable[[MultipartReader], bool] | None = field(init=False)  # None behind the last boundary
-    _rest: bytes = field(default=b"", init=False)  # has arrived, and what it is cannot be said yet
+    _parser: PushMultipartParser = field(init=False)
+    _first_bytes: bytes | None = field(default=b"", init=False)  # until there are enough to judge them
     _files: int = field(default=0, init=False)
     _field_bytes: int = field(default=0, init=False)
-    _headers: dict[str, str] = field(factory=dict, init=False)
     _field_name: str = field(default="", init=False)
     _value: bytearray = field(factory=bytearray, init=False)
     _file: FileSink | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._delimiter = _LINE + _DASHES + self.boundary
-        self._step = MultipartReader._begin
+        self._parser = _Parser(self.boundary)
 
     def write(self, data: bytes) -> None:
-        self._rest = self._rest + data if self._rest else data
-        while self._step is not None and self._step(self):
-            pass
+        if self._first_bytes is not None:
+            data = self._begin(self._first_bytes + data)
+        if not data:  # to the parser, that would be the end
+            return
+        try:
+            for event in self._parser.parse(data):
+                if event is None:
+                    self._part_ends()
+                elif isinstance(event, bytes):
+                    self._take(event)
+                else:
+                    self._part_begins(event.headerlist)
+        except ParserLimitReached:
+            raise Malformed("A part of the multipart body has too many headers, or too long ones.") from None
+        except MultipartError as problem:
+            raise Malformed(f"The multipart body cannot be read: {problem}.") from None
 
     def end(self) -> None:
         """No more bytes will come."""
-        if self._step is not None:
-            raise Malformed("The multipart body ends before its last boundary: it was cut short.")
+        try:
+            self._parser.close()
+        except ParserError:
+            raise Malformed("The multipart body ends before its last boundary: it was cut short.") from None
 
-    # Steps: each takes its part off ``_rest`` and says whether it could
-
-    def _begin(self) -> bool:
-        """The first boundary has no line break before it, or one."""
-        arrived = self._rest
-        boundary = self._delimiter[len(_LINE) :] if arrived[:1] != _LINE[:1] else self._delimiter
-        if arrived[: len(boundary)] != boundary[: len(arrived)]:
+    def _begin(self, arrived: bytes) -> bytes:
+        """What the parser may see: nothing before there is a boundary. It would take any text before it."""
+        delimiter = b"\r\n--" + self.boundary
+        if len(arrived) < len(delimiter):
+            self._first_bytes = arrived
+            return b""
+        if not arrived.startswith((delimiter, delimiter[2:])):
             raise Malformed("The multipart body does not begin with its boundary.")
-        if len(arrived) < len(boundary) + len(_DASHES):
-            return False
-        if not self._ends_part(len(boundary)):
-            raise Malformed("The multipart body does not begin with its boundary.")
-        return True
+        self._first_bytes = None
+        return arrived
 
-    def _ends_part(self, end: int) -> bool:
-        """Is it a delimiter that ends there? Then on with what follows it."""
-        follows = self._rest[end : end + len(_DASHES)]
-        if follows == _LINE:
-            self._rest, self._step = self._rest[end:], MultipartReader._part_headers
-        elif follows == _DASHES:
-            self._rest, self._step = b"", None
-        else:
-            return False
-        return True
-
-    def _part_headers(self) -> bool:
-        """They begin with the line break that ends the boundary's line."""
-        end = self._rest.find(_BLANK_LINE, 0, _MAX_PART_HEADERS_SIZE)
-        if end < 0 and len(self._rest) < _MAX_PART_HEADERS_SIZE:
-            return False
-        lines = self._rest[:end].split(_LINE)[1:]
-        if end < 0 or len(lines) > _MAX_PART_HEADERS:
-            raise Malformed("A part of the multipart body has too many headers, or too long ones.")
-        self._headers = {}
-        for line in lines:
-            name, colon, value = line.partition(b":")
-            if not colon:
-                raise Malformed("A part of the multipart body has a header without a colon.")
-            self._headers[name.decode("latin-1").strip().lower()] = lenient(value).strip(" \t")
-        self._rest, self._step = self._rest[end + len(_BLANK_LINE) :], MultipartReader._content
-        self._content_begins()
-        return True
-
-    def _content(self) -> bool:
-        arrived, delimiter = self._rest, self._delimiter
-        found = arrived.find(delimiter)
-        while found >= 0:
-            end = found + len(delimiter)
-            if len(arrived) < end + len(_DASHES):
-                break
-            if self._ends_part(end):
-                self._take(arrived[:found])
-                self._part_ends()
-                return True
-            found = arrived.find(delimiter, found + 1)
-        if found < 0:
-            found = self._perhaps_delimiter(arrived)
-        self._rest = arrived[found:]
-        self._take(arrived[:found])
-        return False
-
-    def _perhaps_delimiter(self, data: bytes) -> int:
-        """Where the beginning of a delimiter stands at the end of the data; the data's length if nowhere."""
-        place = max(0, len(data) - len(self._delimiter) + 1)
-        while (place := data.find(_LINE[:1], place)) >= 0:
-            if self._delimiter.startswith(data[place:]):
-                return place
-            place += 1
-        return len(data)
-
-    # What parts are
-
-    def _content_begins(self) -> None:
+    def _part_begins(self, lines: list[bytes]) -> None:
         self._file, self._value = None, bytearray()
-        disposition, options = options_of(self._headers.get("content-disposition"))
+        headers = _headers_of(lines)
+        disposition, options = options_of(lenient(headers.get(b"content-disposition", b"")))
         if disposition.lower() != "form-data" or "name" not in options:
             raise Malformed('Each part of the body needs a Content-Disposition: form-data; name="…" header.')
-        encoding = self._headers.get("content-transfer-encoding", "").lower()
+        encoding = headers.get(b"content-transfer-encoding", b"").lower()
         if encoding not in _PLAIN_ENCODINGS:
-            raise Malformed(f"A part has the transfer encoding {encoding[:40]!r}: send the plain bytes.")
+            raise Malformed(
+                f"A part has the transfer encoding {lenient(encoding)[:40]!r}: send the plain bytes."
+            )
         self._field_name = options["name"]
-        if self._is_file(options):
+        if _is_file(options, headers.get(b"content-type", b"").lower()):
             self._files += 1
             if self._files > self.limits.files:
                 raise TooLarge(f"One request takes at most {self.limits.files} files: send more requests.")
@@ -163,19 +144,7 @@ class MultipartReader:
         elif len(self.fields) >= self.limits.fields:
             raise TooLarge(f"One request takes at most {self.limits.fields} fields.")
 
-    def _is_file(self, options: dict[str, str]) -> bool:
-        """Any part with a file name, any that says it is a picture, and ``data``, whatever it says."""
-        content_type = self._headers.get("content-type", "").lower()
-        return (
-            "filename" in options
-            or options["name"] == "data"
-            or content_type.startswith("image/")
-            or content_type == "application/octet-stream"
-        )
-
     def _take(self, data: bytes) -> None:
-        if not data:
-            return
         if self._file is not None:
             self._file.write(data)
             return
@@ -194,6 +163,25 @@ class MultipartReader:
         self._file = None
 
 
+def _headers_of(lines: list[bytes]) -> dict[bytes, bytes]:
+    """A part's headers, by their names in lower case."""
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        headers[name.strip().lower()] = value.strip(b" \t")
+    return headers
+
+
+def _is_file(options: dict[str, str], content_type: bytes) -> bool:
+    """Any part with a file name, any that says it is a picture, and ``data``, whatever it says."""
+    return (
+        "filename" in options
+        or options["name"] == "data"
+        or content_type.startswith(b"image/")
+        or content_type == b"application/octet-stream"
+    )
+
+
 def options_of(value: str | None) -> tuple[str, dict[str, str]]:
     """``kind; name="value"; …`` as its kind and its options."""
     if value is None or _PLAIN_VALUE.fullmatch(value) is None:
@@ -208,6 +196,6 @@ def boundary_of(content_type: str | None) -> bytes | None:
     if kind.lower() != "multipart/form-data":
         return None
     boundary = options.get("boundary", "")
-    if not 0 < len(boundary) <= _MAX_BOUNDARY or not boundary.isascii():
+    if not 0 < len(boundary) <= _MAX_BOUNDARY or not (boundary.isascii() and boundary.isprintable()):
         raise Malformed("The multipart Content-Type has no usable boundary.")
     return boundary.encode()

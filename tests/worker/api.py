@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable
+from email import message_from_bytes
+from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl
 
-from multipart import MultipartParser, parse_options_header
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.ssl import CertificateOptions
@@ -100,14 +100,18 @@ def hang(request: Request) -> Any:
 
 def form(request: Request) -> tuple[dict[str, str], bytes]:
     """Fields, of the query too, and the bytes of the file in ``data``."""
-    _, options = parse_options_header(request.getHeader("content-type") or "")
-    body = request.content.read()
+    kind = (request.getHeader("content-type") or "").encode()
+    message = message_from_bytes(b"Content-Type: " + kind + b"\r\n\r\n" + request.content.read(), policy=HTTP)
     query = request.uri.decode().partition("?")[2]
     fields, data = dict(parse_qsl(query, strict_parsing=True)), b""
-    for part in MultipartParser(io.BytesIO(body), options["boundary"], memfile_limit=2**24):
-        if part.name == "data":
-            data = part.raw
-            fields["content_type"] = part.content_type
+    assert message.is_multipart()
+    assert not message.defects, message.defects
+    for part in message.iter_parts():
+        content = part.get_payload(decode=True)
+        name = part.get_param("name", header="content-disposition")
+        if name == "data":
+            data = content
+            fields["content_type"] = part.get_content_type()
         else:
-            fields[part.name] = part.value
+            fields[name] = content.decode()
     return fields, data
