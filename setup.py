@@ -13,6 +13,7 @@ RUNTIME = [
     "numba >= 0.61",
     "psutil >= 6",
     "attrs >= 23.2",
+    "cachetools >= 5.3",
     "cattrs >= 24.1",
     "sqlalchemy >= 2.0.30",
     "alembic >= 1.13",
