@@ -6,10 +6,10 @@ of it and before anybody is answered. Files are durable in the image store befor
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
+from cachetools import LRUCache
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -111,7 +111,9 @@ class Controller:
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
     tokens_died: Callable[[], Deferred[None]] = field(default=lambda: succeed(None))
-    _recent_results: OrderedDict[tuple[str, Lease], LeasedJob] = field(factory=OrderedDict, init=False)
+    _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
+        factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
+    )
 
     # Accounts
 
@@ -400,8 +402,6 @@ class Controller:
         else:
             self._discard([file])
         self._recent_results[by.session, lease] = job
-        if len(self._recent_results) > _REMEMBERED_RESULTS:
-            self._recent_results.popitem(last=False)
         self.scheduler.result_committed(lease)
         return image
 
