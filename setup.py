@@ -13,6 +13,7 @@ RUNTIME = [
     "numba >= 0.61",
     "psutil >= 6",
     "attrs >= 23.2",
+    "cachetools >= 5.3",
     "cattrs >= 24.1",
     "multipart >= 2.0, < 3",  # 1.3 may overlook the end of a part; its hooks for headers are not public
     "sqlalchemy >= 2.0.30",

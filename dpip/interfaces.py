@@ -6,9 +6,10 @@ Failures arrive as :class:`dpip.errors.DpipError`; anything else is a bug.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import FunctionType
 
 from twisted.internet.defer import Deferred
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute, Interface, taggedValue
 
 from dpip.model import (
     ALL,
@@ -53,7 +54,8 @@ from dpip.model import (
 class IController(Interface):
     """What the API asks of the controller: in the same process, or over Perspective Broker (``dpip.remote``).
 
-    A ``Principal`` has been authenticated; whether it may do what it asks is decided here.
+    A ``Principal`` has been authenticated; whether it may do what it asks is decided here. ``dpip.remote``
+    derives its messages from the annotations: a method that returns a Deferred can be asked over the link.
     """
 
     max_pixels = Attribute("Pictures with more pixels than this are refused (int).")
@@ -233,6 +235,9 @@ class IController(Interface):
 
     def warnings() -> Deferred[Sequence[str]]:
         """Conditions the operator should know, for example a disk that runs low."""
+
+    # zope.interface keeps no annotations of its methods: these functions have them.
+    taggedValue("functions", [value for value in vars().values() if isinstance(value, FunctionType)])
 
 
 class IAdmission(Interface):

@@ -6,10 +6,10 @@ every result; but of its 100 pages only those change in which images end at the 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
+from cachetools import LRUCache
 from twisted.internet.defer import DeferredLock
 
 from dpip.api.answers import to_json
@@ -66,9 +66,9 @@ class ListMaker:
     controller: IController
     seconds: Callable[[], float]
     limit: int = 64 * 1024 * 1024
-    _known: OrderedDict[str, _Known] = field(factory=OrderedDict, init=False)
-    _sizes: dict[str, int] = field(factory=dict, init=False)
-    _size: int = field(default=0, init=False)
+    _known: LRUCache[str, _Known] = field(
+        default=Factory(lambda self: LRUCache(self.limit, self._size), takes_self=True), init=False
+    )
 
     async def lists(self, by: Principal, progress: Progress) -> Lists:
         """As of ``progress``. Of a running workload perhaps as they were a moment before, but after the
@@ -77,16 +77,15 @@ class ListMaker:
         if not workload.filtered and not workload.failed:
             return Lists(progress)
         known = self._known.setdefault(workload.id, _Known())
-        self._known.move_to_end(workload.id)
         async with known.lock:  # of many who ask at once, one makes them
             if known.lists is None or not self._good_enough(known, known.lists.progress, progress):
                 known.lists = await self._make(by, progress, known)
-                self._account(workload.id)
+                if workload.id in self._known:  # not deleted meanwhile
+                    self._known[workload.id] = known  # it has another size now
             return known.lists
 
     def forget(self, workload_id: str) -> None:
-        if self._known.pop(workload_id, None) is not None:
-            self._size -= self._sizes.pop(workload_id, 0)
+        self._known.pop(workload_id, None)
 
     def _good_enough(self, known: _Known, then: Progress, now: Progress) -> bool:
         """The same, or a little earlier in one and the same run of work."""
@@ -114,14 +113,9 @@ class ListMaker:
                 results = await self.controller.results(by, workload.id, number)
                 known.pages[number] = _page(ended, results, workload.spec.numbering)
 
-    def _account(self, workload_id: str) -> None:
-        if workload_id not in self._known:  # deleted meanwhile
-            return
-        size = self._known[workload_id].size
-        self._size += size - self._sizes.get(workload_id, 0)
-        self._sizes[workload_id] = size
-        while self._size > self.limit and len(self._known) > 1:
-            self.forget(next(iter(self._known)))
+    def _size(self, known: _Known) -> int:
+        """One larger than the limit takes all of it: the newest stays, whatever its size."""
+        return min(known.size, self.limit)
 
 
 def changes(workload: Workload) -> tuple[int, int, int, int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field
+from cachetools import LRUCache, TTLCache
 
 from dpip.controller.attempts import FailureLimit, Turns
 from dpip.controller.passwords import Passwords
@@ -39,15 +39,6 @@ def check_password(password: str) -> str:
     return password
 
 
-@frozen
-class _Known:
-    """A token as the datastore had it at ``asked`` (monotonic)."""
-
-    principal: Principal
-    expires_at: float
-    asked: float
-
-
 @define
 class Accounts:
     """``clock`` gives seconds since the epoch, ``monotonic`` seconds that never go back."""
@@ -61,8 +52,13 @@ class Accounts:
     by_address: FailureLimit = field(factory=lambda: FailureLimit(limit=50, window=60))
     turns: Turns = field(factory=lambda: Turns(limit=12, each=6))
     turns_of_seen: Turns = field(factory=lambda: Turns(limit=12, each=6))
-    _seen: OrderedDict[tuple[str, str], None] = field(factory=OrderedDict, init=False)
-    _tokens: OrderedDict[bytes, _Known] = field(factory=OrderedDict, init=False)
+    _seen: LRUCache[tuple[str, str], bool] = field(factory=lambda: LRUCache(_SEEN), init=False)
+    _tokens: TTLCache[bytes, tuple[Principal, float]] = field(  # with the time at which it expires
+        default=Factory(
+            lambda self: TTLCache(_CACHED_TOKENS, _TRUSTED_SECONDS, self.monotonic), takes_self=True
+        ),
+        init=False,
+    )
     _epoch: int = field(default=0, init=False)  # grows whenever tokens die: a lookup under way must not cache
 
     async def login(self, name: str, password: str, address: str) -> Token:
@@ -78,20 +74,13 @@ class Accounts:
             self.by_account.failed(name, self.monotonic())
             raise BadCredentials("The user name or the password is wrong.")
         self.by_account.succeeded(name)
-        self._remember_address(name, address)
+        self._seen[name, address] = True  # strangers' guesses do not keep its user out there
         _, token = await self._new_token(name)
         return token
 
     async def _is_right(self, name: str, password: str) -> bool:
         found = await self.datastore.user(name) if len(name) <= MAX_NAME else None
         return await self.passwords.verify(password, found[1] if found else None)
-
-    def _remember_address(self, name: str, address: str) -> None:
-        """Strangers' guesses, at this account or others, do not keep its user out there."""
-        self._seen[name, address] = None
-        self._seen.move_to_end((name, address))
-        if len(self._seen) > _SEEN:
-            self._seen.popitem(last=False)
 
     async def issue(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
         """A token with a name, for programs. Raises BadParameter, NotFound."""
@@ -118,21 +107,18 @@ class Accounts:
         """Raises Unauthenticated. A token seen lately costs a dictionary look-up."""
         digest = _digest(secret)
         known = self._tokens.get(digest)
-        if known is None or known.asked + _TRUSTED_SECONDS <= self.monotonic():
-            known = await self._look_up(digest)
-        if known is None or known.expires_at <= self.clock():
-            raise Unauthenticated("The token is not valid, or not any more. Log in again with POST /login.")
-        return known.principal
-
-    async def _look_up(self, digest: bytes) -> _Known | None:
-        epoch, asked = self._epoch, self.monotonic()
-        found = await self.datastore.token(digest)
-        known = _Known(*found, asked) if found else None
         if known is None:
-            self._tokens.pop(digest, None)
-        elif epoch == self._epoch:  # else tokens have died meanwhile, perhaps this one
-            self._remember(digest, known)
-        return known
+            known = await self._look_up(digest)
+        if known is None or known[1] <= self.clock():
+            raise Unauthenticated("The token is not valid, or not any more. Log in again with POST /login.")
+        return known[0]
+
+    async def _look_up(self, digest: bytes) -> tuple[Principal, float] | None:
+        epoch = self._epoch
+        found = await self.datastore.token(digest)
+        if found is not None and epoch == self._epoch:  # else tokens have died meanwhile, perhaps this one
+            self._tokens[digest] = found
+        return found
 
     async def logout(self, secret: str) -> None:
         self._forget_tokens(_digest(secret))
@@ -156,13 +142,7 @@ class Accounts:
         self.forget_tokens_of(name)
 
     def forget_tokens_of(self, name: str) -> None:
-        self._forget_tokens(*[d for d, known in self._tokens.items() if known.principal.name == name])
-
-    def _remember(self, digest: bytes, known: _Known) -> None:
-        self._tokens[digest] = known
-        self._tokens.move_to_end(digest)
-        if len(self._tokens) > _CACHED_TOKENS:
-            self._tokens.popitem(last=False)
+        self._forget_tokens(*[digest for digest, (who, _) in self._tokens.items() if who.name == name])
 
     def _forget_tokens(self, *digests: bytes) -> None:
         self._epoch += 1

@@ -23,7 +23,7 @@ from dpip.interfaces import IController, IIncomingFile
 from dpip.jointoken import BadToken
 from dpip.remote import messages
 from dpip.remote.exchange import Exchange
-from dpip.remote.messages import CALLS, Hello, Refusal, Welcome
+from dpip.remote.messages import CALLS, Call, Hello, Refusal, Welcome
 
 FORGET_SECONDS: Final = 3.0
 """An API process that has not forgotten a dead token within this time is dropped: then it trusts none."""
@@ -74,7 +74,7 @@ class _Api:
 class Apis:
     """``admit(secret)`` raises BadToken unless it is the API token's. ``put_mark(text)`` leaves a file with
     that text among the store's incoming ones; ``moved(url)`` is called when workers that use that address
-    have to go elsewhere. ``desk`` admits our own uploads.
+    have to go elsewhere. ``desk`` admits our own uploads. ``calls`` are what may be asked of ``controller``.
     ``serving`` fires when the first of them answers requests.
     """
 
@@ -88,6 +88,7 @@ class Apis:
     desk: AdmissionDesk
     clock: IReactorTime
     moved: Callable[[str], object]
+    calls: Mapping[str, Call] = CALLS
     serving: Deferred[None] = field(factory=Deferred, init=False)
     _joined: dict[Broker, _Api] = field(factory=dict, init=False)
     _turn: int = field(default=0, init=False)
@@ -162,7 +163,7 @@ class Apis:
             return self._serving(api, *arguments)
         if name == "promised":
             return self._promised(api, *arguments)
-        call = CALLS[name]
+        call = self.calls[name]
         method = getattr(self.controller, name)
         answer: Deferred[Any] = method(*messages.arguments_of(call, arguments))
         return answer.addCallback(messages.plain, call.result)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
 
-from attrs import define, field
+from attrs import Factory, define, field
+from cachetools import LRUCache
 
 from dpip.errors import RetryLater, TooManyRequests
 
@@ -19,7 +20,9 @@ class FailureLimit:
     limit: int
     window: float
     keys: int = 10_000
-    _failures: OrderedDict[str, deque[float]] = field(factory=OrderedDict, init=False)
+    _failures: LRUCache[str, deque[float]] = field(
+        default=Factory(lambda self: LRUCache(self.keys), takes_self=True), init=False
+    )
 
     def check(self, key: str, now: float) -> None:
         """Raises TooManyRequests with the seconds to wait once the limit is reached."""
@@ -34,9 +37,6 @@ class FailureLimit:
 
     def failed(self, key: str, now: float) -> None:
         self._failures.setdefault(key, deque(maxlen=self.limit)).append(now)
-        self._failures.move_to_end(key)
-        if len(self._failures) > self.keys:
-            self._failures.popitem(last=False)
 
     def succeeded(self, key: str) -> None:
         self._failures.pop(key, None)

@@ -6,10 +6,10 @@ of it and before anybody is answered. Files are durable in the image store befor
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
+from cachetools import LRUCache
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +19,7 @@ from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.controller.jointokens import JoinTokens
+from dpip.controller.permissions import admins_only, no_image, no_workload, owned, users_only, whose
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import Webhooks
 from dpip.errors import (
@@ -111,7 +112,9 @@ class Controller:
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
     tokens_died: Callable[[], Deferred[None]] = field(default=lambda: succeed(None))
-    _recent_results: OrderedDict[tuple[str, Lease], LeasedJob] = field(factory=OrderedDict, init=False)
+    _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
+        factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
+    )
 
     # Accounts
 
@@ -134,19 +137,19 @@ class Controller:
 
     @deferred
     async def users(self, by: Principal) -> Sequence[User]:
-        _admins_only(by)
+        admins_only(by)
         return await self.datastore.users()
 
     @deferred
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
-        _admins_only(by)
+        admins_only(by)
         user = await self.accounts.add(name, password, role, self.default_quota if quota is None else quota)
         self._note(by.name, "add-user", name, role=role.value)
         return user
 
     @deferred
     async def remove_user(self, by: Principal, name: str) -> None:
-        _admins_only(by)
+        admins_only(by)
         if name == by.name:
             raise Conflict("An admin cannot remove itself: let another admin do it.")
         workloads = await self.datastore.remove_user(name, self.clock())
@@ -159,29 +162,29 @@ class Controller:
     @deferred
     async def set_password(self, by: Principal, name: str, password: str) -> None:
         if by.name != name or by.role is Role.WORKER:
-            _admins_only(by)
+            admins_only(by)
         await self.accounts.set_password(name, password)
         await self._tokens_die()
         self._note(by.name, "set-password", name)
 
     @deferred
     async def tokens(self, by: Principal, user: str | None, limit: int) -> Sequence[TokenRecord]:
-        _users_only(by)
-        return await self.datastore.tokens(_whose(by, user), limit)
+        users_only(by)
+        return await self.datastore.tokens(whose(by, user), limit)
 
     @deferred
     async def add_token(
         self, by: Principal, user: str | None, name: str, seconds: float
     ) -> tuple[TokenRecord, Token]:
-        _users_only(by)
-        owner = by.name if user is None else _whose(by, user) or user
+        users_only(by)
+        owner = by.name if user is None else whose(by, user) or user
         record, token = await self.accounts.issue(owner, name, seconds)
         self._note(by.name, "add-token", record.id, user=owner, name=name)
         return record, token
 
     @deferred
     async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
-        _users_only(by)
+        users_only(by)
         record = await self.accounts.revoke(token_id, None if by.is_admin else by.name)
         await self._tokens_die()
         self._note(by.name, "revoke-token", record.id, user=record.user, name=record.name)
@@ -197,7 +200,7 @@ class Controller:
     async def create_workload(
         self, by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None
     ) -> Progress:
-        _users_only(by)
+        users_only(by)
         workload_id = self.new_id()
         new = Workload(
             id=workload_id,
@@ -220,7 +223,7 @@ class Controller:
     async def workloads(
         self, by: Principal, which: Selection = ALL, after: str | None = None, limit: int = 100
     ) -> Sequence[Progress]:
-        _users_only(by)
+        users_only(by)
         owner = None if by.is_admin else by.name
         found = await self.datastore.workloads(owner, which, after, limit)
         return [self._progress(workload) for workload in found]
@@ -296,7 +299,7 @@ class Controller:
         await self._known_workload(by, workload_id)
         workload = await self.datastore.delete_workload(workload_id, self.clock())
         if workload is None:
-            raise _no_workload(workload_id)
+            raise no_workload(workload_id)
         self._note(by.name, "delete-workload", workload_id, name=workload.spec.name)
         self._forget_workload(workload)
 
@@ -308,7 +311,7 @@ class Controller:
 
     @deferred
     async def updates(self, by: Principal, workload_id: str | None, after: str | None, wait: bool) -> Updates:
-        _users_only(by)
+        users_only(by)
         if workload_id is not None:
             await self._known_workload(by, workload_id)
         if after is None or not self.feed.knows(after):
@@ -338,7 +341,7 @@ class Controller:
 
     @deferred
     async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
-        _users_only(by)
+        users_only(by)
         return await self._known_workload(by, workload_id)
 
     @deferred
@@ -350,7 +353,7 @@ class Controller:
         key: IdempotencyKey | None,
     ) -> Sequence[Image]:
         try:
-            _users_only(by)
+            users_only(by)
             workload = await self._known_workload(by, workload_id)
             rows = [(image_id, self.new_id(), file) for image_id, file in files]
             accepted, fresh = await self.datastore.add_originals(workload_id, rows, key, self.clock())
@@ -369,7 +372,7 @@ class Controller:
     async def held(self, by: Principal, image_id: str) -> LeasedJob:
         job = self.scheduler.holds(by.session, image_id) if by.role is Role.WORKER else None
         if job is None:
-            raise _no_image(image_id)
+            raise no_image(image_id)
         self.meters.given[ImageType.ORIGINAL] += job.original.file.size
         return job
 
@@ -400,8 +403,6 @@ class Controller:
         else:
             self._discard([file])
         self._recent_results[by.session, lease] = job
-        if len(self._recent_results) > _REMEMBERED_RESULTS:
-            self._recent_results.popitem(last=False)
         self.scheduler.result_committed(lease)
         return image
 
@@ -423,20 +424,20 @@ class Controller:
             return await self._image_at(by, int(reference), workload_id, type or ImageType.FILTERED)
         image = await self.datastore.image(reference)
         if image is None or (workload_id or image.workload_id) != image.workload_id:
-            raise _no_image(reference)
+            raise no_image(reference)
         if type is not None and type is not image.type:
             raise NotFound(f"Image {reference} is {_a(image.type)} image, not {_a(type)} one.")
         try:
             await self._known_workload(by, image.workload_id)
         except NotFound:
-            raise _no_image(reference) from None
+            raise no_image(reference) from None
         return image
 
     @deferred
     async def thumbnail(
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Thumbnail:
-        _users_only(by)
+        users_only(by)
         image = await self._found(by, reference, workload_id, type)
         return Thumbnail(image, await self.thumbnails.of(image))
 
@@ -455,7 +456,7 @@ class Controller:
     async def images(
         self, by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int
     ) -> Sequence[Image]:
-        _users_only(by)
+        users_only(by)
         await self._known_workload(by, workload_id)
         return await self.datastore.images(workload_id, type, after, limit)
 
@@ -463,24 +464,24 @@ class Controller:
 
     @deferred
     async def workers(self, by: Principal) -> Sequence[tuple[WorkerRecord, Load | None]]:
-        _admins_only(by)
+        admins_only(by)
         records = await self.datastore.workers()
         return [(record, self.telemetry.latest(record.info.name)) for record in records]
 
     @deferred
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
-        _admins_only(by)
+        admins_only(by)
         return await self.telemetry.history(name, since)
 
     @deferred
     async def drain_worker(self, by: Principal, name: str) -> None:
-        _admins_only(by)
+        admins_only(by)
         self.dismiss_worker(name)
         self._note(by.name, "drain-worker", name)
 
     @deferred
     async def revoke_worker(self, by: Principal, name: str) -> int:
-        _admins_only(by)
+        admins_only(by)
         revoked = await self.datastore.revoke_worker(name, self.clock())
         self.expel_worker(name)
         await self._tokens_die()
@@ -489,19 +490,19 @@ class Controller:
 
     @deferred
     async def join_token(self, by: Principal) -> NewcomersToken:
-        _admins_only(by)
+        admins_only(by)
         return _for_newcomers(self.join_tokens.current)
 
     @deferred
     async def rotate_join_token(self, by: Principal, seconds: float | None, grace: float) -> NewcomersToken:
-        _admins_only(by)
+        admins_only(by)
         token = await self.join_tokens.rotate(seconds, grace)
         self._note(by.name, "rotate-join-token", "", expires_at=token.expires)
         return _for_newcomers(token)
 
     @deferred
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
-        _admins_only(by)
+        admins_only(by)
         return await self.datastore.activity(before, limit)
 
     @deferred
@@ -532,7 +533,7 @@ class Controller:
             self._forget_workload(workload)
 
     async def _known_workload(self, by: Principal, workload_id: str) -> Workload:
-        return _owned(by, await self.datastore.workload(workload_id), workload_id)
+        return owned(by, await self.datastore.workload(workload_id), workload_id)
 
     def _forget_workload(self, workload: Workload) -> None:
         self.scheduler.workload_dropped(workload.id)
@@ -569,40 +570,6 @@ _REFUSED = (NotFound, Forbidden, Conflict, TooLarge, KeyReused)
 
 def _for_newcomers(token: JoinToken) -> NewcomersToken:
     return NewcomersToken(str(token), token.made or None, token.expires)
-
-
-def _admins_only(by: Principal) -> None:
-    if not by.is_admin:
-        raise Forbidden("Only an admin may do this.")
-
-
-def _users_only(by: Principal) -> None:
-    if by.role is Role.WORKER:
-        raise Forbidden("A worker's token reaches only the jobs leased to it.")
-
-
-def _whose(by: Principal, user: str | None) -> str | None:
-    """Of which user: everybody but an admin may only say itself. Raises Forbidden."""
-    if by.is_admin:
-        return user
-    if user not in (None, by.name):
-        raise Forbidden("Only an admin may do this for another user.")
-    return by.name
-
-
-def _owned(by: Principal, workload: Workload | None, workload_id: str) -> Workload:
-    _users_only(by)
-    if workload is None or not (by.is_admin or workload.owner == by.name):
-        raise _no_workload(workload_id)
-    return workload
-
-
-def _no_workload(workload_id: str) -> DpipError:
-    return NotFound(f"There is no workload {workload_id[:64]!r}.")
-
-
-def _no_image(reference: str) -> DpipError:
-    return NotFound(f"There is no image {reference[:64]!r}.")
 
 
 def _a(type: ImageType) -> str:

@@ -7,11 +7,12 @@ takes images over HTTP is lent the image for as long as it is at it.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from attrs import define, field
+from attrs import Factory, define, field
+from cachetools import LRUCache
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -54,8 +55,9 @@ class Thumbnails:
     new_nonce: Callable[[], str]
     clock: IReactorTime
     limit: int = _REMEMBERED
-    _made: OrderedDict[str, bytes] = field(factory=OrderedDict, init=False)
-    _size: int = field(default=0, init=False)
+    _made: LRUCache[str, bytes] = field(
+        default=Factory(lambda self: LRUCache(self.limit, self._size), takes_self=True), init=False
+    )
     _waiting: dict[str, list[Deferred[bytes]]] = field(factory=dict, init=False)
     _few: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_FEW), init=False)
     _lent: dict[tuple[str, str], Image] = field(factory=dict, init=False)
@@ -65,7 +67,6 @@ class Thumbnails:
         """A JPEG. Raises NotFound when none can be made of it, RetryLater when it is not there yet."""
         known = self._made.get(image.id)
         if known is not None:
-            self._made.move_to_end(image.id)
             return succeed(known).addCallback(_possible)
         if len(self._waiting) >= _MANY and image.id not in self._waiting:
             return fail(RetryLater("Many thumbnails are being made at the moment.", _RETRY_SECONDS))
@@ -86,7 +87,7 @@ class Thumbnails:
         outcome: Any
         try:
             outcome = await self._few.run(self._by_workers, image)
-            self._remember(image.id, outcome)
+            self._made[image.id] = outcome
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
             outcome = Failure()
             if not isinstance(error, DpipError):
@@ -124,12 +125,9 @@ class Thumbnails:
             self._busy[maker.session] -= 1
             self._busy += Counter()  # drops what is 0
 
-    def _remember(self, image_id: str, data: bytes) -> None:
-        self._made[image_id] = data
-        self._size += len(data)
-        while self._size > self.limit or len(self._made) > self.limit // 1024:
-            _, forgotten = self._made.popitem(last=False)
-            self._size -= len(forgotten)
+    def _size(self, data: bytes) -> int:
+        """What it counts for: the smallest takes room, too, and one larger than the limit takes all of it."""
+        return min(max(len(data), 1024), self.limit)
 
 
 def _possible(data: bytes) -> bytes:

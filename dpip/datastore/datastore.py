@@ -186,11 +186,11 @@ class Datastore(Service):
 
     @deferred
     async def workload(self, workload_id: str) -> Workload | None:
-        known = self._live.workloads.get(workload_id)
+        known = self._live.workload(workload_id)
         if known is None:
             known = await self._call(workloads.get, workload_id)
             if known is not None:
-                self._live.workloads.put(workload_id, known)
+                self._live.read(known)
         return known
 
     def workloads(
@@ -203,7 +203,7 @@ class Datastore(Service):
         known = self._live.endings.get(workload_id)
         if known is None:
             known = pages_of(await self._call(images.endings, workload_id))
-            self._live.endings.put(workload_id, known)
+            self._live.endings[workload_id] = known
         return known.tolist()
 
     def results(self, workload_id: str, page: int) -> Deferred[Results]:

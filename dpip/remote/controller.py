@@ -2,96 +2,92 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from attrs import define, field
+from cachetools import TTLCache
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
+from zope.interface.interface import InterfaceClass
 
 from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.errors import NotFound, RetryLater
 from dpip.interfaces import IAdmission, IController
 from dpip.model import (
-    ALL,
-    Activity,
     IdempotencyKey,
     Image,
     ImageType,
     Lease,
     LeasedJob,
-    Load,
-    Metric,
-    NewcomersToken,
     Principal,
     Progress,
-    Reason,
-    Results,
     Role,
-    Sample,
-    Selection,
     StoredFile,
-    Thumbnail,
-    Token,
-    TokenRecord,
-    Updates,
-    User,
     Webhook,
-    WebhookState,
-    WorkerRecord,
     Workload,
-    WorkloadSpec,
 )
 from dpip.remote.exchange import Exchange
-from dpip.remote.messages import CALLS, Welcome, plain_arguments, valued
+from dpip.remote.messages import Call, Welcome, calls_of, plain_arguments, valued
 
 _TRUSTED_SECONDS = 10.0
 """How long a token, or a workload's directory, is believed. The controller says when tokens die, and commits
 nothing into a workload that is gone; this is for what another process changes in the database."""
 _REMEMBERED = 10_000
 
-K = TypeVar("K")
-V = TypeVar("V")
+C = TypeVar("C", bound=type)
 
 
-@define
-class _Lately(Generic[K, V]):
-    """Answers that need not be asked for again at once."""
+def forwarding(interface: InterfaceClass) -> Callable[[C], C]:
+    """A decorator that gives a class the methods of the interface that it lacks: they ask the controller."""
 
-    monotonic: Callable[[], float]
-    _answers: OrderedDict[K, tuple[float, V]] = field(factory=OrderedDict, init=False)
+    def filled(kind: C) -> C:
+        kind.calls = calls_of(interface)  # type: ignore[attr-defined]
+        for name, call in kind.calls.items():  # type: ignore[attr-defined]
+            if not hasattr(kind, name):
+                setattr(kind, name, _forwarder(call))
+        return kind
 
-    def get(self, name: K) -> V | None:
-        known = self._answers.get(name)
-        return known[1] if known is not None and self.monotonic() < known[0] + _TRUSTED_SECONDS else None
+    return filled
 
-    def put(self, name: K, answer: V) -> V:
-        self._answers[name] = self.monotonic(), answer
-        if len(self._answers) > _REMEMBERED:
-            self._answers.popitem(last=False)
-        return answer
 
-    def forget(self, *names: K) -> None:
-        """These, or all."""
-        for name in names or tuple(self._answers):
-            self._answers.pop(name, None)
+def _forwarder(call: Call) -> Callable[..., Deferred[Any]]:
+    def forward(self: RemoteController, *arguments: Any, **named: Any) -> Deferred[Any]:
+        given = call.signature.bind(*arguments, **named)
+        given.apply_defaults()
+        return self._ask(call.name, *given.args)
+
+    return forward
 
 
 @implementer(IController)
+@forwarding(IController)
 class RemoteController:
     """Everything is asked over the link that :meth:`joined` gave; while there is none, everything raises
-    RetryLater. Uploads are admitted here, at a desk that knows what the others have promised."""
+    RetryLater. Uploads are admitted here, at a desk that knows what the others have promised.
+
+    Written here are the methods that do more than ask.
+    """
+
+    calls: ClassVar[Mapping[str, Call]]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
+            """The methods that are filled in."""
 
     def __init__(self, desk: AdmissionDesk, monotonic: Callable[[], float]) -> None:
         self.max_pixels = 0
         self._desk = desk
         self._exchange: Exchange | None = None
-        self._principals: _Lately[str, Principal] = _Lately(monotonic)
-        self._workloads: _Lately[tuple[Principal, str], Workload] = _Lately(monotonic)
-        self._jobs: _Lately[tuple[Principal, Lease], LeasedJob] = _Lately(monotonic)
+        self._principals: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _TRUSTED_SECONDS, monotonic)
+        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(
+            _REMEMBERED, _TRUSTED_SECONDS, monotonic
+        )
+        self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(
+            _REMEMBERED, _TRUSTED_SECONDS, monotonic
+        )
 
     def joined(self, exchange: Exchange, welcome: Welcome) -> None:
         self._exchange = exchange
@@ -103,111 +99,38 @@ class RemoteController:
     def left(self) -> None:
         """Nothing that was known can be trusted any more."""
         self._exchange = None
-        self._principals.forget()
-        self._workloads.forget()
-        self._jobs.forget()
+        self._principals.clear()
+        self._workloads.clear()
+        self._jobs.clear()
 
     def answer(self, name: str, arguments: list[Any]) -> None:
         """What the controller asks and tells."""
         if name == "forget_tokens":
-            self._principals.forget()
+            self._principals.clear()
         elif name == "elsewhere":
             [self._desk.elsewhere] = arguments
 
     def _ask(self, name: str, *arguments: Any) -> Deferred[Any]:
         if self._exchange is None:
             return fail(_no_controller())
-        call = CALLS[name]
+        call = self.calls[name]
         asked = self._exchange.ask(name, *plain_arguments(call, arguments))
         return asked.addCallback(valued, call.result)
-
-    # Accounts
-
-    def login(self, name: str, password: str, address: str) -> Deferred[Token]:
-        return self._ask("login", name, password, address)
 
     @deferred
     async def authenticate(self, secret: str) -> Principal:
         known = self._principals.get(secret)
-        return known or self._principals.put(secret, await self._ask("authenticate", secret))
-
-    def logout(self, secret: str) -> Deferred[None]:
-        return self._ask("logout", secret)
-
-    def users(self, by: Principal) -> Deferred[Sequence[User]]:
-        return self._ask("users", by)
-
-    def add_user(
-        self, by: Principal, name: str, password: str, role: Role, quota: int | None
-    ) -> Deferred[User]:
-        return self._ask("add_user", by, name, password, role, quota)
-
-    def remove_user(self, by: Principal, name: str) -> Deferred[None]:
-        return self._ask("remove_user", by, name)
-
-    def set_password(self, by: Principal, name: str, password: str) -> Deferred[None]:
-        return self._ask("set_password", by, name, password)
-
-    def tokens(self, by: Principal, user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
-        return self._ask("tokens", by, user, limit)
-
-    def add_token(
-        self, by: Principal, user: str | None, name: str, seconds: float
-    ) -> Deferred[tuple[TokenRecord, Token]]:
-        return self._ask("add_token", by, user, name, seconds)
-
-    def revoke_token(self, by: Principal, token_id: str) -> Deferred[TokenRecord]:
-        return self._ask("revoke_token", by, token_id)
-
-    # Workloads
-
-    def create_workload(
-        self, by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None
-    ) -> Deferred[Progress]:
-        return self._ask("create_workload", by, spec, key)
-
-    def workload(self, by: Principal, workload_id: str) -> Deferred[Progress]:
-        return self._ask("workload", by, workload_id)
-
-    def workloads(
-        self, by: Principal, which: Selection = ALL, after: str | None = None, limit: int = 100
-    ) -> Deferred[Sequence[Progress]]:
-        return self._ask("workloads", by, which, after, limit)
-
-    def why(self, by: Principal, workload_id: str) -> Deferred[Sequence[Reason]]:
-        return self._ask("why", by, workload_id)
-
-    def endings(self, by: Principal, workload_id: str) -> Deferred[Sequence[int]]:
-        return self._ask("endings", by, workload_id)
-
-    def results(self, by: Principal, workload_id: str, page: int) -> Deferred[Results]:
-        return self._ask("results", by, workload_id, page)
-
-    def cancel_workload(self, by: Principal, workload_id: str) -> Deferred[tuple[Progress, int]]:
-        return self._ask("cancel_workload", by, workload_id)
-
-    def retry_images(
-        self, by: Principal, workload_id: str, image_ids: Sequence[str] | None
-    ) -> Deferred[tuple[Progress, int]]:
-        return self._ask("retry_images", by, workload_id, image_ids)
+        if known is None:
+            known = self._principals[secret] = await self._ask("authenticate", secret)
+        return known
 
     def seal_workload(self, by: Principal, workload_id: str, webhook: Webhook | None) -> Deferred[Progress]:
-        self._workloads.forget((by, workload_id))
+        self._workloads.pop((by, workload_id), None)
         return self._ask("seal_workload", by, workload_id, webhook)
 
-    def webhook(self, by: Principal, workload_id: str) -> Deferred[WebhookState]:
-        return self._ask("webhook", by, workload_id)
-
     def delete_workload(self, by: Principal, workload_id: str) -> Deferred[None]:
-        self._workloads.forget((by, workload_id))
+        self._workloads.pop((by, workload_id), None)
         return self._ask("delete_workload", by, workload_id)
-
-    def updates(
-        self, by: Principal, workload_id: str | None, after: str | None, wait: bool
-    ) -> Deferred[Updates]:
-        return self._ask("updates", by, workload_id, after, wait)
-
-    # Images
 
     def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
         if self._exchange is None:
@@ -219,9 +142,8 @@ class RemoteController:
         """Asked once for many uploads: whether each is taken, its commit decides."""
         known = self._workloads.get((by, workload_id))
         if known is None:
-            known = self._workloads.put(
-                (by, workload_id), await self._ask("check_upload", by, workload_id, sizes)
-            )
+            known = await self._ask("check_upload", by, workload_id, sizes)
+            self._workloads[by, workload_id] = known
         return known
 
     @deferred
@@ -235,14 +157,15 @@ class RemoteController:
         try:
             images: Sequence[Image] = await self._ask("commit_originals", by, workload_id, files, key)
         except NotFound:
-            self._workloads.forget((by, workload_id))
+            self._workloads.pop((by, workload_id), None)
             raise
         return images
 
     @deferred
     async def held(self, by: Principal, image_id: str) -> LeasedJob:
         job: LeasedJob = await self._ask("held", by, image_id)
-        return self._jobs.put((by, job.lease), job)
+        self._jobs[by, job.lease] = job
+        return job
 
     @deferred
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
@@ -251,11 +174,8 @@ class RemoteController:
         return self._jobs.get((by, lease)) or await self._ask("check_lease", by, lease)
 
     def accuse(self, by: Principal, lease: Lease, what: str) -> Deferred[None]:
-        self._jobs.forget((by, lease))
+        self._jobs.pop((by, lease), None)
         return self._ask("accuse", by, lease, what)
-
-    def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
-        return self._ask("commit_result", by, lease, file)
 
     @deferred
     async def image(
@@ -266,49 +186,6 @@ class RemoteController:
                 return (await self.held(by, reference)).original
         image: Image = await self._ask("image", by, reference, workload_id, type)
         return image
-
-    def thumbnail(
-        self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
-    ) -> Deferred[Thumbnail]:
-        return self._ask("thumbnail", by, reference, workload_id, type)
-
-    def images(
-        self, by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int
-    ) -> Deferred[Sequence[Image]]:
-        return self._ask("images", by, workload_id, type, after, limit)
-
-    # The system
-
-    def workers(self, by: Principal) -> Deferred[Sequence[tuple[WorkerRecord, Load | None]]]:
-        return self._ask("workers", by)
-
-    def worker_history(self, by: Principal, name: str, since: float) -> Deferred[Sequence[Sample]]:
-        return self._ask("worker_history", by, name, since)
-
-    def drain_worker(self, by: Principal, name: str) -> Deferred[None]:
-        return self._ask("drain_worker", by, name)
-
-    def revoke_worker(self, by: Principal, name: str) -> Deferred[int]:
-        return self._ask("revoke_worker", by, name)
-
-    def join_token(self, by: Principal) -> Deferred[NewcomersToken]:
-        return self._ask("join_token", by)
-
-    def rotate_join_token(
-        self, by: Principal, seconds: float | None, grace: float
-    ) -> Deferred[NewcomersToken]:
-        return self._ask("rotate_join_token", by, seconds, grace)
-
-    def activity(
-        self, by: Principal, before: int | None, limit: int
-    ) -> Deferred[Sequence[tuple[int, Activity]]]:
-        return self._ask("activity", by, before, limit)
-
-    def metrics(self, by: Principal) -> Deferred[Sequence[Metric]]:
-        return self._ask("metrics", by)
-
-    def warnings(self) -> Deferred[Sequence[str]]:
-        return self._ask("warnings")
 
 
 def _no_controller() -> RetryLater:

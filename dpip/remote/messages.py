@@ -19,44 +19,20 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Signature, signature
 from operator import attrgetter
-from typing import Any, TypeVar, get_args, get_origin
+from types import FunctionType, NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import cattrs
 from attrs import field, fields, frozen, has, resolve_types
+from twisted.internet.defer import Deferred
+from zope.interface.interface import InterfaceClass
 
 from dpip import errors, model
 from dpip.errors import DpipError, Malformed, RetryLater
-from dpip.model import (
-    Activity,
-    IdempotencyKey,
-    Image,
-    ImageType,
-    Lease,
-    LeasedJob,
-    Load,
-    Metric,
-    NewcomersToken,
-    Params,
-    Principal,
-    Progress,
-    Reason,
-    Results,
-    Role,
-    Sample,
-    Selection,
-    StoredFile,
-    Thumbnail,
-    Token,
-    TokenRecord,
-    Updates,
-    User,
-    Webhook,
-    WebhookState,
-    WorkerRecord,
-    Workload,
-    WorkloadSpec,
-)
+from dpip.interfaces import IController
+from dpip.model import Params
 
 PROTOCOL = 2
 """Changes whenever an old peer could misunderstand a new one."""
@@ -98,64 +74,46 @@ class Refusal:
     retry: bool
 
 
-@frozen
-class Call:
-    """One method of ``IController``: the types of its arguments and of its result."""
-
-    arguments: tuple[Any, ...]
-    result: Any
-
-
-CALLS: Mapping[str, Call] = {
-    "login": Call((str, str, str), Token),
-    "authenticate": Call((str,), Principal),
-    "logout": Call((str,), None),
-    "users": Call((Principal,), tuple[User, ...]),
-    "add_user": Call((Principal, str, str, Role, int | None), User),
-    "remove_user": Call((Principal, str), None),
-    "set_password": Call((Principal, str, str), None),
-    "tokens": Call((Principal, str | None, int), tuple[TokenRecord, ...]),
-    "add_token": Call((Principal, str | None, str, float), tuple[TokenRecord, Token]),
-    "revoke_token": Call((Principal, str), TokenRecord),
-    "create_workload": Call((Principal, WorkloadSpec, IdempotencyKey | None), Progress),
-    "workload": Call((Principal, str), Progress),
-    "workloads": Call((Principal, Selection, str | None, int), tuple[Progress, ...]),
-    "why": Call((Principal, str), tuple[Reason, ...]),
-    "endings": Call((Principal, str), tuple[int, ...]),
-    "results": Call((Principal, str, int), Results),
-    "cancel_workload": Call((Principal, str), tuple[Progress, int]),
-    "retry_images": Call((Principal, str, tuple[str, ...] | None), tuple[Progress, int]),
-    "seal_workload": Call((Principal, str, Webhook | None), Progress),
-    "webhook": Call((Principal, str), WebhookState),
-    "delete_workload": Call((Principal, str), None),
-    "updates": Call((Principal, str | None, str | None, bool), Updates),
-    "check_upload": Call((Principal, str, tuple[int, ...]), Workload),
-    "commit_originals": Call(
-        (Principal, str, tuple[tuple[str, StoredFile], ...], IdempotencyKey | None), tuple[Image, ...]
-    ),
-    "held": Call((Principal, str), LeasedJob),
-    "check_lease": Call((Principal, Lease), LeasedJob),
-    "accuse": Call((Principal, Lease, str), None),
-    "commit_result": Call((Principal, Lease, StoredFile), Image),
-    "image": Call((Principal, str, str | None, ImageType | None), Image),
-    "thumbnail": Call((Principal, str, str | None, ImageType | None), Thumbnail),
-    "images": Call((Principal, str, ImageType, int | None, int), tuple[Image, ...]),
-    "workers": Call((Principal,), tuple[tuple[WorkerRecord, Load | None], ...]),
-    "worker_history": Call((Principal, str, float), tuple[Sample, ...]),
-    "drain_worker": Call((Principal, str), None),
-    "revoke_worker": Call((Principal, str), int),
-    "join_token": Call((Principal,), NewcomersToken),
-    "rotate_join_token": Call((Principal, float | None, float), NewcomersToken),
-    "activity": Call((Principal, int | None, int), tuple[tuple[int, Activity], ...]),
-    "metrics": Call((Principal,), tuple[Metric, ...]),
-    "warnings": Call((), tuple[str, ...]),
-}
-
-
 def _is_of(kind: Any, origin: type) -> bool:
     """Is it ``origin[…]``?"""
     found: Any = get_origin(kind)
     return found is origin
+
+
+@frozen
+class Call:
+    """One method that can be asked over the link, with the types of its arguments and of its result."""
+
+    name: str
+    signature: Signature
+    arguments: tuple[Any, ...]
+    result: Any
+
+
+def calls_of(interface: InterfaceClass) -> Mapping[str, Call]:
+    """Every method of the interface, and of those it extends, that is annotated to return a Deferred.
+
+    An interface with methods of its own ends with the ``taggedValue`` that ``IController`` ends with.
+    """
+    functions = [
+        function
+        for one in reversed(interface.__iro__)
+        for function in one.queryDirectTaggedValue("functions", ())
+    ]
+    calls = [_call(function, get_type_hints(function)) for function in functions]
+    return {call.name: call for call in calls if call is not None}
+
+
+def _call(function: FunctionType, kinds: dict[str, Any]) -> Call | None:
+    answer = kinds.pop("return")
+    if not _is_of(answer, Deferred):
+        return None
+    [result] = get_args(answer)
+    result = None if result is NoneType else result
+    return Call(function.__name__, signature(function), tuple(kinds.values()), result)
+
+
+CALLS: Mapping[str, Call] = calls_of(IController)
 
 
 _converter = cattrs.Converter(detailed_validation=False)
@@ -209,10 +167,9 @@ def _from_row(kind: Any) -> Callable[[list[Any], Any], Any]:
 
 
 def _from_list(kind: Any) -> Callable[[list[Any], Any], tuple[Any, ...]]:
-    """Of ``tuple[T, ...]`` and ``tuple[A, B]``."""
-    arguments = get_args(kind)
-    hooks = [(_converter.get_structure_hook(one), one) for one in arguments if one is not Ellipsis]
-    if arguments[-1] is Ellipsis:
+    """Of ``Sequence[T]``, ``tuple[T, ...]`` and ``tuple[A, B]``."""
+    hooks = [(_converter.get_structure_hook(one), one) for one in get_args(kind) if one is not Ellipsis]
+    if _is_of(kind, Sequence) or Ellipsis in get_args(kind):
         [(hook, item)] = hooks
         return lambda values, _: tuple([hook(value, item) for value in values])
     return lambda values, _: tuple(
@@ -220,7 +177,9 @@ def _from_list(kind: Any) -> Callable[[list[Any], Any], tuple[Any, ...]]:
     )
 
 
-_converter.register_structure_hook_factory(lambda kind: _is_of(kind, tuple), _from_list)
+_converter.register_structure_hook_factory(
+    lambda kind: _is_of(kind, tuple) or _is_of(kind, Sequence), _from_list
+)
 _converter.register_unstructure_hook_factory(_is_of_the_model, _to_row)
 _converter.register_structure_hook_factory(_is_of_the_model, _from_row)
 

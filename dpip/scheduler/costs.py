@@ -8,6 +8,7 @@ be ten times as fast at one filter and no faster at another. A chain nobody has 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, log
 
 from attrs import define, field
@@ -112,12 +113,7 @@ class Chains:
     """The chains known, the latest used last: bounded, since users choose parameters freely."""
 
     def __init__(self) -> None:
-        self._chains: dict[str, Chain] = {}
+        self._chain = lru_cache(_MAX_CHAINS)(Chain)
 
     def of(self, steps: Sequence[Step]) -> Chain:
-        key = repr(steps)
-        chain = self._chains.pop(key, None) or Chain(key)
-        self._chains[key] = chain
-        if len(self._chains) > _MAX_CHAINS:
-            del self._chains[next(iter(self._chains))]
-        return chain
+        return self._chain(repr(steps))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
@@ -66,6 +67,9 @@ from dpip.testing.accounts import MemoryAccounts
 from dpip.testing.hold import Hold
 from dpip.testing.jobs import MemoryJob, MemoryWorkload
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @implementer(IAdmission)
 @define
@@ -78,6 +82,21 @@ class MemoryAdmission:
 
     def release(self) -> None:
         self._desk.discard(id(self))
+
+
+def _asked(method: Callable[P, Coroutine[Deferred[Any], Any, T]]) -> Callable[P, Deferred[T]]:
+    """Calls of the method are logged, and wait while it is held."""
+
+    @deferred
+    @wraps(method)
+    async def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+        controller: Any = args[0]
+        controller.log.append((method.__name__, *args[1:]))
+        if method.__name__ in controller._held:
+            await controller._held[method.__name__].wait()
+        return await method(*args, **kwargs)
+
+    return ask
 
 
 @implementer(IController)
@@ -153,74 +172,63 @@ class MemoryController:
 
     # Accounts
 
-    @deferred
+    @_asked
     async def login(self, name: str, password: str, address: str) -> Token:
-        await self._asked("login", name, address)
         return self.accounts.login(name, password)
 
-    @deferred
+    @_asked
     async def authenticate(self, secret: str) -> Principal:
-        await self._asked("authenticate")
         return self.accounts.authenticate(secret)
 
-    @deferred
+    @_asked
     async def logout(self, secret: str) -> None:
-        await self._asked("logout")
         self.accounts.logout(secret)
         self.feed.wake()
 
-    @deferred
+    @_asked
     async def users(self, by: Principal) -> Sequence[User]:
-        await self._asked("users", by.name)
         return self.accounts.all()
 
-    @deferred
+    @_asked
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
-        await self._asked("add_user", by.name, name)
         return self.accounts.add(name, password, role, quota)
 
-    @deferred
+    @_asked
     async def remove_user(self, by: Principal, name: str) -> None:
-        await self._asked("remove_user", by.name, name)
         self.accounts.remove(name)
         self._known = {id: known for id, known in self._known.items() if known.workload.owner != name}
         self.feed.wake()
 
-    @deferred
+    @_asked
     async def set_password(self, by: Principal, name: str, password: str) -> None:
-        await self._asked("set_password", by.name, name)
         if by.name != name and not by.is_admin:
             raise Forbidden("Only an admin may do this.")
         self.accounts.set_password(name, password)
         self.feed.wake()
 
-    @deferred
+    @_asked
     async def tokens(self, by: Principal, user: str | None, limit: int) -> Sequence[TokenRecord]:
-        await self._asked("tokens", by.name, user)
         return self.accounts.tokens(self._whose(by, user))[:limit]
 
-    @deferred
+    @_asked
     async def add_token(
         self, by: Principal, user: str | None, name: str, seconds: float
     ) -> tuple[TokenRecord, Token]:
-        await self._asked("add_token", by.name, user, name)
         owner = by.name if user is None else self._whose(by, user) or user
         return self.accounts.add_token(owner, name, seconds)
 
-    @deferred
+    @_asked
     async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
-        await self._asked("revoke_token", by.name, token_id)
         record = self.accounts.revoke(token_id, None if by.is_admin else by.name)
         self.feed.wake()
         return record
 
     # Workloads
 
-    @deferred
+    @_asked
     async def create_workload(
         self, by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None
     ) -> Progress:
-        await self._asked("create_workload", by.name, spec.name)
         earlier = self._earlier(key)
         if earlier is not None:
             return self._owned(by, earlier).progress()
@@ -231,49 +239,42 @@ class MemoryController:
         self._remember(key, workload.id)
         return Progress(workload)
 
-    @deferred
+    @_asked
     async def workload(self, by: Principal, workload_id: str) -> Progress:
-        await self._asked("workload", by.name)
         return self._owned(by, workload_id).progress(self.etas.get(workload_id))
 
-    @deferred
+    @_asked
     async def workloads(
         self, by: Principal, which: Selection = ALL, after: str | None = None, limit: int = 100
     ) -> Sequence[Progress]:
-        await self._asked("workloads", by.name)
         found = [known.progress() for known in self._visible(by)]
         found.sort(key=lambda progress: progress.workload.id, reverse=True)
         found = [one for one in found if which.takes(one.workload)]
         return [one for one in found if after is None or one.workload.id < after][:limit]
 
-    @deferred
+    @_asked
     async def why(self, by: Principal, workload_id: str) -> Sequence[Reason]:
-        await self._asked("why", by.name)
         return self._owned(by, workload_id).reasons()
 
-    @deferred
+    @_asked
     async def endings(self, by: Principal, workload_id: str) -> Sequence[int]:
-        await self._asked("endings", by.name)
         return self._owned(by, workload_id).endings()
 
-    @deferred
+    @_asked
     async def results(self, by: Principal, workload_id: str, page: int) -> Results:
-        await self._asked("results", by.name, page)
         return self._owned(by, workload_id).results(page)
 
-    @deferred
+    @_asked
     async def cancel_workload(self, by: Principal, workload_id: str) -> tuple[Progress, int]:
-        await self._asked("cancel_workload", by.name)
         known = self._owned(by, workload_id)
         ended = known.cancel(self.clock())
         self.feed.workload_changed(workload_id)
         return known.progress(), ended
 
-    @deferred
+    @_asked
     async def retry_images(
         self, by: Principal, workload_id: str, image_ids: Sequence[str] | None
     ) -> tuple[Progress, int]:
-        await self._asked("retry_images", by.name)
         known = self._owned(by, workload_id)
         originals = {job.original.id for job in known.jobs}
         missing = [image_id for image_id in image_ids or () if image_id not in originals]
@@ -290,17 +291,15 @@ class MemoryController:
             self.feed.workload_changed(workload_id)
         return known.progress(), len(failed)
 
-    @deferred
+    @_asked
     async def webhook(self, by: Principal, workload_id: str) -> WebhookState:
-        await self._asked("webhook", by.name)
         self._owned(by, workload_id)
         if workload_id not in self.webhooks:
             raise NotFound(f"Workload {workload_id} has no webhook.")
         return WebhookState(self.webhooks[workload_id].url, True, None)
 
-    @deferred
+    @_asked
     async def seal_workload(self, by: Principal, workload_id: str, webhook: Webhook | None) -> Progress:
-        await self._asked("seal_workload", by.name)
         known = self._owned(by, workload_id)
         if webhook is not None:
             if "allowed.example" not in webhook.url:
@@ -312,17 +311,15 @@ class MemoryController:
         self.feed.workload_changed(workload_id)
         return known.progress()
 
-    @deferred
+    @_asked
     async def delete_workload(self, by: Principal, workload_id: str) -> None:
-        await self._asked("delete_workload", by.name)
         known = self._owned(by, workload_id)
         del self._known[workload_id]
         self.feed.workload_deleted(known.workload)
         await self.image_store.discard_directory(known.workload.directory)
 
-    @deferred
+    @_asked
     async def updates(self, by: Principal, workload_id: str | None, after: str | None, wait: bool) -> Updates:
-        await self._asked("updates", by.name, workload_id, after)
         known = self._visible(by) if workload_id is None else [self._owned(by, workload_id)]
         workers = by.is_admin and workload_id is None
         if after is not None and self.feed.knows(after):
@@ -349,14 +346,13 @@ class MemoryController:
         self.admitted.add(id(admission))
         return admission
 
-    @deferred
+    @_asked
     async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
-        await self._asked("check_upload", by.name, list(sizes))
         workload = self._owned(by, workload_id).workload
         self._check_quota(workload.owner, sum(sizes))
         return workload
 
-    @deferred
+    @_asked
     async def commit_originals(
         self,
         by: Principal,
@@ -364,7 +360,6 @@ class MemoryController:
         files: Sequence[tuple[str, StoredFile]],
         key: IdempotencyKey | None,
     ) -> Sequence[Image]:
-        await self._asked("commit_originals", by.name, len(files))
         try:
             earlier: Sequence[Image] | None = self._earlier(key)
             known = self._owned(by, workload_id)
@@ -383,27 +378,24 @@ class MemoryController:
         self.feed.workload_changed(workload_id)
         return images
 
-    @deferred
+    @_asked
     async def held(self, by: Principal, image_id: str) -> LeasedJob:
-        await self._asked("held", by.name, image_id)
         for known, job in self._all_jobs():
             if job.original.id == image_id and job.holder == by.session and by.role is Role.WORKER:
                 return known.leased(job)
         raise NotFound(f"There is no image {image_id!r}.")
 
-    @deferred
+    @_asked
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
-        await self._asked("check_lease", by.name)
         known, job = self._by_lease(by, lease)
         return known.leased(job)
 
-    @deferred
+    @_asked
     async def accuse(self, by: Principal, lease: Lease, what: str) -> None:
-        await self._asked("accuse", by.name, lease, what)
+        """The log says so."""
 
-    @deferred
+    @_asked
     async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:
-        await self._asked("commit_result", by.name)
         try:
             known, job = self._by_lease(by, lease)
         except StaleLease:
@@ -415,11 +407,10 @@ class MemoryController:
         self.feed.workload_changed(workload_id)
         return result
 
-    @deferred
+    @_asked
     async def image(
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
-        await self._asked("image", by.name, reference)
         if reference.isdigit() and len(reference) <= 10 and by.role is not Role.WORKER:
             if workload_id is None:
                 raise Malformed(f"{reference} is a place within a workload: send workload_id with it.")
@@ -431,84 +422,68 @@ class MemoryController:
             raise NotFound(f"There is no image {reference!r}.")
         return found[0]
 
-    @deferred
+    @_asked
     async def thumbnail(
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Thumbnail:
-        await self._asked("thumbnail", by.name, reference)
         image = await self.image(by, reference, workload_id, type)
         if image.id not in self.thumbnails:
             raise RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
         return Thumbnail(image, self.thumbnails[image.id])
 
-    @deferred
+    @_asked
     async def images(
         self, by: Principal, workload_id: str, type: ImageType, after: int | None, limit: int
     ) -> Sequence[Image]:
-        await self._asked("images", by.name)
         images = self._owned(by, workload_id).images(type)
         return [image for image in images if after is None or image.seq > after][:limit]
 
     # The system
 
-    @deferred
+    @_asked
     async def workers(self, by: Principal) -> Sequence[tuple[WorkerRecord, Load | None]]:
-        await self._asked("workers", by.name)
         return self.worker_records
 
-    @deferred
+    @_asked
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
-        await self._asked("worker_history", by.name, name, since)
         return [sample for sample in self.samples.get(name, ()) if sample.at >= since]
 
-    @deferred
+    @_asked
     async def drain_worker(self, by: Principal, name: str) -> None:
-        await self._asked("drain_worker", by.name, name)
         if name not in {record.info.name for record, _ in self.worker_records if record.joined}:
             raise NotFound(f"No worker named {name!r} has joined.")
 
-    @deferred
+    @_asked
     async def revoke_worker(self, by: Principal, name: str) -> int:
-        await self._asked("revoke_worker", by.name, name)
         if name not in {record.info.name for record, _ in self.worker_records}:
             raise NotFound(f"No worker named {name!r} has ever joined.")
         return 1
 
-    @deferred
+    @_asked
     async def join_token(self, by: Principal) -> NewcomersToken:
-        await self._asked("join_token", by.name)
         return self.newcomers_token
 
-    @deferred
+    @_asked
     async def rotate_join_token(self, by: Principal, seconds: float | None, grace: float) -> NewcomersToken:
-        await self._asked("rotate_join_token", by.name, seconds, grace)
         now = self.clock()
         self.newcomers_token = NewcomersToken(
             f"pin.secret{now}", now, None if seconds is None else now + seconds
         )
         return self.newcomers_token
 
-    @deferred
+    @_asked
     async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
-        await self._asked("activity", by.name)
         numbered = list(enumerate(self.activities, 1))[::-1]
         return [pair for pair in numbered if before is None or pair[0] < before][:limit]
 
-    @deferred
+    @_asked
     async def metrics(self, by: Principal) -> Sequence[Metric]:
-        await self._asked("metrics", by.name)
         return Meters().metrics()
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings)
 
     # Within
-
-    async def _asked(self, method: str, *facts: Any) -> None:
-        self.log.append((method, *facts))
-        held = self._held.get(method)
-        if held is not None:
-            await held.wait()
 
     def _whose(self, by: Principal, user: str | None) -> str | None:
         if not by.is_admin and user not in (None, by.name):

@@ -155,9 +155,9 @@ class ListMakerTests(SynchronousTestCase):
         self.assertEqual(self.lists()[0], ["r1", "r2", "r3"])
 
     def test_memory_is_bounded_and_given_back(self) -> None:
-        self.maker.limit = 10
+        self.maker = ListMaker(self.pages, lambda: self.now, limit=10)  # type: ignore[arg-type]
         self.pages.ended = dict.fromkeys(range(100), True)
         self.lists()
         self.assertEqual(len(self.maker._known), 1)  # the newest stays, whatever its size
         self.maker.forget("w")
-        self.assertEqual((self.maker._size, len(self.maker._known)), (0, 0))
+        self.assertEqual((self.maker._known.currsize, len(self.maker._known)), (0, 0))

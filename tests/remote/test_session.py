@@ -285,7 +285,7 @@ class LinkTests(RemoteCase):
         worker = await self.controller.authenticate(self.real.join_worker("w"))
         lease = Lease(1, 1, "n")
         await self.controller.accuse(worker, lease, "a lie")
-        self.assertIn(("accuse", "w", lease, "a lie"), self.real.log)
+        self.assertIn(("accuse", worker, lease, "a lie"), self.real.log)
 
     async def test_uploads_under_way_elsewhere_are_known_everywhere(self) -> None:
         other, its_controller = self.process()

@@ -108,5 +108,5 @@ class CostTests(TestCase):
         for sigma in range(6000):
             pace.learn(self.chains.of((("blur", {"sigma": sigma}),)), SIZE, 0.1, 0.0)
             self.assertIs(self.chains.of(GRAY), kept)  # used all the time
-        self.assertLessEqual(len(self.chains._chains), 4096)
+        self.assertLessEqual(self.chains._chain.cache_info().currsize, 4096)
         self.assertLessEqual(len(pace.pairs), 32)

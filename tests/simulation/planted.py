@@ -156,7 +156,9 @@ _UPLOADS = {
 }
 
 _OWNERS = {
-    "everybody's is everybody's": Bug("dpip.controller.core:_owned", "workload.owner == by.name", "True"),
+    "everybody's is everybody's": Bug(
+        "dpip.controller.permissions:owned", "workload.owner == by.name", "True"
+    ),
     "logged out, and still in": Bug(
         "dpip.controller.accounts:Accounts.logout",
         "await self.datastore.remove_token(_digest(secret))",
