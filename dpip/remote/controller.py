@@ -214,15 +214,19 @@ class RemoteController:
             raise _no_controller()
         return self._desk.admit(by, length)
 
+    def check_quota(self, by: Principal, size: int, key: str | None) -> Deferred[None]:
+        return self._ask("check_quota", by, size, key)
+
     @deferred
-    async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
-        """Asked once for many uploads: whether each is taken, its commit decides."""
+    async def check_upload(
+        self, by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
+    ) -> Workload:
+        """Asked once for many uploads where no quota counts: whether each is taken, its commit decides."""
         known = self._workloads.get((by, workload_id))
-        if known is None:
-            known = self._workloads.put(
-                (by, workload_id), await self._ask("check_upload", by, workload_id, sizes)
-            )
-        return known
+        if known is not None and by.quota is None and known.owner == by.name:
+            return known
+        checked: Workload = await self._ask("check_upload", by, workload_id, sizes, key)
+        return self._workloads.put((by, workload_id), checked)
 
     @deferred
     async def commit_originals(

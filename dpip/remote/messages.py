@@ -58,7 +58,7 @@ from dpip.model import (
     WorkloadSpec,
 )
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Changes whenever an old peer could misunderstand a new one."""
 
 T = TypeVar("T")
@@ -129,7 +129,8 @@ CALLS: Mapping[str, Call] = {
     "webhook": Call((Principal, str), WebhookState),
     "delete_workload": Call((Principal, str), None),
     "updates": Call((Principal, str | None, str | None, bool), Updates),
-    "check_upload": Call((Principal, str, tuple[int, ...]), Workload),
+    "check_quota": Call((Principal, int, str | None), None),
+    "check_upload": Call((Principal, str, tuple[int, ...], str | None), Workload),
     "commit_originals": Call(
         (Principal, str, tuple[tuple[str, StoredFile], ...], IdempotencyKey | None), tuple[Image, ...]
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
@@ -172,7 +172,7 @@ class MemoryController:
     @deferred
     async def users(self, by: Principal) -> Sequence[User]:
         await self._asked("users", by.name)
-        return self.accounts.all()
+        return [evolve(user, used=self._used(user.name)) for user in self.accounts.all()]
 
     @deferred
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
@@ -350,10 +350,19 @@ class MemoryController:
         return admission
 
     @deferred
-    async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
+    async def check_quota(self, by: Principal, size: int, key: str | None) -> None:
+        await self._asked("check_quota", by.name, size)
+        if (by.name, key) not in self._keys:
+            self._check_quota(by.name, size)
+
+    @deferred
+    async def check_upload(
+        self, by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
+    ) -> Workload:
         await self._asked("check_upload", by.name, list(sizes))
         workload = self._owned(by, workload_id).workload
-        self._check_quota(workload.owner, sum(sizes))
+        if (by.name, key) not in self._keys:
+            self._check_quota(workload.owner, sum(sizes))
         return workload
 
     @deferred
@@ -555,10 +564,10 @@ class MemoryController:
             self._keys[key.owner, key.key] = key.fingerprint, answer
 
     def _check_quota(self, owner: str, size: int) -> None:
-        quota = self.accounts.known(owner).quota
-        used = sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)
-        if quota is not None and used + size > quota:
-            raise QuotaExceeded(f"{owner} may store {quota} bytes.")
+        QuotaExceeded.check(size, self._used(owner), self.accounts.known(owner).quota)
+
+    def _used(self, owner: str) -> int:
+        return sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)
 
     async def _discard(self, files: Sequence[tuple[str, StoredFile]]) -> None:
         for _, file in files:
