@@ -127,7 +127,7 @@ def passwd(name: str, opened: Opened) -> None:
     with opened as directory:
         directory.check_known(name)
         directory.set_password(name, new_password(name))
-    click.echo(f"The password of {name} is changed. A running service takes up to 30 s to notice.")
+    click.echo(f"The password of {name} is changed.{directory.noticed}")
 
 
 def _opened(state_dir: Path | None, choice: Choice) -> Opened:
