@@ -257,7 +257,8 @@ class IAdmission(Interface):
 
 
 class IDatastore(Interface):
-    """Everything that must survive, but the pixels. Each method is one transaction, durable when it fires.
+    """Everything that must survive, but the pixels. Each method is one transaction, durable when it fires;
+    only ``cancel_workload`` and ``expire`` may take several.
 
     Writes run in one thread, grouped into shared commits in the order they were asked for.
     """

@@ -1,4 +1,4 @@
-"""How much, how many and how long: every bound of the API in one place."""
+"""How much, how many and how long: the bounds of requests, connections and streams."""
 
 from __future__ import annotations
 

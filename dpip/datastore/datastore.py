@@ -1,4 +1,4 @@
-"""The datastore as one service: each method of ``IDatastore`` is one operation of the writer or one read."""
+"""The datastore as one service: the methods of ``IDatastore`` are operations of the writer, or reads."""
 
 from __future__ import annotations
 
