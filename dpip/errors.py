@@ -105,6 +105,17 @@ class QuotaExceeded(TooLarge):
     code = "quota-exceeded"
     title = "The user's storage quota is used up"
 
+    @classmethod
+    def check(cls, size: int, used: int, quota: int | None) -> None:
+        """Raise QuotaExceeded when ``size`` bytes more than those used do not fit; no quota is no limit."""
+        if quota is not None and used + size > quota:
+            raise cls(
+                f"The upload does not fit: {max(quota - used, 0)} of the quota of {quota} bytes are left. "
+                "Delete workloads that are not needed any more.",
+                quota=quota,
+                used=used,
+            )
+
 
 class WrongHash(DpipError):
     """A worker's result whose bytes are not those that it has announced."""

@@ -152,11 +152,20 @@ class IController(Interface):
     def admit_upload(by: Principal, length: int | None) -> IAdmission:
         """Called at the headers, before any byte of the body. ``length`` is None for a chunked body.
 
-        Raises TooLarge, QuotaExceeded, DiskFull, RetryLater at once (synchronously).
+        Raises TooLarge, DiskFull, RetryLater at once (synchronously).
         """
 
-    def check_upload(by: Principal, workload_id: str, sizes: Sequence[int]) -> Deferred[Workload]:
-        """May this user add originals of these sizes to this workload? Raises NotFound, QuotaExceeded.
+    def check_quota(by: Principal, size: int, key: str | None) -> Deferred[None]:
+        """Raises QuotaExceeded when so many bytes do not fit into what is left of the caller's own quota.
+
+        An upload sent again under a ``key`` whose answer is known needs no room.
+        """
+
+    def check_upload(
+        by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
+    ) -> Deferred[Workload]:
+        """May this user add originals of these sizes to this workload? The quota of the workload's owner
+        counts, with ``key`` as above. Raises NotFound, QuotaExceeded.
 
         Whether it is sealed only their commit tells: an upload sent again under its key is answered again.
         """
@@ -253,7 +262,8 @@ class IAdmission(Interface):
 
 
 class IDatastore(Interface):
-    """Everything that must survive, but the pixels. Each method is one transaction, durable when it fires.
+    """Everything that must survive, but the pixels. Each method is one transaction, durable when it fires;
+    only ``cancel_workload`` and ``expire`` may take several.
 
     Writes run in one thread, grouped into shared commits in the order they were asked for.
     """
@@ -357,6 +367,9 @@ class IDatastore(Interface):
         The second value is False when the key was known: then these are the earlier originals and the
         files given are surplus. Raises NotFound (no workload), Sealed, QuotaExceeded, KeyReused.
         """
+
+    def knows_key(owner: str, key: str) -> Deferred[bool]:
+        """Has this user's request under this idempotency key been answered?"""
 
     def image(image_id: str) -> Deferred[Image | None]:
         """Original or result."""

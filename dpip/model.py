@@ -67,6 +67,7 @@ class Principal:
     name: str
     role: Role
     session: str = ""
+    quota: int | None = None  # bytes, of a user; None is without limit
 
     @property
     def is_admin(self) -> bool:

@@ -1,9 +1,11 @@
 """Files as one ZIP or TAR archive, written from its beginning to its end without ever going back.
 
 Nothing is compressed: pictures are that already. In a ZIP file each entry says its size and checksum before
-its bytes, so that every program can read it as a stream. The standard library, and the packages that stream,
-put them behind the bytes (a data descriptor), which many programs refuse for entries that are stored. Source
-of the format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3; of TAR: the standard library.
+its bytes, so that every program can read it as a stream. Where they cannot seek, the standard library and
+zipstream-ng put them behind the bytes (a data descriptor), which many programs refuse for entries that are
+stored. stream-zip can put them in front, but it pulls each file from an iterable, or by asyncio, where ours
+come by Deferreds; it keeps the archive's directory in memory, and brings a library for encryption. Source of
+the format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3; of TAR: the standard library.
 """
 
 from __future__ import annotations

@@ -6,18 +6,11 @@ import re
 import unicodedata
 from urllib.parse import quote
 
+from dpip.filters.output import EXTENSIONS
+
 _MAX_LENGTH = 120  # characters …
 _MAX_BYTES = 200  # … and bytes in UTF-8: file systems have names of 255, and archives number theirs
 
-#: The first is what a file gets when its name does not end in one of them.
-_EXTENSIONS = {
-    "image/png": (".png",),
-    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "image/webp": (".webp",),
-    "image/bmp": (".bmp", ".dib"),
-    "image/gif": (".gif",),
-    "image/tiff": (".tif", ".tiff"),
-}
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\.|$)", re.IGNORECASE)
 
@@ -29,7 +22,7 @@ def safe_name(name: str | None, fallback: str, content_type: str) -> str:
     'passwd.png'
     """
     base = _printable(re.split(r"[/\\]", name or "")[-1])
-    stem, extension = _split(base, _EXTENSIONS.get(content_type, ("",)))
+    stem, extension = _split(base, EXTENSIONS.get(content_type, ("",)))
     return plain_name(stem, fallback) + extension
 
 
@@ -64,6 +57,6 @@ def _split(base: str, allowed: tuple[str, ...]) -> tuple[str, str]:
     extension = "." + suffix
     if extension.lower() in allowed:
         return stem, extension
-    if any(extension.lower() in known for known in _EXTENSIONS.values()):
+    if any(extension.lower() in known for known in EXTENSIONS.values()):
         return stem, allowed[0]
     return base, allowed[0]

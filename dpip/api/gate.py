@@ -15,7 +15,7 @@ from dpip.api.multipart import boundary_of
 from dpip.api.problems import UnsupportedBody
 from dpip.asynchronous import deferred
 from dpip.interfaces import IController, IImageStore
-from dpip.model import Principal
+from dpip.model import Principal, Role
 
 if TYPE_CHECKING:
     from dpip.api.request import Request
@@ -43,16 +43,19 @@ class Gate:
             return _small(self.limits.anonymous_body, length, request)
         request.principal = await self.controller.authenticate(secret_of(request.header))
         if is_upload(request):  # for every role
-            return self._upload(request, request.principal, length)
+            return await self._upload(request, request.principal, length)
         access = self.access(request)
         if access is not None and access is not Access.PUBLIC:
             check_access(access, request.principal)
         return _small(self.limits.small_body, length, request)
 
-    def _upload(self, request: Request, by: Principal, length: int | None) -> Upload:
+    async def _upload(self, request: Request, by: Principal, length: int | None) -> Upload:
         boundary = boundary_of(request.header("Content-Type"))
         if boundary is None:
             raise not_multipart()
+        if by.role is Role.USER and by.quota is not None:  # an admin's may go to workloads of others
+            least = max(1, (length or 0) - self.limits.framing)
+            await self.controller.check_quota(by, least, request.header("Idempotency-Key"))
         admission = self.controller.admit_upload(by, length)
         return Upload(admission, self.image_store, boundary, self.limits, self._more_files)
 

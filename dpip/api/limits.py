@@ -1,4 +1,4 @@
-"""How much, how many and how long: every bound of the API in one place."""
+"""How much, how many and how long: the bounds of requests, connections and streams."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Limits:
     fields: int = 100  # in one body or query
     field_size: int = 64 * 1024
     fields_size: int = 256 * 1024  # all of them together
+    framing: int = 1280 * 1024  # more than an upload has besides the content of its files
 
     idle_seconds: float = 75.0  # a kept-alive connection without a request
     header_seconds: float = 20.0  # from a request's first byte to its last header

@@ -17,9 +17,9 @@ from dpip.api.idempotency import key_of
 from dpip.api.images import image_type
 from dpip.api.routes import Call, Route
 from dpip.api.views import image_json
-from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage, QuotaExceeded
+from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage
 from dpip.interfaces import IController, IImageStore, IIncomingFile
-from dpip.model import IdempotencyKey, Image, ImageType, Lease, Principal, Role, StoredFile, Workload
+from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile
 from dpip.results import keep_result
 
 _MAX_NUMBER = 2**62
@@ -54,20 +54,11 @@ class Uploads:
         workload_id = call.fields.required("workload_id")
         hashes = [file.sha256 for file in files]
         key = key_of(call, "images", {"workload_id": workload_id, "files": hashes})
-        workload = await self._checked_workload(call.by, workload_id, files, key)
+        sizes = [file.size for file in files]
+        name = None if key is None else key.key
+        workload = await self.controller.check_upload(call.by, workload_id, sizes, name)
         stored = await self._keep(files, workload.directory)
         return await self.controller.commit_originals(call.by, workload_id, stored, key)
-
-    async def _checked_workload(
-        self, by: Principal, workload_id: str, files: Sequence[IIncomingFile], key: IdempotencyKey | None
-    ) -> Workload:
-        """Refuse early what the commit would refuse. A retry may not need the quota it seems to exceed."""
-        try:
-            return await self.controller.check_upload(by, workload_id, [file.size for file in files])
-        except QuotaExceeded:
-            if key is None:
-                raise
-            return (await self.controller.workload(by, workload_id)).workload
 
     async def _keep(self, files: Sequence[IIncomingFile], directory: str) -> list[tuple[str, StoredFile]]:
         """All of them durable under new ids, or none of them."""

@@ -39,7 +39,7 @@ def backup(file: Path, state_dir: Path | None) -> None:
 def restore(file: Path, replace: bool, state_dir: Path | None) -> None:
     """Make a state directory of the backup FILE, for a service that does not run.
 
-    The directory must be empty. Workers join the restored service as they did before.
+    The directory must be empty, but with --replace. Workers join the restored service as they did before.
     """
     from dpip.backup import restore as restored
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -38,6 +38,8 @@ class _Here(InlineThreads):
 @frozen
 class Directory:
     """Every method is done, and durable, when it returns. Raises DpipError."""
+
+    noticed: ClassVar[str] = " A running service takes up to 40 s to notice."  # and its API processes
 
     datastore: Datastore
     accounts: Accounts

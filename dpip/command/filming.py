@@ -1,4 +1,4 @@
-"""A film through a filter: frames out, filtered by the cluster, and joined in their order."""
+"""A film through a filter: frames out, filtered one by one, and joined in their order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SentFrame(Parcel):
 
 @define(eq=False)
 class Filming:
-    """Sends a film's frames, and writes what comes back, for which the conveyor must keep the order.
+    """Sends a film's frames, and writes what comes back in the film's order: what is early waits its turn.
 
     A frame is in memory while it is read and sent, and while it is fetched and written: a few at a time.
     """

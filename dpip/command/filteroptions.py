@@ -100,7 +100,7 @@ def _choosing() -> Iterator[click.Option]:
 
 
 def _of_filters() -> Iterator[click.Option]:
-    """Parameters of equal names are one option, that says what it means to which filter."""
+    """Parameters of equal names are one option, which says what each filter takes."""
     from dpip.filters import registry
 
     users: dict[str, list[tuple[str, Any]]] = {}
@@ -109,9 +109,13 @@ def _of_filters() -> Iterator[click.Option]:
             users.setdefault(parameter.name, []).append((name, parameter))
     for name, each in users.items():
         (_, first) = each[0]
-        filters = ", ".join(filter for filter, _ in each)
-        described = first.description if len(each) == 1 else f"{first.allowed().capitalize()}."
-        yield _Of([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=f"({filters}) {described}")
+        allowed: dict[str, list[str]] = {}
+        for filter, parameter in each:
+            allowed.setdefault(parameter.allowed(), []).append(filter)
+        described = " ".join(f"({', '.join(of)}) {words.capitalize()}." for words, of in allowed.items())
+        if len(each) == 1:
+            described = f"({each[0][0]}) {first.description}"
+        yield _Of([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=described)
 
 
 def _of_output() -> Iterator[click.Option]:

@@ -51,12 +51,13 @@ def join_token(context: click.Context, choice: Choice, as_json: bool) -> None:
     metavar="TIME",
     type=_Duration(),
     default="0s",
+    show_default=True,
     help="How long the last one stays good, e.g. 10m.",
 )
 @json_option
 @server_options
 def rotate(choice: Choice, valid: int | None, grace: int, as_json: bool) -> None:
-    """Make a new join token and print it; the last one is refused from now on.
+    """Make a new join token and print it; the last one is refused from now on, or after --grace.
 
     Workers that have joined go on: they have certificates.
     """

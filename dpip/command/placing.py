@@ -5,24 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
-SUFFIXES: Final = {
-    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "image/png": (".png", ".apng"),
-    "image/webp": (".webp",),
-    "image/bmp": (".bmp", ".dib"),
-    "image/gif": (".gif",),
-    "image/tiff": (".tif", ".tiff"),
-}
-_KNOWN: Final = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+from dpip.filters.output import EXTENSIONS
+
+_KNOWN: Final = frozenset(chain.from_iterable(EXTENSIONS.values()))
 
 
 def with_suffix_for(name: Path, content_type: str) -> Path:
     """The name as it is when it fits the type; else with another extension in place of an image's."""
-    fitting = SUFFIXES.get(content_type)
+    fitting = EXTENSIONS.get(content_type)
     if fitting is None or name.suffix.lower() in fitting:
         return name
     if name.suffix.lower() in _KNOWN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import ClassVar
 
 from attrs import frozen
 
@@ -18,6 +19,8 @@ class RemoteUsers:
 
     Raises ClientError, ClickException.
     """
+
+    noticed: ClassVar[str] = ""  # the server has changed it itself
 
     choice: Choice
 

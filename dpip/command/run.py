@@ -55,10 +55,10 @@ def run(
 ) -> None:
     """Filter files, and all images in folders.
 
-    IN is a file, a folder (with all that is in it), or a pattern such as 'scans/**/*.tif'. The results have
-    the names of the originals; nothing is ever written over another file. Files that are not images are
-    passed over in folders, and told. Without a server, this machine does the work: the system is started for
-    it, and taken down again.
+    IN is a file, a folder (with the folders in it, but nothing whose name begins with a dot), or a pattern
+    such as 'scans/**/*.tif'. The results have the names of the originals; nothing is ever written over
+    another file. What is not an image is passed over in folders and patterns, and told. Without a server,
+    this machine does the work: compute processes are started for it, and no port is opened.
     """
     login = None if local else choice.named()
     task = _task(inputs, steps, output, login.server if login else None, resume)

@@ -14,7 +14,7 @@ from dpip.command.plain import plain
 
 Columns = Mapping[str, Callable[[Any], object]]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="For programs, as the server says it.")
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs, in the API's words.")
 
 
 def show(rows: Sequence[Any], columns: Columns, as_json: bool, nothing: str) -> None:

@@ -18,7 +18,6 @@ from dpip.command.tables import Columns, json_option, show, size
 if TYPE_CHECKING:
     from dpip.command.directory import Directory
     from dpip.command.remoteusers import RemoteUsers
-    from dpip.model import User
 
 Opened: TypeAlias = "AbstractContextManager[Directory | RemoteUsers]"
 
@@ -76,19 +75,11 @@ def _where(command: Callable[..., Any]) -> Callable[..., Any]:
 @_where
 def list_users(opened: Opened, as_json: bool) -> None:
     """Show every user, with role, space used and quota."""
+    from dpip.api.views import user_json
+
     with opened as directory:
         found = directory.users()
-    show([_facts(user) for user in found] if as_json else found, _COLUMNS, as_json, "There are no users.")
-
-
-def _facts(user: User) -> dict[str, Any]:
-    return {
-        "user": user.name,
-        "role": user.role.value,
-        "quota": user.quota,
-        "used": user.used,
-        "created_at": user.created_at,
-    }
+    show([user_json(user) for user in found] if as_json else found, _COLUMNS, as_json, "There are no users.")
 
 
 @users.command()
@@ -136,7 +127,7 @@ def passwd(name: str, opened: Opened) -> None:
     with opened as directory:
         directory.check_known(name)
         directory.set_password(name, new_password(name))
-    click.echo(f"The password of {name} is changed. A running service takes up to 30 s to notice.")
+    click.echo(f"The password of {name} is changed.{directory.noticed}")
 
 
 def _opened(state_dir: Path | None, choice: Choice) -> Opened:

@@ -63,7 +63,7 @@ def video(
     """Filter a film, and keep its sound.
 
     The frames are filtered one by one, and joined again with the original's frame rate, size, colours,
-    rotation and sound. Needs PyAV: pip install 'dpip[video]'.
+    rotation and sound; an odd last row or column is left out. Needs PyAV: pip install 'dpip[video]'.
     """
     import os
 

@@ -29,6 +29,7 @@ from dpip.errors import (
     KeyReused,
     Malformed,
     NotFound,
+    QuotaExceeded,
     StaleLease,
     TooLarge,
     WrongHash,
@@ -340,9 +341,28 @@ class Controller:
         return self.admission.admit(by, length)
 
     @deferred
-    async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
+    async def check_quota(self, by: Principal, size: int, key: str | None) -> None:
         users_only(by)
-        return await self._known_workload(by, workload_id)
+        await self._check_quota_of(by.name, by, size, key)
+
+    @deferred
+    async def check_upload(
+        self, by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
+    ) -> Workload:
+        workload = await self._known_workload(by, workload_id)
+        if by.quota is not None or by.name != workload.owner:
+            await self._check_quota_of(workload.owner, by, sum(sizes), key)
+        return workload
+
+    async def _check_quota_of(self, owner: str, by: Principal, size: int, key: str | None) -> None:
+        found = await self.datastore.user(owner)
+        if found is None:  # removed at this moment, and its workloads with it: the commit says so
+            return
+        try:
+            QuotaExceeded.check(size, found[0].used, found[0].quota)
+        except QuotaExceeded:
+            if key is None or not await self.datastore.knows_key(by.name, key):
+                raise
 
     @deferred
     async def commit_originals(

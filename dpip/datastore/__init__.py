@@ -1,1 +1,1 @@
-"""Everything that must survive, but the pixels: SQL lives in this package and nowhere else."""
+"""Everything that must survive, but the pixels. SQL lives in this package, and in ``dpip.backup``."""

@@ -115,11 +115,13 @@ def _range(token_id: str) -> tuple[bytes, bytes]:
 
 def token(connection: Connection, digest: bytes) -> tuple[Principal, float] | None:
     row = connection.execute(
-        select(users.c.name, users.c.role, tokens.c.expires)
+        select(users.c.name, users.c.role, users.c.quota, tokens.c.expires)
         .join_from(tokens, users, users.c.id == tokens.c.user_id)
         .where(tokens.c.digest == digest)
     ).one_or_none()
-    return None if row is None else (Principal(row.name, Role(row.role)), seconds(row.expires))
+    if row is None:
+        return None
+    return Principal(row.name, Role(row.role), quota=row.quota), seconds(row.expires)
 
 
 def remove_token(connection: Connection, digest: bytes) -> None:

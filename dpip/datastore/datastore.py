@@ -1,4 +1,4 @@
-"""The datastore as one service: each method of ``IDatastore`` is one operation of the writer or one read."""
+"""The datastore as one service: the methods of ``IDatastore`` are operations of the writer, or reads."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dpip.datastore import (
     certificates,
     images,
     jobs,
+    keys,
     migrate,
     purge,
     record,
@@ -271,6 +272,9 @@ class Datastore(Service):
         if fresh and files:
             self._live.accepted(workload_id, len(files), sum(file.size for _, _, file in files))
         return accepted, fresh
+
+    def knows_key(self, owner: str, key: str) -> Deferred[bool]:
+        return self._read(keys.is_known, owner, key)
 
     def image(self, image_id: str) -> Deferred[Image | None]:
         return self._read(images.get, image_id)

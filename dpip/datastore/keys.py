@@ -44,6 +44,10 @@ def find(connection: Connection, wanted: Iterable[IdempotencyKey | None]) -> Ear
     }
 
 
+def is_known(connection: Connection, owner: str, key: str) -> bool:
+    return bool(fetch(connection, _FIND, [(text(owner), text(key))]))
+
+
 def _name(key: IdempotencyKey) -> tuple[str, str]:
     return text(key.owner), text(key.key)
 

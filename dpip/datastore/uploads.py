@@ -124,13 +124,7 @@ def _take(upload: Upload, targets: dict[str, _Target]) -> _Taken:
 
 def _charge(target: _Target, size: int, targets: dict[str, _Target]) -> None:
     """To all workloads of the owner at once: they share its quota."""
-    if target.quota is not None and target.used + size > target.quota:
-        raise QuotaExceeded(
-            f"The upload needs {size} bytes, and {max(target.quota - target.used, 0)} of the quota of "
-            f"{target.quota} bytes are left. Delete workloads that are not needed any more.",
-            quota=target.quota,
-            used=target.used,
-        )
+    QuotaExceeded.check(size, target.used, target.quota)
     for other in targets.values():
         if other.owner == target.owner:
             other.used += size

@@ -18,6 +18,15 @@ CONTENT_TYPES = {
     "GIF": "image/gif",
     "TIFF": "image/tiff",
 }
+#: By content type; the first is what a file gets whose name has another one.
+EXTENSIONS = {
+    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "image/png": (".png", ".apng"),
+    "image/webp": (".webp",),
+    "image/bmp": (".bmp", ".dib"),
+    "image/gif": (".gif",),
+    "image/tiff": (".tif", ".tiff"),
+}
 _SPELLINGS = {"JPG": "JPEG", "TIF": "TIFF", "APNG": "PNG"}
 
 OPTIONS = (

@@ -138,13 +138,16 @@ class RemoteController:
         return self._desk.admit(by, length)
 
     @deferred
-    async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
-        """Asked once for many uploads: whether each is taken, its commit decides."""
+    async def check_upload(
+        self, by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
+    ) -> Workload:
+        """Asked once for many uploads where no quota counts: whether each is taken, its commit decides."""
         known = self._workloads.get((by, workload_id))
-        if known is None:
-            known = await self._ask("check_upload", by, workload_id, sizes)
-            self._workloads[by, workload_id] = known
-        return known
+        if known is not None and by.quota is None and known.owner == by.name:
+            return known
+        checked: Workload = await self._ask("check_upload", by, workload_id, sizes, key)
+        self._workloads[by, workload_id] = checked
+        return checked
 
     @deferred
     async def commit_originals(

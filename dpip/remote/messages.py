@@ -34,7 +34,7 @@ from dpip.errors import DpipError, Malformed, RetryLater
 from dpip.interfaces import IController
 from dpip.model import Params
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Changes whenever an old peer could misunderstand a new one."""
 
 T = TypeVar("T")

@@ -29,7 +29,7 @@ class MemoryAccounts:
         user, known = self._users.get(name, (None, None))
         if user is None or known != password:
             raise BadCredentials("The user name or the password is wrong.")
-        return self.new_token(Principal(name, user.role))
+        return self.new_token(Principal(name, user.role, quota=user.quota))
 
     def new_token(
         self, principal: Principal, name: str | None = None, seconds: float = TOKEN_SECONDS
@@ -43,7 +43,8 @@ class MemoryAccounts:
     def add_token(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
         if not name.strip() or len(name) > 64:
             raise BadParameter("A token's name has 1 to 64 characters.")
-        token = self.new_token(Principal(user, self.known(user).role), name.strip(), seconds)
+        known = self.known(user)
+        token = self.new_token(Principal(user, known.role, quota=known.quota), name.strip(), seconds)
         return self._records[token.secret], token
 
     def tokens(self, user: str | None) -> list[TokenRecord]:

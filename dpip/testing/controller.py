@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
@@ -187,7 +187,7 @@ class MemoryController:
 
     @_asked
     async def users(self, by: Principal) -> Sequence[User]:
-        return self.accounts.all()
+        return [evolve(user, used=self._used(user.name)) for user in self.accounts.all()]
 
     @_asked
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
@@ -347,9 +347,17 @@ class MemoryController:
         return admission
 
     @_asked
-    async def check_upload(self, by: Principal, workload_id: str, sizes: Sequence[int]) -> Workload:
+    async def check_quota(self, by: Principal, size: int, key: str | None) -> None:
+        if (by.name, key) not in self._keys:
+            self._check_quota(by.name, size)
+
+    @_asked
+    async def check_upload(
+        self, by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
+    ) -> Workload:
         workload = self._owned(by, workload_id).workload
-        self._check_quota(workload.owner, sum(sizes))
+        if (by.name, key) not in self._keys:
+            self._check_quota(workload.owner, sum(sizes))
         return workload
 
     @_asked
@@ -530,10 +538,10 @@ class MemoryController:
             self._keys[key.owner, key.key] = key.fingerprint, answer
 
     def _check_quota(self, owner: str, size: int) -> None:
-        quota = self.accounts.known(owner).quota
-        used = sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)
-        if quota is not None and used + size > quota:
-            raise QuotaExceeded(f"{owner} may store {quota} bytes.")
+        QuotaExceeded.check(size, self._used(owner), self.accounts.known(owner).quota)
+
+    def _used(self, owner: str) -> int:
+        return sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)
 
     async def _discard(self, files: Sequence[tuple[str, StoredFile]]) -> None:
         for _, file in files:

@@ -20,6 +20,8 @@ class FileNameTests(SynchronousTestCase):
             ("A.PNG", "image/png", "A.PNG"),
             ("a.jpeg", "image/jpeg", "a.jpeg"),
             ("a.png", "image/jpeg", "a.jpg"),
+            ("a.apng", "image/png", "a.apng"),
+            ("a.apng", "image/jpeg", "a.jpg"),
             ("archive.tar.gz", "image/png", "archive.tar.gz.png"),
             (None, "image/png", "id.png"),
             ("", "image/tiff", "id.tif"),

@@ -13,6 +13,7 @@ from tests.api import (
     test_leaving,
     test_logout,
     test_operations,
+    test_quota,
     test_result,
     test_roles,
     test_thumbnail,
@@ -46,6 +47,10 @@ class RealWorkloadsTests(RealBackend, test_workloads.WorkloadsTests):
 
 
 class RealUploadTests(RealBackend, test_upload.UploadTests):
+    pass
+
+
+class RealQuotaTests(RealBackend, test_quota.QuotaTests):
     pass
 
 

@@ -14,6 +14,7 @@ from tests.api import (
     test_images,
     test_logout,
     test_operations,
+    test_quota,
     test_result,
     test_roles,
     test_thumbnail,
@@ -49,6 +50,10 @@ class RemoteWorkloadsTests(RemoteBackend, test_workloads.WorkloadsTests):
 
 
 class RemoteUploadTests(RemoteBackend, test_upload.UploadTests):
+    pass
+
+
+class RemoteQuotaTests(RemoteBackend, test_quota.QuotaTests):
     pass
 
 

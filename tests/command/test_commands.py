@@ -128,9 +128,12 @@ class CommandsTests(ProcessTestCase):
             self.dpip("users", "add", "ann", "--quota", "2G", stdin="ann likes pictures\n"),
             "Added the user ann.\n",
         )
-        names = [each["user"] for each in json.loads(self.dpip("users", "list", "--json"))]
+        listed = json.loads(self.dpip("users", "list", "--json"))
+        names = [each["user"] for each in listed]
+        self.assertTrue(all(each["created_at"].endswith("Z") for each in listed), listed)
         self.assertEqual(names, ["admin", "ann"])
-        self.dpip("users", "passwd", "ann", stdin="ann likes films\n")
+        changed = self.dpip("users", "passwd", "ann", stdin="ann likes films\n")
+        self.assertEqual(changed, "The password of ann is changed.\n")
         self.assertEqual(self.dpip("users", "remove", "ann"), "Removed ann.\n")
         self.assertIn("ann", self.dpip("users", "remove", "ann", code=1))
 

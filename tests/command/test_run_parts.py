@@ -237,6 +237,12 @@ class FilterOptionsTests(SynchronousTestCase):
             self.parsed("-f", "solarize", "-p", "limit=3"), ([{"name": "solarize", "limit": "3"}], {})
         )
 
+    def test_help_says_what_each_filter_takes(self) -> None:
+        result = CliRunner().invoke(FilterCommand("x"), ["--help"])
+        told = " ".join(result.output.split())
+        self.assertIn("(box_blur) A whole number from 1 to 100. (median) A whole number from 1 to 3.", told)
+        self.assertIn("(blur, sharpen) A number from 0.3 to 100.", told)
+
     def test_chains(self) -> None:
         self.assertEqual(
             self.parsed("--step", "grayscale", "--step", "resize:width=80,fit=cover"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -65,6 +67,13 @@ class UsersTests(UsersTestCase):
             [line[:4] for line in lines[1:]], [["eve", "user", "0", "1.5G"], ["root", "admin", "0", "no"]]
         )
 
+    def test_json_is_what_the_api_says(self) -> None:
+        self.done("add", "eve", "--quota", "1K", stdin="a good password\n")
+        [eve] = json.loads(self.done("list", "--json"))
+        made = datetime.fromisoformat(eve.pop("created_at"))
+        self.assertLess(abs(datetime.now(UTC) - made), timedelta(minutes=1))
+        self.assertEqual(eve, {"user": "eve", "role": "user", "quota": 1024, "used": 0})
+
     def test_what_is_added_is_on_the_record(self) -> None:
         self.done("add", "eve", stdin="a good password\n")
         found = self.with_datastore(lambda datastore: self.successResultOf(datastore.activity(None, 10)))
@@ -97,8 +106,9 @@ class UsersTests(UsersTestCase):
             return datastore.add_token(digest, "eve", 1.0, 2e9)
 
         self.with_datastore(lambda datastore: self.successResultOf(log_in(datastore)))
-        self.assertIn(
-            "The password of eve is changed.", self.done("passwd", "eve", stdin="a better password\n")
+        self.assertEqual(
+            self.done("passwd", "eve", stdin="a better password\n"),
+            "The password of eve is changed. A running service takes up to 40 s to notice.\n",
         )
         self.assertTrue(PasswordHasher().verify(self.hash_of("eve"), "a better password"))
         token = self.with_datastore(lambda datastore: self.successResultOf(datastore.token(digest)))

@@ -264,7 +264,7 @@ class WorkloadTests(CoreTestCase):
         self.assertEqual(self.files(), [])
         self.refused(self.controller.workload(ANN, made.id), NotFound)
         self.refused(self.controller.delete_workload(ANN, made.id), NotFound)
-        self.refused(self.controller.check_upload(ANN, made.id, [1]), NotFound)
+        self.refused(self.controller.check_upload(ANN, made.id, [1], None), NotFound)
 
 
 class UploadTests(CoreTestCase):

@@ -322,10 +322,10 @@ class LinkTests(RemoteCase):
         made = await self.controller.create_workload(ADMIN, SPEC, None)
         workload_id = made.workload.id
         for _ in range(3):
-            self.assertEqual(await self.controller.check_upload(ADMIN, workload_id, [1]), made.workload)
+            self.assertEqual(await self.controller.check_upload(ADMIN, workload_id, [1], None), made.workload)
         self.assertEqual(len([entry for entry in self.real.log if entry[0] == "check_upload"]), 1)
         await self.real.delete_workload(ADMIN, workload_id)
         with self.assertRaises(NotFound):
             await self.controller.commit_originals(ADMIN, workload_id, [], None)
         with self.assertRaises(NotFound):
-            await self.controller.check_upload(ADMIN, workload_id, [1])
+            await self.controller.check_upload(ADMIN, workload_id, [1], None)
