@@ -15,11 +15,11 @@ from dpip.command.group import Group
 from dpip.command.jointoken import join_token
 from dpip.command.logins import settings
 from dpip.command.looking import filters, images, status, workers, workload, workloads
-from dpip.command.run import run
+from dpip.command.run.command import run
 from dpip.command.session import login, logout, whoami
 from dpip.command.tokens import token
 from dpip.command.users import users
-from dpip.command.video import video
+from dpip.command.video.command import video
 
 _COMMANDS = (
     *(demo, run, video, doctor),

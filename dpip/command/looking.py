@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dpip.command.plain import plain
 from dpip.command.server import Choice, ask, server_options
-from dpip.command.tables import Columns, chain, json_option, show, show_facts, show_json, since, size
+from dpip.command.tables import Columns, chain, json_option, plain, show, show_facts, show_json, since, size
 
 if TYPE_CHECKING:
     from dpip.client import Client, Workload

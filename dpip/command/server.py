@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,39 +80,6 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return chosen
 
 
-def system_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """:func:`server_options`, and those of :class:`dpip.command.system.System`."""
-    for option in reversed(_SYSTEM):
-        command = option(command)
-    return server_options(command)
-
-
-_SYSTEM = (
-    click.option(
-        "--local", is_flag=True, help="On this machine, even when a server is named or logged in to."
-    ),
-    click.option(
-        "--slots", metavar="N", type=click.IntRange(1, 256), help="Images filtered at once on this machine."
-    ),
-    click.option(
-        "--connections",
-        metavar="N",
-        type=click.IntRange(1, 64),
-        default=4,
-        show_default=True,
-        help="Uploads, and downloads, at once.",
-    ),
-    click.option(
-        "--patience",
-        metavar="SECONDS",
-        type=click.FloatRange(0),
-        default=300,
-        show_default=True,
-        help="How long to wait for a server that has gone away.",
-    ),
-)
-
-
 @asynccontextmanager
 async def connected(
     reactor: Any,
@@ -160,8 +126,3 @@ def ask(choice: Choice, question: Callable[[Client], Coroutine[Any, Any, T]]) ->
 
 def not_logged_in(server: str) -> str:
     return f"You are not logged in to {server}. Log in with: dpip login {server}"
-
-
-def warn(words: str) -> None:
-    """On standard error."""
-    click.echo(words, file=sys.stderr)
