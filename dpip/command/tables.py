@@ -34,6 +34,11 @@ def show_json(facts: Any) -> None:
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 
 
+def json_line(facts: dict[str, Any]) -> None:
+    """To standard output, at once: somebody may be reading along."""
+    click.echo(json.dumps(facts, ensure_ascii=False))
+
+
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
     """Names and values below each other; those of None are left out."""
     shown = [(name, plain(str(value))) for name, value in facts if value is not None]

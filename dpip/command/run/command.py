@@ -114,7 +114,6 @@ async def _filter(
         async with (
             open_executor(
                 reactor,
-                options,
                 display,
                 journal.folder / _LOG,
                 images,

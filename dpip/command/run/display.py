@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import click
 from attrs import define, field
@@ -14,14 +14,10 @@ from dpip.client import ClientError, Counts
 from dpip.command.progress import Display, Stage
 from dpip.command.run.options import ExecutorOptions
 
+if TYPE_CHECKING:
+    from dpip.command.run.executor import Executor
+
 _COMPILING: Final = "Compiling"  # how the line of the log begins that tells of it
-
-
-class Counted(Protocol):
-    """What is shown: ``changed`` is called whenever a count has changed."""
-
-    changed: Callable[[], object]
-    counts: Counts
 
 
 @define(eq=False)
@@ -52,7 +48,7 @@ class RunDisplay:
         if line.startswith(_COMPILING) and self._starting is not None:
             self._starting.say("compiling, once (up to a minute)")
 
-    def begin(self, counted: Counted, ready: str = "") -> None:
+    def begin(self, executor: Executor, ready: str = "") -> None:
         """Images are on their way from now on."""
         if self._starting is not None:
             self._starting.finish(ready)
@@ -60,7 +56,7 @@ class RunDisplay:
         self._up = self.display.begin("upload", "") if self.options.login else None
         self._there = self.display.begin("filter", self.filter)
         self._down = self.display.begin("save", "")
-        counted.changed = lambda: self._show(counted.counts)
+        executor.changed = lambda: self._show(executor.counts)
 
     def expect(self, total: int) -> None:
         """There are so many images."""

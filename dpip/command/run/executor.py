@@ -12,7 +12,6 @@ from dpip.client import Counts, Sender, UploadPipeline
 from dpip.command.log import log_to
 from dpip.command.run.display import RunDisplay
 from dpip.command.run.local import local_executor
-from dpip.command.run.options import ExecutorOptions
 from dpip.command.server import connected
 
 
@@ -32,7 +31,6 @@ class Executor(Protocol):
 @asynccontextmanager
 async def open_executor(
     reactor: Any,
-    options: ExecutorOptions,
     display: RunDisplay,
     log_path: Path,
     sender: Sender,
@@ -41,13 +39,14 @@ async def open_executor(
     name: str,
     **pipeline: Any,
 ) -> AsyncIterator[Executor]:
-    """An executor on the server that the options name, else on this machine; ``display`` shows how far it is.
+    """An executor on the server that the display's options name, else on this machine.
 
     ``name`` is that of the workloads, ``pipeline`` has options of UploadPipeline; this machine needs neither.
     It logs to ``log_path``, which is removed when all went well, and keeps what is on its way beside it.
 
     Raises ClickException, ClientError, OSError.
     """
+    options = display.options
     if options.login is None:
         log_to(log_path, display.heard)
         display.starting()

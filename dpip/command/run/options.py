@@ -31,7 +31,6 @@ class ExecutorOptions:
 def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that are given to the command as one :class:`ExecutorOptions` named ``options``."""
 
-    @server_options
     @click.option(
         "--local", is_flag=True, help="On this machine, even when a server is named or logged in to."
     )
@@ -54,6 +53,7 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="How long to wait for a server that has gone away.",
     )
+    @server_options
     @wraps(command)
     def chosen(
         choice: Choice, local: bool, slots: int | None, connections: int, patience: float, **others: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from attrs import define, field
 from dpip.client import Fetched
 from dpip.command.run.display import duration, figure
 from dpip.command.run.inputs import Found
-from dpip.command.tables import plain
+from dpip.command.tables import json_line, plain
 
 _SHOWN: Final = 20
 """Failures and skipped files that are kept to be listed at the end; all are counted."""
@@ -108,8 +107,3 @@ def _images(number: int) -> str:
 def printable(name: object) -> str:
     """A file's name for people and JSON, whatever bytes it has."""
     return os.fsencode(str(name)).decode("utf-8", "replace")
-
-
-def json_line(facts: dict[str, Any]) -> None:
-    """To standard output, at once: somebody may be reading along."""
-    click.echo(json.dumps(facts, ensure_ascii=False))

@@ -121,7 +121,6 @@ async def _filter(
         display = RunDisplay(terminal, filters, options, film.length)
         async with open_executor(
             reactor,
-            options,
             display,
             to.with_suffix(".log"),
             FilmFrames(film, copy),
