@@ -25,13 +25,7 @@ _COLUMNS: Columns = {
     "NAME": lambda facts: facts["name"],
 }
 _workload = click.argument("workload_id", metavar="WORKLOAD")
-_originals = click.option(
-    "--originals",
-    "kind",
-    is_flag=True,
-    callback=lambda _context, _option, given: "original" if given else "filtered",
-    help="What was uploaded, not what came out.",
-)
+_originals = click.option("--originals", is_flag=True, help="What was uploaded, not what came out.")
 
 
 @click.command()
@@ -39,9 +33,9 @@ _originals = click.option(
 @_originals
 @json_option
 @server_options
-def images(choice: Choice, workload_id: str, kind: str, as_json: bool) -> None:
+def images(choice: Choice, workload_id: str, originals: bool, as_json: bool) -> None:
     """List the results of a workload, in upload order."""
-    found = ask(choice, lambda client: client.images(workload_id, kind))
+    found = ask(choice, lambda client: client.images(workload_id, _kind(originals)))
     show([each.facts for each in found], _COLUMNS, as_json, "There are none yet.")
 
 
@@ -65,7 +59,7 @@ Examples:
 @_originals
 @json_option
 @server_options
-def download(choice: Choice, workload_id: str, folder: Path, kind: str, as_json: bool) -> None:
+def download(choice: Choice, workload_id: str, folder: Path, originals: bool, as_json: bool) -> None:
     """Download the results of a workload.
 
     They get the names of their originals. Those that are not there yet are left out: run it again. A file
@@ -79,12 +73,16 @@ def download(choice: Choice, workload_id: str, folder: Path, kind: str, as_json:
             )
 
     async def fetch(client: Client) -> tuple[int, int]:
-        return await _save(client, await client.images(workload_id, kind), folder, saved)
+        return await _save(client, await client.images(workload_id, _kind(originals)), folder, saved)
 
     fetched, known = ask(choice, fetch)
     if not as_json:
         there = f"; {known} were there already" if known else ""
         click.echo(f"{fetched} downloaded to {folder}{there}.")
+
+
+def _kind(originals: bool) -> str:
+    return "original" if originals else "filtered"
 
 
 async def _save(

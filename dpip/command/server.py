@@ -140,13 +140,13 @@ def ask_for_each(
     ask(choice, all_of_them)
 
 
-def watch(
+def show_answer(
     choice: Choice,
     question: Callable[[Client], Coroutine[Any, Any, T]],
     display: Callable[[T], bool],
-    again: bool,
+    watch: bool,
 ) -> None:
-    """Display the answer; ``again`` and again for as long as ``display`` says that there may be more to see.
+    """Display what ``question(client)`` answers; to ``watch`` is to ask again while ``display`` returns True.
 
     On a terminal each answer replaces the last one.
     """
@@ -164,15 +164,13 @@ def watch(
                 return
             await deferLater(reactor, _EVERY)
 
-    if again:
+    if watch:
         ask(choice, repeatedly)
     else:
         display(ask(choice, question))
 
 
-watch_option = click.option(
-    "--watch", "again", is_flag=True, help="Again every second, until Ctrl-C or the end."
-)
+watch_option = click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C or the end.")
 
 
 def not_logged_in(server: str) -> str:

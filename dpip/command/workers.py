@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dpip.command.server import Choice, ask_for_each, server_options, watch, watch_option
+from dpip.command.server import Choice, ask_for_each, server_options, show_answer, watch_option
 from dpip.command.tables import Columns, json_option, show, since, size
 
 _COLUMNS: Columns = {
@@ -32,7 +32,7 @@ _names = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @json_option
 @server_options
 @click.pass_context
-def workers(context: click.Context, choice: Choice, again: bool, as_json: bool) -> None:
+def workers(context: click.Context, choice: Choice, watch: bool, as_json: bool) -> None:
     """List the workers, with what they do at the moment; or send one away. For admins."""
     if context.invoked_subcommand is not None:
         return
@@ -41,7 +41,7 @@ def workers(context: click.Context, choice: Choice, again: bool, as_json: bool) 
         show(found, _COLUMNS, as_json, "No worker has ever joined.")
         return True
 
-    watch(choice, lambda client: client.workers(), display, again)
+    show_answer(choice, lambda client: client.workers(), display, watch)
 
 
 @workers.command()

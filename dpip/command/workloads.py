@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dpip.command.asking import confirm
-from dpip.command.server import Choice, ask, ask_for_each, server_options, watch, watch_option
+from dpip.command.server import Choice, ask, ask_for_each, server_options, show_answer, watch_option
 from dpip.command.tables import Columns, chain, json_option, plain, show, show_facts, show_json, since, size
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def workloads(choice: Choice, everything: bool, status: str | None, name: str | 
 @watch_option
 @json_option
 @server_options
-def workload(choice: Choice, workload_id: str, why: bool, again: bool, as_json: bool) -> None:
+def workload(choice: Choice, workload_id: str, why: bool, watch: bool, as_json: bool) -> None:
     """Show one workload: how far it is, what has failed.
 
     With --watch the command ends when the workload does.
@@ -59,7 +59,7 @@ def workload(choice: Choice, workload_id: str, why: bool, again: bool, as_json: 
         _show_workload(*found, as_json)
         return not found[0].completed
 
-    watch(choice, look, display, again)
+    show_answer(choice, look, display, watch)
 
 
 @click.command()
