@@ -27,9 +27,9 @@ tries, :class:`Damaged` when a download does not match its hash.
 from dpip.client.answers import Failed, Image, Session, Token, User, Workload
 from dpip.client.bounded import gather_bounded
 from dpip.client.client import Client
-from dpip.client.conveyor import Conveyor, Counts, Parcel, Result, Sender
 from dpip.client.downloads import Fetched
 from dpip.client.errors import ApiError, ClientError, Damaged, NotDpip, Unreachable, Untrusted
+from dpip.client.pipeline import Conveyor, Counts, Item, Parcel, Result, Sender, UploadPipeline
 
 __all__ = [
     "ApiError",
@@ -41,6 +41,7 @@ __all__ = [
     "Failed",
     "Fetched",
     "Image",
+    "Item",
     "NotDpip",
     "Parcel",
     "Result",
@@ -49,6 +50,7 @@ __all__ = [
     "Token",
     "Unreachable",
     "Untrusted",
+    "UploadPipeline",
     "User",
     "Workload",
     "gather_bounded",

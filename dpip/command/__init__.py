@@ -6,20 +6,22 @@ import click
 
 from dpip import __version__
 from dpip.command.backups import backup, restore
-from dpip.command.changing import cancel, retry, seal
 from dpip.command.completion import completion
 from dpip.command.demo import demo
 from dpip.command.doctor import doctor
-from dpip.command.fetching import delete, download
+from dpip.command.filters import filters
 from dpip.command.group import Group
+from dpip.command.images import download, images
 from dpip.command.jointoken import join_token
 from dpip.command.logins import settings
-from dpip.command.looking import filters, images, status, workers, workload, workloads
-from dpip.command.run import run
+from dpip.command.run.command import run
 from dpip.command.session import login, logout, whoami
+from dpip.command.status import status
 from dpip.command.tokens import token
 from dpip.command.users import users
-from dpip.command.video import video
+from dpip.command.video.command import video
+from dpip.command.workers import workers
+from dpip.command.workloads import cancel, delete, retry, seal, workload, workloads
 
 _COMMANDS = (
     *(demo, run, video, doctor),

@@ -12,28 +12,19 @@ def on_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def new_password(user: str) -> str:
-    """Asked for twice, without echo; or the first line of standard input when that is not a terminal."""
+def ask_password(user: str, new: bool = False) -> str:
+    """Asked for without echo, a new one twice; or the first line of standard input if that is no terminal.
+
+    Raises UsageError when there is none.
+    """
+    kind = "new password" if new else "password"
     if on_a_terminal():
-        asked = f"New password of {user}"
-        password: str = click.prompt(asked, hide_input=True, confirmation_prompt="The same again", err=True)
-        return password
-    return _first_line("Give the new password on standard input, or run this on a terminal.")
-
-
-def password_of(user: str) -> str:
-    """Asked for without echo; or the first line of standard input when that is not a terminal."""
-    if on_a_terminal():
-        password: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
-        return password
-    return _first_line("Give the password on standard input, or run this on a terminal.")
-
-
-def _first_line(otherwise: str) -> str:
-    """Of standard input. Raises UsageError when there is none."""
+        again = "The same again" if new else False
+        asked = f"{kind.capitalize()} of {user}"
+        return str(click.prompt(asked, hide_input=True, confirmation_prompt=again, err=True))
     line = sys.stdin.readline().rstrip("\r\n")
     if not line:
-        raise click.UsageError(otherwise)
+        raise click.UsageError(f"Give the {kind} on standard input, or run this on a terminal.")
     return line
 
 

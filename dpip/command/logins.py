@@ -24,48 +24,47 @@ class Login:
     authority: str | None = None
 
 
-@frozen
-class Logins:
-    """``folder`` is made when it is needed."""
+def login_to(server: str) -> Login | None:
+    """The login that is kept for this server."""
+    try:
+        return _read(_file(server))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
-    folder: Path
 
-    @classmethod
-    def usual(cls) -> Logins:
-        """Those of this user: beside the configuration file."""
-        return cls(config_folder() / "logins")
+def newest_login() -> Login | None:
+    """The login to the server that was logged in to last."""
+    files = _folder().glob("*.json")
+    newest = max(files, key=lambda each: each.stat().st_mtime, default=None)
+    return None if newest is None else _read(newest)
 
-    def of(self, server: str) -> Login | None:
-        try:
-            return Login(**json.loads(self._path(server).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
 
-    def newest(self) -> Login | None:
-        """Of the server that was logged in to last."""
-        try:
-            files = [each for each in self.folder.iterdir() if each.suffix == ".json"]
-        except OSError:
-            return None
-        newest = max(files, key=lambda each: each.stat().st_mtime, default=None)
-        return None if newest is None else Login(**json.loads(newest.read_text(encoding="utf-8")))
+def keep_login(login: Login) -> Path:
+    """Keep it in a file of mode 0600 that is whole at every moment."""
+    _folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = _file(login.server)
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        json.dump(asdict(login), file)
+    return part.replace(path)
 
-    def keep(self, login: Login) -> Path:
-        """In a file of mode 0600 that is whole at every moment."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._path(login.server)
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            json.dump(asdict(login), file)
-        part.replace(path)
-        return path
 
-    def forget(self, server: str) -> None:
-        self._path(server).unlink(missing_ok=True)
+def forget_login(server: str) -> None:
+    """Keep no login to this server any more."""
+    _file(server).unlink(missing_ok=True)
 
-    def _path(self, server: str) -> Path:
-        return self.folder / (quote(server, safe="") + ".json")
+
+def _read(path: Path) -> Login:
+    return Login(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def _file(server: str) -> Path:
+    return _folder() / (quote(server, safe="") + ".json")
+
+
+def _folder() -> Path:
+    return config_folder() / "logins"
 
 
 def config_folder() -> Path:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from attrs import evolve, frozen
 
-from dpip.command.logins import Login, Logins
+from dpip.command.logins import Login, login_to, newest_login
 
 if TYPE_CHECKING:
     from dpip.client import Client, ClientError
 
 T = TypeVar("T")
+_EVERY = 1.0  # seconds between two looks
 USUAL = "http://127.0.0.1:8080"
 _FIRST_PATIENCE = 5.0
 """Seconds of trying to reach a server at all; once it has answered, it is waited for longer."""
@@ -36,14 +38,13 @@ class Choice:
 
     def named(self) -> Login | None:
         """None when no server was named, and none logged in to."""
-        logins = Logins.usual()
         if self.server is None:
-            login = logins.newest()
+            login = newest_login()
             if login is None:
                 return None
         else:
             server = self.server.rstrip("/")
-            login = logins.of(server) or Login(server)
+            login = login_to(server) or Login(server)
         return evolve(
             login,
             token=_token_from_environment() or login.token,
@@ -73,45 +74,24 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(exists=True, dir_okay=False, resolve_path=True),
         help="Certificates to trust instead of the system's, such as a controller's authority.pem.",
     )
+    @wraps(command)
     def chosen(*arguments: Any, server: str | None, authority: str | None, **options: Any) -> Any:
         return command(*arguments, choice=Choice(server, authority), **options)
 
-    chosen.__doc__, chosen.__name__ = command.__doc__, command.__name__
-    chosen.__click_params__ += getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     return chosen
 
 
-def system_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """:func:`server_options`, and those of :class:`dpip.command.system.System`."""
-    for option in reversed(_SYSTEM):
-        command = option(command)
-    return server_options(command)
+def client_of(reactor: Any, login: Login, **options: Any) -> Client:
+    """A client that has not asked for anything yet. Raises UsageError when the address is none."""
+    from dpip.client import Client
 
-
-_SYSTEM = (
-    click.option(
-        "--local", is_flag=True, help="On this machine, even when a server is named or logged in to."
-    ),
-    click.option(
-        "--slots", metavar="N", type=click.IntRange(1, 256), help="Images filtered at once on this machine."
-    ),
-    click.option(
-        "--connections",
-        metavar="N",
-        type=click.IntRange(1, 64),
-        default=4,
-        show_default=True,
-        help="Uploads, and downloads, at once.",
-    ),
-    click.option(
-        "--patience",
-        metavar="SECONDS",
-        type=click.FloatRange(0),
-        default=300,
-        show_default=True,
-        help="How long to wait for a server that has gone away.",
-    ),
-)
+    authority = None if login.authority is None else Path(login.authority)
+    try:
+        return Client(
+            reactor, login.server, login.token, patience=_FIRST_PATIENCE, authority=authority, **options
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @asynccontextmanager
@@ -124,21 +104,7 @@ async def connected(
     trouble: Callable[[ClientError], object] | None = None,
 ) -> AsyncIterator[Client]:
     """A client that has been answered, and whose token was taken. Raises ClientError, ClickException."""
-    from dpip.client import Client
-
-    authority = None if login.authority is None else Path(login.authority)
-    try:
-        client = Client(
-            reactor,
-            login.server,
-            login.token,
-            patience=_FIRST_PATIENCE,
-            connections=connections,
-            authority=authority,
-            trouble=trouble,
-        )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    client = client_of(reactor, login, connections=connections, trouble=trouble)
     async with client:
         if not login.token:
             raise click.ClickException(not_logged_in(login.server))
@@ -158,10 +124,54 @@ def ask(choice: Choice, question: Callable[[Client], Coroutine[Any, Any, T]]) ->
     return run(main)
 
 
+def ask_for_each(
+    choice: Choice,
+    names: Iterable[str],
+    request: Callable[[Client, str], Coroutine[Any, Any, object]],
+    done: str,
+) -> None:
+    """Make a request for one name after the other; ``done`` is said with each name in place of ``{}``."""
+
+    async def all_of_them(client: Client) -> None:
+        for name in names:
+            await request(client, name)
+            click.echo(done.format(name))
+
+    ask(choice, all_of_them)
+
+
+def show_answer(
+    choice: Choice,
+    question: Callable[[Client], Coroutine[Any, Any, T]],
+    display: Callable[[T], bool],
+    watch: bool,
+) -> None:
+    """Display what ``question(client)`` answers; to ``watch`` is to ask again while ``display`` returns True.
+
+    On a terminal each answer replaces the last one.
+    """
+
+    async def repeatedly(client: Client) -> None:
+        from twisted.internet import reactor
+        from twisted.internet.task import deferLater
+
+        client.patience = 3600.0  # a look at a server that is being restarted goes on when it is back
+        while True:
+            found = await question(client)
+            if sys.stdout.isatty():
+                click.clear()
+            if not display(found):
+                return
+            await deferLater(reactor, _EVERY)
+
+    if watch:
+        ask(choice, repeatedly)
+    else:
+        display(ask(choice, question))
+
+
+watch_option = click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C or the end.")
+
+
 def not_logged_in(server: str) -> str:
     return f"You are not logged in to {server}. Log in with: dpip login {server}"
-
-
-def warn(words: str) -> None:
-    """On standard error."""
-    click.echo(words, file=sys.stderr)

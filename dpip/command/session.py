@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from dpip.command.logins import Login, Logins
-from dpip.command.server import USUAL, Choice, ask, server_options
+from dpip.command.asking import ask_password
+from dpip.command.logins import Login, forget_login, keep_login
+from dpip.command.server import USUAL, Choice, ask, client_of, server_options
 from dpip.command.tables import json_option, show_facts, show_json
+
+if TYPE_CHECKING:
+    from dpip.client import Session
 
 
 @click.command(
@@ -26,28 +32,17 @@ def login(choice: Choice, address: str | None, user: str) -> None:
     Asks for the password, or takes the first line of standard input when that is not a terminal. The token is
     kept in a file that only you can read, until it expires or 'dpip logout'.
     """
-    from dpip.client import Client, Session
-    from dpip.command.asking import password_of
     from dpip.command.running import run
 
     server = (address or choice.server or USUAL).rstrip("/")
-    password = password_of(user)
+    password = ask_password(user)
 
     async def main(reactor: object) -> Session:
-        from pathlib import Path
-
-        authority = Path(choice.authority) if choice.authority else None
-        try:
-            client = Client(reactor, server, patience=5, authority=authority)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        async with client:
+        async with client_of(reactor, Login(server, authority=choice.authority)) as client:
             return await client.login(user, password)
 
     session = run(main)
-    kept = Logins.usual().keep(
-        Login(server, session.user, session.token, session.expires_at, choice.authority)
-    )
+    kept = keep_login(Login(server, session.user, session.token, session.expires_at, choice.authority))
     until = f" until {session.expires_at}" if session.expires_at else ""
     click.echo(f"Logged in to {server} as {session.user}{until}. The token is in {kept}.")
 
@@ -67,7 +62,7 @@ def logout(choice: Choice) -> None:
     except ApiError as error:
         if error.status != 401:  # it had expired
             raise
-    Logins.usual().forget(login.server)
+    forget_login(login.server)
     click.echo(f"Logged out of {login.server}.")
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
-from dpip.command.plain import plain
-
 Columns = Mapping[str, Callable[[Any], object]]
+
+_LEFT_AND_RIGHT = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # they turn what follows around
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_LEFT_AND_RIGHT)
+_ESCAPED = {code: ascii(chr(code))[1:-1] for code in _CONTROLS}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs, in the API's words.")
 
@@ -30,6 +32,11 @@ def show(rows: Sequence[Any], columns: Columns, as_json: bool, nothing: str) -> 
 
 def show_json(facts: Any) -> None:
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+
+
+def json_line(facts: dict[str, Any]) -> None:
+    """To standard output, at once: somebody may be reading along."""
+    click.echo(json.dumps(facts, ensure_ascii=False))
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
@@ -56,6 +63,11 @@ def lines(rows: Iterable[Any], columns: Columns, bold: bool = False) -> list[str
     if bold:
         aligned[0] = click.style(aligned[0], bold=True)
     return aligned
+
+
+def plain(text: str) -> str:
+    """The text on one line, without what a terminal would obey: names of strangers may hold anything."""
+    return text.translate(_ESCAPED)
 
 
 def chain(steps: Iterable[Mapping[str, Any]]) -> str:

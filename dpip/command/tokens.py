@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dpip.command.server import Choice, ask, not_logged_in, server_options
+from dpip.command.server import Choice, ask, ask_for_each, not_logged_in, server_options
 from dpip.command.tables import Columns, json_option, show, show_json
 
 _EXAMPLES = """\b
@@ -66,14 +66,7 @@ def list_tokens(choice: Choice, user: str | None, as_json: bool) -> None:
 @server_options
 def revoke(choice: Choice, token_ids: tuple[str, ...]) -> None:
     """Revoke tokens, by the ids that 'dpip token list' shows."""
-    from dpip.client import Client
-
-    async def all_of_them(client: Client) -> None:
-        for token_id in token_ids:
-            await client.revoke_token(token_id)
-            click.echo(f"Revoked {token_id}.")
-
-    ask(choice, all_of_them)
+    ask_for_each(choice, token_ids, lambda client, each: client.revoke_token(each), "Revoked {}.")
 
 
 _COLUMNS: Columns = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from dpip.command.asking import confirm, new_password
+from dpip.command.asking import ask_password, confirm
 from dpip.command.server import Choice, server_options
 from dpip.command.tables import Columns, json_option, show, size
 
@@ -96,7 +96,7 @@ def add(name: str, admin: bool, quota: int | None, opened: Opened) -> None:
     """
     with opened as directory:
         directory.check_new(name)
-        directory.add(name, new_password(name), admin, quota)
+        directory.add(name, ask_password(name, new=True), admin, quota)
     click.echo(f"Added the {'admin' if admin else 'user'} {name}.")
 
 
@@ -126,7 +126,7 @@ def passwd(name: str, opened: Opened) -> None:
     """
     with opened as directory:
         directory.check_known(name)
-        directory.set_password(name, new_password(name))
+        directory.set_password(name, ask_password(name, new=True))
     click.echo(f"The password of {name} is changed.{directory.noticed}")
 
 

@@ -63,3 +63,12 @@ class LiveTests(SynchronousTestCase):
             self.assertIn("✓ system", system)
             self.assertNotIn("✓", blur)
             self.assertTrue(blur.endswith("48 uploaded, 23 filtered, 123 images/s"), blur)
+
+    def test_where_nothing_can_move_nothing_is_drawn(self) -> None:
+        for terminal, kind in ((False, "xterm"), (True, "dumb")):
+            stream, clock = StringIO(), Clock()
+            console = Console(file=stream, force_terminal=terminal, _environ={"TERM": kind})
+            with LiveDisplay(console, clock) as display:
+                display.begin("film", "drawing", 48).show("1 drawn", 1)
+                clock.advance(1)
+            self.assertEqual(stream.getvalue(), "")

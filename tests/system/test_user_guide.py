@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from tests.command.test_video import make_film
+from tests.command.video.test_command import make_film
 from tests.frames import encoded
 from tests.system.processes import PASSWORD, REPOSITORY, Cluster
 

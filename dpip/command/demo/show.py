@@ -16,7 +16,17 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dpip.client import Client, ClientError, Conveyor, Counts, Image, Parcel, Result, Workload, gather_bounded
+from dpip.client import (
+    Client,
+    ClientError,
+    Counts,
+    Image,
+    Item,
+    Result,
+    UploadPipeline,
+    Workload,
+    gather_bounded,
+)
 from dpip.command.demo.film import HEIGHT, WIDTH, Film
 from dpip.command.demo.folder import SIGMA, DemoFolder
 from dpip.command.demo.system import whole_system
@@ -124,32 +134,32 @@ class Filtering:
 
         Raises ClickException when a frame has failed, ClientError, OSError.
         """
-        conveyor = Conveyor(self.client, self.clock, self, self._make_workload)
-        conveyor.changed = lambda: self._show(conveyor.counts)
+        pipeline = UploadPipeline(self.client, self.clock, self, self._make_workload)
+        pipeline.changed = lambda: self._show(pipeline.counts)
         self._began = self.now()
-        await conveyor.run()
+        await pipeline.run()
         seconds = self._saved - self._began
         timing = f"{self.frames} images in {seconds:.2f} s, {self.frames / seconds:.0f} images/s"
         self.stage.finish(timing)
         return timing
 
-    async def next(self) -> Parcel | None:
+    async def next(self) -> Item | None:
         if self._sent == self.frames:
             return None
         path = self.folder.frame("original", self._sent)
         self._sent += 1
-        return Parcel(path.name, path, uuid4().hex)
+        return Item(path.name, path, uuid4().hex)
 
-    def uploaded(self, parcel: Parcel, image: Image) -> None:
+    def uploaded(self, item: Item, image: Image) -> None:
         """Nothing is noted: a film that is interrupted is begun anew."""
 
-    async def arrived(self, parcel: Parcel, result: Result) -> None:
-        await result.take(self.folder.frame(self.filter, parcel.number))
+    async def arrived(self, item: Item, result: Result) -> None:
+        await result.take(self.folder.frame(self.filter, item.number))
         self._saved = self.now()
 
-    def failed(self, parcel: Parcel, code: str, reason: str) -> None:
+    def failed(self, item: Item, code: str, reason: str) -> None:
         """Raises ClickException: a film with a frame missing is not the film."""
-        raise click.ClickException(f"{parcel.name} could not be filtered: {reason}")
+        raise click.ClickException(f"{item.name} could not be filtered: {reason}")
 
     async def _make_workload(self) -> Workload:
         return await self.client.create_workload(

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.command.demo.folder import DemoFolder
 from dpip.command.demo.show import Filtering, Show
-from tests.client import test_conveyor
+from tests.client import test_pipeline
 from tests.client.server import reactor, temporary_folder
 from tests.frames import encoded
 
@@ -34,7 +34,7 @@ class StageThatRemembers:
         self.words.append(words)
 
 
-class FilteringTests(test_conveyor.ConveyorTestCase):
+class FilteringTests(test_pipeline.PipelineTestCase):
     async def setUp(self) -> None:
         await super().setUp()
         self.demo = DemoFolder.claim(self.folder / "demo")

@@ -1,4 +1,4 @@
-"""What the tables say."""
+"""What is said of workers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.command.looking import state_of
+from dpip.command.workers import state_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

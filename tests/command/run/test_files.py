@@ -1,4 +1,4 @@
-"""What a run is made of: files found, names given, a journal kept, options made from schemas."""
+"""What a run is made of: files found, names given, a journal kept."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import errno
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import click
-from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.command.filteroptions import FilterCommand
-from dpip.command.inputs import Inputs
-from dpip.command.journal import Journal, Task
-from dpip.command.placing import place, with_suffix_for
+from dpip.command.run.destinations import place, with_suffix_for
+from dpip.command.run.inputs import Inputs
+from dpip.command.run.journal import Journal, RunTask
 from tests.frames import encoded
 
 PICTURE = encoded(1, 8, 6)
@@ -119,9 +116,9 @@ class PlacingTests(FolderTestCase):
 
 
 class JournalTests(FolderTestCase):
-    task = Task(["/photos"], [{"name": "blur", "sigma": 5.0}], {"format": None}, None)
+    task = RunTask(["/photos"], [{"name": "blur", "sigma": 5.0}], {"format": None}, None)
 
-    def opened(self, task: Task | None = None, resume: bool = False) -> Journal:
+    def opened(self, task: RunTask | None = None, resume: bool = False) -> Journal:
         journal = Journal.opened(self.folder, task, resume)
         self.addCleanup(journal.close)
         return journal
@@ -178,7 +175,7 @@ class JournalTests(FolderTestCase):
 
     def test_another_task_is_not_a_resumed_one(self) -> None:
         self.opened(self.task).close()
-        other = Task(["/photos"], [{"name": "grayscale"}], {"format": None}, None)
+        other = RunTask(["/photos"], [{"name": "grayscale"}], {"format": None}, None)
         error = self.assertRaises(click.UsageError, Journal.opened, self.folder, other, True)
         self.assertIn("blur sigma=5.0, on this machine, and not grayscale", str(error))
 
@@ -218,43 +215,3 @@ class JournalTests(FolderTestCase):
         keys = [journal.key("a", 0, 5, 7), journal.key("a", 1, 5, 7), journal.key("a", 0, 6, 7)]
         self.assertEqual(len({*keys, journal.key("b", 0, 5, 7)}), 4)
         self.assertEqual(journal.key("a", 0, 5, 7), keys[0])
-
-
-class FilterOptionsTests(SynchronousTestCase):
-    def parsed(self, *arguments: str) -> Any:
-        seen: list[Any] = []
-        command = FilterCommand("x", callback=lambda **given: seen.append(given))
-        result = CliRunner().invoke(command, arguments)
-        if result.exit_code:
-            return result.output
-        return seen[0]["steps"], seen[0]["output"]
-
-    def test_parameters_are_options(self) -> None:
-        self.assertEqual(
-            self.parsed("--filter", "blur", "--sigma", "8"), ([{"name": "blur", "sigma": "8"}], {})
-        )
-        self.assertEqual(
-            self.parsed("-f", "solarize", "-p", "limit=3"), ([{"name": "solarize", "limit": "3"}], {})
-        )
-
-    def test_help_says_what_each_filter_takes(self) -> None:
-        result = CliRunner().invoke(FilterCommand("x"), ["--help"])
-        told = " ".join(result.output.split())
-        self.assertIn("(box_blur) A whole number from 1 to 100. (median) A whole number from 1 to 3.", told)
-        self.assertIn("(blur, sharpen) A number from 0.3 to 100.", told)
-
-    def test_chains(self) -> None:
-        self.assertEqual(
-            self.parsed("--step", "grayscale", "--step", "resize:width=80,fit=cover"),
-            ([{"name": "grayscale"}, {"name": "resize", "width": "80", "fit": "cover"}], {}),
-        )
-
-    def test_output(self) -> None:
-        self.assertEqual(
-            self.parsed("--format", "png", "--quality", "9"), ([], {"format": "png", "quality": "9"})
-        )
-
-    def test_what_does_not_go_together(self) -> None:
-        self.assertIn("Give either", self.parsed("-f", "blur", "--step", "blur"))
-        self.assertIn("--step blur:sigma=3", self.parsed("--step", "blur", "--sigma", "3"))
-        self.assertIn("name=value", self.parsed("-f", "blur", "-p", "sigma"))

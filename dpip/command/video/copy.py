@@ -1,7 +1,4 @@
-"""Films as files: frames out of one as PNG, and frames joined to one that is like another.
-
-By PyAV, which the extra ``video`` installs.
-"""
+"""A film that is made of another's filtered frames, like that one in all else."""
 
 from __future__ import annotations
 
@@ -12,101 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 
+from dpip.command.run.films import FULL, LIMITED, UNKNOWN, Film, pyav
 from dpip.filters.codec import decode
-from dpip.filters.codec.picture import Metadata
-from dpip.filters.codec.png import encode
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_UNKNOWN: Final = 2
-"""The number for colours that a film does not tell of."""
-_BT601, _BT709 = 5, 1
-_LIMITED, _FULL = 1, 2
 _CODECS: Final = {".webm": "libvpx-vp9"}
 _FINE: Final = {"libx264": {"crf": "18"}, "libvpx-vp9": {"crf": "24", "b": "0"}}
 """Nearly the same to the eye; at a cost in size."""
 _MAX_PIXELS: Final = 10**9
 
 
-@frozen
-class Frame:
-    """``png()`` is its picture, RGB of 8 bits, or of 16 where the film has more than 8."""
-
-    number: int
-    pts: int | None
-    picture: Any = field(repr=False)
-    matrix: int
-    full: bool
-
-    def png(self) -> bytes:
-        deep = self.picture.format.components[0].bits > 8
-        rgb = self.picture.reformat(
-            format="rgb48le" if deep else "rgb24",
-            src_colorspace=self.matrix,
-            src_color_range=_FULL if self.full else _LIMITED,
-            dst_color_range=_FULL,
-        )
-        return encode(np.ascontiguousarray(rgb.to_ndarray()), Metadata())
-
-
 @define(eq=False)
-class Film:
-    """A film that is read; a context manager. Everything may raise ClickException."""
-
-    path: Path
-    container: Any = field(init=False)
-    video: Any = field(init=False)
-
-    def __enter__(self) -> Film:
-        av = pyav()
-        try:
-            self.container = av.open(str(self.path))
-        except (OSError, ValueError) as error:
-            raise click.ClickException(f"{self.path} cannot be read as a film: {error}.") from None
-        if not self.container.streams.video:
-            self.container.close()
-            raise click.ClickException(f"{self.path} has no pictures in it.")
-        self.video = self.container.streams.video[0]
-        self.video.thread_type = "AUTO"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.container.close()
-
-    @property
-    def length(self) -> int | None:
-        """How many frames it says it has, or is likely to have."""
-        if self.video.frames:
-            return int(self.video.frames)
-        seconds = (self.container.duration or 0) / 1_000_000
-        return round(seconds * self.video.average_rate) if seconds and self.video.average_rate else None
-
-    @property
-    def matrix(self) -> int:
-        """How its colours are to be understood; a film that does not tell is taken as players take it."""
-        told = int(self.video.codec_context.colorspace)
-        return told if told not in (0, _UNKNOWN) else _BT709 if self.video.height >= 720 else _BT601
-
-    @property
-    def full(self) -> bool:
-        """Whether black is 0, and not 16."""
-        context = self.video.codec_context
-        return int(context.color_range) == _FULL or context.pix_fmt.startswith("yuvj")
-
-    def frames(self) -> Iterator[Frame]:
-        """In the order of showing."""
-        try:
-            for number, picture in enumerate(self.container.decode(self.video)):
-                yield Frame(number, picture.pts, picture, self.matrix, self.full)
-        except (OSError, ValueError) as error:
-            raise click.ClickException(f"{self.path} is damaged: {error}.") from None
-
-
-@define(eq=False)
-class Copy:
+class FilmCopy:
     """A film like another, with other pictures and the same sound, written to ``path``.
 
     Frame rate, times, size, shape of pixels, colours, rotation and title are the original's; the size is the
@@ -167,10 +85,10 @@ class Copy:
         wanted = context.pix_fmt.replace("yuvj", "yuv")
         video.pix_fmt = wanted if wanted in formats and wanted.startswith("yuv") else "yuv420p"
         video.codec_context.time_base = original.time_base
-        video.codec_context.color_range = _FULL if self.film.full else _LIMITED
+        video.codec_context.color_range = FULL if self.film.full else LIMITED
         for trait in ("colorspace", "color_primaries", "color_trc"):
             setattr(video.codec_context, trait, getattr(context, trait))
-        if int(context.colorspace) in (0, _UNKNOWN):
+        if int(context.colorspace) in (0, UNKNOWN):
             video.codec_context.colorspace = self.film.matrix
         if context.sample_aspect_ratio:
             video.codec_context.sample_aspect_ratio = context.sample_aspect_ratio
@@ -216,29 +134,13 @@ class Copy:
         return rgb.reformat(
             format=self._video.pix_fmt,
             dst_colorspace=self.film.matrix,
-            src_color_range=_FULL,
-            dst_color_range=_FULL if self.film.full else _LIMITED,
+            src_color_range=FULL,
+            dst_color_range=FULL if self.film.full else LIMITED,
         )
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
             self._out.mux(packet)
-
-
-def pyav() -> Any:
-    """The module. Raises ClickException when it is not installed."""
-    try:
-        import av
-    except ImportError:
-        raise click.ClickException("Films need PyAV: pip install 'dpip[video]'") from None
-    av.logging.set_level(av.logging.ERROR)
-    return av
-
-
-def length_of(path: Path) -> int:
-    """Frames, as far as the film tells; 0 where it does not."""
-    with Film(path) as film:
-        return film.length or 0
 
 
 def _rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

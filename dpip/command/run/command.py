@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from os.path import abspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dpip.command.filteroptions import FilterCommand, FilterSteps
-from dpip.command.server import Choice, system_options
+from dpip.command.filteroptions import FilterCommand, FilterSteps, checked
+from dpip.command.run.options import ExecutorOptions, executor_options
+
+if TYPE_CHECKING:
+    from dpip.command.run.images import RunImages
+    from dpip.command.run.journal import RunTask
 
 SOME_FAILED = 3
+_LOG = ".dpip-run.log"
 
 _EXAMPLES = """\b
 Examples:
@@ -41,17 +50,17 @@ reached, 130 after Ctrl-C, 2 for wrong usage, 1 for anything else.
 @click.option("--name", metavar="NAME", default="", help="What the server calls it.")
 @click.option("--delete", is_flag=True, help="Delete the workload from the server in the end.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each image, and one for all.")
-@system_options
+@executor_options
 def run(
     inputs: tuple[str, ...],
     folder: Path,
     resume: bool,
     steps: FilterSteps,
     output: dict[str, Any],
-    choice: Choice,
-    local: bool,
+    options: ExecutorOptions,
+    name: str,
+    delete: bool,
     as_json: bool,
-    **more: Any,
 ) -> None:
     """Filter files, and all images in folders.
 
@@ -60,69 +69,76 @@ def run(
     another file. What is not an image is passed over in folders and patterns, and told. Without a server,
     this machine does the work: compute processes are started for it, and no port is opened.
     """
-    login = None if local else choice.named()
-    task = _task(inputs, steps, output, login.server if login else None, resume)
+    task = _task(inputs, steps, output, options, resume)
     _check_folder(folder)
 
-    from dpip.command.inputs import Inputs
-    from dpip.command.journal import Journal
+    from dpip.command.run.images import RunImages
+    from dpip.command.run.inputs import Inputs
+    from dpip.command.run.journal import Journal
+    from dpip.command.run.report import RunReport
+    from dpip.command.running import run as run_reactor
 
     if task is not None:
         Inputs(task.inputs, folder).check()
-    journal = Journal.opened(folder.absolute(), task, resume)
-    try:
+    with closing(Journal.opened(folder.absolute(), task, resume)) as journal:
         _check_same_inputs(inputs, journal.task.inputs)
         files = Inputs(journal.task.inputs, folder)
         files.check()
-        failed = _run(journal, files, login, as_json, more)
-    finally:
-        journal.close()
-    if failed:
+        report = RunReport(journal.folder, as_json)
+        images = RunImages(files, journal, report)
+        try:
+            seconds, workload_ids = run_reactor(
+                lambda reactor: _filter(reactor, images, options, name, delete)
+            )
+        except KeyboardInterrupt:
+            resumed = f"dpip run -o {shlex.quote(str(folder))} --resume"
+            click.echo(f"{report.done} images were done. Go on with: {resumed}", err=True)
+            raise
+        report.finish(seconds, options.server, workload_ids)
+    if report.failed:
         raise click.exceptions.Exit(SOME_FAILED)
 
 
-def _run(journal: Any, files: Any, login: Any, as_json: bool, more: dict[str, Any]) -> int:
-    """How many images have failed."""
-    import sys
+async def _filter(
+    reactor: Any, images: RunImages, options: ExecutorOptions, name: str, delete: bool
+) -> tuple[float, Sequence[str]]:
+    """How many seconds it took, and the workloads it made. Raises ClickException, ClientError."""
+    from dpip.command.progress import display_on_terminal
+    from dpip.command.run.display import RunDisplay
+    from dpip.command.run.executor import open_executor
 
-    from dpip.command.pictures import json_line
-    from dpip.command.progress import SilentDisplay, display_on_terminal
-    from dpip.command.runner import LOG, Runner
-    from dpip.command.running import run as run_reactor
-    from dpip.command.system import System
-
-    told = json_line if as_json else _nobody
-
-    def begin(reactor: Any) -> Any:
-        system.display = display_on_terminal(sys.stderr, reactor)
-        return runner.run(reactor)
-
-    delete, name = more.pop("delete"), more.pop("name")
-    system = System(login, SilentDisplay(), journal.folder / LOG, **more)
-    runner = Runner(journal, files, system, told, delete, name)
-    try:
-        run_reactor(begin)
-    except KeyboardInterrupt:
-        folder = shlex.quote(str(click.get_current_context().params["folder"]))
-        done = runner.counts.done
-        click.echo(f"{done} images were done. Go on with: dpip run -o {folder} --resume", err=True)
-        raise
-    if as_json:
-        json_line(runner.as_json())
-    else:
-        for line in runner.summary():
-            click.echo(line)
-    return runner.failed
+    journal, task = images.journal, images.journal.task
+    filters = "+".join(step["name"] for step in task.steps)
+    with display_on_terminal(sys.stderr, reactor) as terminal:
+        display = RunDisplay(terminal, filters, options)
+        async with (
+            open_executor(
+                reactor,
+                display,
+                journal.folder / _LOG,
+                images,
+                task.steps,
+                task.output,
+                name or f"dpip run {filters}",
+                delete=delete,
+            ) as executor,
+            images.counting(display.expect),
+        ):
+            await executor.run()
+            seconds = display.seconds
+    journal.end()
+    return seconds, executor.workload_ids
 
 
 def _task(
-    inputs: tuple[str, ...], steps: FilterSteps, output: dict[str, Any], server: str | None, resume: bool
-) -> Any:
+    inputs: tuple[str, ...],
+    steps: FilterSteps,
+    output: dict[str, Any],
+    options: ExecutorOptions,
+    resume: bool,
+) -> RunTask | None:
     """What is asked for; None to go on with whatever the folder holds."""
-    from os.path import abspath
-
-    from dpip.command.filteroptions import checked
-    from dpip.command.journal import Task
+    from dpip.command.run.journal import RunTask
 
     if resume and not steps and not output:
         return None
@@ -130,13 +146,12 @@ def _task(
         raise click.UsageError("Name the files or folders to work on.")
     if not steps:
         raise click.UsageError("Name a filter, such as --filter grayscale; 'dpip filters' lists them.")
-    return Task(tuple(map(abspath, inputs)), *checked(steps, output, known_here=server is None), server)
+    steps, output = checked(steps, output, known_here=options.login is None)
+    return RunTask(tuple(map(abspath, inputs)), steps, output, options.server)
 
 
 def _check_same_inputs(named: tuple[str, ...], of_the_run: tuple[str, ...]) -> None:
     """A resumed run is of the same files; naming them again is not needed."""
-    from os.path import abspath
-
     if named and sorted(map(abspath, named)) != sorted(of_the_run):
         raise click.UsageError(
             f"The run in this folder is of {', '.join(of_the_run)}. Leave the files out to go on with it, or "
@@ -145,11 +160,7 @@ def _check_same_inputs(named: tuple[str, ...], of_the_run: tuple[str, ...]) -> N
 
 
 def _check_folder(folder: Path) -> None:
-    from dpip.command.placing import is_image_name
+    from dpip.command.run.destinations import is_image_name
 
     if is_image_name(folder) and not folder.is_dir():
         raise click.UsageError(f"-o names the folder for the results, and {folder} looks like a file.")
-
-
-def _nobody(_facts: dict[str, Any]) -> None:
-    """Without --json nobody is told of each image."""

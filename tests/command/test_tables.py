@@ -7,8 +7,7 @@ import io
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.command.plain import plain
-from dpip.command.tables import lines, show_facts
+from dpip.command.tables import lines, plain, show_facts
 
 _NAME = "a\x1b]0;mine\x07\nb\x9b31m\u202e.jpg"
 

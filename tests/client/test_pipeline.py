@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from dpip.api.app import make_site
-from dpip.client import ApiError, Conveyor, Damaged, Image, Parcel, Result
+from dpip.client import ApiError, Conveyor, Damaged, Image, Item, Parcel, Result, UploadPipeline
 from dpip.filters import registry
 from dpip.ids import IdSource
 from dpip.model import ImageType
@@ -23,9 +23,9 @@ from tests.frames import encoded
 
 @define(eq=False)
 class Told:
-    """A sender of given parcels that keeps what it is told, and how many parcels were under way at most."""
+    """A sender of given items that keeps what it is told, and how many items were under way at most."""
 
-    parcels: list[Parcel]
+    items: list[Item]
     places: dict[str, tuple[str, int]] = field(factory=dict)
     results: dict[str, bytes] = field(factory=dict)
     failures: dict[str, str] = field(factory=dict)
@@ -33,28 +33,28 @@ class Told:
     most: int = 0
     open: int = 0
 
-    async def next(self) -> Parcel | None:
-        if not self.parcels:
+    async def next(self) -> Item | None:
+        if not self.items:
             return None
         self.open += 1
         self.most = max(self.most, self.open)
-        return self.parcels.pop(0)
+        return self.items.pop(0)
 
-    def uploaded(self, parcel: Parcel, image: Image) -> None:
-        self.places[parcel.name] = (image.workload_id, image.seq)
+    def uploaded(self, item: Item, image: Image) -> None:
+        self.places[item.name] = (image.workload_id, image.seq)
 
-    async def arrived(self, parcel: Parcel, result: Result) -> None:
-        if parcel.name in self.damaged:
+    async def arrived(self, item: Item, result: Result) -> None:
+        if item.name in self.damaged:
             raise Damaged("It is damaged.")
-        self.results[parcel.name] = await result.read()
+        self.results[item.name] = await result.read()
         self.open -= 1
 
-    def failed(self, parcel: Parcel, code: str, reason: str) -> None:
-        self.failures[parcel.name] = code
+    def failed(self, item: Item, code: str, reason: str) -> None:
+        self.failures[item.name] = code
         self.open -= 1
 
 
-class ConveyorTestCase(ServedTestCase):
+class PipelineTestCase(ServedTestCase):
     """The API, with the test as its worker."""
 
     async def setUp(self) -> None:
@@ -86,13 +86,13 @@ class ConveyorTestCase(ServedTestCase):
                 await self.controller.commit_result(worker, job.lease, file)
 
 
-class ConveyorTests(ConveyorTestCase):
+class UploadPipelineTests(PipelineTestCase):
     def sender(self, count: int) -> Told:
         pictures = {f"{number}.png": encoded(number, 32, 24) for number in range(count)}
-        return Told([Parcel(name, data, name) for name, data in pictures.items()])
+        return Told([Item(name, data, name) for name, data in pictures.items()])
 
-    async def convey(self, sender: Told, failing: str = "", **options: object) -> Conveyor:
-        conveyor = Conveyor(
+    async def filter_all(self, sender: Told, failing: str = "", **options: object) -> UploadPipeline:
+        pipeline = UploadPipeline(
             self.client,
             reactor,
             sender,
@@ -101,19 +101,19 @@ class ConveyorTests(ConveyorTestCase):
         )
         worker = Deferred.fromCoroutine(self.work(failing))
         try:
-            await conveyor.run()
+            await pipeline.run()
         finally:
             self.over = True
             await worker
-        return conveyor
+        return pipeline
 
     async def workloads_left(self) -> int:
         return len(await self.client._json("GET", "/workloads"))
 
     async def test_each_picture_comes_back_as_itself(self) -> None:
         sender = self.sender(11)
-        originals = {parcel.name: parcel.source for parcel in sender.parcels}
-        conveyor = await self.convey(sender)
+        originals = {item.name: item.source for item in sender.items}
+        pipeline = await self.filter_all(sender)
         self.assertEqual(sender.results.keys(), originals.keys())
         for name, original in originals.items():
             with (
@@ -121,55 +121,62 @@ class ConveyorTests(ConveyorTestCase):
                 Pillow.open(BytesIO(sender.results[name])) as after,
             ):  # type: ignore[arg-type]
                 self.assertEqual(after.tobytes(), before.convert("L").tobytes())
-        self.assertEqual((conveyor.counts.uploaded, conveyor.counts.done), (11, 11))
+        self.assertEqual((pipeline.counts.uploaded, pipeline.counts.done), (11, 11))
         self.assertEqual(await self.workloads_left(), 1)
 
     async def test_no_more_than_the_window_is_under_way(self) -> None:
         sender = self.sender(9)
-        await self.convey(sender, window=3)
+        await self.filter_all(sender, window=3)
         self.assertEqual((len(sender.results), sender.most), (9, 3))
 
     async def test_in_batches_each_of_which_is_deleted_when_it_is_done(self) -> None:
         sender = self.sender(7)
-        conveyor = await self.convey(sender, batch=3, delete=True, window=4)
-        self.assertEqual((len(sender.results), len(conveyor.workload_ids)), (7, 3))
+        pipeline = await self.filter_all(sender, batch=3, delete=True, window=4)
+        self.assertEqual((len(sender.results), len(pipeline.workload_ids)), (7, 3))
         self.assertEqual(await self.workloads_left(), 0)
 
     async def test_no_pictures_make_no_workload(self) -> None:
-        conveyor = await self.convey(self.sender(0))
-        self.assertEqual((conveyor.workload_ids, await self.workloads_left()), ([], 0))
+        pipeline = await self.filter_all(self.sender(0))
+        self.assertEqual((pipeline.workload_ids, await self.workloads_left()), ([], 0))
 
     async def test_what_cannot_be_read_or_sent_or_filtered_or_fetched_fails_alone(self) -> None:
         sender = self.sender(4)
-        sender.parcels[1:1] = [
-            Parcel("text", b"This is no image.", "t"),
-            Parcel("gone", self.folder / "gone.png", "g"),
+        sender.items[1:1] = [
+            Item("text", b"This is no image.", "t"),
+            Item("gone", self.folder / "gone.png", "g"),
         ]
         sender.damaged.add("2.png")
-        conveyor = await self.convey(sender, failing="3.png")
+        pipeline = await self.filter_all(sender, failing="3.png")
         self.assertEqual(sorted(sender.results), ["0.png", "1.png"])
         self.assertEqual(
             sender.failures,
             {"text": "not-an-image", "gone": "unreadable", "2.png": "damaged", "3.png": "corrupt-picture"},
         )
-        self.assertEqual((conveyor.counts.done, conveyor.counts.failed), (2, 4))
+        self.assertEqual((pipeline.counts.done, pipeline.counts.failed), (2, 4))
 
     async def test_uploads_of_an_earlier_run_are_not_repeated(self) -> None:
         workload = await self.client.create_workload(filter="grayscale", numbering="frames")
         known = await self.client.upload(workload.workload_id, encoded(1, 32, 24), "known.png")
         sender = self.sender(2)
-        sender.parcels[0:0] = [
-            Parcel("known.png", b"never sent", "k", (workload.workload_id, known.seq)),
-            Parcel("lost.png", encoded(5, 32, 24), "l", ("01aaaaaaaaaaaaaaaaaaaaaaaa", 0)),
+        sender.items[0:0] = [
+            Item("known.png", b"never sent", "k", (workload.workload_id, known.seq)),
+            Item("lost.png", encoded(5, 32, 24), "l", ("01aaaaaaaaaaaaaaaaaaaaaaaa", 0)),
         ]
-        conveyor = await self.convey(sender, hands=1)
+        pipeline = await self.filter_all(sender, concurrency=1)
         self.assertEqual(sorted(sender.results), ["0.png", "1.png", "known.png", "lost.png"])
         self.assertEqual(sorted(sender.places), ["0.png", "1.png", "lost.png"])
         self.assertEqual({where for where, _ in sender.places.values()}, {workload.workload_id})
-        self.assertEqual(conveyor.workload_ids, [workload.workload_id])
+        self.assertEqual(pipeline.workload_ids, [workload.workload_id])
 
     async def test_what_will_not_get_better_ends_it(self) -> None:
         sender = self.sender(30)
         self.client._transport.token = "dead"
-        error = await self.refusal(ApiError, self.convey(sender))
+        error = await self.refusal(ApiError, self.filter_all(sender))
         self.assertEqual(error.status, 401)
+
+    def test_programs_of_last_week_know_it_by_other_names(self) -> None:
+        sender = Told([])
+        before = Conveyor(self.client, reactor, sender, self.client.create_workload, hands=2, window=3)
+        self.assertIsInstance(before, UploadPipeline)
+        self.assertEqual((before.concurrency, before.window), (2, 3))
+        self.assertIs(Parcel, Item)

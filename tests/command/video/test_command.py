@@ -12,7 +12,8 @@ import click
 import numpy as np
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.command.filmfiles import Copy, Film
+from dpip.command.run.films import Film
+from dpip.command.video.copy import FilmCopy
 from tests.command.test_demo import DPIP, ProcessTestCase
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 10
@@ -84,7 +85,7 @@ class FilmTestCase(SynchronousTestCase):
 
     def copied(self, **options: Any) -> None:
         with Film(self.film) as film:
-            copy = Copy(self.result, film, crf=5, **options)
+            copy = FilmCopy(self.result, film, crf=5, **options)
             for frame in film.frames():
                 copy.write(frame.png(), frame.pts, int(frame.picture.rotation))
             copy.finish()

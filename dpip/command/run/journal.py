@@ -27,7 +27,7 @@ def _tuple(values: Iterable[str]) -> tuple[str, ...]:
 
 
 @frozen
-class Task:
+class RunTask:
     """What is to be done with which files, and where; a resumed run must be of the same task."""
 
     inputs: tuple[str, ...] = field(converter=_tuple)
@@ -56,14 +56,14 @@ class Journal:
     """
 
     folder: Path
-    task: Task
+    task: RunTask
     run: str
     _file: Any
     _past: dict[str, Past] = field(factory=dict)
     _parts: int = 0
 
     @classmethod
-    def opened(cls, folder: Path, task: Task | None, resume: bool) -> Journal:
+    def opened(cls, folder: Path, task: RunTask | None, resume: bool) -> Journal:
         """``task`` may be None when an earlier run is resumed: then it is that one's.
 
         Raises UsageError, ClickException.
@@ -92,11 +92,11 @@ class Journal:
             raise
 
     @classmethod
-    def _read(cls, folder: Path, file: Any, task: Task | None, resume: bool) -> Journal:
+    def _read(cls, folder: Path, file: Any, task: RunTask | None, resume: bool) -> Journal:
         file.seek(0)
         lines = filter(None, map(_decoded, file))
         header = next(lines, {})
-        known = Task(**header["task"]) if header.get("version") == _VERSION else None
+        known = RunTask(**header["task"]) if header.get("version") == _VERSION else None
         journal = cls(folder, known or task, header.get("run", ""), file)  # type: ignore[arg-type]
         finished = True
         for line in lines:
@@ -196,7 +196,7 @@ def _decoded(line: str) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) else None
 
 
-def _check_same(folder: Path, known: Task, task: Task | None) -> None:
+def _check_same(folder: Path, known: RunTask, task: RunTask | None) -> None:
     if task is not None and (task.steps, task.output, task.server) != (
         known.steps,
         known.output,
@@ -208,6 +208,6 @@ def _check_same(folder: Path, known: Task, task: Task | None) -> None:
         )
 
 
-def _words(task: Task) -> str:
+def _words(task: RunTask) -> str:
     output = "".join(f", {name} {value}" for name, value in task.output.items() if value is not None)
     return f"{chain(task.steps)}{output}, on {task.server or 'this machine'}"

@@ -1,0 +1,329 @@
+"""Any number of images through one filter on a server, a bounded number of them under way at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import DeferredLock, DeferredQueue, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from dpip.client.answers import Image, Workload
+from dpip.client.bounded import gather_bounded
+from dpip.client.client import Client
+from dpip.client.downloads import Fetched
+from dpip.client.errors import OF_THE_PICTURE, ApiError, Damaged
+
+_LOOK_SECONDS: Final = 0.1
+_LOOK_SHARE: Final = 10
+"""A look at a large workload takes its time; looks are at least so many times as far apart."""
+_FETCHES: Final = 3
+
+
+@define(eq=False)
+class Item:
+    """An image on its way. ``key`` names its upload for good, see :meth:`Client.upload`.
+
+    ``source`` is a file, or bytes, which are let go of once they are uploaded. ``taken`` is the workload and
+    the place that it has there, once it is uploaded, be it by an earlier run. ``decoded_bytes`` is what it
+    takes as arrays, if known.
+    """
+
+    name: str
+    source: Path | bytes
+    key: str
+    taken: tuple[str, int] | None = None
+    decoded_bytes: int | None = None
+    number: int = field(default=0, init=False)  # in the order of sending
+
+
+class Result(Protocol):
+    """A filtered image that waits to be taken."""
+
+    async def take(self, to: Path) -> Fetched:
+        """Have it as the file ``to``, whole. Raises Damaged, OSError."""
+
+    async def read(self) -> bytes:
+        """Have its bytes. Raises Damaged, OSError."""
+
+
+class Sender(Protocol):
+    """Sends items, and is told what becomes of each by one call of ``arrived`` or ``failed``."""
+
+    async def next(self) -> Item | None:
+        """The next item; None when there are no more. Never called again before it has answered."""
+
+    def uploaded(self, item: Item, image: Image) -> None:
+        """The server has the item on its disk."""
+
+    async def arrived(self, item: Item, result: Result) -> None:
+        """The item's result can be taken, until this returns."""
+
+    def failed(self, item: Item, code: str, reason: str) -> None:
+        """The item will have no result."""
+
+
+@define
+class Counts:
+    """How far the items are; ``waiting`` and ``running`` are what the server said last."""
+
+    uploaded: int = 0
+    waiting: int = 0
+    running: int = 0
+    filtered: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+@frozen
+class _Download:
+    """A result in its workload on the server."""
+
+    client: Client
+    workload_id: str
+    place: int
+
+    async def take(self, to: Path) -> Fetched:
+        return await self.client.fetch(self.workload_id, self.place, to)
+
+    async def read(self) -> bytes:
+        return await self.client.download(str(self.place), workload_id=self.workload_id)
+
+
+@define(eq=False)
+class _Batch:
+    """A workload: ``open`` of its items have not ended, and ``items``, by place, are not filtered yet."""
+
+    workload_id: str
+    taken: int = 0
+    open: int = 0
+    items: dict[int, Item] = field(factory=dict)
+    waiting: int = 0
+    running: int = 0
+
+
+@define(eq=False)
+class UploadPipeline:
+    """Uploads a sender's items, watches their workloads, and downloads the results.
+
+    ``make_workload`` is asked for a workload at the start, and again after every ``batch`` items (None: one
+    workload for all). A workload that is done is deleted when ``delete`` says so, which bounds what the
+    server has to keep. ``in_order`` hands results over in the order of sending. ``window`` is how many items
+    are under way, ``concurrency`` how many are uploaded, and how many downloaded, at once. ``changed`` is
+    called when a count has changed. ``workload_ids`` are those it has made, and those of earlier runs that it
+    has gone on with.
+    """
+
+    client: Client
+    clock: IReactorTime
+    sender: Sender
+    make_workload: Callable[[], Awaitable[Workload]]
+    window: int = 500
+    concurrency: int = 4
+    batch: int | None = None
+    delete: bool = False
+    in_order: bool = False
+    changed: Callable[[], object] = lambda: None
+    counts: Counts = field(factory=Counts, init=False)
+    workload_ids: list[str] = field(factory=list, init=False)
+    _batches: dict[str, _Batch] = field(factory=dict, init=False)
+    _newest: _Batch | None = field(default=None, init=False)
+    _lost: set[str] = field(factory=set, init=False)  # workloads of an earlier run that are gone
+    _uploading: int = field(default=0, init=False)  # loops that may still bring items
+    _turn: DeferredLock = field(factory=DeferredLock, init=False)
+    _making: DeferredLock = field(factory=DeferredLock, init=False)
+    _room: DeferredSemaphore = field(init=False)
+    _sent: int = field(default=0, init=False)
+    _due: int = field(default=0, init=False)  # the next to be handed over in order …
+    _early: dict[int, Item | None] = field(factory=dict, init=False)  # … and what must wait for it
+    _filtered: DeferredQueue[Item | None] = field(factory=DeferredQueue, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._room = DeferredSemaphore(self.window)
+
+    async def run(self) -> None:
+        """Return when every item has ended. Raises ClientError, and whatever the sender raises.
+
+        Whatever it raises, all of it has stopped before.
+        """
+        self._uploading = self.concurrency
+        loops: list[Callable[[], Awaitable[None]]] = [self._watch_workloads]
+        loops += [self._upload_items] * self.concurrency + [self._download_results] * self.concurrency
+        await gather_bounded(len(loops), lambda loop: loop(), loops)
+
+    # Up
+
+    async def _upload_items(self) -> None:
+        while True:
+            await self._room.acquire()
+            item = await self._next_item()
+            if item is None:
+                break
+            if not await self._resume(item):
+                await self._upload(item)
+            self.changed()
+        self._room.release()
+        self._uploading -= 1
+
+    async def _next_item(self) -> Item | None:
+        async with self._turn:
+            item = await self.sender.next()
+            if item is not None:
+                item.number = self._sent
+                self._sent += 1
+            return item
+
+    async def _upload(self, item: Item) -> None:
+        batch = await self._batch_with_room()
+        try:
+            image = await self.client.upload(batch.workload_id, item.source, item.name, item.key)
+        except OSError as error:
+            self._fail(batch, item, "unreadable", error.strerror or str(error))
+        except ApiError as error:
+            if error.code not in OF_THE_PICTURE:
+                raise
+            self._fail(batch, item, error.code, str(error))
+        else:
+            self._note_upload(batch, item, image.seq)
+            if isinstance(item.source, bytes):
+                item.source = b""
+            self.sender.uploaded(item, image)
+
+    async def _batch_with_room(self) -> _Batch:
+        """The batch for one more item, which is counted in it."""
+        async with self._making:
+            if self._newest is None or self._is_full(self._newest):
+                self._newest = self._begin_batch((await self.make_workload()).workload_id)
+            return self._count_in(self._newest)
+
+    async def _resume(self, item: Item) -> bool:
+        """Whether an earlier run has uploaded it, and that is still there; its workload is gone on with."""
+        if item.taken is None:
+            return False
+        workload_id, place = item.taken
+        async with self._making:
+            if workload_id not in self._batches and workload_id not in self._lost:
+                await self._resume_workload(workload_id)
+        if workload_id in self._lost:
+            return False
+        self._note_upload(self._count_in(self._batches[workload_id]), item, place)
+        return True
+
+    async def _resume_workload(self, workload_id: str) -> None:
+        try:
+            await self.client.workload(workload_id)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self._lost.add(workload_id)
+        else:
+            self._newest = self._begin_batch(workload_id)
+
+    def _begin_batch(self, workload_id: str) -> _Batch:
+        self.workload_ids.append(workload_id)
+        batch = self._batches[workload_id] = _Batch(workload_id)
+        return batch
+
+    def _count_in(self, batch: _Batch) -> _Batch:
+        batch.taken += 1
+        batch.open += 1
+        return batch
+
+    def _is_full(self, batch: _Batch) -> bool:
+        return self.batch is not None and batch.taken >= self.batch
+
+    def _note_upload(self, batch: _Batch, item: Item, place: int) -> None:
+        item.taken = (batch.workload_id, place)
+        batch.items[place] = item
+        self.counts.uploaded += 1
+
+    # There
+
+    async def _watch_workloads(self) -> None:
+        """Until nothing is open and nothing more is uploaded: then the downloading loops end, too."""
+        while self._uploading or self._batches:
+            began = self.clock.seconds()
+            for batch in list(self._batches.values()):
+                await self._look(batch)
+            self.counts.waiting = sum(batch.waiting for batch in self._batches.values())
+            self.counts.running = sum(batch.running for batch in self._batches.values())
+            self.changed()
+            took = self.clock.seconds() - began
+            await deferLater(self.clock, max(_LOOK_SECONDS, took * _LOOK_SHARE))
+        for _ in range(self.concurrency):
+            self._filtered.put(None)
+
+    async def _look(self, batch: _Batch) -> None:
+        if batch.items:
+            workload = await self.client.workload(batch.workload_id)
+            for place in map(int, workload.filtered_images):
+                if place in batch.items:
+                    self.counts.filtered += 1
+                    item = batch.items.pop(place)
+                    self._hand_over(item.number, item)
+            for failure in workload.failed_images:
+                if failure.seq in batch.items:
+                    self._fail(batch, batch.items.pop(failure.seq), failure.code, failure.reason)
+            batch.running = workload.running_jobs
+            batch.waiting = max(0, workload.accepted - workload.filtered - workload.failed - batch.running)
+        if batch.open == 0 and (self._is_full(batch) or not self._uploading):
+            del self._batches[batch.workload_id]
+            if self.delete:
+                await self.client.delete_workload(batch.workload_id)
+
+    def _fail(self, batch: _Batch, item: Item, code: str, reason: str) -> None:
+        self.sender.failed(item, code, reason)
+        self._hand_over(item.number, None)
+        self.counts.failed += 1
+        self._end(batch)
+
+    def _hand_over(self, number: int, item: Item | None) -> None:
+        """To the downloading loops, when its turn has come; None is a turn that nobody takes."""
+        self._early[number] = item
+        while (due := self._due if self.in_order else number) in self._early:
+            following = self._early.pop(due)
+            self._due += 1
+            if following is not None:
+                self._filtered.put(following)
+
+    def _end(self, batch: _Batch) -> None:
+        batch.open -= 1
+        self._room.release()
+        self.changed()
+
+    # Down
+
+    async def _download_results(self) -> None:
+        while (item := await self._filtered.get()) is not None:
+            assert item.taken is not None
+            batch = self._batches[item.taken[0]]
+            try:
+                await self._deliver(item, _Download(self.client, *item.taken))
+            except Damaged as error:
+                self._fail(batch, item, "damaged", str(error))
+            else:
+                self.counts.done += 1
+                self._end(batch)
+
+    async def _deliver(self, item: Item, result: Result) -> None:
+        """Raises Damaged when it was so each time: then it is the store's and not the way's fault."""
+        for _ in range(_FETCHES - 1):
+            with suppress(Damaged):
+                return await self.sender.arrived(item, result)
+        return await self.sender.arrived(item, result)
+
+
+class Conveyor(UploadPipeline):
+    """What UploadPipeline was called when ``concurrency`` was ``hands``; for programs written then."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        if "hands" in options:
+            options["concurrency"] = options.pop("hands")
+        super().__init__(*arguments, **options)
+
+
+Parcel = Item

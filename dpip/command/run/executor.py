@@ -1,0 +1,69 @@
+"""What filters the images of a run: a server, or this machine alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from dpip.client import Counts, Sender, UploadPipeline
+from dpip.command.log import log_to
+from dpip.command.run.display import RunDisplay
+from dpip.command.run.local import local_executor
+from dpip.command.server import connected
+
+
+class Executor(Protocol):
+    """Takes a sender's items through the filters: an UploadPipeline or a LocalExecutor."""
+
+    changed: Callable[[], object]
+    counts: Counts
+
+    @property
+    def workload_ids(self) -> Sequence[str]: ...
+
+    async def run(self) -> None:
+        """Return when every item has ended."""
+
+
+@asynccontextmanager
+async def open_executor(
+    reactor: Any,
+    display: RunDisplay,
+    log_path: Path,
+    sender: Sender,
+    steps: Sequence[Mapping[str, Any]],
+    output: Mapping[str, Any],
+    name: str,
+    **pipeline: Any,
+) -> AsyncIterator[Executor]:
+    """An executor on the server that the display's options name, else on this machine.
+
+    ``name`` is that of the workloads, ``pipeline`` has options of UploadPipeline; this machine needs neither.
+    It logs to ``log_path``, which is removed when all went well, and keeps what is on its way beside it.
+
+    Raises ClickException, ClientError, OSError.
+    """
+    options = display.options
+    if options.login is None:
+        log_to(log_path, display.heard)
+        display.starting()
+        async with local_executor(reactor, options.slots, log_path.parent, sender, steps, output) as local:
+            display.begin(local, f"ready, {local.pool.slots} at once")
+            yield local
+        log_path.unlink(missing_ok=True)
+        return
+    connecting = connected(
+        reactor,
+        options.login,
+        patience=options.patience,
+        connections=options.connections,
+        trouble=display.trouble,
+    )
+    async with connecting as client:
+        make = partial(client.create_workload, name=name, steps=steps, output=output, numbering="frames")
+        remote = UploadPipeline(client, reactor, sender, make, concurrency=options.connections, **pipeline)
+        display.begin(remote)
+        yield remote

@@ -1,0 +1,64 @@
+"""The options of commands that filter images: where that is done, and how many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+from attrs import frozen
+
+from dpip.command.logins import Login
+from dpip.command.server import Choice, server_options
+
+
+@frozen
+class ExecutorOptions:
+    """``login`` is of the server to use, None for this machine; ``patience`` is in seconds."""
+
+    login: Login | None
+    slots: int | None = None
+    connections: int = 4
+    patience: float = 300.0
+
+    @property
+    def server(self) -> str | None:
+        """The address of the server."""
+        return None if self.login is None else self.login.server
+
+
+def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that are given to the command as one :class:`ExecutorOptions` named ``options``."""
+
+    @click.option(
+        "--local", is_flag=True, help="On this machine, even when a server is named or logged in to."
+    )
+    @click.option(
+        "--slots", metavar="N", type=click.IntRange(1, 256), help="Images filtered at once on this machine."
+    )
+    @click.option(
+        "--connections",
+        metavar="N",
+        type=click.IntRange(1, 64),
+        default=4,
+        show_default=True,
+        help="Uploads, and downloads, at once.",
+    )
+    @click.option(
+        "--patience",
+        metavar="SECONDS",
+        type=click.FloatRange(0),
+        default=300,
+        show_default=True,
+        help="How long to wait for a server that has gone away.",
+    )
+    @server_options
+    @wraps(command)
+    def chosen(
+        choice: Choice, local: bool, slots: int | None, connections: int, patience: float, **others: Any
+    ) -> Any:
+        login = None if local else choice.named()
+        return command(options=ExecutorOptions(login, slots, connections, patience), **others)
+
+    return chosen

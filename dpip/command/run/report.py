@@ -1,0 +1,109 @@
+"""What became of the images of a run: a line of JSON for each as it ends, or a summary for people."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from attrs import define, field
+
+from dpip.client import Fetched
+from dpip.command.run.display import duration, figure
+from dpip.command.run.inputs import Found
+from dpip.command.tables import json_line, plain
+
+_SHOWN: Final = 20
+"""Failures and skipped files that are kept to be listed at the end; all are counted."""
+
+
+@define(eq=False)
+class RunReport:
+    """Counts what ends, and tells of it; with ``as_json`` at once. Results are in ``folder``."""
+
+    folder: Path
+    as_json: bool
+    done: int = 0
+    failed: int = 0
+    renamed: int = 0
+    earlier: int = 0  # finished by an earlier run
+    skipped: Counter[str] = field(factory=Counter)  # by reason
+    _failures: list[str] = field(factory=list, init=False)
+    _skipped_names: list[str] = field(factory=list, init=False)
+
+    def add_done(self, file: str, result: Path, fetched: Fetched, renamed: bool) -> None:
+        """``file`` is the image's name in the journal."""
+        self.done += 1
+        self.renamed += renamed
+        self._tell(file, "done", result=printable(result), size=fetched.size, sha256=fetched.sha256)
+
+    def add_failed(self, file: str, result: Path, code: str, reason: str) -> None:
+        """``result`` is the name that its result would have had."""
+        self.failed += 1
+        if len(self._failures) < _SHOWN:
+            self._failures.append(f"{plain(printable(result))}: {plain(reason)}")
+        self._tell(file, "failed", code=code, reason=reason)
+
+    def add_skipped(self, found: Found) -> None:
+        self.skipped[found.skip] += 1
+        if len(self._skipped_names) < _SHOWN:
+            self._skipped_names.append(plain(printable(found.name)))
+        self._tell(os.path.abspath(found.path), "skipped", reason=found.skip)
+
+    def _tell(self, file: str, status: str, **more: Any) -> None:
+        if self.as_json:
+            json_line({"file": printable(file), "status": status, **more})
+
+    def finish(self, seconds: float, server: str | None, workload_ids: Sequence[str]) -> None:
+        """All have ended: print the summary."""
+        if not self.as_json:
+            for line in self._summary(seconds):
+                click.echo(line)
+            return
+        json_line(
+            {
+                "status": "summary",
+                "done": self.done,
+                "failed": self.failed,
+                "skipped": self.skipped.total(),
+                "finished_earlier": self.earlier,
+                "seconds": round(seconds, 3),
+                "output": printable(self.folder),
+                "server": server,
+                "workloads": list(workload_ids),
+            }
+        )
+
+    def _summary(self, seconds: float) -> Iterator[str]:
+        ended = self.done + self.failed
+        if ended:
+            rate = figure(ended / max(seconds, 0.001))
+            where = f"({rate} images/s), written to {printable(self.folder)}"
+            yield f"{_images(self.done)} done in {duration(seconds)} {where}"
+        elif not self.earlier:
+            yield "No images were found."
+        if self.earlier:
+            yield f"{_images(self.earlier)} finished by an earlier run"
+        if self.renamed:
+            yield f"{_images(self.renamed)} got a number in the name, as the name was taken"
+        if self.failed:
+            yield f"{_images(self.failed)} failed:"
+            yield from (f"  {failure}" for failure in self._failures)
+        if self.failed > len(self._failures):
+            more = self.failed - len(self._failures)
+            yield f"  and {more} more (the journal in the folder has them all)"
+        for reason, number in self.skipped.items():
+            few = len(self.skipped) == 1 and number <= 5
+            yield f"{number} skipped, {reason}" + (f": {', '.join(self._skipped_names)}" if few else "")
+
+
+def _images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
+
+
+def printable(name: object) -> str:
+    """A file's name for people and JSON, whatever bytes it has."""
+    return os.fsencode(str(name)).decode("utf-8", "replace")

@@ -1,0 +1,85 @@
+"""The frames of a film: read, sent, and joined in their order as they come back filtered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import click
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from dpip.client import Image, Item, Result
+from dpip.command.run.films import Film, FilmFrame
+from dpip.command.video.copy import FilmCopy
+
+
+@define(eq=False, kw_only=True)
+class FrameItem(Item):
+    """``pts`` is when it is shown, in the film's own unit."""
+
+    place: int
+    pts: int | None
+    rotation: int
+
+
+@define(eq=False)
+class FilmFrames:
+    """Sends a film's frames, and writes what comes back, for which the executor must keep the order.
+
+    A frame is in memory while it is read and sent, and while it is fetched and written: a few at a time.
+    """
+
+    film: Film
+    copy: FilmCopy
+    _run: str = field(factory=lambda: uuid4().hex)
+    _frames: Iterator[FilmFrame] = field(init=False)
+    _due: int = field(default=0, init=False)
+    _turns: dict[int, Deferred[None]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._frames = self.film.frames()
+
+    async def next(self) -> Item | None:
+        return await deferToThread(self._next)
+
+    def uploaded(self, item: Item, image: Image) -> None:
+        """Nothing is noted: a film is begun anew."""
+
+    async def arrived(self, item: Item, result: Result) -> None:
+        """Raises ClickException."""
+        assert isinstance(item, FrameItem)
+        png = await result.read()
+        await self._turn(item.place)
+        try:
+            await deferToThread(self.copy.write, png, item.pts, item.rotation)
+        except OSError as error:
+            raise click.ClickException(
+                f"{self.copy.path} cannot be written: {error.strerror or error}."
+            ) from error
+        self._due += 1
+        if self._due in self._turns:
+            self._turns.pop(self._due).callback(None)
+
+    def failed(self, item: Item, code: str, reason: str) -> None:
+        """Raises ClickException: a film with a frame missing is not the film."""
+        raise click.ClickException(f"Frame {item.name} could not be filtered: {reason}")
+
+    async def _turn(self, place: int) -> None:
+        if place != self._due:
+            self._turns[place] = Deferred()
+            await self._turns[place]
+
+    def _next(self) -> Item | None:
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
+        return FrameItem(
+            f"{frame.number:06}.png",
+            frame.png(),
+            f"{self._run}-{frame.number}",
+            place=frame.number,
+            pts=frame.pts,
+            rotation=int(frame.picture.rotation),
+        )
