@@ -22,7 +22,7 @@ from dpip import __version__, wire
 from dpip.authority import Key
 from dpip.broker import Broker, Caller, Target, call, tell
 from dpip.controller.tap import registry
-from dpip.entrance import Entrance, token_reader
+from dpip.link.connector import Entrance, token_reader
 from dpip.model import Load, Outcome
 from dpip.worker.pulse import Pulse
 

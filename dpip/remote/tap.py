@@ -26,12 +26,12 @@ from dpip.api.app import make_site
 from dpip.asynchronous import deferred
 from dpip.authority import options_of, own_hosts
 from dpip.controller.options import address, check_openness, coerce_defaults
-from dpip.entrance import token_reader
 from dpip.filters import registry
 from dpip.heap import settle
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
 from dpip.jointoken import API_TOKEN_FILE
+from dpip.link.connector import token_reader
 from dpip.logs import LOG_FORMAT_OPTION
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello

@@ -21,9 +21,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from dpip import settings
-from dpip.entrance import token_reader
 from dpip.heap import settle
 from dpip.jointoken import JoinToken
+from dpip.link.connector import token_reader
 from dpip.logs import LOG_FORMAT_OPTION
 from dpip.steady import keep_timers_going
 from dpip.worker import resources

@@ -24,13 +24,13 @@ from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.diskspace import MIB
-from dpip.entrance import token_reader
 from dpip.errors import NotFound, RetryLater, StaleLease, Unauthenticated
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
 from dpip.jointoken import API_TOKEN_FILE
+from dpip.link import session as session_module
+from dpip.link.connector import token_reader
 from dpip.model import Lease, Picture, Principal, Role, StoredFile, WorkloadSpec
-from dpip.remote import session as session_module
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
 from dpip.remote.session import ApiProcess, ApiSession
@@ -49,7 +49,7 @@ class RemoteCase(TestCase):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.directory = Path(temporary.name)
-        for name in ("_DELAY", "_MAX_DELAY", "_HOPELESS_DELAY"):
+        for name in ("FIRST_DELAY", "MAX_DELAY", "LONG_DELAY"):
             self.patch(session_module, name, 0.02)
         self.patch(apis_module, "GRACE_SECONDS", 0.05)
         self.lines: list[str] = []
@@ -241,11 +241,11 @@ class LinkTests(RemoteCase):
     async def test_one_that_does_not_forget_is_dropped_and_trusts_nothing_then(self) -> None:
         await self.controller.authenticate(self.token)
         self.patch(apis_module, "FORGET_SECONDS", 0.05)
-        self.session._exchange._answer = lambda *_: Deferred()  # type: ignore[union-attr]
+        self.controller._exchange._answer = lambda *_: Deferred()  # type: ignore[union-attr]
         await self.real.logout(self.token)
         await self.apis.forget_tokens()
         with self.assertRaises((Unauthenticated, RetryLater)):
-            await self.until(lambda: self.session._exchange is None)
+            await self.until(lambda: self.controller._exchange is None)
             await self.controller.authenticate(self.token)
 
     async def test_while_the_controller_is_away_everything_is_to_be_tried_again(self) -> None:

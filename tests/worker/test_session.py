@@ -17,10 +17,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from dpip.authority import Authority
 from dpip.broker import Refused
 from dpip.errors import BadCertificate
+from dpip.link import session as session_module
 from dpip.model import LeasedJob, Outcome, Role
 from dpip.worker import child as child_module
 from dpip.worker import pulse as pulse_module
-from dpip.worker import session as session_module
 from dpip.worker import shift as shift_module
 from tests.worker.api import answering, job
 from tests.worker.cluster import ClusterCase, lease
@@ -124,8 +124,8 @@ class JoiningTests(ClusterCase):
         self.patch(pulse_module, "MAX_SILENCE", 2)
         session = self.worker()
         await self.record.times("joined")
-        assert session._link is not None
-        broker = session._link.broker
+        broker = session._session._broker
+        assert broker is not None
         self.patch(broker, "dataReceived", lambda data: None)
         await self.said("the controller does not answer")
         await self.record.times("joined", 2)
@@ -133,9 +133,9 @@ class JoiningTests(ClusterCase):
     async def test_one_that_waits_for_hours_does_not_fill_the_log(self) -> None:
         self.port = 1  # where nobody listens
         attempts: list[float] = []
-        delay = session_module.Session._delay
+        delay = session_module.JoinedSession._delay
         self.patch(
-            session_module.Session,
+            session_module.JoinedSession,
             "_delay",
             lambda *args: (attempts.append(0), self.record.look(), delay(*args))[2],
         )

@@ -12,8 +12,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.entrance import NoToken, token_reader
 from dpip.jointoken import TOKEN_FILE, JoinToken
+from dpip.link.connector import NoToken, token_reader
 from dpip.worker.tap import Options, controller_endpoint, unique_name
 
 TOKEN = "ab" * 32 + "." + "s" * 32

@@ -1,6 +1,6 @@
-"""The way in: the controller's address, and the join token, read anew for every attempt.
+"""How a process reaches the controller: its address, and the join token, which is read for every attempt.
 
-Who has a credential shows that one instead, and needs the token no more while it lasts.
+A worker that has a certificate shows that one instead, and needs no token while the certificate is good.
 """
 
 from __future__ import annotations
@@ -58,11 +58,12 @@ def token_reader(
 
 
 @implementer(IStreamClientEndpoint)
-class Entrance:
+class Connector:
     """Connects to ``address`` with TLS, to nobody but the controller that the join token names.
 
     ``waiting`` is called with the reason when there was no connection. A ``credential`` is shown while it is
-    good, and while no token of another controller has come.
+    good, and while no token of another controller has come. ``secret`` is that of the token by which the
+    present connection was made, empty when a credential was shown.
     """
 
     def __init__(
@@ -75,17 +76,18 @@ class Entrance:
         credential: Credential | None = None,
     ) -> None:
         self.secret = b""
-        """Of the token by which the present connection was made; none when a credential was shown."""
         self.credential = credential
-        self._pin = ""
-        self._clock = clock
-        self._address = address
-        self._read_token = read_token
-        self._waiting = waiting
-        self._secured = secured
+        self._pin = ""  # of the controller to which the present connection goes
+        self._address, self._read_token, self._waiting = address, read_token, waiting
+        self._clock, self._secured = clock, secured
 
     def __repr__(self) -> str:
         return "the controller"
+
+    @property
+    def newly_certified(self) -> bool:
+        """The present connection was made by the token, and a certificate has come: connect anew with it."""
+        return bool(self.secret) and self.credential is not None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         try:
@@ -96,29 +98,28 @@ class Entrance:
         connecting = self._secured(pinned, self._address).connect(protocolFactory)
         return connecting.addErrback(self._not_connected)
 
-    def _pinned(self) -> Pinned:
-        """Raises NoToken."""
-        credential, self.secret = self.credential, b""
-        if credential is None or self._clock.seconds() >= credential.until:
-            return self._by_token(self._read_token())
-        try:
-            token = self._read_token()
-        except NoToken:  # it is not needed
-            return Pinned(credential.pin, credential)
-        if token.pin != credential.pin:  # another authority: the controller's keys were made anew
-            return self._by_token(token)
-        return Pinned(credential.pin, credential)
-
-    def _by_token(self, token: JoinToken) -> Pinned:
-        self.credential = None
-        self._pin, self.secret = token.pin, token.secret.encode()
-        return Pinned(token.pin)
-
     def certified(self, key: Key, certificate: str, seconds: float) -> None:
         """The controller to which we are connected has given a certificate for this key."""
-        pin = self.credential.pin if self.credential is not None else self._pin
         now = self._clock.seconds()
-        self.credential = Credential(pin, key, certificate, now + seconds / 2, now + seconds)
+        self.credential = Credential(self._pin, key, certificate, now + seconds / 2, now + seconds)
+
+    def _pinned(self) -> Pinned:
+        """Raises NoToken."""
+        self.secret = b""
+        if self.credential is None or self._is_over(self.credential):
+            token = self._read_token()
+            self.credential = None
+            self._pin, self.secret = token.pin, token.secret.encode()
+        else:
+            self._pin = self.credential.pin
+        return Pinned(self._pin, self.credential)
+
+    def _is_over(self, credential: Credential) -> bool:
+        """It has expired, or there is a token of another authority: the controller's keys were made anew."""
+        try:
+            return self._clock.seconds() >= credential.until or self._read_token().pin != credential.pin
+        except NoToken:  # it is not needed
+            return False
 
     def _not_connected(self, failure: Failure) -> Failure:
         self._waiting(f"The controller cannot be reached: {failure.getErrorMessage()}")
