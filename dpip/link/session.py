@@ -11,18 +11,15 @@ from typing import Final
 
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip.asynchronous import deferred
-from dpip.authority import Credential, WrongController
+from dpip.authority import WrongController
 from dpip.broker import JOIN_SECONDS, Broker, Caller, Target, call
 from dpip.errors import DpipError, Malformed
-from dpip.jointoken import JoinToken
-from dpip.link.connector import Connector, Secured
+from dpip.link.connector import Connector
 from dpip.start import CannotStart
 
 FIRST_DELAY: Final = 0.2
@@ -57,19 +54,15 @@ class JoinedSession(ClientService):
 
     def __init__(
         self,
-        controller: IStreamClientEndpoint,
-        read_token: Callable[[], JoinToken],
+        connector: Connector,
         join: Callable[[Broker], Awaitable[None]],
-        clock: IReactorTime,
         jitter: Callable[[], float],
-        *,
-        secured: Secured = wrapClientTLS,
-        credential: Credential | None = None,
         patience: float = inf,
     ) -> None:
-        self.connector = Connector(controller, read_token, self.say, clock, secured, credential)
+        connector.say = self.say
         self.joined: Deferred[None] = Deferred()
-        self._join, self._clock, self._jitter, self._patience = join, clock, jitter, patience
+        self._connector, self._clock = connector, connector.clock
+        self._join, self._jitter, self._patience = join, jitter, patience
         # Its own jitter is up to a second, however short the delay: see _delay.
         self._backoff = backoffPolicy(FIRST_DELAY, MAX_DELAY, factor=2.0, jitter=lambda: 0.0)
         self._broker: Broker | None = None  # of the connection, joined or not
@@ -77,21 +70,18 @@ class JoinedSession(ClientService):
         self._failures = 0  # in a row
         self._hopeless = False  # the last attempt was refused, and another one alone will not help
         self._said: set[str] = set()
-        super().__init__(
-            self.connector, Caller(clock, self._connected, self._disconnected), self._delay, clock
-        )
+        caller = Caller(self._clock, self._connected, self._disconnected)
+        super().__init__(connector, caller, self._delay, self._clock)
 
     @deferred
     async def stopService(self) -> None:
         """What has been written is sent; a controller that does not close its side is not waited for."""
         closing = super().stopService()
         if self._broker is not None:
-            self._drop_late(self._broker, closing)
+            reason = "the controller does not close it"
+            late = self._clock.callLater(CLOSING_SECONDS, self._broker.drop, reason)
+            closing.addCallback(lambda _: late.cancel() if late.active() else None)
         await closing
-
-    def _drop_late(self, broker: Broker, closing: Deferred[None]) -> None:
-        late = self._clock.callLater(CLOSING_SECONDS, broker.drop, "the controller does not close it")
-        closing.addBoth(lambda _: late.cancel() if late.active() else None)
 
     async def ask(
         self, broker: Broker, method: str, hello: bytes, ours: Target
@@ -101,7 +91,7 @@ class JoinedSession(ClientService):
         Raises:
             DpipError: there was no answer in time, or none that makes sense.
         """
-        arguments = self.connector.secret, hello, ours
+        arguments = self._connector.secret, hello, ours
         root = broker.remoteForName("root")
         answer = await call(root, method, *arguments, clock=self._clock, timeout=JOIN_SECONDS)
         match answer:
@@ -126,7 +116,7 @@ class JoinedSession(ClientService):
             await self._join(broker)
         except NotJoined as refusal:
             self._hopeless = not refusal.retry
-            if not self.connector.newly_certified:
+            if not self._connector.newly_certified:
                 self.say(str(refusal))
             broker.transport.loseConnection()
         except DpipError as error:
@@ -149,7 +139,7 @@ class JoinedSession(ClientService):
         if joined_at is not None:
             lasted = self._clock.seconds() - joined_at >= SETTLED_SECONDS
             self._failures = 0 if lasted else self._failures + 1
-        elif not self.connector.newly_certified:
+        elif not self._connector.newly_certified:
             self._failures += 1
             if reason.check(WrongController):
                 self.say(str(reason.value))
@@ -157,7 +147,7 @@ class JoinedSession(ClientService):
                 self.say(f"The connection was closed before we had joined: {reason.getErrorMessage()}")
 
     def _delay(self, attempt: int) -> float:
-        if self.connector.newly_certified:
+        if self._connector.newly_certified:
             return 0.0
         attempts = max(attempt, self._failures)
         hopeless = self._hopeless or attempts > self._patience

@@ -8,32 +8,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
-from attrs import frozen
+from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from dpip.asynchronous import deferred
 from dpip.broker import Broker
 from dpip.imagestore import INCOMING, ImageStore
-from dpip.jointoken import JoinToken
-from dpip.link.connector import Secured
+from dpip.link.connector import Connector
 from dpip.link.session import JoinedSession, NotJoined
 from dpip.remote.controller import RemoteController
 from dpip.remote.exchange import Exchange
 from dpip.remote.messages import Hello, Refusal, Welcome, decode, encode
 
 
-@frozen
-class ApiProcess:
-    """What the process works with. ``listen(identity)`` begins to serve requests, by TLS if there is one, and
-    raises CannotStart; ``scheme`` and ``url`` say how workers reach it, see ``messages``."""
+@define(eq=False, slots=False)
+class ApiSession(Service):
+    """``listen(identity)`` begins to serve requests, by TLS if there is one, and raises CannotStart;
+    ``scheme`` and ``url`` say how workers reach it, see ``messages``. ``joined`` fires when requests are
+    answered for the first time."""
 
-    reactor: Any
-    secured: Secured
+    log = Logger()
+
+    connector: Connector
     hello: Hello
     store: str
     image_store: ImageStore
@@ -42,21 +42,12 @@ class ApiProcess:
     scheme: str
     url: str | None
     jitter: Callable[[], float]
+    joined: Deferred[None] = field(init=False)
+    _session: JoinedSession = field(init=False)
+    _port: IListeningPort | None = field(default=None, init=False)
 
-
-class ApiSession(Service):
-    """``joined`` fires when requests are answered for the first time."""
-
-    log = Logger()
-
-    def __init__(
-        self, process: ApiProcess, controller: IStreamClientEndpoint, read_token: Callable[[], JoinToken]
-    ) -> None:
-        self._process = process
-        self._session = JoinedSession(
-            controller, read_token, self._join, process.reactor, process.jitter, secured=process.secured
-        )
-        self._port: IListeningPort | None = None
+    def __attrs_post_init__(self) -> None:
+        self._session = JoinedSession(self.connector, self._join, self.jitter)
         self.joined = self._session.joined
 
     def startService(self) -> None:
@@ -70,14 +61,14 @@ class ApiSession(Service):
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
         await self._session.stopService()
-        if self._process.image_store.running:
-            await maybeDeferred(self._process.image_store.stopService)
+        if self.image_store.running:
+            await maybeDeferred(self.image_store.stopService)
 
     @deferred
     async def _join(self, broker: Broker) -> None:
         """Raises NotJoined, DpipError, CannotStart."""
-        exchange = Exchange(self._process.reactor, self._process.controller.answer)
-        data, peer = await self._session.ask(broker, "serve", encode(self._process.hello), exchange)
+        exchange = Exchange(self.connector.clock, self.controller.answer)
+        data, peer = await self._session.ask(broker, "serve", encode(self.hello), exchange)
         if peer is None:
             refusal = decode(data, Refusal)
             raise NotJoined(f"The controller does not take this API process: {refusal.reason}", refusal.retry)
@@ -89,7 +80,7 @@ class ApiSession(Service):
 
     def _check_store(self, welcome: Welcome) -> None:
         """Raises NotJoined."""
-        path = os.path.join(self._process.store, INCOMING, os.path.basename(welcome.proof))
+        path = os.path.join(self.store, INCOMING, os.path.basename(welcome.proof))
         why = "the mark there is another one"
         try:
             with open(path, encoding="ascii") as file:
@@ -98,23 +89,22 @@ class ApiSession(Service):
         except (OSError, UnicodeDecodeError) as error:
             why = str(error)
         raise NotJoined(
-            f"{self._process.store} is not the image store of this controller ({why}): give its directory, "
+            f"{self.store} is not the image store of this controller ({why}): give its directory, "
             "or where its filesystem is mounted here, with --store.",
             retry=False,
         )
 
     async def _begin(self, exchange: Exchange, welcome: Welcome) -> None:
-        process = self._process
-        if not process.image_store.running:
-            process.image_store.startService()
-        process.image_store.floor = welcome.disk_floor
-        process.controller.joined(exchange, welcome)
+        if not self.image_store.running:
+            self.image_store.startService()
+        self.image_store.floor = welcome.disk_floor
+        self.controller.joined(exchange, welcome)
         if self._port is None:
-            self._port = await process.listen(welcome.identity)
-        exchange.tell("serving", process.url, process.scheme, getattr(self._port.getHost(), "port", 0))
-        self.log.info("Joined the controller; uploads go to {store}", store=process.store)
+            self._port = await self.listen(welcome.identity)
+        exchange.tell("serving", self.url, self.scheme, getattr(self._port.getHost(), "port", 0))
+        self.log.info("Joined the controller; uploads go to {store}", store=self.store)
 
     def _left(self, exchange: Exchange) -> None:
-        self._process.controller.left()
+        self.controller.left()
         exchange.end()
         self.log.info("The link to the controller has ended: requests are answered 503 until it is back")

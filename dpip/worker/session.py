@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip import __version__, wire
 from dpip.asynchronous import deferred
-from dpip.authority import Credential, Key
+from dpip.authority import Key
 from dpip.broker import JOIN_SECONDS, Broker, call
 from dpip.errors import BadCertificate, DpipError
-from dpip.jointoken import JoinToken
-from dpip.link.connector import Secured
+from dpip.link.connector import Connector
 from dpip.link.session import JoinedSession, NotJoined
 from dpip.model import Load
 from dpip.worker.attempt import Tools
@@ -39,11 +37,19 @@ _LEAST_RENEWAL: Final = 1.0
 """Seconds between attempts to renew the certificate."""
 
 
-@frozen
-class Worker:
-    """What a worker is and what it works with. ``in_thread`` runs a function off the reactor's thread."""
+@define(eq=False, slots=False)
+class Session(Service):
+    """Joins the controller as the worker ``worker_name`` once the filters are warm, and works for it.
 
-    name: str
+    ``in_thread`` runs a function off the reactor's thread. ``joined`` fires when it has joined for the first
+    time, or fails when it never can. ``dismissed`` fires when the controller asks it to leave: whoever runs
+    it stops it then.
+    """
+
+    log = Logger()
+
+    connector: Connector
+    worker_name: str
     machine: str
     tags: tuple[str, ...]
     cores: int
@@ -54,63 +60,24 @@ class Worker:
     reactor: Any
     in_thread: Callable[..., Deferred[Any]]
     jitter: Callable[[], float]
-    secured: Secured = wrapClientTLS
-    credential: Credential | None = None  # to begin with
     local_store: bool = False  # share the image store's files, where it is on this machine
     log_jobs: bool = False
+    joined: Deferred[None] = field(init=False)
+    dismissed: Deferred[None] = field(factory=Deferred, init=False)
+    _session: JoinedSession = field(init=False)
+    _hello: wire.Hello = field(init=False)
+    _runner: Shift | None = field(default=None, init=False)  # while joined
+    _renewal: IDelayedCall | None = field(default=None, init=False)
 
-    def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
-        """``ready`` is what the first compute child said it can do."""
-        return wire.Hello(
-            name=self.name,
-            version=__version__,
-            machine=self.machine,
-            slots=self.pool.slots,
-            capacity=4 * self.pool.slots + 16,  # of short jobs: the scheduler sends half a second's
-            tags=self.tags,
-            filters=dict(ready["filters"]),
-            has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may show others
-            fingerprint=ready["fingerprint"],
-            local_store=self.local_store,
-        )
-
-
-class Session(Service):
-    """Keeps the worker joined once its filters are warm.
-
-    ``joined`` fires when it has joined for the first time, or fails when it never can. ``dismissed``
-    fires when the controller asks it to leave: whoever runs it stops it then.
-    """
-
-    log = Logger()
-
-    def __init__(
-        self, worker: Worker, controller: IStreamClientEndpoint, read_token: Callable[[], JoinToken]
-    ) -> None:
-        self._worker = worker
-        self._clock: IReactorTime = worker.reactor
-        self._session = JoinedSession(
-            controller,
-            read_token,
-            self._join,
-            self._clock,
-            worker.jitter,
-            secured=worker.secured,
-            credential=worker.credential,
-            patience=_PATIENCE,
-        )
-        self._connector = self._session.connector
-        self._hello: wire.Hello
-        self._runner: Shift | None = None  # while joined
-        self._renewal: IDelayedCall | None = None
+    def __attrs_post_init__(self) -> None:
+        self._session = JoinedSession(self.connector, self._join, self.jitter, _PATIENCE)
         self.joined = self._session.joined
-        self.dismissed: Deferred[None] = Deferred()
 
     def startService(self) -> None:
         super().startService()
-        self._worker.gpus.open()
-        self._worker.spool.open()
-        self._worker.pool.start().addCallback(self._warm).addErrback(self._cannot_work)
+        self.gpus.open()
+        self.spool.open()
+        self.pool.start().addCallback(self._warm).addErrback(self._cannot_work)
 
     @deferred
     async def stopService(self) -> None:
@@ -119,11 +86,11 @@ class Session(Service):
         if self._runner is not None:
             await self._runner.drain()
         await self._session.stopService()
-        await self._worker.pool.stop()
-        self._worker.spool.close()
+        await self.pool.stop()
+        self.spool.close()
 
     def _warm(self, ready: Mapping[str, Any]) -> None:
-        self._hello = self._worker.hello(ready)
+        self._hello = self.hello(ready)
         if self.running:
             self.log.info(
                 "The filters are ready: {filters}; confined by {means}",
@@ -143,16 +110,31 @@ class Session(Service):
 
     # Joining
 
+    def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
+        """``ready`` is what the first compute child said it can do."""
+        return wire.Hello(
+            name=self.worker_name,
+            version=__version__,
+            machine=self.machine,
+            slots=self.pool.slots,
+            capacity=4 * self.pool.slots + 16,  # of short jobs: the scheduler sends half a second's
+            tags=self.tags,
+            filters=dict(ready["filters"]),
+            has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may show others
+            fingerprint=ready["fingerprint"],
+            local_store=self.local_store,
+        )
+
     @deferred
     async def _join(self, broker: Broker) -> None:
         """Raises NotJoined, DpipError."""
         runner = Shift(
-            cores=self._worker.cores,
-            clock=self._clock,
-            jitter=self._worker.jitter,
+            cores=self.cores,
+            clock=self.reactor,
+            jitter=self.jitter,
             token_refused=lambda: broker.drop("the API does not know the token any more that we were given"),
             asked_to_leave=self._leave,
-            log_jobs=self._worker.log_jobs,
+            log_jobs=self.log_jobs,
         )
         welcome, controller = await self._introduce(broker, runner)
         desk = await self._desk(welcome, controller)
@@ -162,23 +144,23 @@ class Session(Service):
     async def _introduce(self, broker: Broker, runner: Shift) -> tuple[wire.Welcome, RemoteReference]:
         """Raises NotJoined, DpipError. Without a good certificate the next attempt shows the token again."""
         key = Key()
-        hello = evolve(self._hello, key=key.public()) if self._connector.secret else self._hello
+        hello = evolve(self._hello, key=key.public()) if self.connector.secret else self._hello
         data, controller = await self._session.ask(broker, "join", wire.encode(hello), runner)
         if controller is not None:
             return wire.decode(data, wire.Welcome), controller
         said = wire.decode_either(data, wire.Certificate, wire.Refusal)
         if isinstance(said, wire.Certificate):
-            self._connector.certified(key, said.certificate, said.seconds)
+            self.connector.certified(key, said.certificate, said.seconds)
             raise NotJoined("The worker comes back with the certificate that it was given.", retry=True)
         if said.code == BadCertificate.code:
-            self._connector.credential = None
+            self.connector.credential = None
         raise NotJoined(f"The controller does not take this worker: {said.reason}", said.retry)
 
     async def _desk(self, welcome: wire.Welcome, controller: RemoteReference) -> Desk | None:
         """None when images go over HTTP."""
         if welcome.desk is None:
             return None
-        desk = Desk(welcome.desk, controller, self._clock)
+        desk = Desk(welcome.desk, controller, self.reactor)
         try:
             await desk.prove()
         except NotHere as why:
@@ -194,22 +176,20 @@ class Session(Service):
         controller: RemoteReference,
         desk: Desk | None,
     ) -> None:
-        worker = self._worker
         store = Store(welcome.image_store_endpoint, welcome.image_store_token, welcome.image_store_authority)
-        transfer = Transfer(store, worker.reactor, worker.pool.slots + 2, worker.jitter)
-        pulse = Pulse(controller, lambda: self._sample(runner), broker.drop, self._clock)
+        transfer = Transfer(store, self.reactor, self.pool.slots + 2, self.jitter)
+        pulse = Pulse(controller, lambda: self._sample(runner), broker.drop, self.reactor)
         self._runner = runner
         broker.on_lost(lambda: self._left(runner, pulse))
-        runner.begin(controller, Tools(worker.pool, worker.spool, transfer, welcome, desk))
+        runner.begin(controller, Tools(self.pool, self.spool, transfer, welcome, desk))
         pulse.start(welcome.report_seconds)
         self._renew_in_time(controller)
         where = f"{store.url}, and in {desk.address.originals}" if desk is not None else store.url
-        self.log.info("Joined as {name}; images are at {where}", name=worker.name, where=where)
+        self.log.info("Joined as {name}; images are at {where}", name=self.worker_name, where=where)
 
     def _sample(self, runner: Shift) -> Deferred[Load]:
-        worker = self._worker
-        return worker.in_thread(
-            worker.sampler.sample, worker.pool.pids(), runner.running(), worker.pool.idle_percent()
+        return self.in_thread(
+            self.sampler.sample, self.pool.pids(), runner.running(), self.pool.idle_percent()
         )
 
     def _left(self, runner: Shift, pulse: Pulse) -> None:
@@ -223,10 +203,10 @@ class Session(Service):
     # The next certificate
 
     def _renew_in_time(self, controller: RemoteReference) -> None:
-        credential = self._connector.credential
+        credential = self.connector.credential
         if credential is not None and not controller.broker.disconnected:
-            seconds = max(_LEAST_RENEWAL, credential.renew_at - self._clock.seconds())
-            self._renewal = self._clock.callLater(seconds, self._renew, controller)
+            seconds = max(_LEAST_RENEWAL, credential.renew_at - self.reactor.seconds())
+            self._renewal = self.reactor.callLater(seconds, self._renew, controller)
 
     @deferred
     async def _renew(self, controller: RemoteReference) -> None:
@@ -234,10 +214,10 @@ class Session(Service):
         key = Key()
         request = wire.encode(wire.Request(key.public()))
         try:
-            answer = await call(controller, "renew", request, clock=self._clock, timeout=JOIN_SECONDS)
+            answer = await call(controller, "renew", request, clock=self.reactor, timeout=JOIN_SECONDS)
             given = wire.decode(answer, wire.Certificate)
         except DpipError as error:
             self.log.warn("The worker's certificate was not renewed: {why}", why=error.detail)
         else:
-            self._connector.certified(key, given.certificate, given.seconds)
+            self.connector.certified(key, given.certificate, given.seconds)
         self._renew_in_time(controller)

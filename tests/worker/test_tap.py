@@ -13,8 +13,8 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.jointoken import TOKEN_FILE, JoinToken
-from dpip.link.connector import NoToken, token_reader
-from dpip.worker.tap import Options, controller_endpoint, unique_name
+from dpip.link.connector import NoToken, controller_endpoint, token_reader
+from dpip.worker.tap import Options, unique_name
 
 TOKEN = "ab" * 32 + "." + "s" * 32
 
