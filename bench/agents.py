@@ -22,7 +22,7 @@ from dpip import __version__, wire
 from dpip.authority import Key
 from dpip.broker import Broker, Caller, Target, call, tell
 from dpip.controller.tap import registry
-from dpip.entrance import Entrance, token_reader
+from dpip.link.connector import Connector, token_reader
 from dpip.model import Load, Outcome
 from dpip.worker.pulse import Pulse
 
@@ -45,12 +45,12 @@ class Agent(Target):
     def join(self, port: int, state: Path) -> Deferred[None]:
         self._caller = Caller(self._reactor, self._connected, lambda broker, why: self._lost())
         address = HostnameEndpoint(self._reactor, "127.0.0.1", port)
-        self._entrance = Entrance(address, token_reader(None, {}, state), print, self._reactor)
+        self._connector = Connector(address, token_reader(None, {}, state), self._reactor)
         self._connect()
         return self.joined
 
     def _connect(self) -> None:
-        self._entrance.connect(self._caller).addErrback(self.joined.errback)
+        self._connector.connect(self._caller).addErrback(self.joined.errback)
 
     def remote_run(self, data: object) -> None:
         jobs = wire.decode(data, wire.Jobs).jobs
@@ -78,8 +78,8 @@ class Agent(Target):
         )
         root = broker.remoteForName("root")
         key = Key()
-        hello = evolve(hello, key=key.public() if self._entrance.secret else "")
-        arguments = (self._entrance.secret, wire.encode(hello), self)
+        hello = evolve(hello, key=key.public() if self._connector.secret else "")
+        arguments = (self._connector.secret, wire.encode(hello), self)
         welcome = call(root, "join", *arguments, clock=self._reactor, timeout=60.0)
         welcome.addCallback(self._welcomed, broker, key).addErrback(self.joined.errback)
 
@@ -87,7 +87,7 @@ class Agent(Target):
         data, self._session = answer
         if self._session is None:
             given = wire.decode(data, wire.Certificate)
-            self._entrance.certified(key, given.certificate, given.seconds)
+            self._connector.certified(key, given.certificate, given.seconds)
             broker.transport.loseConnection()
             return
         broker.trust()
@@ -95,7 +95,7 @@ class Agent(Target):
         self.joined.callback(None)
 
     def _lost(self) -> None:
-        if self._entrance.secret and self._entrance.credential is not None:
+        if self._connector.newly_certified:
             self._connect()  # with the certificate that it was given
         elif not self.joined.called:
             self.joined.errback(ConnectionError(f"{self._name} was turned away"))

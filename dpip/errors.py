@@ -164,15 +164,28 @@ class DiskFull(DpipError):
 
 
 class WorkerRefused(DpipError):
-    """``code`` is one of ``wire.REFUSALS``."""
+    """``code`` is one of ``wire.REFUSALS``; ``retry`` says whether trying again can help."""
 
     code = "worker-refused"
     title = "This worker may not join"
+    retry = False
+
+
+class VersionMismatch(WorkerRefused):
+    code = "version"
+    title = "Worker and controller are of different versions"
+
+
+class NameTaken(WorkerRefused):
+    code = "name-taken"
+    title = "Another worker has this name"
+    retry = True
 
 
 class BadCertificate(WorkerRefused):
     code = "bad-certificate"
     title = "The worker's certificate is not valid (any more)"
+    retry = True
 
 
 class WorkerRevoked(WorkerRefused):

@@ -18,7 +18,8 @@ from twisted.spread.pb import RemoteReference
 from dpip.admission import AdmissionDesk
 from dpip.asynchronous import deferred
 from dpip.broker import MESSAGE_BYTES, Broker
-from dpip.errors import DpipError
+from dpip.controller.joining import refusal
+from dpip.errors import DpipError, VersionMismatch
 from dpip.interfaces import IController, IIncomingFile
 from dpip.jointoken import BadToken
 from dpip.remote import messages
@@ -107,42 +108,36 @@ class Apis:
         """A welcome and the other end of the exchange, or a refusal."""
         try:
             newcomer = self._examined(secret, hello)
-            proof, mark = self._marked(broker)
-        except _NotAdmitted as refusal:
-            self.log.info("API process at {peer} may not join: {why}", peer=broker.peer, why=str(refusal))
+            nonce = self.new_nonce()
+            proof, mark = self.put_mark(nonce)
+        except (DpipError, BadToken) as error:
+            self.log.info("API process at {peer} may not join: {why}", peer=broker.peer, why=str(error))
             broker.part()
-            return messages.encode(Refusal(str(refusal), refusal.retry)), None
+            refused = refusal(error)
+            return messages.encode(Refusal(refused.reason, refused.retry)), None
         exchange = Exchange(self.clock, lambda name, arguments: self._answer(api, name, arguments))
         api = self._joined[broker] = _Api(broker, exchange, mark, newcomer.shares_socket)
         broker.on_lost(lambda: self._lost(broker))
         broker.trust(MESSAGE_BYTES)
         exchange.begin(broker, peer)
         self._share()
-        return messages.encode(self._welcome(newcomer, *proof)), exchange
+        return messages.encode(self._welcome(newcomer, proof, nonce)), exchange
 
     def _examined(self, secret: bytes, data: object) -> Hello:
-        try:
-            self.admit(secret)
-        except BadToken as error:
-            raise _NotAdmitted(str(error)) from None
+        """Raises BadToken, VersionMismatch, Malformed."""
+        self.admit(secret)
         if messages.protocol_of(data) != messages.PROTOCOL:
-            raise _NotAdmitted(f"It speaks another protocol: install DPIP {self.terms.version} there, too.")
+            raise VersionMismatch(
+                f"It speaks another protocol: install DPIP {self.terms.version} there, too."
+            )
         hello = messages.decode(data, Hello)
         if hello.version != self.terms.version or hello.filters != self.terms.filters:
-            raise _NotAdmitted(
+            raise VersionMismatch(
                 f"It is DPIP {hello.version} with {len(hello.filters)} filters, the controller "
                 f"{self.terms.version} with {len(self.terms.filters)}: install the same version and the same "
                 "filters on both."
             )
         return hello
-
-    def _marked(self, broker: Broker) -> tuple[tuple[str, str], IIncomingFile]:
-        nonce = self.new_nonce()
-        try:
-            name, mark = self.put_mark(nonce)
-        except DpipError as error:
-            raise _NotAdmitted(error.detail, retry=True) from None
-        return (name, nonce), mark
 
     def _welcome(self, hello: Hello, proof: str, nonce: str) -> Welcome:
         terms = self.terms
@@ -241,11 +236,3 @@ class Apis:
         if place not in {api.place for api in self._joined.values()}:
             for url in self._given.pop(place, ()):
                 self.moved(url)
-
-
-class _NotAdmitted(Exception):
-    """Why, in a sentence for the operator."""
-
-    def __init__(self, reason: str, retry: bool = False) -> None:
-        super().__init__(reason)
-        self.retry = retry

@@ -1,4 +1,4 @@
-"""Whether someone who wants to join as a worker may: protocol, filters, each refusal in a sentence."""
+"""Whether a process may join: a worker's protocol and filters, and the refusal that it is told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from dpip import wire
-from dpip.errors import Malformed
+from dpip.errors import DpipError, Malformed, VersionMismatch, WorkerRefused
+from dpip.jointoken import BadToken
 from dpip.model import WorkerInfo
 
 
@@ -34,25 +35,26 @@ class Newcomer:
     key: str
 
 
-class NotAdmitted(Exception):
-    """The newcomer may not join."""
-
-    def __init__(self, code: str, reason: str, retry: bool = False) -> None:
-        super().__init__(reason)
-        self.message = wire.Refusal(code, reason, retry)
+def refusal(error: DpipError | BadToken) -> wire.Refusal:
+    """What a worker or an API process is told that may not join because of ``error``."""
+    if isinstance(error, BadToken):
+        return wire.Refusal("bad-token", str(error), retry=False)
+    if isinstance(error, WorkerRefused):
+        return wire.Refusal(error.code, error.detail, error.retry)
+    return wire.Refusal("overloaded", error.detail, retry=True)
 
 
 def examined(data: object, terms: Terms) -> Newcomer:
     """What the newcomer says of itself, checked.
 
     Raises:
-        NotAdmitted: says what to do about it.
+        VersionMismatch: says what to do about it.
     """
     _check_protocol(wire.protocol_of(data), terms.version)
     try:
         hello = wire.decode(data, wire.Hello)
     except Malformed as error:
-        raise NotAdmitted("version", f"The introduction makes no sense here: {error.detail}") from None
+        raise VersionMismatch(f"The introduction makes no sense here: {error.detail}") from None
     _check_filters(hello, terms)
     info = WorkerInfo(
         name=hello.name,
@@ -72,10 +74,9 @@ def _check_protocol(spoken: int | None, version: str) -> None:
     if spoken == wire.PROTOCOL:
         return
     if spoken is None:
-        raise NotAdmitted("version", "This does not introduce itself as a worker of any version.")
+        raise VersionMismatch("This does not introduce itself as a worker of any version.")
     behind, ahead = ("worker", "controller") if spoken < wire.PROTOCOL else ("controller", "worker")
-    raise NotAdmitted(
-        "version",
+    raise VersionMismatch(
         f"Worker and controller do not understand each other (protocol {spoken} and {wire.PROTOCOL}; the "
         f"controller is DPIP {version}): upgrade the {behind} to the {ahead}'s version.",
     )
@@ -86,8 +87,7 @@ def _check_filters(hello: wire.Hello, terms: Terms) -> None:
     for name, version in hello.filters.items():
         ours = terms.filters.get(name, version)
         if ours != version:
-            raise NotAdmitted(
-                "version",
+            raise VersionMismatch(
                 f"The worker (DPIP {hello.version}) has filter {name} in version {version}, the controller "
                 f"(DPIP {terms.version}) in version {ours}: install the same DPIP and filters on both.",
             )

@@ -26,9 +26,9 @@ from dpip.broker import Broker, Door, LinkLost, Target
 from dpip.controller.apis import Apis
 from dpip.controller.certificates import Certificates
 from dpip.controller.handover import Handover
-from dpip.controller.joining import Newcomer, NotAdmitted, Terms, examined
+from dpip.controller.joining import Newcomer, Terms, examined, refusal
 from dpip.controller.link import Link
-from dpip.errors import BadCertificate, DpipError, Malformed, NotFound, WorkerRefused
+from dpip.errors import DpipError, Malformed, NameTaken, NotFound
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
 from dpip.jointoken import BadToken
 from dpip.metrics import Meters
@@ -46,23 +46,19 @@ class _Root(Target):
     def remote_join(
         self, secret: object, hello: object, agent: object
     ) -> Deferred[tuple[bytes, Link | None]]:
-        if self._asked or not isinstance(secret, bytes) or not isinstance(agent, RemoteReference):
-            raise Malformed("Join once, with a secret, a hello and an agent.")
-        self._asked = True
-        return self._workers.join(self._broker, secret, hello, agent)
+        return self._workers.join(self._broker, *self._once(secret, hello, agent))
 
     def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Target | None]:
         """The same for an API process."""
-        apis = self._workers.apis
-        if (
-            self._asked
-            or apis is None
-            or not isinstance(secret, bytes)
-            or not isinstance(peer, RemoteReference)
-        ):
-            raise Malformed("Join once, with a secret, a hello and an exchange.")
+        if self._workers.apis is None:
+            raise Malformed("No API process may join here.")
+        return self._workers.apis.join(self._broker, *self._once(secret, hello, peer))
+
+    def _once(self, secret: object, hello: object, theirs: object) -> tuple[bytes, object, RemoteReference]:
+        if self._asked or not isinstance(secret, bytes) or not isinstance(theirs, RemoteReference):
+            raise Malformed("Join once, with a secret, a hello and an object to call.")
         self._asked = True
-        return apis.join(self._broker, secret, hello, peer)
+        return secret, hello, theirs
 
 
 MAX_OFFENCES: Final = 3
@@ -148,35 +144,27 @@ class Workers:
             shown = self._certificates.shown(broker)
             if shown is not None:
                 return await self._joined(broker, shown, examined(hello, self._terms), agent)
-            certificate = await self._certified(broker, secret, hello)
-            broker.part()
-            return wire.encode(certificate), None
-        except (NotAdmitted, WorkerRefused) as error:
-            refusal = error if isinstance(error, NotAdmitted) else _refusal(error)
-            self.door.say(f"Worker at {broker.peer} may not join: {refusal}")
-            broker.part()
-            return wire.encode(refusal.message), None
+            answer: wire.Certificate | wire.Refusal = await self._certified(broker, secret, hello)
+        except LinkLost:
+            raise
+        except (DpipError, BadToken) as error:
+            self.door.say(f"Worker at {broker.peer} may not join: {error}")
+            answer = refusal(error)
+        broker.part()
+        return wire.encode(answer), None
 
     async def _certified(self, broker: Broker, secret: bytes, hello: object) -> wire.Certificate:
         """For the join token's secret."""
-        try:
-            token = self._certificates.admit(secret)
-        except BadToken as error:
-            raise NotAdmitted("bad-token", str(error)) from None
+        token = self._certificates.admit(secret)
         newcomer = examined(hello, self._terms)
-        try:
-            return await self._certificates.issue(newcomer.info.name, newcomer.key, broker.peer, token)
-        except WorkerRefused:
-            raise
-        except DpipError as error:
-            raise NotAdmitted("overloaded", error.detail, retry=True) from None
+        return await self._certificates.issue(newcomer.info.name, newcomer.key, broker.peer, token)
 
     async def _joined(
         self, broker: Broker, shown: Presented, newcomer: Newcomer, agent: RemoteReference
     ) -> tuple[bytes, Link]:
         name = newcomer.info.name
         if name in self._being_decided:
-            raise NotAdmitted("name-taken", f"Another worker named {name} is just joining.", retry=True)
+            raise NameTaken(f"Another worker named {name} is just joining.")
         self._being_decided.add(name)
         try:
             return await self._welcomed(broker, shown, newcomer, agent)
@@ -190,12 +178,7 @@ class Workers:
     ) -> tuple[bytes, Link]:
         info = newcomer.info
         await self._make_room_for(info.name)
-        try:
-            await self._datastore.worker_joined(info, broker.peer, self._clock.seconds(), shown.serial)
-        except WorkerRefused:
-            raise
-        except DpipError as error:
-            raise NotAdmitted("overloaded", error.detail, retry=True) from None
+        await self._datastore.worker_joined(info, broker.peer, self._clock.seconds(), shown.serial)
         if broker.disconnected:
             raise LinkLost("It left while it was joining.")
         link = Link(self._new_id(), info, shown, broker, agent, self, self._clock)
@@ -228,11 +211,7 @@ class Workers:
         if old is None:
             return
         if await old.is_alive():
-            raise NotAdmitted(
-                "name-taken",
-                f"A worker named {name} has joined and alive: choose another --worker-name.",
-                True,
-            )
+            raise NameTaken(f"A worker named {name} has joined and alive: choose another --worker-name.")
         if self._links.get(name) is old:
             old.drop("it does not answer, and another worker of its name wants to join")
             self._forget(old)
@@ -355,10 +334,6 @@ class Workers:
             return succeed(None) if back else self._datastore.worker_left(name, at)
 
         self._persistence.insist(left, lambda _: None)
-
-
-def _refusal(error: WorkerRefused) -> NotAdmitted:
-    return NotAdmitted(error.code, error.detail, retry=isinstance(error, BadCertificate))
 
 
 def _digest(token: str) -> bytes:

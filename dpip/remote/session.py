@@ -8,42 +8,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Final
 
-from attrs import frozen
-from twisted.application.internet import ClientService
+from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from dpip.asynchronous import deferred
-from dpip.authority import WrongController
-from dpip.broker import JOIN_SECONDS, MESSAGE_BYTES, Broker, Caller, call
-from dpip.entrance import Entrance, Secured
-from dpip.errors import DpipError
+from dpip.broker import Broker
 from dpip.imagestore import INCOMING, ImageStore
-from dpip.jointoken import JoinToken
+from dpip.link.connector import Connector
+from dpip.link.session import JoinedSession, NotJoined
 from dpip.remote.controller import RemoteController
 from dpip.remote.exchange import Exchange
 from dpip.remote.messages import Hello, Refusal, Welcome, decode, encode
-from dpip.start import CannotStart
-
-_DELAY: Final = 0.2
-_MAX_DELAY: Final = 5.0
-_HOPELESS_DELAY: Final = 30.0
-"""Seconds between attempts to join, each ± half: growing to 5; 30 where only somebody can help."""
-_MAX_SAID: Final = 20
 
 
-@frozen
-class ApiProcess:
-    """What the process works with. ``listen(identity)`` begins to serve requests, by TLS if there is one, and
-    raises CannotStart; ``scheme`` and ``url`` say how workers reach it, see ``messages``."""
+@define(eq=False, slots=False)
+class ApiSession(Service):
+    """``listen(identity)`` begins to serve requests, by TLS if there is one, and raises CannotStart;
+    ``scheme`` and ``url`` say how workers reach it, see ``messages``. ``joined`` fires when requests are
+    answered for the first time."""
 
-    reactor: Any
-    secured: Secured
+    log = Logger()
+
+    connector: Connector
     hello: Hello
     store: str
     image_store: ImageStore
@@ -52,30 +42,17 @@ class ApiProcess:
     scheme: str
     url: str | None
     jitter: Callable[[], float]
+    joined: Deferred[None] = field(init=False)
+    _session: JoinedSession = field(init=False)
+    _port: IListeningPort | None = field(default=None, init=False)
 
-
-class ApiSession(Service):
-    """``joined`` fires when requests are answered for the first time."""
-
-    log = Logger()
-
-    def __init__(
-        self, process: ApiProcess, controller: IStreamClientEndpoint, read_token: Callable[[], JoinToken]
-    ) -> None:
-        self._process = process
-        self._clock = process.reactor
-        self._entrance = Entrance(controller, read_token, self._say, self._clock, process.secured)
-        caller = Caller(self._clock, self._join, self._lost)
-        self._client = ClientService(self._entrance, caller, retryPolicy=self._delay, clock=self._clock)
-        self._port: IListeningPort | None = None
-        self._exchange: Exchange | None = None
-        self._hopeless = False
-        self._said: set[str] = set()
-        self.joined: Deferred[None] = Deferred()
+    def __attrs_post_init__(self) -> None:
+        self._session = JoinedSession(self.connector, self._join, self.jitter)
+        self.joined = self._session.joined
 
     def startService(self) -> None:
         super().startService()
-        self._client.startService()
+        self._session.startService()
 
     @deferred
     async def stopService(self) -> None:
@@ -83,95 +60,51 @@ class ApiSession(Service):
         await maybeDeferred(super().stopService)
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
-        await maybeDeferred(self._client.stopService)
-        if self._process.image_store.running:
-            await maybeDeferred(self._process.image_store.stopService)
-
-    # Joining
+        await self._session.stopService()
+        if self.image_store.running:
+            await maybeDeferred(self.image_store.stopService)
 
     @deferred
     async def _join(self, broker: Broker) -> None:
-        self._hopeless = False
-        exchange = Exchange(self._clock, self._process.controller.answer)
-        root = broker.remoteForName("root")
-        arguments = self._entrance.secret, encode(self._process.hello), exchange
-        try:
-            answer, peer = await call(root, "serve", *arguments, clock=self._clock, timeout=JOIN_SECONDS)
-            if peer is None:
-                raise _NotWelcome(decode(answer, Refusal))
-            welcome = decode(answer, Welcome)
-            self._check_store(welcome)
-            broker.trust(MESSAGE_BYTES)
-            exchange.begin(broker, peer)
-            self._exchange = exchange
-            await self._begin(exchange, welcome)
-        except (_NotWelcome, _NotTheStore) as refusal:
-            self._hopeless = not refusal.retry
-            self._say(str(refusal))
-            broker.transport.loseConnection()
-        except DpipError as error:
-            broker.drop(f"joining failed: {error}")
-        except CannotStart:
-            self.joined.errback(Failure())
+        """Raises NotJoined, DpipError, CannotStart."""
+        exchange = Exchange(self.connector.clock, self.controller.answer)
+        data, peer = await self._session.ask(broker, "serve", encode(self.hello), exchange)
+        if peer is None:
+            refusal = decode(data, Refusal)
+            raise NotJoined(f"The controller does not take this API process: {refusal.reason}", refusal.retry)
+        welcome = decode(data, Welcome)
+        self._check_store(welcome)
+        exchange.begin(broker, peer)
+        broker.on_lost(lambda: self._left(exchange))
+        await self._begin(exchange, welcome)
 
     def _check_store(self, welcome: Welcome) -> None:
-        """Raises _NotTheStore."""
-        path = os.path.join(self._process.store, INCOMING, os.path.basename(welcome.proof))
+        """Raises NotJoined."""
+        path = os.path.join(self.store, INCOMING, os.path.basename(welcome.proof))
+        why = "the mark there is another one"
         try:
             with open(path, encoding="ascii") as file:
-                found = file.read(len(welcome.nonce) + 1)
+                if file.read(len(welcome.nonce) + 1) == welcome.nonce:
+                    return
         except (OSError, UnicodeDecodeError) as error:
-            raise _NotTheStore(self._process.store, str(error)) from None
-        if found != welcome.nonce:
-            raise _NotTheStore(self._process.store, "the mark there is another one")
+            why = str(error)
+        raise NotJoined(
+            f"{self.store} is not the image store of this controller ({why}): give its directory, "
+            "or where its filesystem is mounted here, with --store.",
+            retry=False,
+        )
 
     async def _begin(self, exchange: Exchange, welcome: Welcome) -> None:
-        process = self._process
-        if not process.image_store.running:
-            process.image_store.startService()
-        process.image_store.floor = welcome.disk_floor
-        process.controller.joined(exchange, welcome)
+        if not self.image_store.running:
+            self.image_store.startService()
+        self.image_store.floor = welcome.disk_floor
+        self.controller.joined(exchange, welcome)
         if self._port is None:
-            self._port = await process.listen(welcome.identity)
-        exchange.tell("serving", process.url, process.scheme, getattr(self._port.getHost(), "port", 0))
-        self._said.clear()
-        self.log.info("Joined the controller; uploads go to {store}", store=process.store)
-        if not self.joined.called:
-            self.joined.callback(None)
+            self._port = await self.listen(welcome.identity)
+        exchange.tell("serving", self.url, self.scheme, getattr(self._port.getHost(), "port", 0))
+        self.log.info("Joined the controller; uploads go to {store}", store=self.store)
 
-    # Losing the link, and trying again
-
-    def _lost(self, broker: Broker, reason: Failure) -> None:
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            self._process.controller.left()
-            exchange.end()
-            self.log.info("The link to the controller has ended: requests are answered 503 until it is back")
-        elif reason.check(WrongController):
-            self._say(str(reason.value))
-
-    def _delay(self, attempt: int) -> float:
-        seconds = _HOPELESS_DELAY if self._hopeless else min(_MAX_DELAY, _DELAY * 2 ** min(10, attempt))
-        return seconds * (0.5 + self._process.jitter())
-
-    def _say(self, words: str) -> None:
-        """Once between two joinings."""
-        if words not in self._said and len(self._said) < _MAX_SAID and self.running:
-            self._said.add(words)
-            self.log.info("{words}", words=words)
-
-
-class _NotWelcome(Exception):
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(f"The controller does not take this API process: {refusal.reason}")
-        self.retry = refusal.retry
-
-
-class _NotTheStore(Exception):
-    retry = False
-
-    def __init__(self, store: str, why: str) -> None:
-        super().__init__(
-            f"{store} is not the image store of this controller ({why}): give its directory, or where its "
-            "filesystem is mounted here, with --store."
-        )
+    def _left(self, exchange: Exchange) -> None:
+        self.controller.left()
+        exchange.end()
+        self.log.info("The link to the controller has ended: requests are answered 503 until it is back")

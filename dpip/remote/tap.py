@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import serverFromString, wrapClientTLS
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Protocol
@@ -26,20 +26,18 @@ from dpip.api.app import make_site
 from dpip.asynchronous import deferred
 from dpip.authority import options_of, own_hosts
 from dpip.controller.options import address, check_openness, coerce_defaults
-from dpip.entrance import token_reader
 from dpip.filters import registry
 from dpip.heap import settle
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
 from dpip.jointoken import API_TOKEN_FILE
+from dpip.link.connector import Connector, controller_address, controller_endpoint, token_reader
 from dpip.logs import LOG_FORMAT_OPTION
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
-from dpip.remote.session import ApiProcess, ApiSession
+from dpip.remote.session import ApiSession
 from dpip.start import cannot_listen, end_process
 from dpip.steady import keep_timers_going
-from dpip.worker.tap import address as controller_address
-from dpip.worker.tap import controller_endpoint
 
 
 class Options(usage.Options):
@@ -125,9 +123,9 @@ def make_session(options: Options, reactor: Any) -> ApiSession:
         behind_proxy=options["behind-proxy"],
         quiet=not options["log-requests"],
     )
-    process = ApiProcess(
-        reactor=reactor,
-        secured=wrapClientTLS,
+    read_token = token_reader(options["api-token-file"], os.environ, options["state-dir"], API_TOKEN_FILE)
+    return ApiSession(
+        connector=Connector(controller_endpoint(reactor, options["controller"]), read_token, reactor),
         hello=_hello(options),
         store=str(options["store"]),
         image_store=image_store,
@@ -137,8 +135,6 @@ def make_session(options: Options, reactor: Any) -> ApiSession:
         url=options["api-url"],
         jitter=random.random,
     )
-    read_token = token_reader(options["api-token-file"], os.environ, options["state-dir"], API_TOKEN_FILE)
-    return ApiSession(process, controller_endpoint(reactor, options["controller"]), read_token)
 
 
 def _hello(options: Options) -> Hello:

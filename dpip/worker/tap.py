@@ -15,27 +15,23 @@ from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from dpip import settings
-from dpip.entrance import token_reader
 from dpip.heap import settle
 from dpip.jointoken import JoinToken
+from dpip.link.connector import Connector, controller_address, controller_endpoint, token_reader
 from dpip.logs import LOG_FORMAT_OPTION
 from dpip.steady import keep_timers_going
 from dpip.worker import resources
 from dpip.worker.compute import COMMAND, Pool
 from dpip.worker.compute_child import UNCONFINED
-from dpip.worker.session import Session, Worker
+from dpip.worker.session import Session
 from dpip.worker.spool import Spool
 
-_PORT: Final = 8787
 _WORD: Final = re.compile(r"[\w.@+-]{1,64}")
-_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[\w.-]+)(?::(\d{1,5}))?")
-_ENDPOINTS: Final = ("tcp:", "unix:")
 
 
 def unique_name() -> str:
@@ -60,14 +56,6 @@ def name(text: str) -> str:
     return text
 
 
-def address(text: str) -> str:
-    """Where the controller is; see ``controller_endpoint``."""
-    match = _ADDRESS.fullmatch(text)
-    if not text.startswith(_ENDPOINTS) and (match is None or int(match[2] or 0) > 65535):
-        raise ValueError(f"{text!r} is neither host:port nor an endpoint string such as tcp:host:8787")
-    return text
-
-
 def slots(text: str) -> int:
     """How many jobs at once."""
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
@@ -87,7 +75,7 @@ class Options(usage.Options):
             None,
             None,
             "The controller's port for workers: host or host:port [port: 8787].",
-            address,
+            controller_address,
         ],
         ["worker-name", None, None, "Unique among the controller's workers [default: made up].", name],
         ["tags", None, (), "What workloads may ask of workers, e.g. gpu,fast.", words],
@@ -149,15 +137,6 @@ def makeService(options: Options) -> IService:
     return worker
 
 
-def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:
-    """``host``, ``host:port``, ``[v6]:port``, or a client endpoint string such as ``unix:/run/dpip``."""
-    match = _ADDRESS.fullmatch(address)
-    if match is None:
-        endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
-        return endpoint
-    return HostnameEndpoint(reactor, match[1].strip("[]"), int(match[2] or _PORT))
-
-
 def make_worker(
     reactor: Any,
     *,
@@ -179,8 +158,9 @@ def make_worker(
     def in_thread(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
 
-    worker = Worker(
-        name=name or unique_name(),
+    return Session(
+        connector=Connector(controller, read_token, reactor),
+        worker_name=name or unique_name(),
         machine=resources.machine(),
         tags=tuple(tags),
         cores=resources.cores(),
@@ -194,4 +174,3 @@ def make_worker(
         local_store=local_store,
         log_jobs=log_jobs,
     )
-    return Session(worker, controller, read_token)

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dpip import wire
@@ -24,7 +25,7 @@ from dpip.filters.cuda.twin import Trial, Twin
 from dpip.filters.schema import Filter, Parameter, Pixels
 from dpip.worker import compute_child
 from dpip.worker.compute_child import Filters
-from dpip.worker.session import Worker
+from dpip.worker.session import Session
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,11 +76,10 @@ class Telling(SynchronousTestCase):
         return Filters().warm_up()
 
     def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
-        facts: dict[str, Any] = {
-            field.name: None for field in attrs.fields(Worker) if field.default is attrs.NOTHING
-        }
-        pool = SimpleNamespace(slots=1)
-        return Worker(**{**facts, "name": "w", "machine": "m", "tags": (), "pool": pool}).hello(ready)
+        needed = [each for each in attrs.fields(Session) if each.init and each.default is attrs.NOTHING]
+        facts: dict[str, Any] = {each.name: None for each in needed}
+        facts |= {"connector": SimpleNamespace(clock=Clock()), "pool": SimpleNamespace(slots=1)}
+        return Session(**{**facts, "worker_name": "w", "machine": "m", "tags": ()}).hello(ready)
 
     def test_with_one_and_without(self) -> None:
         without, with_one = self.hello(self.ready(False)), self.hello(self.ready(True))

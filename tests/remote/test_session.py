@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, serverFromString, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, serverFromString
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -24,16 +24,16 @@ from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
 from dpip.diskspace import MIB
-from dpip.entrance import token_reader
 from dpip.errors import NotFound, RetryLater, StaleLease, Unauthenticated
 from dpip.ids import IdSource
 from dpip.imagestore import ImageStore
 from dpip.jointoken import API_TOKEN_FILE
+from dpip.link import session as session_module
+from dpip.link.connector import Connector, token_reader
 from dpip.model import Lease, Picture, Principal, Role, StoredFile, WorkloadSpec
-from dpip.remote import session as session_module
 from dpip.remote.controller import RemoteController
 from dpip.remote.messages import PROTOCOL, Hello
-from dpip.remote.session import ApiProcess, ApiSession
+from dpip.remote.session import ApiSession
 from dpip.testing import MemoryController
 from tests.controller.test_workers import Record
 
@@ -49,7 +49,7 @@ class RemoteCase(TestCase):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.directory = Path(temporary.name)
-        for name in ("_DELAY", "_MAX_DELAY", "_HOPELESS_DELAY"):
+        for name in ("FIRST_DELAY", "MAX_DELAY", "LONG_DELAY"):
             self.patch(session_module, name, 0.02)
         self.patch(apis_module, "GRACE_SECONDS", 0.05)
         self.lines: list[str] = []
@@ -129,9 +129,10 @@ class RemoteCase(TestCase):
             self.identities.append(identity)
             return succeed(reactor.listenTCP(0, Nothing(), interface="127.0.0.1"))  # type: ignore[attr-defined]
 
-        process = ApiProcess(
-            reactor=reactor,
-            secured=wrapClientTLS,
+        token = token_reader(options.get("token"), {}, self.directory / "state", API_TOKEN_FILE)
+        endpoint = HostnameEndpoint(reactor, "127.0.0.1", self.port)
+        session = ApiSession(
+            connector=Connector(endpoint, token, reactor),  # type: ignore[arg-type]
             hello=hello,
             store=path,
             image_store=image_store,
@@ -141,8 +142,6 @@ class RemoteCase(TestCase):
             url=options.get("url"),
             jitter=lambda: 0.5,
         )
-        token = token_reader(options.get("token"), {}, self.directory / "state", API_TOKEN_FILE)
-        session = ApiSession(process, HostnameEndpoint(reactor, "127.0.0.1", self.port), token)
         session.startService()
         self.addCleanup(session.stopService)
         return session, controller
@@ -169,7 +168,7 @@ class JoiningTests(RemoteCase):
     async def test_it_joins_listens_and_asks(self) -> None:
         session, controller = self.process()
         await session.joined
-        self.assertEqual((controller.max_pixels, session._process.image_store.floor), (1234, 7))
+        self.assertEqual((controller.max_pixels, session.image_store.floor), (1234, 7))
         made = await controller.create_workload(ADMIN, SPEC, None)
         self.assertEqual((await controller.workload(ADMIN, made.workload.id)), made)
         with self.assertRaises(NotFound):
@@ -241,11 +240,11 @@ class LinkTests(RemoteCase):
     async def test_one_that_does_not_forget_is_dropped_and_trusts_nothing_then(self) -> None:
         await self.controller.authenticate(self.token)
         self.patch(apis_module, "FORGET_SECONDS", 0.05)
-        self.session._exchange._answer = lambda *_: Deferred()  # type: ignore[union-attr]
+        self.controller._exchange._answer = lambda *_: Deferred()  # type: ignore[union-attr]
         await self.real.logout(self.token)
         await self.apis.forget_tokens()
         with self.assertRaises((Unauthenticated, RetryLater)):
-            await self.until(lambda: self.session._exchange is None)
+            await self.until(lambda: self.controller._exchange is None)
             await self.controller.authenticate(self.token)
 
     async def test_while_the_controller_is_away_everything_is_to_be_tried_again(self) -> None:

@@ -22,10 +22,11 @@ from dpip.controller.tap import build
 from dpip.datastore.datastore import Datastore
 from dpip.filters import registry
 from dpip.jointoken import TOKEN_FILE, JoinToken
+from dpip.link.connector import Connector
 from dpip.model import CertificateRecord, Load, Role
 from dpip.threads import InlineThreads, in_thread
 from dpip.worker.compute import Pool
-from dpip.worker.session import Session, Worker
+from dpip.worker.session import Session
 from dpip.worker.spool import Spool
 from tests.simulation.child import Engine, SimulatedChild
 from tests.simulation.process import EPOCH, Process, Threads
@@ -177,8 +178,16 @@ class WorkerNode:
         )
         process.spawn = lambda protocol: SimulatedChild(process, protocol, engine)
         threads = Threads(process, 1)
-        worker = Worker(
-            name=self.name,
+        connector = Connector(
+            HostnameEndpoint(process, CONTROLLER, PB),
+            lambda: self.token,
+            process,
+            secured=lambda tls, endpoint: _Showing(endpoint, self.name),
+            credential=Credential(self.token.pin, *_certified(), _END, _END),
+        )
+        machine.service = service = Session(
+            connector=connector,
+            worker_name=self.name,
             machine=self.name,
             tags=(),
             cores=self.slots,
@@ -189,11 +198,7 @@ class WorkerNode:
             reactor=process,
             in_thread=lambda function, *arguments: in_thread(process, threads, function, *arguments),
             jitter=process.streams["jitter"].random,
-            secured=lambda tls, endpoint: _Showing(endpoint, self.name),
-            credential=Credential(self.token.pin, *_certified(), _END, _END),
         )
-        controller = HostnameEndpoint(process, CONTROLLER, PB)
-        machine.service = service = Session(worker, controller, lambda: self.token)
         service.joined.addErrback(self._never_joins, process)
         service.startService()
 

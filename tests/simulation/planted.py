@@ -177,9 +177,7 @@ _LINKS = {
     "a worker never gives up its controller": Bug(
         "dpip.worker.pulse:Pulse._beat", "self._unanswered >= MAX_SILENCE", "False"
     ),
-    "a worker joins once": Bug(
-        "dpip.worker.session:Session._delay", "return seconds *", "return 1000 * seconds *"
-    ),
+    "a worker joins once": Bug("dpip.link.session:JoinedSession._delay", "(0.5 + self._jitter())", "1000"),
     "the heartbeat goes on": Bug("dpip.worker.pulse:Pulse.stop", "self._loop.stop()", "pass"),
     "the controller's heartbeat goes on": Bug(
         "dpip.controller.workers:Workers.stop", "self._heartbeat.stop()", "pass"
@@ -187,7 +185,7 @@ _LINKS = {
     "endings are not sent": Bug(
         "dpip.worker.shift:Shift._flush", 'tell(self._controller, "ended", message)', "pass"
     ),
-    "a shift outlives its link": Bug("dpip.worker.session:Session._lost", "link.shift.abandon()", "pass"),
+    "a shift outlives its link": Bug("dpip.worker.session:Session._left", "runner.abandon()", "pass"),
     "a lost worker stays joined": Bug(
         "dpip.controller.workers:Workers._forget", "self._remember_as_gone(link.info.name)", "pass"
     ),

@@ -20,11 +20,11 @@ from dpip.controller.certificates import Certificates
 from dpip.controller.handover import Handover
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
-from dpip.entrance import token_reader
 from dpip.jointoken import TOKEN_FILE
+from dpip.link import session as session_module
+from dpip.link.connector import token_reader
 from dpip.model import Lease, Outcome
 from dpip.worker import pulse as pulse_module
-from dpip.worker import session as session_module
 from dpip.worker import shift as shift_module
 from dpip.worker.session import Session
 from dpip.worker.tap import make_worker
@@ -94,7 +94,7 @@ class ClusterCase(TestCase):
         self.addCleanup(temporary.cleanup)
         self.directory = Path(temporary.name)
         self.state = self.directory / "state"
-        for name, value in (("_FIRST_DELAY", 0.01), ("_MAX_DELAY", 0.02), ("_HOPELESS_DELAY", 0.02)):
+        for name, value in (("FIRST_DELAY", 0.01), ("MAX_DELAY", 0.02), ("LONG_DELAY", 0.02)):
             self.patch(session_module, name, value)
         self.patch(shift_module, "_FIRST_PAUSE", 0.01)
         for module in (

@@ -119,7 +119,7 @@ class SharingTests(LocalCase):
             "delivered",
             lambda link, results: (calls.append(len(results)), delivered(link, results))[1],
         )
-        desk = self.session._link.shift._tools.desk  # type: ignore[union-attr]
+        desk = self.session._runner._tools.desk  # type: ignore[union-attr]
         assert desk is not None
         digest = sha256(b"PICTURE").hexdigest()
         for number in range(5):
@@ -266,7 +266,7 @@ class ProofTests(LocalCase):
     async def test_without_proof_nothing_is_taken(self) -> None:
         self.session = self.worker()
         await self.record.times("joined")
-        controller = self.session._link.shift._controller  # type: ignore[union-attr]
+        controller = self.session._runner._controller  # type: ignore[union-attr]
         assert controller is not None
         self.give(1)
         for name, arguments in (("deliver", (encode(Results((Result(lease(1), 7, "ab"),))),)), ("prove", ())):

@@ -17,10 +17,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from dpip.authority import Authority
 from dpip.broker import Refused
 from dpip.errors import BadCertificate
+from dpip.link import session as session_module
 from dpip.model import LeasedJob, Outcome, Role
 from dpip.worker import child as child_module
 from dpip.worker import pulse as pulse_module
-from dpip.worker import session as session_module
 from dpip.worker import shift as shift_module
 from tests.worker.api import answering, job
 from tests.worker.cluster import ClusterCase, lease
@@ -124,8 +124,8 @@ class JoiningTests(ClusterCase):
         self.patch(pulse_module, "MAX_SILENCE", 2)
         session = self.worker()
         await self.record.times("joined")
-        assert session._link is not None
-        broker = session._link.broker
+        broker = session._session._broker
+        assert broker is not None
         self.patch(broker, "dataReceived", lambda data: None)
         await self.said("the controller does not answer")
         await self.record.times("joined", 2)
@@ -133,9 +133,9 @@ class JoiningTests(ClusterCase):
     async def test_one_that_waits_for_hours_does_not_fill_the_log(self) -> None:
         self.port = 1  # where nobody listens
         attempts: list[float] = []
-        delay = session_module.Session._delay
+        delay = session_module.JoinedSession._delay
         self.patch(
-            session_module.Session,
+            session_module.JoinedSession,
             "_delay",
             lambda *args: (attempts.append(0), self.record.look(), delay(*args))[2],
         )
@@ -165,7 +165,7 @@ class WorkingCase(ClusterCase):
         return self.record.endings()
 
     def spooled(self) -> list[str]:
-        directory = self.session._worker.spool.directory
+        directory = self.session.spool.directory
         return sorted(os.listdir(directory))
 
     def running(self) -> Any:
@@ -211,14 +211,14 @@ class WorkingTests(WorkingCase):
     async def test_one_job_alone_may_use_every_core(self) -> None:
         await self.start()
         tasks: list[Any] = []
-        pool = self.session._worker.pool
+        pool = self.session.pool
         run = pool.run
         self.patch(pool, "run", lambda task: (tasks.append(task), run(task))[1])
         await self.record.link.run([self.give(1)])
         await self.ended()
         await self.record.link.run([self.give(2), self.give(3)])
         await self.ended(3)
-        self.assertEqual(tasks[0].threads, self.session._worker.cores)
+        self.assertEqual(tasks[0].threads, self.session.cores)
         self.assertEqual(tasks[1].threads, 1)
 
     async def test_a_bug_in_the_worker_loses_no_job(self) -> None:
@@ -227,7 +227,7 @@ class WorkingTests(WorkingCase):
         def bug(task: object) -> None:
             raise ZeroDivisionError("a bug")
 
-        self.patch(self.session._worker.pool, "run", bug)
+        self.patch(self.session.pool, "run", bug)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "worker-error")})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -272,7 +272,7 @@ class HttpTests(WorkingCase):
 
     async def test_a_full_disk_hands_the_job_back_and_later_takes_it(self) -> None:
         await self.start()
-        spool = self.session._worker.spool
+        spool = self.session.spool
         room = self.patch(spool, "has_room_for", lambda size: False)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
@@ -286,7 +286,7 @@ class HttpTests(WorkingCase):
         self.patch(shift_module, "_FIRST_PAUSE", 1000.0)
         self.patch(shift_module, "_MAX_PAUSE", 1000.0)
         await self.start()
-        self.patch(self.session._worker.spool, "has_room_for", lambda size: False)
+        self.patch(self.session.spool, "has_room_for", lambda size: False)
         await self.record.link.run([self.give(1)])
         await self.said("goes back to the controller")
         await self.session.stopService()
@@ -303,8 +303,8 @@ class LeavingTests(WorkingCase):
         await self.record.link.run([slow])
         await self.record.until(lambda: self.running() == (1,))
         await self.record.link.run([self.give(2), self.give(3)])
-        pids = self.session._worker.pool.pids()
-        directory = self.session._worker.spool.directory
+        pids = self.session.pool.pids()
+        directory = self.session.spool.directory
         stopped = self.session.stopService()
         await self.record.times("leaving")
         await self.record.times("ended", 2)

@@ -12,9 +12,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.entrance import NoToken, token_reader
 from dpip.jointoken import TOKEN_FILE, JoinToken
-from dpip.worker.tap import Options, controller_endpoint, unique_name
+from dpip.link.connector import NoToken, controller_endpoint, token_reader
+from dpip.worker.tap import Options, unique_name
 
 TOKEN = "ab" * 32 + "." + "s" * 32
 

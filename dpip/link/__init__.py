@@ -1,0 +1,1 @@
+"""The link between the controller and the processes that join it."""

@@ -1,0 +1,144 @@
+"""How a process reaches the controller: its address, and the join token, which is read for every attempt.
+
+A worker that has a certificate shows that one instead, and needs no token while the certificate is good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString, wrapClientTLS
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from dpip.authority import Credential, Key, Pinned
+from dpip.jointoken import TOKEN_FILE, BadToken, JoinToken
+
+_PORT: Final = 8787
+_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[\w.-]+)(?::(\d{1,5}))?")
+_ENDPOINTS: Final = ("tcp:", "unix:")
+Secured = Callable[[IOpenSSLClientConnectionCreator, IStreamClientEndpoint], IStreamClientEndpoint]
+"""Puts TLS around an endpoint."""
+
+
+def controller_address(text: str) -> str:
+    """For an option: where the controller is; see ``controller_endpoint``."""
+    match = _ADDRESS.fullmatch(text)
+    if not text.startswith(_ENDPOINTS) and (match is None or int(match[2] or 0) > 65535):
+        raise ValueError(f"{text!r} is neither host:port nor an endpoint string such as tcp:host:8787")
+    return text
+
+
+def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:
+    """``host``, ``host:port``, ``[v6]:port``, or a client endpoint string such as ``unix:/run/dpip``."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
+        return endpoint
+    return HostnameEndpoint(reactor, match[1].strip("[]"), int(match[2] or _PORT))
+
+
+class NoToken(Exception):
+    """There is no join token (yet), in a sentence."""
+
+
+def token_reader(
+    file: Path | None, environment: Mapping[str, str], state_dir: Path, name: str = TOKEN_FILE
+) -> Callable[[], JoinToken]:
+    """From ``file`` if given, else from ``DPIP_JOIN_TOKEN``, else where a controller on this machine puts it.
+
+    What is returned raises NoToken. ``name`` is ``join-token`` or ``api-token``, and the others follow it.
+    """
+    variable = f"DPIP_{name.upper().replace('-', '_')}"
+    text = None if file else environment.get(variable)
+    path, kind = file or state_dir / name, name.replace("-", " ")
+
+    def read() -> JoinToken:
+        try:
+            return JoinToken.parse(text or path.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            raise NoToken(
+                f"There is no {kind} at {path} yet. A controller on this machine puts it there; from one "
+                f"elsewhere copy it, and name the file with --{name}-file, or set {variable}."
+            ) from None
+        except (OSError, UnicodeDecodeError, BadToken) as error:
+            source = variable if text else path
+            raise NoToken(f"The {kind} cannot be read from {source}: {error}") from None
+
+    return read
+
+
+@implementer(IStreamClientEndpoint)
+@define(eq=False, repr=False)
+class Connector:
+    """Connects to ``address`` with TLS, to nobody but the controller that the join token names.
+
+    A ``credential`` is shown while it is good, and while no token of another controller has come. ``secret``
+    is that of the token by which the present connection was made, empty when a credential was shown.
+    ``say`` is called with the reason when there is no connection.
+    """
+
+    address: IStreamClientEndpoint
+    read_token: Callable[[], JoinToken]
+    clock: IReactorTime
+    secured: Secured = wrapClientTLS
+    credential: Credential | None = None
+    say: Callable[[str], object] = field(default=lambda _: None, init=False)
+    secret: bytes = field(default=b"", init=False)
+    _pin: str = field(default="", init=False)  # of the controller to which the present connection goes
+
+    def __repr__(self) -> str:
+        return "the controller"
+
+    @property
+    def newly_certified(self) -> bool:
+        """The present connection was made by the token, and a certificate has come: connect anew with it."""
+        return bool(self.secret) and self.credential is not None
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        try:
+            pinned = self._pinned()
+        except NoToken as why:
+            self.say(str(why))
+            return fail(why)
+        connecting = self.secured(pinned, self.address).connect(protocolFactory)
+        return connecting.addErrback(self._not_connected)
+
+    def certified(self, key: Key, certificate: str, seconds: float) -> None:
+        """The controller to which we are connected has given a certificate for this key."""
+        now = self.clock.seconds()
+        self.credential = Credential(self._pin, key, certificate, now + seconds / 2, now + seconds)
+
+    def _pinned(self) -> Pinned:
+        """Raises NoToken."""
+        self.secret = b""
+        if self.credential is None or self._is_over(self.credential):
+            token = self.read_token()
+            self.credential = None
+            self._pin, self.secret = token.pin, token.secret.encode()
+        else:
+            self._pin = self.credential.pin
+        return Pinned(self._pin, self.credential)
+
+    def _is_over(self, credential: Credential) -> bool:
+        """It has expired, or there is a token of another authority: the controller's keys were made anew."""
+        try:
+            return self.clock.seconds() >= credential.until or self.read_token().pin != credential.pin
+        except NoToken:  # it is not needed
+            return False
+
+    def _not_connected(self, failure: Failure) -> Failure:
+        self.say(f"The controller cannot be reached: {failure.getErrorMessage()}")
+        return failure
