@@ -19,6 +19,7 @@ FORBIDDEN = {
     "dpip.scheduler.policy": PURE,
     "dpip.api": {"twisted.spread", "dpip.filters.kernels", "dpip.controller", "dpip.datastore", "sqlalchemy"},
     "dpip.remote": {"dpip.controller", "dpip.datastore", "dpip.scheduler", "dpip.filters", "sqlalchemy"},
+    "dpip.http": {"dpip.client", "dpip.worker", "dpip.controller", "dpip.datastore", "dpip.api"},
     "dpip.client": {"dpip.controller", "dpip.worker", "dpip.datastore", "dpip.api"},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 from urllib.parse import quote, urlencode
@@ -15,12 +16,15 @@ from twisted.internet.task import deferLater
 
 from dpip.client.answers import Image, Session, Token, User, Workload, read
 from dpip.client.bounded import gather_bounded
-from dpip.client.connection import Address, connect
-from dpip.client.downloads import Download, Fetched
+from dpip.client.connection import connect
+from dpip.client.downloads import Fetched, checked, whole_file
 from dpip.client.errors import OF_THE_PICTURE, ApiError, ClientError
 from dpip.client.retry import Retry
 from dpip.client.transport import Answer, Transport
-from dpip.client.uploads import Source, Upload, together
+from dpip.client.uploads import together, upload_body
+from dpip.http.address import Address
+from dpip.http.multipart import Source
+from dpip.http.receiving import HashedFile
 
 T = TypeVar("T")
 _PAGE = 1000
@@ -60,7 +64,7 @@ class Client:
         self.url = address.url
         self.connections = connections
         self._clock: IReactorTime = clock or reactor
-        http, self._pool = connect(reactor, address, connections, authority)
+        http = connect(reactor, address, connections, authority)
         self._transport = Transport(address.url, http, self._clock, timeout, token)
         self._retry = Retry(self._clock, patience, told=trouble)
 
@@ -86,8 +90,7 @@ class Client:
 
     def close(self) -> Deferred[None]:
         """Close the connections that wait for a next request."""
-        closed: Deferred[None] = self._pool.closeCachedConnections()
-        return closed
+        return self._transport.http.close()
 
     # The caller
 
@@ -244,12 +247,11 @@ class Client:
 
     async def _upload(self, workload_id: str, files: Sequence[tuple[Source, str]], key: str | None) -> Any:
         """What the server says of them: an object for one, a list for several, which it takes all or none."""
-        upload = Upload(files, {"workload_id": workload_id})
         return await self._json(
             "POST",
             "/images",
-            headers={"Content-Type": upload.content_type, **_once(key)},
-            body=lambda moved: upload.producer(self._clock, moved),
+            headers=_once(key),
+            body=lambda moved: upload_body(workload_id, files, self._clock, moved),
         )
 
     @overload
@@ -292,12 +294,11 @@ class Client:
         """The bytes (none when they went to a file), and what they are."""
 
         async def once() -> tuple[bytes, Fetched]:
-            with Download(to) as download:
-                await self._transport.request(
-                    "GET", f"/images/{_part(image_id)}", query=query, receiver=download.begin
-                )
-                fetched = download.checked(f"Image {image_id}")
-                return download.data if to is None else b"", fetched
+            memory = BytesIO()
+            with HashedFile(memory) if to is None else whole_file(to) as file:
+                path = f"/images/{_part(image_id)}"
+                answer = await self._transport.request("GET", path, query=query, write=file.write)
+                return memory.getvalue(), checked(f"Image {image_id}", answer.response, file)
 
         return await self._retry(once)
 

@@ -5,31 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from OpenSSL.SSL import Error as TlsError
-from service_identity import VerificationError
-from twisted.internet.error import (
-    ConnectError,
-    ConnectionClosed,
-    ConnectionDone,
-    ConnectionLost,
-    ConnectionRefusedError,
-    DNSLookupError,
-    NoRouteError,
-    TCPTimedOutError,
-    TimeoutError,
-)
-from twisted.web.client import RequestTransmissionFailed, ResponseFailed
+from twisted.web.iweb import IResponse
 
-NETWORK = (
-    ConnectError,
-    ConnectionClosed,
-    DNSLookupError,
-    RequestTransmissionFailed,
-    ResponseFailed,
-    TlsError,
-    VerificationError,
-)
-"""Everything that Agent raises when there is no whole answer."""
+from dpip.http.answers import header, problem_members, retry_after
 
 MAX_WORDS = 1000
 """Of an answer that is not a problem+json: a proxy's whole error page helps nobody."""
@@ -121,52 +99,18 @@ class NotDpip(ClientError):
     """Something answered, but it does not speak DPIP's API."""
 
 
-def problem(status: int, phrase: str, facts: object, request_id: str, retry_after: float | None) -> ApiError:
-    """The error for an answer that is not a 2xx; ``facts`` is its decoded body, None if that is not JSON."""
-    members = dict(facts) if isinstance(facts, Mapping) else {}
+def refusal(response: IResponse, body: bytes) -> ApiError:
+    """The error for an answer that is not a 2xx, with what its problem document says, if it is one."""
+    members = problem_members(body)
+    phrase = response.phrase.decode("ascii", "replace")
+    if response.code < 400:
+        place = header(response, "Location") or "another place"
+        members = {"detail": f"The server wants us to go to {place}."}
     title = str(members.pop("title", "") or phrase)
-    detail = str(members.pop("detail", "") or f"The server answered {status} {title}.")
+    detail = str(members.pop("detail", "") or f"The server answered {response.code} {title}.")
     code = str(members.pop("type", "")).rstrip("/").replace("#", "/").replace(":", "/").rpartition("/")[2]
-    request_id = str(members.pop("request_id", "") or request_id)
+    request_id = str(members.pop("request_id", "") or header(response, "X-Request-Id"))
     members.pop("status", None)
-    return ApiError(status, code, title, detail[:MAX_WORDS], request_id, retry_after, members)
-
-
-_WORDS: tuple[tuple[type[BaseException], str], ...] = (
-    (ConnectionRefusedError, "nothing listens there (connection refused)"),
-    (DNSLookupError, "there is no machine of that name"),
-    (NoRouteError, "there is no way to that machine"),
-    (TCPTimedOutError, "the machine does not respond"),
-    (TimeoutError, "the machine does not respond"),
-    (ConnectionDone, "the connection was closed before the answer was complete"),
-    (ConnectionLost, "the connection broke"),
-)
-
-
-def in_words(error: BaseException) -> str:
-    """Why there was no answer; looks into the nested reasons that Agent gives."""
-    inner = causes(error)
-    for kind, words in _WORDS:
-        if any(isinstance(cause, kind) for cause in inner):
-            return words
-    if isinstance(inner[0], VerificationError):
-        return "its certificate is for another name"
-    if isinstance(inner[0], TlsError):
-        return f"no secure connection ({', '.join(part[-1] for part in inner[0].args[0])})"
-    return " ".join(str(inner[0]).split()).rstrip(".") or type(inner[0]).__name__
-
-
-def is_untrusted(error: BaseException) -> bool:
-    """Whether it is the server's certificate that is wrong: trying again will not help."""
-    cause = causes(error)[0]
-    return isinstance(cause, VerificationError) or (
-        isinstance(cause, TlsError) and "certificate" in str(cause)
+    return ApiError(
+        response.code, code, title, detail[:MAX_WORDS], request_id, retry_after(response), members
     )
-
-
-def causes(error: BaseException) -> list[BaseException]:
-    """The error itself, or what it wraps (``ResponseNeverReceived`` and its like), the innermost alone."""
-    reasons = getattr(error, "reasons", None)
-    if not reasons:
-        return [error]
-    return [cause for reason in reasons for cause in causes(reason.value)]

@@ -8,33 +8,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
-from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
+from twisted.internet.defer import CancelledError
 from twisted.web._newclient import WrongBodyLength
-from twisted.web.client import RequestGenerationFailed, ResponseDone
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IResponse
+from twisted.web.client import RequestGenerationFailed
+from twisted.web.iweb import IResponse
 
 from dpip import __version__
-from dpip.client.errors import (
-    NETWORK,
-    ApiError,
-    NotDpip,
-    Unreachable,
-    Untrusted,
-    causes,
-    in_words,
-    is_untrusted,
-    problem,
-)
-from dpip.client.silence import Silence
-
-Progress = Callable[[], None]
-Write = Callable[[bytes], object]
-
+from dpip.client.errors import NotDpip, Unreachable, Untrusted, refusal
+from dpip.http.agent import PersistentClient
+from dpip.http.answers import header
+from dpip.http.failures import NO_ANSWER, causes, in_words, is_untrusted
+from dpip.http.idle import IdleTimeout
+from dpip.http.multipart import MultipartBody
+from dpip.http.receiving import Progress, Write, receive
 
 _NEXT = re.compile(r'<(/[^<>\s]*)>\s*;\s*rel="?next"?')
 
@@ -67,7 +53,7 @@ class Transport:
     """
 
     url: str
-    http: HTTPClient
+    http: PersistentClient
     clock: Any  # IReactorTime
     timeout: float
     token: str = field(default="", repr=False)
@@ -80,57 +66,46 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         content: object = None,
-        body: Callable[[Progress], IBodyProducer] | None = None,
-        receiver: Callable[[IResponse], Write] | None = None,
+        body: Callable[[Progress], MultipartBody] | None = None,
+        write: Write | None = None,
     ) -> Answer:
         """The whole answer, read to its end.
 
-        ``content`` is sent as JSON; ``body`` makes a producer that calls its argument whenever it moves;
-        ``receiver`` is given a good answer's headers and returns what takes its bytes.
+        ``content`` is sent as JSON; ``body`` makes a body that calls its argument whenever it moves;
+        ``write`` takes the bytes of a good answer.
 
         Raises ApiError for any status but a 2xx, Unreachable when there is no whole answer.
         """
-        silence = Silence(self.clock, self.timeout)
+        idle = IdleTimeout(self.clock, self.timeout)
+        pieces: list[bytes] = []
         try:
-            sent = (
-                {"data": body(silence.broken)} if body else {"json": content} if content is not None else {}
-            )
-            response = await silence.watch(self._send(method, path, query, self._headers(headers), sent))
+            sent = self._sent(headers, content, body(idle.restart) if body is not None else None)
+            response = await idle.watch(self.http.request(method, self.url + path, params=query, **sent))
             good = 200 <= response.code < 300
-            pieces: list[bytes] = []
-            write = receiver(response) if receiver is not None and good else pieces.append
-            await silence.watch(_read(response, write, silence.broken))
-        except (CancelledError, RequestGenerationFailed, *NETWORK) as error:
-            raise self._explained(error, silence) from error
+            take = write if write is not None and good else pieces.append
+            await idle.watch(receive(response, take, moved=idle.restart))
+        except (CancelledError, RequestGenerationFailed, *NO_ANSWER) as error:
+            raise self._explained(error, idle) from error
         finally:
-            silence.end()
+            idle.stop()
         if not good:
-            raise _problem(response, b"".join(pieces))
+            raise refusal(response, b"".join(pieces))
         return Answer(response, b"".join(pieces))
 
-    def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, headers: Headers, sent: dict[str, Any]
-    ) -> Deferred[Any]:
-        return self.http.request(
-            method,
-            self.url + path,
-            params=query,
-            headers=headers,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self.clock,
-            **sent,
-        )
-
-    def _headers(self, more: Mapping[str, str] | None) -> Headers:
+    def _sent(
+        self, more: Mapping[str, str] | None, content: object, body: MultipartBody | None
+    ) -> dict[str, Any]:
         headers = {"Accept": "application/json, */*", "User-Agent": f"dpip-client/{__version__}"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        return Headers({name: [value] for name, value in {**headers, **(more or {})}.items()})
+        if body is not None:
+            headers["Content-Type"] = body.content_type
+        headers.update(more or {})
+        return {"headers": headers, "data": body} | ({} if content is None else {"json": content})
 
-    def _explained(self, error: BaseException, silence: Silence) -> BaseException:
-        if silence.too_long:
-            return Unreachable(self.url, f"nothing moved for {silence.seconds:g} seconds")
+    def _explained(self, error: BaseException, idle: IdleTimeout) -> BaseException:
+        if idle.expired:
+            return Unreachable(self.url, f"nothing moved for {idle.seconds:g} seconds")
         (cause, *_) = causes(error)
         if isinstance(cause, WrongBodyLength):
             return OSError("The file changed while it was sent.")
@@ -139,67 +114,3 @@ class Transport:
             return cause
         kind = Untrusted if is_untrusted(error) else Unreachable
         return kind(self.url, in_words(error))
-
-
-class _Receiver(Protocol):
-    """Hands each piece of a body to ``write``; ``done`` fires at its end."""
-
-    def __init__(self, write: Write, moved: Progress) -> None:
-        self._write = write
-        self._moved = moved
-        self.done: Deferred[None] = Deferred(lambda _: self._hang_up())
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.done.called:
-            return
-        self._moved()
-        try:
-            self._write(data)
-        except Exception:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the body
-            self.done.errback(Failure())
-            self._hang_up()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.done.called:
-            return
-        # PotentialDataLoss is a body of unstated length ended by closing: its hash tells whether it is whole.
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.done.callback(None)
-        else:
-            self.done.errback(reason)
-
-    def _hang_up(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-
-def _read(response: IResponse, write: Write, moved: Progress) -> Deferred[None]:
-    receiver = _Receiver(write, moved)
-    response.deliverBody(receiver)
-    return receiver.done
-
-
-def _problem(response: IResponse, body: bytes) -> ApiError:
-    try:
-        facts = json.loads(body)
-    except ValueError:
-        facts = None
-    if response.code < 400:
-        facts = {"detail": f"The server wants us to go to {header(response, 'Location') or 'another place'}."}
-    return problem(
-        response.code,
-        response.phrase.decode("ascii", "replace"),
-        facts,
-        header(response, "X-Request-Id"),
-        _seconds(header(response, "Retry-After")),
-    )
-
-
-def _seconds(value: str) -> float | None:
-    return float(value) if value.isascii() and value.isdigit() else None
-
-
-def header(response: IResponse, name: str) -> str:
-    """A header's last value; empty when there is none."""
-    values = response.headers.getRawHeaders(name)
-    return str(values[-1]) if values else ""

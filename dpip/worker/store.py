@@ -1,23 +1,18 @@
-"""The way to the API: one endpoint, one token, one pool of connections, for one joining."""
+"""The way to the API: one endpoint, one token, for one joining."""
 
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from treq.client import HTTPClient
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.web.client import HTTPConnectionPool
 
 from dpip.authority import Pinned, fingerprint_of_pem
 from dpip.errors import Malformed
-from dpip.http import client_of
+from dpip.http.address import Address
 
-_IDLE_SECONDS: Final = 20
-"""A connection idle for longer is closed: before the API does, which would cost a retry."""
 _CONNECT_SECONDS: Final = 10
 
 
@@ -32,20 +27,12 @@ class Store:
     def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
         """Raises Malformed: no such address can be used."""
         try:
-            parts = urlsplit(self.url)
-            host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-            if parts.scheme not in ("http", "https") or not host:
-                raise ValueError("http://host:port or https://host:port is expected")
-            plain = HostnameEndpoint(reactor, host, port, timeout=_CONNECT_SECONDS)
-            if parts.scheme == "http":
+            address = Address.parse(self.url)
+            plain = address.endpoint(reactor, _CONNECT_SECONDS)
+            if not address.secure:
                 return plain
             if self.authority is None:
-                return wrapClientTLS(optionsForClientTLS(host), plain)
+                return wrapClientTLS(optionsForClientTLS(address.host), plain)
             return wrapClientTLS(Pinned(fingerprint_of_pem(self.authority)), plain)
         except ValueError as error:
-            raise Malformed(f"The API's address {self.url!r} cannot be used: {error}.") from None
-
-
-def client_for(store: Store, reactor: Any, connections: int) -> tuple[HTTPClient, HTTPConnectionPool]:
-    """treq's client over kept-alive connections to the store, and the pool to close in the end."""
-    return client_of(store.endpoint(reactor), reactor, connections, _IDLE_SECONDS)
+            raise Malformed(f"The API's address {self.url!r} cannot be used: {error}") from None

@@ -15,8 +15,6 @@ anything else, tries used up                    returned: not the job's fault
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,9 +22,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.task import deferLater
-from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.http import (
     CONFLICT,
     CREATED,
@@ -39,9 +35,13 @@ from twisted.web.http import (
 from twisted.web.iweb import IResponse
 
 from dpip.asynchronous import deferred
+from dpip.http.agent import PersistentClient
+from dpip.http.answers import problem_members, retry_after
+from dpip.http.failures import NO_ANSWER, causes, in_words
+from dpip.http.multipart import FilePart, MultipartBody
+from dpip.http.receiving import BodyTooLarge, HashedFile, receive
 from dpip.model import LeasedJob, Outcome
-from dpip.worker.bodies import HashedFile, Multipart, TooMuch, receive
-from dpip.worker.store import Store, client_for
+from dpip.worker.store import Store
 
 TRIES: Final = 5
 _FIRST_PAUSE: Final = 0.25
@@ -51,10 +51,10 @@ _LEAST_RATE: Final = 64 * 1024
 """An exchange may take 30 s, and 1 s more for each 64 KiB."""
 _MAX_ANSWER: Final = 64 * 1024
 _UNPROCESSABLE: Final = 422
-_TROUBLE: Final = (
-    ConnectError, ConnectionClosed, DNSLookupError, ResponseFailed, ResponseNeverReceived, TimeoutError,
-    CancelledError,
-)  # fmt: skip
+_IDLE_SECONDS: Final = 20
+"""A connection idle for longer is closed: before the API does, which would cost a retry."""
+_PIECE: Final = 256 * 1024
+"""Results up to this size are read and sent in one go: most are, and it saves a turn of the reactor each."""
 
 
 class NotTransferred(Exception):
@@ -87,9 +87,9 @@ class Transfer:
     """``lanes`` downloads and as many uploads at once; ``jitter()`` is between 0 and 1."""
 
     def __init__(self, store: Store, reactor: Any, lanes: int, jitter: Callable[[], float]) -> None:
-        self._client, self._pool = client_for(store, reactor, 2 * lanes)
+        self._client = PersistentClient(store.endpoint(reactor), reactor, 2 * lanes, _IDLE_SECONDS)
         self._images = f"{store.url.rstrip('/')}/images"
-        self._headers: dict[bytes | str, bytes | str] = {"Authorization": f"Bearer {store.token}"}
+        self._headers = {"Authorization": f"Bearer {store.token}"}
         self._reactor = reactor
         self._jitter = jitter
         self._downloads, self._uploads = DeferredSemaphore(lanes), DeferredSemaphore(lanes)
@@ -101,8 +101,7 @@ class Transfer:
         self._closed = True
         for waiting in list(self._in_flight):
             waiting.cancel()
-        closing: Deferred[None] = self._pool.closeCachedConnections()
-        return closing
+        return self._client.close()
 
     async def download(self, job: LeasedJob, path: Path) -> None:
         """The job's original, checked, at ``path``."""
@@ -120,7 +119,7 @@ class Transfer:
                 self._check_open()
                 await exchange()
                 return
-            except _TROUBLE as error:
+            except (CancelledError, TimeoutError, *NO_ANSWER) as error:
                 trouble = _Again("transfer-failed", _in_words(error))
             except _Again as again:
                 trouble = again
@@ -144,9 +143,9 @@ class Transfer:
         if response.code != OK:
             raise await self._refusal(response)
         try:
-            with HashedFile(path) as file:
+            with HashedFile(path.open("wb", buffering=0)) as file:
                 await self._waited(receive(response, file.write, original.size), original.size)
-        except TooMuch:
+        except BodyTooLarge:
             raise _damaged("is larger than it was") from None
         except OSError as error:
             raise NotTransferred(
@@ -164,27 +163,21 @@ class Transfer:
             "nonce": job.lease.nonce,
             "sha256": sha256,
         }
-        body = Multipart(path, content_type, secrets.token_hex(16), self._reactor)
+        files = [FilePart(path, "result", content_type)]
+        body = MultipartBody({}, files, self._reactor, _PIECE, at_once=True)
         # In the query: as parts of the body they would take the API as long as all the rest of the request.
         response = await self._request("POST", f"{self._images}?{urlencode(fields)}", body.length, body)
         if response.code not in (OK, CREATED):
             raise await self._refusal(response)
         await self._text(response)
 
-    async def _request(self, method: str, url: str, size: int, body: Multipart | None = None) -> IResponse:
-        headers = dict(self._headers)
-        if body is not None:
-            headers["Content-Type"] = body.content_type
-        sent = self._client.request(
-            method,
-            url,
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
+    async def _request(
+        self, method: str, url: str, size: int, body: MultipartBody | None = None
+    ) -> IResponse:
+        headers = self._headers if body is None else {**self._headers, "Content-Type": body.content_type}
+        response: IResponse = await self._waited(
+            self._client.request(method, url, headers=headers, data=body), size
         )
-        response: IResponse = await self._waited(sent, size)
         return response
 
     async def _refusal(self, response: IResponse) -> Exception:
@@ -197,12 +190,12 @@ class Transfer:
             return NotTransferred(Outcome.RETURNED, "stale-lease", detail, void=True)
         if code in (REQUEST_ENTITY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, _UNPROCESSABLE):
             return NotTransferred(Outcome.FAILED, "result-refused", detail)
-        return _Again("transfer-refused", detail, _retry_after(response))
+        return _Again("transfer-refused", detail, min(retry_after(response) or 0.0, 2 * _MAX_PAUSE))
 
     async def _text(self, response: IResponse) -> bytes:
         """The answer's body; reading it to its end is what frees the connection for the next request."""
         chunks: list[bytes] = []
-        with suppress(TooMuch):
+        with suppress(BodyTooLarge):
             await self._waited(receive(response, chunks.append, _MAX_ANSWER))
         return b"".join(chunks)
 
@@ -222,22 +215,10 @@ def _damaged(how: str) -> _Again:
 
 
 def _detail(body: bytes) -> str:
-    """The sentence of a problem document."""
-    try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _retry_after(response: IResponse) -> float:
-    values = response.headers.getRawHeaders("Retry-After") or ["0"]
-    return min(float(values[0]), 2 * _MAX_PAUSE) if values[0].isdecimal() else 0.0
+    return str(problem_members(body).get("detail", ""))
 
 
 def _in_words(error: BaseException) -> str:
-    reasons = getattr(error, "reasons", None)
-    if reasons:
-        error = reasons[0].value
-    if isinstance(error, CancelledError | TimeoutError):
+    if isinstance(causes(error)[0], CancelledError | TimeoutError):
         return "The API did not answer in time."
-    return f"{type(error).__name__}: {error}".rstrip(": ")[:500]
+    return f"No answer from the API: {in_words(error)}."[:500]

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionLost, DNSLookupError
-from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
-from twisted.web.client import ResponseFailed
-
 from dpip.client import ApiError
-from dpip.client.errors import in_words
 from tests.client.server import StandInTestCase, answer, problem
 
 
@@ -31,12 +25,3 @@ class ApiErrorTests(StandInTestCase):
         error = await self.refusal(ApiError, self.client.status())
         self.assertEqual(str(error), "The server answered 502 Bad Gateway. (request r-7 in the server's log)")
         self.assertEqual(error.code, "")
-
-
-class WordsTests(TestCase):
-    def test_nested_reasons_are_found(self) -> None:
-        inner = ResponseFailed([Failure(ConnectionLost())])
-        self.assertEqual(in_words(ResponseFailed([Failure(inner)])), "the connection broke")
-
-    def test_names_without_an_address(self) -> None:
-        self.assertEqual(in_words(DNSLookupError("x")), "there is no machine of that name")

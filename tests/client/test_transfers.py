@@ -7,11 +7,8 @@ from hashlib import sha256
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.client import ApiError, Damaged, Unreachable
-from dpip.client.uploads import Upload
 from tests.client.server import (
     Seen,
     StandInTestCase,
@@ -28,51 +25,6 @@ IMAGE = {"image_id": "i1", "workload_id": "w1", "type": "original", "seq": 0, "n
 
 def etag(data: bytes) -> dict[str, str]:
     return {"ETag": f'"{sha256(data).hexdigest()}"'}
-
-
-class Pieces:
-    """A consumer that keeps what it is given, as it was given."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        self.pieces.append(data)
-
-
-class UploadBodyTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.path = temporary_folder(self) / "a.png"
-        self.path.write_bytes(b"\x89PNG" + bytes(200_000))
-
-    def test_the_body_is_read_in_pieces_and_as_long_as_it_says(self) -> None:
-        moved: list[int] = []
-        upload = Upload([(self.path, 'a "b"\r\n.png')], {"workload_id": "w1"})
-        body = upload.producer(self.clock, lambda: moved.append(1))
-        consumer = Pieces()
-        done = body.startProducing(consumer)
-        while self.clock.getDelayedCalls():
-            self.clock.advance(0)
-        self.successResultOf(done)
-        whole = b"".join(consumer.pieces)
-        self.assertEqual(len(whole), body.length)
-        self.assertLessEqual(max(map(len, consumer.pieces)), 2**17)
-        self.assertGreater(len(moved), 2)
-        head, _, rest = whole.partition(b"\r\n\r\n\x89PNG")
-        self.assertIn(b'filename="a %22b%22%0D%0A.png"\r\nContent-Type: ', head)
-        self.assertTrue(head.startswith(b"--" + upload.boundary.encode()))
-        self.assertEqual(rest, bytes(200_000) + f"\r\n--{upload.boundary}--\r\n".encode())
-
-    def test_each_attempt_has_a_body_of_its_own(self) -> None:
-        upload = Upload([(b"data", "x.png")], {})
-        first, second = (upload.producer(self.clock, lambda: None) for _ in range(2))
-        for body in (first, second):
-            consumer = Pieces()
-            done = body.startProducing(consumer)
-            self.clock.advance(0)
-            self.successResultOf(done)
-            self.assertIn(b"\r\n\r\ndata\r\n--", b"".join(consumer.pieces))
 
 
 class UploadTests(StandInTestCase):
@@ -114,6 +66,10 @@ class UploadTests(StandInTestCase):
     async def test_a_missing_file_is_said_at_once(self) -> None:
         error = await self.refusal(FileNotFoundError, self.client.upload("w1", "no/such.png"))
         self.assertIn("no/such.png", str(error))
+        self.assertEqual((self.seen, self.clock.getDelayedCalls()), ([], []))
+
+    async def test_what_cannot_be_read_is_said_and_not_tried_again(self) -> None:
+        await self.refusal(IsADirectoryError, self.client.upload("w1", self.path.parent))
         self.assertEqual((self.seen, self.clock.getDelayedCalls()), ([], []))
 
     def images(self, *numbers: int) -> list[dict[str, Any]]:

@@ -49,8 +49,8 @@ class Api(Resource):
         self.token = TOKEN
 
     async def listen(self, case: TestCase, tls: CertificateOptions | None = None) -> None:
-        site = Site(self)
-        factory = TLSMemoryBIOFactory(tls, False, site) if tls else site
+        self.site = Site(self)
+        factory = TLSMemoryBIOFactory(tls, False, self.site) if tls else self.site
         port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(factory)
         case.addCleanup(port.stopListening)
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{port.getHost().port}"

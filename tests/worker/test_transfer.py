@@ -9,13 +9,13 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import TestCase
 from twisted.web.http import Request
 
 from dpip.authority import Authority
 from dpip.errors import Malformed
 from dpip.model import Outcome
-from dpip.worker import bodies
 from dpip.worker import transfer as transfer_module
 from dpip.worker.store import Store
 from dpip.worker.transfer import TRIES, Closed, NotTransferred, TokenRefused, Transfer
@@ -146,6 +146,15 @@ class DownloadTests(TransferCase):
         self.assertNotIn(("GET", "/elsewhere"), self.api.requests)
 
 
+class Breaking(Protocol):
+    """Breaks the connection as soon as something is sent."""
+
+    transport: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.abortConnection()
+
+
 class UploadTests(TransferCase):
     async def test_the_result_arrives_with_its_lease(self) -> None:
         await self.upload(b"result\r\n--with-dashes")
@@ -165,7 +174,7 @@ class UploadTests(TransferCase):
         )
 
     async def test_a_large_one_is_streamed(self) -> None:
-        self.patch(bodies, "CHUNK", 1000)
+        self.patch(transfer_module, "_PIECE", 1000)
         large = bytes(range(256)) * 100
         await self.upload(large)
         self.assertEqual(self.api.results[0][1], large)
@@ -174,6 +183,18 @@ class UploadTests(TransferCase):
         self.api.next = [cut, answering(503)]
         await self.upload()
         self.assertEqual([data for _, data in self.api.results], [b"result"])
+
+    async def test_it_is_sent_again_when_the_connection_breaks_while_it_is_sent(self) -> None:
+        build = self.api.site.buildProtocol
+
+        def breaking(address: Any) -> Any:
+            self.api.site.buildProtocol = build  # type: ignore[method-assign]
+            return Breaking()
+
+        self.api.site.buildProtocol = breaking  # type: ignore[method-assign]
+        large = bytes(2**24)
+        await self.upload(large)
+        self.assertEqual([data for _, data in self.api.results], [large])
 
     async def test_the_same_again_is_as_good(self) -> None:
         self.api.next = [answering(200, "It was there already.")]

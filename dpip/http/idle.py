@@ -10,34 +10,34 @@ from twisted.internet.interfaces import IReactorTime
 T = TypeVar("T")
 
 
-class Silence:
-    """Cancels the Deferred under :meth:`watch` once :meth:`broken` was not called for ``seconds``.
+class IdleTimeout:
+    """Cancels the Deferred under :meth:`watch` when :meth:`restart` was not called for ``seconds``.
 
-    A limit on silence, not on the whole: a large file on a slow line takes as long as it takes.
+    It limits idle time, not the whole: a large file on a slow line takes as long as it takes.
     """
 
     def __init__(self, clock: IReactorTime, seconds: float) -> None:
-        self.too_long = False
+        self.expired = False
         self.seconds = seconds
         self._watched: Deferred[object] | None = None
-        self._alarm = clock.callLater(seconds, self._ring)
+        self._timer = clock.callLater(seconds, self._expire)
 
     async def watch(self, deferred: Deferred[T]) -> T:
         """The result of ``deferred``."""
         self._watched = deferred  # type: ignore[assignment]
         return await deferred
 
-    def broken(self) -> None:
+    def restart(self) -> None:
         """Something moved: count anew."""
-        if self._alarm.active():
-            self._alarm.reset(self.seconds)
+        if self._timer.active():
+            self._timer.reset(self.seconds)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop watching; idempotent."""
-        if self._alarm.active():
-            self._alarm.cancel()
+        if self._timer.active():
+            self._timer.cancel()
 
-    def _ring(self) -> None:
-        self.too_long = True
+    def _expire(self) -> None:
+        self.expired = True
         if self._watched is not None:
             self._watched.cancel()

@@ -1,4 +1,4 @@
-"""treq over kept-alive connections to one server, for the client and for workers."""
+"""treq over kept-alive connections to one server."""
 
 from __future__ import annotations
 
@@ -63,37 +63,43 @@ class _OneServer:
         return connection.addCallback(connected)
 
 
-class _Client(HTTPClient):
-    """treq's client, less what takes it half a request's time and is never wanted of a server of ours:
+class PersistentClient(HTTPClient):
+    """treq's client for one server, less what takes half of a request's time and no server of ours needs:
     international names, cookies, redirects, compressed answers. What treq encodes goes treq's way."""
+
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, reactor: Any, connections: int, idle_seconds: int
+    ) -> None:
+        """Keeps up to ``connections`` open.
+
+        ``idle_seconds`` must be less than the server's own limit, so that a request seldom meets a connection
+        that is just being closed. Nothing is tried again unseen: the callers know what may be repeated.
+        """
+        self._reactor = reactor
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.maxPersistentPerHost = connections
+        self._pool.cachedConnectionTimeout = idle_seconds
+        self._pool.retryAutomatically = False
+        super().__init__(_OneServer(self._pool, _Way(endpoint)))
 
     def request(  # type: ignore[override]
         self,
         method: str,
         url: str,
         *,
-        headers: Any = None,
+        headers: Mapping[str, str],
         data: IBodyProducer | None = None,
         params: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Deferred[Any]:
-        if params or "json" in options:
-            return super().request(method, url, headers=headers, data=data, params=params, **options)
-        if not isinstance(headers, Headers):
-            headers = Headers({name: [value] for name, value in (headers or {}).items()})
-        return self._agent.request(method.encode(), url.encode("ascii"), headers, data)
+        """The response, its body not yet read. ``json`` among the ``options`` is sent as treq does."""
+        sent = Headers({name: [value] for name, value in headers.items()})
+        if not params and "json" not in options:
+            return self._agent.request(method.encode(), url.encode("ascii"), sent, data)
+        options |= {"allow_redirects": False, "unbuffered": True, "reactor": self._reactor}
+        return super().request(method, url, headers=sent, data=data, params=params, **options)
 
-
-def client_of(
-    endpoint: IStreamClientEndpoint, reactor: Any, connections: int, idle_seconds: int
-) -> tuple[HTTPClient, HTTPConnectionPool]:
-    """A client that keeps up to ``connections`` open, and the pool to close in the end.
-
-    ``idle_seconds`` must be less than the server's own limit, so that a request seldom meets a connection
-    that is just being closed. Nothing is tried again unseen: the callers know what may be repeated.
-    """
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = connections
-    pool.cachedConnectionTimeout = idle_seconds
-    pool.retryAutomatically = False
-    return _Client(_OneServer(pool, _Way(endpoint))), pool
+    def close(self) -> Deferred[None]:
+        """Close the connections that wait for a next request."""
+        closed: Deferred[None] = self._pool.closeCachedConnections()
+        return closed

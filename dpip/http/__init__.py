@@ -1,0 +1,1 @@
+"""HTTP from this side: what the client and workers share over treq."""
