@@ -9,12 +9,12 @@ from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from dpip.runtime.twisted_private import ClientRequest
 from dpip.transports import widen
 
 
@@ -53,9 +53,9 @@ class _OneServer:
         origin, slash, path = uri.partition(b"//")[2].partition(b"/")
         headers = Headers() if headers is None else headers
         headers.setRawHeaders(b"Host", [origin.rpartition(b"@")[2]])
-        request = Request(method, slash + path, headers, bodyProducer, persistent=True)
+        request = ClientRequest(method, slash + path, headers, bodyProducer, persistent=True)
 
-        def connected(connection: HTTP11ClientProtocol) -> Deferred[IResponse]:
+        def connected(connection: Any) -> Deferred[IResponse]:
             answer: Deferred[IResponse] = connection.request(request)
             return answer
 
@@ -66,6 +66,10 @@ class _OneServer:
 class _Client(HTTPClient):
     """treq's client, less what takes it half a request's time and is never wanted of a server of ours:
     international names, cookies, redirects, compressed answers. What treq encodes goes treq's way."""
+
+    def __init__(self, agent: IAgent) -> None:
+        super().__init__(agent)
+        self._server = agent
 
     def request(  # type: ignore[override]
         self,
@@ -81,7 +85,7 @@ class _Client(HTTPClient):
             return super().request(method, url, headers=headers, data=data, params=params, **options)
         if not isinstance(headers, Headers):
             headers = Headers({name: [value] for name, value in (headers or {}).items()})
-        return self._agent.request(method.encode(), url.encode("ascii"), headers, data)
+        return self._server.request(method.encode(), url.encode("ascii"), headers, data)
 
 
 def client_of(

@@ -12,7 +12,6 @@ from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import WrongBodyLength
 from twisted.web.client import RequestGenerationFailed, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -31,6 +30,7 @@ from dpip.client.errors import (
     problem,
 )
 from dpip.client.silence import Silence
+from dpip.runtime.twisted_private import WrongBodyLength
 
 Progress = Callable[[], None]
 Write = Callable[[bytes], object]
