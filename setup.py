@@ -4,25 +4,27 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# The oldest versions with which the tests pass (tox -e oldest). There are no upper bounds: they would keep
+# security fixes from users. What a new version may change unannounced is in dpip/runtime/twisted_private.py.
 RUNTIME = [
-    "twisted[tls] >= 24.10",
+    "twisted[tls] >= 25.5",
     "klein >= 24.8",
     "treq >= 24.9",
     "pillow >= 11",
     "numpy >= 1.26",
     "numba >= 0.61",
     "psutil >= 6",
-    "attrs >= 23.2",
+    "attrs >= 24.3",
     "cachetools >= 5.3",
-    "cattrs >= 24.1",
+    "cattrs >= 25.2",
     "multipart >= 2.0, < 3",  # 1.3 may overlook the end of a part; its hooks for headers are not public
     "sqlalchemy >= 2.0.30",
     "alembic >= 1.13",
     "argon2-cffi >= 23.1",
     "cryptography >= 42",
     "platformdirs >= 4",
-    "filelock >= 3.12",
-    "click >= 8.1",
+    "filelock >= 3.14",
+    "click >= 8.4",
     "rich >= 13.7",
     "simplejpeg >= 1.7",
     'isal >= 1.6; platform_machine in "x86_64 AMD64 aarch64 arm64"',

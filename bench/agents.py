@@ -1,7 +1,8 @@
 """Worker-like peers for the benches of the controller: they join over TLS like workers, and do no work.
 
-``python -m bench.agents PORT STATE_DIR COUNT SLOTS`` joins ``COUNT`` of them, all in this process, which
-report every 5 seconds, say at once that each job they are sent is done, and end with the standard input.
+``python -m bench.agents PORT STATE_DIR COUNT SLOTS EVERY`` joins ``COUNT`` of them, all in this process. They
+report every ``EVERY`` seconds, say at once that each job they are sent is done, and end with the standard
+input.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ LOAD = Load(50.0, 64 * GIB, 60 * GIB, 40.0, GIB, disk_free=100 * GIB)
 class Agent(Target):
     """One peer. ``joined`` fires when it has been welcomed."""
 
-    def __init__(self, reactor: Any, name: str, slots: int) -> None:
+    def __init__(self, reactor: Any, name: str, slots: int, every: float) -> None:
         self._reactor = reactor
         self._name = name
         self._slots = slots
+        self._every = every  # seconds between two reports
         self._session: Any = None
         self.joined: Deferred[None] = Deferred()
 
@@ -91,7 +93,7 @@ class Agent(Target):
             broker.transport.loseConnection()
             return
         broker.trust()
-        Pulse(self._session, lambda: succeed(LOAD), broker.drop, self._reactor).start(REPORT_SECONDS)
+        Pulse(self._session, lambda: succeed(LOAD), broker.drop, self._reactor).start(self._every)
         self.joined.callback(None)
 
     def _lost(self) -> None:
@@ -111,12 +113,12 @@ class _Standing(protocol.Protocol):
         self._over.callback(None)
 
 
-def main(reactor: Any, port: str, state: str, count: str, slots: str) -> Deferred[None]:
+def main(reactor: Any, port: str, state: str, count: str, slots: str, every: str) -> Deferred[None]:
     over: Deferred[None] = Deferred()
     stdio.StandardIO(_Standing(over))
     gate = DeferredSemaphore(JOINING)
     for number in range(int(count)):
-        agent = Agent(reactor, f"agent-{number}", int(slots))
+        agent = Agent(reactor, f"agent-{number}", int(slots), float(every))
         gate.run(agent.join, int(port), Path(state)).addErrback(lambda failure: failure.printTraceback())
     return over
 
@@ -124,8 +126,8 @@ def main(reactor: Any, port: str, state: str, count: str, slots: str) -> Deferre
 class Agents:
     """The process of them, for a bench that runs the controller; a context manager."""
 
-    def __init__(self, port: int, state: Path, count: int, slots: int) -> None:
-        arguments = [str(port), str(state), str(count), str(slots)]
+    def __init__(self, port: int, state: Path, count: int, slots: int, every: float = REPORT_SECONDS) -> None:
+        arguments = [str(port), str(state), str(count), str(slots), str(every)]
         self._start: Callable[[], Any] = lambda: subprocess.Popen(
             [sys.executable, "-m", "bench.agents", *arguments], stdin=subprocess.PIPE
         )

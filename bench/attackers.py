@@ -23,10 +23,9 @@ from typing import Any
 
 from attrs import define, field
 
-_SPAWN = multiprocessing.get_context("spawn")
+_FORK = multiprocessing.get_context("fork")  # nothing is imported again; no thread runs when it is asked for
 _PATIENCE = 120.0
 _EVERY = 10  # seconds between two bytes
-_SETTLES = 4  # seconds until a crowd is there, and those sent away come again
 _RETRY_AFTER = re.compile(rb"\r\nRetry-After: ([0-9]+)\r\n")
 
 
@@ -40,8 +39,8 @@ class Seen:
 @contextmanager
 def attacked_by(attack: Callable[..., None], *arguments: Any) -> Iterator[Seen]:
     """For as long as the block lasts; it begins once they are at work."""
-    over, told, seen = _SPAWN.Event(), _SPAWN.Queue(), Seen()
-    process = _SPAWN.Process(target=attack, args=(over, told, *arguments), daemon=True)
+    over, told, seen = _FORK.Event(), _FORK.Queue(), Seen()
+    process = _FORK.Process(target=attack, args=(over, told, *arguments), daemon=True)
     process.start()
     try:
         told.get(timeout=_PATIENCE)
@@ -106,19 +105,22 @@ def _status(answer: bytes) -> str:
     return status + (" without Retry-After" if later and _RETRY_AFTER.search(answer) is None else "")
 
 
-def offer(over: Event, told: Any, port: int, request: bytes, rate: float, clients: int) -> None:
+def offer(
+    over: Event, told: Any, port: int, request: bytes, rate: float, clients: int, settling: float
+) -> None:
     """So many requests each second, whatever becomes of the earlier ones; each is sent once.
 
     Each goes out on a connection whose last answer has come and that was not told to come later, or on a new
     one, of which there are so many at most; where none is to be had, the request is not sent. They are nice:
-    on a machine with few processors the server is to be short of time because of what they ask for.
+    on a machine with few processors the server is to be short of time because of what they ask for. What they
+    are answered counts after ``settling`` seconds: a crowd is there then, and those sent away come again.
     """
     os.nice(10)
     with selectors.DefaultSelector() as waiting:
         crowd = _Crowd(port, request, clients, waiting)
         start, due, is_settled = time.perf_counter(), 0, False
         while not over.is_set():
-            if not is_settled and time.perf_counter() - start > _SETTLES:
+            if not is_settled and time.perf_counter() - start > settling:
                 is_settled = True
                 crowd.statuses.clear()
                 told.put(None)

@@ -3,7 +3,7 @@
 Two controllers are started, each in a process of its own: one with an empty state directory, and one whose
 datastore holds the jobs. Memory is the difference of what the two have when the scheduler knows all jobs.
 
-``python -m bench.backlog [--jobs 1000000] [--record]``
+``python -m bench.backlog [--jobs 1000000] [--record [FILE]]``
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from bench.controlling import Controlled, finally_stopped
-from bench.record import keep, resident
+from bench.record import add_option, keep, resident
 
 REQUEST = 2000  # originals in one request while the directory is made
 
@@ -53,7 +53,7 @@ def started(state: Path) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1_000_000)
-    parser.add_argument("--record", action="store_true")
+    add_option(parser)
     parser.add_argument("--start", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -69,7 +69,8 @@ def main() -> None:
     print(f"{options.jobs:,} waiting jobs: {grown:.0f} MiB more than an empty controller's", end=" ")
     print(f"{without / 2**20:.0f} MiB; it serves after {serving:.1f} s, knows all jobs after {ready:.1f} s")
     if options.record:
-        keep("backlog", {"jobs": options.jobs, "MiB": round(grown), "seconds": round(ready, 1)})
+        figures = {"jobs": options.jobs, "MiB": round(grown), "seconds": round(ready, 1)}
+        keep("backlog", figures, options.record)
 
 
 def _inside(reactor: Any, options: argparse.Namespace) -> Deferred[None]:

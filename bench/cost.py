@@ -76,7 +76,8 @@ async def measure(reactor: Any, cluster: Cluster, frames: list[bytes], title: st
         await client.login("admin", PASSWORD)
         files = [(f"{place}", frame) for place, frame in enumerate(frames)]
         warm = await client.create_workload(filter)
-        await client.upload_many(warm.workload_id, files[:20])
+        first = files[:20]
+        await client.upload_many(warm.workload_id, first)
         workload = await client.create_workload(filter)
         start = Spent.now(controller, None)
         await client.upload_many(workload.workload_id, files)
@@ -95,7 +96,7 @@ async def measure(reactor: Any, cluster: Cluster, frames: list[bytes], title: st
     count = len(frames)
     stages = (
         uploaded.since(start, count),
-        filtered.since(joined, count + 20),
+        filtered.since(joined, count + len(first)),
         downloaded.since(listed, count),
     )
     for stage, figures in zip(("upload", "filter", "download"), stages, strict=True):

@@ -1,6 +1,7 @@
 """What do strangers and bad neighbours cost an honest client?
 
     python -m bench.hostile [--scenes idle,slow,slowhttptest,logins,uploads,overload] [--seconds 4]
+        [--rounds 3] [--share 1.0] [--one-controller]
 
 Real processes on this machine; each scene prints what its attackers do to the controller, beside the same
 without them, in one run:
@@ -44,12 +45,25 @@ SLOW = 2_000
 LOGINS = 200
 UPLOADS = 100
 UPLOAD_BYTES = 50 * 2**20
-ROUNDS = 3
 BUSY = 4
 PEAK = 32  # connections that keep the controller busy
 CROWD = 4_000  # connections at most when there are too many
 PROBES = 200
+SETTLING = 4.0  # seconds at most until a crowd is there
 _PIECE = bytes(64 * 1024)
+
+
+@frozen
+class Measure:
+    """How long and how often is measured, beside how many of the attackers."""
+
+    seconds: float
+    rounds: int
+    share: float
+
+    def of(self, most: int) -> int:
+        """So many of them take part: one at least."""
+        return max(1, round(most * self.share))
 
 
 def told(statuses: Mapping[str, int]) -> str:
@@ -89,18 +103,22 @@ class Honest:
 
 
 def compared(
-    system: System, controller: Process, seconds: float, attacked: Callable[[], AbstractContextManager[Seen]]
+    system: System,
+    controller: Process,
+    measure: Measure,
+    attacked: Callable[[], AbstractContextManager[Seen]],
 ) -> str:
     """What honest uploads beside the attack are to those without, medians of interleaved rounds: of a client
     that waits for each answer before its next upload, and of one that keeps the controller busy. What the
     attackers were answered; and what they cost the controller while nobody else asks for anything."""
     clients = [Honest(system, connections) for connections in (1, BUSY)]
+    seconds = measure.seconds
     for client in clients:
-        client.rate(1.0)
+        client.rate(min(1.0, seconds))
     rounds: list[list[tuple[float, float]]] = [[], []]
     statuses: Counter[str] = Counter()
     spent = []
-    for _ in range(ROUNDS):
+    for _ in range(measure.rounds):
         alone = [client.rate(seconds) for client in clients]
         with attacked() as seen:
             time.sleep(1.0)
@@ -135,43 +153,46 @@ def answered(system: System) -> tuple[float, float]:
     return statistics.median(times), statistics.quantiles(times, n=100)[98]
 
 
-def idle(system: System, controller: Process, seconds: float) -> None:
+def idle(system: System, controller: Process, measure: Measure) -> None:
+    clients = measure.of(IDLE)
     before, (alone, alone_late) = memory(controller), answered(system)
-    with attacked_by(attackers.idle, system.client.port, IDLE) as seen:
+    with attacked_by(attackers.idle, system.client.port, clients) as seen:
         middle, late = answered(system)
-        each = (memory(controller) - before) / IDLE
+        each = (memory(controller) - before) / clients
     print(
-        f"{IDLE:,} idle connections ({told(seen.statuses)}): {each / 1024:.1f} KiB each; "
+        f"{clients:,} idle connections ({told(seen.statuses)}): {each / 1024:.1f} KiB each; "
         f"GET /status {middle:.1f} ms, p99 {late:.1f} ms (without them {alone:.1f}, {alone_late:.1f})",
         flush=True,
     )
 
 
-def slow(system: System, controller: Process, seconds: float) -> None:
+def slow(system: System, controller: Process, measure: Measure) -> None:
     post = f"POST /images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {system.client.token}\r\n"
     form = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 999999\r\n\r\n"
     part = '--b\r\nContent-Disposition: form-data; name="slow"\r\n\r\n'
     heads = {"headers": b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "bodies": f"{post}{form}{part}".encode()}
+    clients = measure.of(SLOW)
     for name, head in heads.items():
-        attack = partial(attacked_by, attackers.dribble, system.client.port, head, SLOW)
-        beside = compared(system, controller, seconds, attack)
-        print(f"{SLOW:,} slow {name} {beside}", flush=True)
+        attack = partial(attacked_by, attackers.dribble, system.client.port, head, clients)
+        beside = compared(system, controller, measure, attack)
+        print(f"{clients:,} slow {name} {beside}", flush=True)
 
 
-def slowhttptest(system: System, controller: Process, seconds: float) -> None:
+def slowhttptest(system: System, controller: Process, measure: Measure) -> None:
     """The program of that name: headers, and bodies of a login, for what it knows no token."""
     program = shutil.which("slowhttptest")
     if program is None:
         print("slowhttptest: not measured, there is no such program here")
         return
     url = f"http://127.0.0.1:{system.client.port}"
-    common = [program, "-c", str(SLOW), "-r", str(SLOW), "-i", "10", "-l", "240", "-p", "5"]
+    clients = measure.of(SLOW)
+    common = [program, "-c", str(clients), "-r", str(clients), "-i", "10", "-l", "240", "-p", "5"]
     for name, own in {
         "headers": ["-H", "-u", f"{url}/"],
         "bodies": ["-B", "-t", "POST", "-s", "8000", "-x", "10", "-u", f"{url}/login"],
     }.items():
-        beside = compared(system, controller, seconds, partial(_running, [*common, *own]))
-        print(f"slowhttptest, {SLOW:,} slow {name} {beside}", flush=True)
+        beside = compared(system, controller, measure, partial(_running, [*common, *own]))
+        print(f"slowhttptest, {clients:,} slow {name} {beside}", flush=True)
 
 
 @contextmanager
@@ -187,15 +208,17 @@ def _running(command: list[str]) -> Iterator[Seen]:
         process.wait()
 
 
-def logins(system: System, controller: Process, seconds: float) -> None:
+def logins(system: System, controller: Process, measure: Measure) -> None:
+    logins = measure.of(LOGINS)
     for addresses in (1, 100):
-        attack = partial(attacked_by, attackers.guess, system.client.port, LOGINS, addresses)
-        beside = compared(system, controller, seconds, attack)
-        print(f"{LOGINS} false logins each second from {addresses} addresses {beside}", flush=True)
+        attack = partial(attacked_by, attackers.guess, system.client.port, logins, addresses)
+        beside = compared(system, controller, measure, attack)
+        print(f"{logins} false logins each second from {addresses} addresses {beside}", flush=True)
 
 
-def uploads(system: System, controller: Process, seconds: float) -> None:
+def uploads(system: System, controller: Process, measure: Measure) -> None:
     """All at once from one thread, so that none is ahead of the others."""
+    uploads = measure.of(UPLOADS)
     workload, before, most = system.workload("grayscale"), memory(controller), 0
     head = (
         f'--b\r\nContent-Disposition: form-data; name="workload_id"\r\n\r\n{workload}\r\n'
@@ -210,7 +233,7 @@ def uploads(system: System, controller: Process, seconds: float) -> None:
     statuses: dict[str, int] = {}
     start = time.perf_counter()
     with selectors.DefaultSelector() as waiting:
-        for _ in range(UPLOADS):
+        for _ in range(uploads):
             client = attackers.connected(system.client.port)
             client.sendall(request + head)
             client.setblocking(False)
@@ -223,7 +246,7 @@ def uploads(system: System, controller: Process, seconds: float) -> None:
                 looked, most = time.perf_counter(), max(most, memory(controller))
     took = time.perf_counter() - start
     print(
-        f"{UPLOADS} uploads of {UPLOAD_BYTES >> 20} MiB at once ({told(statuses)}): "
+        f"{uploads} uploads of {UPLOAD_BYTES >> 20} MiB at once ({told(statuses)}): "
         f"{(most - before) / 2**20:.0f} MiB more memory in all, {took:.0f} s",
         flush=True,
     )
@@ -276,19 +299,20 @@ def upload_bytes(system: System, picture: bytes) -> bytes:
     return head.encode() + body
 
 
-def overload(system: System, controller: Process, seconds: float) -> None:
+def overload(system: System, controller: Process, measure: Measure) -> None:
     """Interleaved rounds: a few clients that wait for each answer, then ten times the rate that these had."""
     request = upload_bytes(system, encoded(0, 64, 64, "JPEG"))
+    seconds, clients, crowd = measure.seconds, measure.of(PEAK), measure.of(CROWD)
     rounds: list[tuple[float, float, float]] = []
     statuses: Counter[str] = Counter()
-    _offered(system, controller, request, 1e6, PEAK, seconds)  # what is made once is there then
+    _offered(system, controller, request, 1e6, clients, seconds)  # what is made once is there then
     before, most, cpu = memory(controller), 0, 0.0
-    for _ in range(ROUNDS):
-        peak = _offered(system, controller, request, 1e6, PEAK, seconds)
-        much = _offered(system, controller, request, 10 * peak.taken, CROWD, seconds)
+    for _ in range(measure.rounds):
+        peak = _offered(system, controller, request, 1e6, clients, seconds)
+        much = _offered(system, controller, request, 10 * peak.taken, crowd, seconds)
         rounds.append((peak.taken, much.taken, much.statuses["sent"] / seconds))
         statuses += much.statuses
-        most, cpu = max(most, much.memory), cpu + much.cpu / ROUNDS
+        most, cpu = max(most, much.memory), cpu + much.cpu / measure.rounds
         time.sleep(2.0)  # what was under way ends
     peak, goodput, offered = (statistics.median(column) for column in zip(*rounds, strict=True))
     print(
@@ -311,14 +335,16 @@ def _offered(
     system: System, controller: Process, request: bytes, rate: float, clients: int, seconds: float
 ) -> _Offered:
     most = 0
-    with attacked_by(attackers.offer, system.client.port, request, rate, clients) as seen:
+    settling = min(SETTLING, seconds)
+    with attacked_by(attackers.offer, system.client.port, request, rate, clients, settling) as seen:
         start, before = time.perf_counter(), cpu_seconds(controller.process.pid)
         while time.perf_counter() - start < seconds:
             time.sleep(0.05)
             most = max(most, memory(controller))
         took = time.perf_counter() - start
         cpu = (cpu_seconds(controller.process.pid) - before) / took
-    return _Offered(seen.statuses["201"] / took, seen.statuses, most, cpu)
+    taken = max(1, seen.statuses["201"])  # ratios are made of it
+    return _Offered(taken / took, seen.statuses, most, cpu)
 
 
 SCENES = {
@@ -337,11 +363,18 @@ def main() -> None:
     )
     parser.add_argument("--scenes", default=",".join(SCENES))
     parser.add_argument("--seconds", type=float, default=4.0, help="of each round of uploads")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--share", type=float, default=1.0, help="of the attackers: less for a first look")
+    parser.add_argument("--one-controller", action="store_true", help="for all scenes, not one for each")
     options = parser.parse_args()
-    for scene in options.scenes.split(","):
+    measure = Measure(options.seconds, options.rounds, options.share)
+    scenes = [SCENES[name] for name in options.scenes.split(",")]
+    for some in [scenes] if options.one_controller else [[scene] for scene in scenes]:
         with Cluster() as cluster:
             controller = cluster.start_controller()
-            SCENES[scene](System(cluster), controller, options.seconds)
+            system = System(cluster)
+            for scene in some:
+                scene(system, controller, measure)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ peers say at once that a job is done, and its result is committed then, as an up
 three durable operations: its original, its lease, its result. And: what does a job cost in a workload of
 many, compared with one of few?
 
-``python -m bench.jobs [--jobs 20000] [--sizes 1000,10000,100000] [--workers 4] [--record]``
+``python -m bench.jobs [--jobs 20000] [--sizes 1000,10000,100000] [--workers 4] [--warm-up 2000]
+[--record [FILE]]``
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from twisted.internet.task import deferLater, react
 
 from bench.agents import Agents
 from bench.controlling import Controlled, finally_stopped, stored
-from bench.record import keep
+from bench.record import add_option, keep
 from dpip import wire
 from dpip.controller.link import Link
 from dpip.model import Outcome, Workload
@@ -71,7 +72,7 @@ async def measure(reactor: Any, controlled: Controlled, options: argparse.Namesp
     service = controlled.service
     sizes = [int(size) for size in options.sizes.split(",")]
     with Agents(service.workers_port, service.state, options.workers, SLOTS):
-        await through(controlled, committing, 2000)  # everybody has joined, everything is warm
+        await through(controlled, committing, options.warm_up)  # everybody has joined, everything is warm
         rate = await through(controlled, committing, options.jobs)
         costs = {}
         for size in sizes:
@@ -80,7 +81,7 @@ async def measure(reactor: Any, controlled: Controlled, options: argparse.Namesp
     print(f"from {sizes[0]:,} to {sizes[-1]:,} images in one workload: flat within {spread:.0%}")
     if options.record:
         by_size = {f"{size:,}": round(cost) for size, cost in costs.items()}
-        keep("jobs", {"per second": round(rate), "µs of CPU by size": by_size})
+        keep("jobs", {"per second": round(rate), "µs of CPU by size": by_size}, options.record)
 
 
 async def through(controlled: Controlled, committing: Committing, jobs: int) -> float:
@@ -112,7 +113,8 @@ def main(reactor: Any, *arguments: str) -> Deferred[None]:
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--warm-up", type=int, default=2000, help="jobs before those that count")
+    add_option(parser)
     controlled = Controlled(reactor)
     return finally_stopped(controlled, measure(reactor, controlled, parser.parse_args(arguments)))
 

@@ -1,6 +1,6 @@
 """How fast are the filters and the codecs, beside OpenCV and Pillow on the same pictures in the same run?
 
-    python -m bench.kernels [--film FILM.mp4] [--rounds N] [SECTION ...]
+    python -m bench.kernels [--film FILM.mp4] [--rounds N] [--shrink N] [SECTION ...]
 
 Prints, for each row, both times, the ratio (above 1 we are faster) and the ratio that DPIP holds itself to.
 Sections: grayscale, blur, large, jpeg, png, webp, more. Without a film the "film frame" is drawn.
@@ -28,11 +28,12 @@ from dpip.filters.registry import validate_output
 
 Array = npt.NDArray[Any]
 SIZES = {"VGA": (640, 480), "720p": (1280, 720), "1080p": (1920, 1080), "12 MP": (4000, 3000)}
+Draw = Callable[[str], Array]  # from the name of a size
 #: Row, theirs, ours, the ratio to reach.
 Row = tuple[str, Callable[[], object], Callable[[], object], float]
 
 
-def draw(width: int, height: int) -> Array:
+def drawn(width: int, height: int) -> Array:
     """Something between a photograph and a film frame: soft shapes, hard edges, a little noise."""
     rng = np.random.default_rng(7)
     picture = np.full((height, width, 3), 120, np.float32)
@@ -48,9 +49,7 @@ def draw(width: int, height: int) -> Array:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def film_frame(path: str | None) -> Array:
-    if path is None:
-        return draw(1280, 720)
+def film_frame(path: str) -> Array:
     film = cv2.VideoCapture(path)
     film.set(cv2.CAP_PROP_POS_FRAMES, 60)
     found, frame = film.read()
@@ -70,9 +69,9 @@ def encoded(array: Array, format: str) -> bytes:
     return encode(Picture(format, (frame,)), (frame,), validate_output({}))[0]
 
 
-def grayscale(film: Array) -> Iterator[Row]:
-    for name, size in SIZES.items():
-        picture = draw(*size)
+def grayscale(film: Array, draw: Draw) -> Iterator[Row]:
+    for name in SIZES:
+        picture = draw(name)
         yield (
             f"grayscale {name} | OpenCV",
             lambda p=picture: cv2.cvtColor(p, cv2.COLOR_RGB2GRAY),
@@ -81,9 +80,9 @@ def grayscale(film: Array) -> Iterator[Row]:
         )
 
 
-def blur(film: Array) -> Iterator[Row]:
+def blur(film: Array, draw: Draw) -> Iterator[Row]:
     for name in ("720p", "1080p", "12 MP"):
-        picture = draw(*SIZES[name])
+        picture = draw(name)
         for sigma, goal in ((2, 2.0), (5, 6.0), (10, 15.0), (25, 50.0)):
             if name == "12 MP" and sigma > 10:
                 continue  # four seconds a turn for OpenCV
@@ -95,8 +94,8 @@ def blur(film: Array) -> Iterator[Row]:
             )
 
 
-def large(film: Array) -> Iterator[Row]:
-    picture = draw(*SIZES["12 MP"])
+def large(film: Array, draw: Draw) -> Iterator[Row]:
+    picture = draw("12 MP")
     for sigma in (2, 5, 25):
         yield (
             f"blur {sigma} 12 MP, 2 cores | 1 core",
@@ -114,8 +113,8 @@ def _twice(call: Callable[[], object]) -> None:
     call()
 
 
-def jpeg(film: Array) -> Iterator[Row]:
-    data = saved(draw(*SIZES["1080p"]), "JPEG", quality=90)
+def jpeg(film: Array, draw: Draw) -> Iterator[Row]:
+    data = saved(draw("1080p"), "JPEG", quality=90)
     buffer = np.frombuffer(data, np.uint8)
     options = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
@@ -136,7 +135,7 @@ def jpeg(film: Array) -> Iterator[Row]:
     yield "JPEG 1080p job, gray, 2 threads | OpenCV", together(opencv_gray, 2), ours("grayscale"), 1.0
 
 
-def png(film: Array) -> Iterator[Row]:
+def png(film: Array, draw: Draw) -> Iterator[Row]:
     data = saved(film, "PNG")
     buffer = np.frombuffer(data, np.uint8)
     size, theirs, opencvs = len(encoded(film, "PNG")), len(data), len(cv2.imencode(".png", film)[1])
@@ -169,8 +168,8 @@ def png(film: Array) -> Iterator[Row]:
     yield "PNG 720p job, blur 5 | OpenCV", opencv(lambda image: cv2.GaussianBlur(image, (0, 0), 5)), soft, 2.0
 
 
-def webp(film: Array) -> Iterator[Row]:
-    data = saved(draw(*SIZES["1080p"]), "WEBP", quality=80)
+def webp(film: Array, draw: Draw) -> Iterator[Row]:
+    data = saved(draw("1080p"), "WEBP", quality=80)
 
     def pillow() -> None:
         image = Image.open(io.BytesIO(data)).filter(ImageFilter.GaussianBlur(5))
@@ -179,7 +178,7 @@ def webp(film: Array) -> Iterator[Row]:
     yield "WebP 1080p job, blur 5 | Pillow", pillow, lambda: process(data, "blur"), 1.5
 
 
-def more(film: Array) -> Iterator[Row]:
+def more(film: Array, draw: Draw) -> Iterator[Row]:
     """No goals but to be no slower than what users have."""
     gray = cv2.cvtColor(film, cv2.COLOR_RGB2GRAY)
     image = Image.fromarray(film)
@@ -238,14 +237,20 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--film", help="take the film frame from this file")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--shrink", type=int, default=1, help="draw pictures this many times smaller")
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     warm_up(print)
     print(fingerprint())
     print(f"{'what | against':48} {'theirs':>10} {'ours':>10} {'ratio':>7} {'goal':>6}")
-    film = film_frame(chosen.film)
+
+    def draw(name: str) -> Array:
+        width, height = SIZES[name]
+        return drawn(width // chosen.shrink, height // chosen.shrink)
+
+    film = film_frame(chosen.film) if chosen.film else draw("720p")
     for name in chosen.sections or SECTIONS:
-        for row, theirs, ours, goal in SECTIONS[name](film):
+        for row, theirs, ours, goal in SECTIONS[name](film, draw):
             taken = seconds({"theirs": theirs, "ours": ours}, chosen.rounds)
             ratio = taken["theirs"] / taken["ours"]
             times = f"{taken['theirs'] * 1e3:7.2f} ms {taken['ours'] * 1e3:7.2f} ms"

@@ -126,7 +126,7 @@ def poll_all(port: int, token: str, path: str, clients: int, every: float, answe
 @contextmanager
 def polled(system: System, workload: str, options: argparse.Namespace) -> Iterator[Any]:
     """So many clients ask, from a process of their own; gives the count of their answers."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # nothing is imported again; no thread runs here meanwhile
     answers = context.Value("i", 0, lock=False)
     path = f"/workloads/{workload}?{FIELDS}"
     arguments = system.client.port, system.client.token, path, options.clients, options.every, answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -13,7 +14,19 @@ from typing import Any
 RESULTS = Path(__file__).with_name("results.json")
 
 
-def keep(question: str, figures: Any, path: Path = RESULTS) -> None:
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """``--record [FILE]``: the path for ``keep``, or None where nothing is to be kept."""
+    parser.add_argument(
+        "--record",
+        nargs="?",
+        type=Path,
+        const=RESULTS,
+        metavar="FILE",
+        help="keep the figures in this file [bench/results.json]",
+    )
+
+
+def keep(question: str, figures: Any, path: Path) -> None:
     """Replace the figures of one question; JSON values, with the day and what they were measured on."""
     results = load(path)
     results[question] = {

@@ -1,19 +1,21 @@
 """How good are the scheduler's decisions, and what do they cost?
 
 ``python -m bench.scheduling`` simulates workers around the scheduler's real state and policy, beside simpler
-rules under the same conditions, and prints makespan ÷ lower bound. ``--full`` adds larger scenes.
+rules under the same conditions, and prints makespan ÷ lower bound. ``--full`` adds larger scenes; ``--share
+0.1`` takes a tenth of the jobs and workers, for a first look.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import math
 import statistics
 from collections import deque
 from time import perf_counter
 from typing import Any
 
-from bench.record import keep, resident
+from bench.record import add_option, keep, resident
 from bench.scheduling_rules import RULES, Ours, info_of, leased_job, need
 from bench.scheduling_scenes import BOUNDS, SCENES, bound, photos, users
 from bench.scheduling_world import GIB, Machine, Simulation
@@ -24,7 +26,7 @@ from dpip.scheduler.limits import Limits
 from dpip.scheduler.state import State
 
 
-def compare(scale: int) -> dict[str, Any]:
+def compare(scale: float) -> dict[str, Any]:
     """Makespan ÷ bound of each rule in each scene, and how far off our forecast was half way."""
     columns = (*RULES, "forecast")
     print(f"{'makespan ÷ lower bound':38}" + "".join(f"{name:>14}" for name in columns))
@@ -54,7 +56,7 @@ def forecast_error(run: Simulation, ours: Ours) -> float:
         if len(ends) >= 100:
             left = max(ends) - then
             errors.append(abs(eta.seconds - left) / left)
-    return max(errors)
+    return max(errors, default=math.nan)
 
 
 def growth() -> dict[str, Any]:
@@ -74,12 +76,12 @@ def growth() -> dict[str, Any]:
     return figures
 
 
-def small_user() -> dict[str, Any]:
+def small_user(scale: float) -> dict[str, Any]:
     """How long those with few images wait, in job times."""
     print(f"{'done after so many job times':38}" + "".join(f"{name:>14}" for name in RULES))
     figures: dict[str, Any] = {"1 image": {}, "100 images": {}, "10,000 images": {}}
     for name, make in RULES.items():
-        machines, jobs = users(1)
+        machines, jobs = users(scale)
         run = Simulation(make(), machines, jobs).run()
         typical = statistics.mean(job.seconds for job in jobs)
         for user, label in zip(("one", "some", "many"), figures, strict=True):
@@ -178,15 +180,18 @@ def loop_time() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="larger scenes, a million jobs (some minutes)")
-    parser.add_argument("--record", action="store_true", help="keep the figures in bench/results.json")
+    add_option(parser)
+    parser.add_argument("--share", type=float, default=1.0, help="of the jobs and workers")
     options = parser.parse_args()
-    scenes = compare(4 if options.full else 1)
-    waits = small_user()
+    share = options.share
+    scenes = compare(4 if options.full else share)
+    waits = small_user(share)
     workers = growth() if options.full else {}
-    state = waiting_memory(1_000_000 if options.full else 200_000)
-    costs = decision_time(state, 10_000, 20_000 if options.full else 3_000)
+    state = waiting_memory(1_000_000 if options.full else round(200_000 * share))
+    costs = decision_time(state, round(10_000 * share), 20_000 if options.full else round(3_000 * share))
     if options.record:
-        keep("scheduling", {"scenes": scenes, "waits": waits, "workers": workers, "microseconds": costs})
+        figures = {"scenes": scenes, "waits": waits, "workers": workers, "microseconds": costs}
+        keep("scheduling", figures, options.record)
 
 
 if __name__ == "__main__":

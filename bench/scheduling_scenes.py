@@ -33,43 +33,45 @@ def photos(
 Scene = tuple[list[Machine], list[Job]]
 
 
-def equal(scale: int) -> Scene:
-    return [Machine(f"m{i}") for i in range(16)], photos(1000 * scale)
+def equal(scale: float) -> Scene:
+    return [Machine(f"m{i}") for i in range(16)], photos(round(1000 * scale))
 
 
-def spread(scale: int) -> Scene:
-    return [Machine(f"m{i}", speed=2.0 ** (i % 4)) for i in range(16)], photos(1500 * scale)
+def spread(scale: float) -> Scene:
+    return [Machine(f"m{i}", speed=2.0 ** (i % 4)) for i in range(16)], photos(round(1500 * scale))
 
 
-def stragglers(scale: int) -> Scene:
-    jobs = photos(2000 * scale)
+def stragglers(scale: float) -> Scene:
+    jobs = photos(round(2000 * scale))
     half = bound([Machine(f"m{i}") for i in range(16)], jobs) / 2
     return [Machine(f"m{i}", slow_after=half if i < 2 else float("inf")) for i in range(16)], jobs
 
 
-def tight(scale: int) -> Scene:
+def tight(scale: float) -> Scene:
     """Huge images, mixed with small ones: there are twice as many slots as memory for huge ones."""
     machines = [Machine(f"m{i}", slots=16, memory=16 * GIB) for i in range(4)]
-    jobs = photos(400 * scale, 80, 130) + photos(800 * scale, 2, 24, first=400 * scale)
+    huge = round(400 * scale)
+    jobs = photos(huge, 80, 130) + photos(2 * huge, 2, 24, first=huge)
     random.Random(3).shuffle(jobs)
     return machines, jobs
 
 
-def tightest(scale: int) -> Scene:
+def tightest(scale: float) -> Scene:
     """The same where two of them fill a machine, or three of the smaller ones."""
     machines = [Machine(f"m{i}", slots=4, memory=4 * GIB) for i in range(8)]
-    jobs = photos(200 * scale, 80, 130) + photos(400 * scale, 2, 24, first=200 * scale)
+    huge = round(200 * scale)
+    jobs = photos(huge, 80, 130) + photos(2 * huge, 2, 24, first=huge)
     random.Random(3).shuffle(jobs)
     return machines, jobs
 
 
-def mixed(scale: int) -> Scene:
+def mixed(scale: float) -> Scene:
     """A quarter of the machines has a GPU, six times as fast at one filter; another has a tag."""
     machines = [
         Machine(f"m{i}", gpu=6.0 if i % 4 == 0 else 1.0, tags=("special",) if i % 4 == 1 else ())
         for i in range(16)
     ]
-    n = 400 * scale
+    n = round(400 * scale)
     jobs = [
         *photos(n, workload="plain"),
         *photos(n, workload="gpu", filter="gpu", first=n),
@@ -78,15 +80,16 @@ def mixed(scale: int) -> Scene:
     return machines, jobs
 
 
-def users(scale: int) -> Scene:
-    """At any scale: 10,000 images of one user, 100 of another, and one."""
-    jobs = photos(10_000, 10, 14, "many")
-    jobs += photos(100, 10, 14, "some", first=len(jobs))
+def users(scale: float) -> Scene:
+    """10,000 images of one user, 100 of another, and one; no more of them at a larger scale."""
+    share = min(1.0, scale)
+    jobs = photos(round(10_000 * share), 10, 14, "many")
+    jobs += photos(round(100 * share), 10, 14, "some", first=len(jobs))
     jobs += photos(1, 12, 12, "one", first=len(jobs))
     return [Machine(f"m{i}") for i in range(8)], jobs
 
 
-SCENES: dict[str, Callable[[int], Scene]] = {
+SCENES: dict[str, Callable[[float], Scene]] = {
     "16 equal workers": equal,
     "speeds 1 to 8": spread,
     "2 of 16 slow down tenfold half way": stragglers,

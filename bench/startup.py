@@ -1,6 +1,6 @@
 """How long does a worker take from its start to its first result, with its kernels compiled before?
 
-    python -m bench.startup [--starts 5]
+    python -m bench.startup [--starts 5] [--warm-ups 1]
 
 A picture waits in a real controller; the clock runs from the start of ``twistd dpip-worker`` until the API
 shows the result. Beside it, what no worker can do without: a Python that imports Twisted's Perspective
@@ -44,15 +44,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--warm-ups", type=int, default=1, help="starts before those that count")
     options = parser.parse_args()
     with Cluster() as cluster:
         cluster.start_controller()
         client = PlainClient(cluster.http)
         client.login("admin", PASSWORD)
-        first_result(cluster, client, 0)  # compiles the kernels where nobody has
+        for start in range(options.warm_ups):
+            first_result(cluster, client, start)  # compiles the kernels where nobody has
         ours, floors = [], []
-        for start in range(1, options.starts + 1):
-            ours.append(first_result(cluster, client, start))
+        for start in range(options.starts):
+            ours.append(first_result(cluster, client, options.warm_ups + start))
             floors.append(imports())
     result, floor = statistics.median(ours), statistics.median(floors)
     print(f"start to first result {result:.2f} s, imports alone {floor:.2f} s: {result / floor:.2f} of it")

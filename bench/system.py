@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from types import TracebackType
@@ -109,11 +110,10 @@ class System:
 class _Watched(Cluster):
     """Its processes run under ``bench.watched``."""
 
-    def run(self, name: str, *arguments: str) -> Process:
+    def run(self, name: str, *arguments: str, program: Sequence[str] = ()) -> Process:
+        """Whatever the program was to be, it is ``bench.watched``."""
         seen = str(self.directory / f"{name}.seen")
-        process = Process(self.directory, name, *arguments, program=("-m", "bench.watched", seen))
-        self.processes.append(process)
-        return process
+        return super().run(name, *arguments, program=("-m", "bench.watched", seen))
 
     def seen(self, name: str, process: Process) -> dict[str, float]:
         """See ``bench.watched``."""

@@ -123,12 +123,12 @@ def row(runs: Sequence[Run], engine: float, pillow: float) -> str:
     )
 
 
-def latency(systems: Mapping[str, WatchedSystem]) -> None:
+def latency(systems: Mapping[str, WatchedSystem], times: int) -> None:
     """One image on an idle system. The bare job runs in this process, on every core, as it does there."""
     frame, bare = encoded(0, format="JPEG"), 0.0
     with_engine(frame, "grayscale")
     seconds: dict[str, list[float]] = {name: [] for name in (*systems, "bare")}
-    for _ in range(LATENCIES):
+    for _ in range(times):
         for name, system in systems.items():
             seconds[name].append(system.system.latency(frame, "grayscale", bare))
         start = time.perf_counter()
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--local-store", action="store_true")
     parser.add_argument("--api-processes", default="", help="counts to compare, e.g. 1,2")
-    parser.add_argument("--record", action="store_true", help="in bench/results.json")
+    record.add_option(parser)
     parser.add_argument("--rows", default=",".join(ROWS), help="some of " + ", ".join(ROWS))
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -169,13 +169,13 @@ def main() -> None:
         figures = {}
         for wanted in options.rows.split(","):
             if wanted == "latency":
-                latency(systems)
+                latency(systems, min(LATENCIES, options.images))
                 continue
             kind, _, name = wanted.partition("-")
             frames = frames_of(kind, options.images)
             figures[wanted] = measure(systems, pool, frames, wanted, name, options.rounds)
         if options.record:
-            record.keep("throughput", figures)
+            record.keep("throughput", figures, options.record)
 
 
 if __name__ == "__main__":

@@ -242,20 +242,20 @@ class Broker(pb.Broker):
 
     # Calls that come in
 
-    def _recvMessage(
-        self, find: Any, request: Any, target: Any, name: Any, wanted: Any, args: Any, kwargs: Any
+    def proto_message(
+        self, requestID: Any, objectID: Any, message: Any, answerRequired: Any, netArgs: Any, netKw: Any
     ) -> None:
-        method, arguments = self._understood(find(target), name, args, kwargs)
+        method, arguments = self._understood(self.localObjectForID(objectID), message, netArgs, netKw)
         try:
             answer = self.serialize(method(*arguments))
         except Exception:  # noqa: BLE001 - told to the peer or logged, see _failed
-            self._failed(Failure(), request, wanted)
+            self._failed(Failure(), requestID, answerRequired)
             return
         if isinstance(answer, Deferred):
-            answer.addCallback(self._answer, request, wanted)
-            answer.addErrback(self._failed, request, wanted)
+            answer.addCallback(self._answer, requestID, answerRequired)
+            answer.addErrback(self._failed, requestID, answerRequired)
         else:
-            self._answer(answer, request, wanted)
+            self._answer(answer, requestID, answerRequired)
 
     def _understood(
         self, found: object, name: bytes, args: Expression, kwargs: Expression

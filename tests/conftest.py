@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import chdir
+from pathlib import Path
 
 import pytest
+
+SLOW = ("bench",)
+"""Folders of tests of whole processes: ``-m "not slow"`` leaves them out."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,6 +18,13 @@ def _working_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """``TestCase.mktemp`` makes its directories below the current one."""
     with chdir(tmp_path_factory.mktemp("tests")):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(optionalhook=True)

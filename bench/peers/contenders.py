@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -168,27 +168,36 @@ def _exchanged(port: int, requests: Sequence[tuple[str, str, bytes | None]]) -> 
     return time.perf_counter() - start
 
 
-def missing(where: Where) -> dict[str, str]:
-    """Of each contender that cannot take part: what it needs."""
+def _has(where: Where, modules: str) -> bool:
+    try:
+        asked = subprocess.run([where.python, "-c", f"import {modules}, PIL"], capture_output=True)
+    except OSError:
+        return False
+    return asked.returncode == 0
 
-    def has(module: str) -> bool:
-        try:
-            asked = subprocess.run([where.python, "-c", f"import {module}, PIL"], capture_output=True)
-        except OSError:
-            return False
-        return asked.returncode == 0
 
-    needs = {}
-    if not (has("celery, redis") and shutil.which("redis-server")):
-        needs["celery"] = (
-            "redis-server (apt-get install redis-server) and, in --python, pip install 'celery[redis]' pillow"
-        )
-    if not has("distributed"):
-        needs["dask"] = "in --python, pip install 'dask[distributed]' pillow"
-    if not has("ray"):
-        needs["ray"] = "in --python, pip install ray pillow"
-    if not shutil.which(where.thumbor):
-        needs["thumbor"] = "--thumbor, the program that pip install thumbor makes (best in a venv of its own)"
-    if not shutil.which("node") or not (where.node_modules / "sharp").is_dir():
-        needs["sharp"] = "node, and --node-modules, where npm install sharp has put it"
-    return needs
+NEEDS: dict[str, tuple[str, Callable[[Where], object]]] = {
+    "celery": (
+        "redis-server (apt-get install redis-server) and, in --python, pip install 'celery[redis]' pillow",
+        lambda where: _has(where, "celery, redis") and shutil.which("redis-server"),
+    ),
+    "dask": (
+        "in --python, pip install 'dask[distributed]' pillow",
+        lambda where: _has(where, "distributed"),
+    ),
+    "ray": ("in --python, pip install ray pillow", lambda where: _has(where, "ray")),
+    "thumbor": (
+        "--thumbor, the program that pip install thumbor makes (best in a venv of its own)",
+        lambda where: shutil.which(where.thumbor),
+    ),
+    "sharp": (
+        "node, and --node-modules, where npm install sharp has put it",
+        lambda where: shutil.which("node") and (where.node_modules / "sharp").is_dir(),
+    ),
+}
+"""What each peer needs, and whether that is there."""
+
+
+def missing(where: Where, wanted: Sequence[str]) -> dict[str, str]:
+    """Of each of the ``wanted`` contenders that cannot take part: what it needs."""
+    return {name: NEEDS[name][0] for name in wanted if name in NEEDS and not NEEDS[name][1](where)}

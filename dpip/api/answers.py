@@ -42,9 +42,9 @@ def write_head(request: Request, status: int, headers: Mapping[str, str], reques
     Twisted's own way takes each header apart and puts it together again, which takes longer than all the rest
     of a small answer.
     """
-    if request._disconnected:
-        return
     channel: Any = request.channel
+    if channel is None:  # it has been lost
+        return
     request.code, request.startedWriting = status, 1
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):

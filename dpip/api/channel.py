@@ -5,21 +5,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import ISSLTransport
-from twisted.web.http import HTTPChannel
+from twisted.internet.interfaces import IDelayedCall, ISSLTransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from dpip.api.problems import TooSlow, problem
 from dpip.errors import DpipError, Malformed
+from dpip.runtime.twisted_private import HookedChannel
 from dpip.transports import widen
 
 if TYPE_CHECKING:
     from dpip.api.site import Site
 
 
-class Channel(HTTPChannel):
+class Channel(HookedChannel):
     """HTTP/1.1 as Twisted parses it.
 
     The stock idle timer starts anew with every byte, so that one byte a minute holds a connection for ever.
@@ -34,6 +37,7 @@ class Channel(HTTPChannel):
     _idle = True
     _draining = False
     _drained = 0
+    _lingering: IDelayedCall | None = None  # not None: when it fires, whatever is left is aborted
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -55,7 +59,7 @@ class Channel(HTTPChannel):
     def lineReceived(self, line: bytes) -> None:
         """A header folded over two lines is refused (RFC 9112, 5.2)."""
         if line[:1] in (b" ", b"\t"):
-            self._respondToBadRequestAndDisconnect()
+            self.malformed()
         else:
             super().lineReceived(line)
 
@@ -63,17 +67,16 @@ class Channel(HTTPChannel):
         """An encoding other than ``chunked`` is refused (RFC 9112, 6.1): ``identity`` was one, long ago."""
         name, _, value = line.partition(b":")
         if name.lower() == b"transfer-encoding" and value.strip(b" \t").lower() != b"chunked":
-            self._respondToBadRequestAndDisconnect()
+            self.malformed()
             return False
         return bool(super().headerReceived(line))
 
-    def _finishRequestBody(self, data: bytes) -> None:
+    def accepts_trailers(self, lines: Iterable[bytes]) -> bool:
         """Trailers are passed over, but not what is none: it may be the next request for somebody else."""
-        trailers = getattr(self._transferDecoder, "_trailerHeaders", ())
-        if any(b"\n" in line or b":" not in line for line in trailers):
-            self._respondToBadRequestAndDisconnect()
-        else:
-            super()._finishRequestBody(data)
+        if any(b"\n" in line or b":" not in line for line in lines):
+            self.malformed()
+            return False
+        return True
 
     def resetTimeout(self) -> None:
         """Bytes alone buy no time."""
@@ -94,9 +97,10 @@ class Channel(HTTPChannel):
             self._abort_later()
             self.loseConnection()
 
-    def forceAbortClient(self) -> None:
-        self._abortingCall = None
-        self.transport.abortConnection()
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        super().connectionLost(reason)
 
     def lose_politely(self) -> None:
         """Say that no more will be said, and go on reading for a while, into nothing.
@@ -116,22 +120,22 @@ class Channel(HTTPChannel):
             self.transport.loseWriteConnection()
 
     def _abort_later(self) -> None:
-        if self._abortingCall is None:
-            self._abortingCall = self.callLater(self.site.limits.linger_seconds, self.forceAbortClient)
+        if self._lingering is None:
+            self._lingering = self.callLater(self.site.limits.linger_seconds, self.transport.abortConnection)
 
     def _drain(self, size: int) -> None:
         self._drained += size
         if self._drained > self.site.limits.linger_bytes:
             self.transport.abortConnection()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        """The one place where the stock channel answers malformed HTTP; there it is a bare status line."""
+    def malformed(self) -> None:
+        """Refuse what is not HTTP as the API refuses everything else: with a problem."""
         self._refuse(
             Malformed("This is not HTTP/1.1 as RFC 9112 has it, or its headers are too many or too long.")
         )
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._respondToBadRequestAndDisconnect()
+        self.malformed()
 
     def _refuse(self, error: DpipError) -> None:
         """By the request, if it is one already; else there is only the bare connection to answer on."""

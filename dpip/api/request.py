@@ -65,9 +65,8 @@ class Request(server.Request):
         self.began = self.site.clock.seconds()
         self.opened = True
         self._length = length
-        # There is no public way to know these before the body is complete.
-        self.method, self.clientproto = self.channel._command, self.channel._version
-        self.uri = _origin_form(self.channel._path)
+        self.method, target, self.clientproto = self.channel.request_line()
+        self.uri = _origin_form(target)
         self.path, _, self.query = self.uri.partition(b"?")
         self.segments = tuple(unquote_to_bytes(part) for part in self.path[1:].split(b"/"))
         self.content = BytesIO()  # stays empty, so that the stock code has nothing to parse

@@ -9,7 +9,6 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError
-from twisted.web._newclient import WrongBodyLength
 from twisted.web.client import RequestGenerationFailed
 from twisted.web.iweb import IResponse
 
@@ -21,6 +20,7 @@ from dpip.http.failures import NO_ANSWER, causes, in_words, is_untrusted
 from dpip.http.idle import IdleTimeout
 from dpip.http.multipart import MultipartBody
 from dpip.http.receiving import Progress, Write, receive
+from dpip.runtime.twisted_private import WrongBodyLength
 
 _NEXT = re.compile(r'<(/[^<>\s]*)>\s*;\s*rel="?next"?')
 

@@ -9,12 +9,12 @@ from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from dpip.runtime.twisted_private import ClientRequest
 from dpip.transports import widen
 
 
@@ -53,9 +53,9 @@ class _OneServer:
         origin, slash, path = uri.partition(b"//")[2].partition(b"/")
         headers = Headers() if headers is None else headers
         headers.setRawHeaders(b"Host", [origin.rpartition(b"@")[2]])
-        request = Request(method, slash + path, headers, bodyProducer, persistent=True)
+        request = ClientRequest(method, slash + path, headers, bodyProducer, persistent=True)
 
-        def connected(connection: HTTP11ClientProtocol) -> Deferred[IResponse]:
+        def connected(connection: Any) -> Deferred[IResponse]:
             answer: Deferred[IResponse] = connection.request(request)
             return answer
 
@@ -80,7 +80,8 @@ class PersistentClient(HTTPClient):
         self._pool.maxPersistentPerHost = connections
         self._pool.cachedConnectionTimeout = idle_seconds
         self._pool.retryAutomatically = False
-        super().__init__(_OneServer(self._pool, _Way(endpoint)))
+        self._server = _OneServer(self._pool, _Way(endpoint))
+        super().__init__(self._server)
 
     def request(  # type: ignore[override]
         self,
@@ -95,7 +96,7 @@ class PersistentClient(HTTPClient):
         """The response, its body not yet read. ``json`` among the ``options`` is sent as treq does."""
         sent = Headers({name: [value] for name, value in headers.items()})
         if not params and "json" not in options:
-            return self._agent.request(method.encode(), url.encode("ascii"), sent, data)
+            return self._server.request(method.encode(), url.encode("ascii"), sent, data)
         options |= {"allow_redirects": False, "unbuffered": True, "reactor": self._reactor}
         return super().request(method, url, headers=sent, data=data, params=params, **options)
 

@@ -1,0 +1,1 @@
+"""What a process takes from its machine and from the libraries below it."""
