@@ -19,13 +19,14 @@ from twisted.internet import protocol, stdio, task
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 
-from dpip import __version__, wire
-from dpip.authority import Key
-from dpip.broker import Broker, Caller, Target, call, tell
+from dpip import __version__
 from dpip.controller.tap import registry
+from dpip.link import worker_messages as wire
+from dpip.link.broker import Broker, Caller, Target, call, tell
+from dpip.link.certificates import Key
 from dpip.link.connector import Connector, token_reader
 from dpip.model import Load, Outcome
-from dpip.worker.pulse import Pulse
+from dpip.worker.heartbeat import Pulse
 
 REPORT_SECONDS = 5.0
 JOINING = 32  # at once; the controller takes no more than 64 strangers of one address

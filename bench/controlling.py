@@ -11,12 +11,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from dpip.asynchronous import deferred
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService, Parts
 from dpip.controller.tap import build
-from dpip.heap import settle
 from dpip.model import Picture, StoredFile, WaitingJob, Workload, WorkloadSpec
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.gc import settle
 
 _numbers = count()
 _picture = Picture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3)

@@ -23,8 +23,8 @@ from twisted.internet.task import deferLater, react
 from bench.agents import Agents
 from bench.controlling import Controlled, finally_stopped, stored
 from bench.record import add_option, keep
-from dpip import wire
-from dpip.controller.link import Link
+from dpip.controller.worker_link import Link
+from dpip.link import worker_messages as wire
 from dpip.model import Outcome, Workload
 
 LANES = 256  # uploads at once

@@ -27,9 +27,9 @@ from twisted.internet.defer import Deferred
 
 from bench.throughput import FORM, System, cpu_seconds
 from dpip.datastore.datastore import Datastore
-from dpip.ids import IdSource
 from dpip.model import Picture, Role, StoredFile, Workload, WorkloadSpec
-from dpip.threads import InlineThreads
+from dpip.runtime.ids import IdSource
+from dpip.runtime.threads import InlineThreads
 from tests.frames import encoded
 from tests.system.processes import PASSWORD, Cluster
 

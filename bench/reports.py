@@ -1,7 +1,7 @@
 """How much of a core do the reports of very many workers cost the controller?
 
 A real controller in this process, worker-like peers in another, TLS between them; each peer reports every 5 s
-as workers do (``dpip.worker.pulse``): every other report is answered, a sign that the controller lives.
+as workers do (``dpip.worker.heartbeat``): every other report is answered, a sign that the controller lives.
 
 ``python -m bench.reports [--workers 1000] [--seconds 20] [--every 5]
 [--record [FILE]]``

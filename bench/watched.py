@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dpip.worker import tap
-from dpip.worker.compute import Pool
+from dpip.worker.compute_pool import Pool
 
 
 class Watched:

@@ -1,7 +1,7 @@
 """What can go wrong, in words for people: one class per kind, each with a code that never changes.
 
-The API turns ``code`` into the problem's type and status (``dpip.api.problems``); a worker records ``code``
-and ``detail`` as the reason why one image failed. Nothing here knows about HTTP or Perspective Broker.
+The API turns ``code`` into the problem's type and status (``dpip.api.http.problems``); a worker records
+``code`` and ``detail`` as the reason why one image failed. Nothing here knows HTTP or Perspective Broker.
 """
 
 from __future__ import annotations

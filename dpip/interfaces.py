@@ -52,10 +52,11 @@ from dpip.model import (
 
 
 class IController(Interface):
-    """What the API asks of the controller: in the same process, or over Perspective Broker (``dpip.remote``).
+    """What the API asks of the controller, in the same process or over the link (``dpip.api_process``).
 
-    A ``Principal`` has been authenticated; whether it may do what it asks is decided here. ``dpip.remote``
-    derives its messages from the annotations: a method that returns a Deferred can be asked over the link.
+    A ``Principal`` has been authenticated; whether it may do what it asks is decided here. The messages
+    between the processes are derived from the annotations (``dpip.link.api_messages``): every method that
+    returns a Deferred can be asked over the link.
     """
 
     max_pixels = Attribute("Pictures with more pixels than this are refused (int).")

@@ -9,13 +9,13 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint
 
-from dpip.asynchronous import deferred
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService
 from dpip.controller.tap import build
-from dpip.heap import settle
-from dpip.start import end_process
-from dpip.steady import keep_timers_going
+from dpip.runtime.clock import keep_timers_going
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.gc import settle
+from dpip.runtime.startup import end_process
 from dpip.worker import tap as worker_tap
 from dpip.worker.session import Session
 

@@ -19,7 +19,7 @@ from dpip.backup import back_up, restore
 from dpip.datastore.datastore import Datastore
 from dpip.errors import Conflict, Malformed, NotFound
 from dpip.model import Picture, Role, StoredFile, Workload
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, spec
 
 

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 
-from dpip.broker import Broker, Caller, Door, Target
+from dpip.link.broker import Broker, Caller, Door, Target
 
 
 def address(host: str = "10.0.0.7", port: int = 4711) -> IPv4Address:

@@ -17,23 +17,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from dpip.api import problems
-from dpip.api.answers import Answer, cut_short, write_answer
 from dpip.api.archive import Archives
-from dpip.api.auth import Access, check_access, secret_of
-from dpip.api.bodies import Body, SmallBody, Upload
 from dpip.api.events import Events
-from dpip.api.forms import Fields, read_fields
-from dpip.api.gate import Gate
+from dpip.api.http import problems
+from dpip.api.http.answers import Answer, cut_short, write_answer
+from dpip.api.http.auth import Access, check_access, secret_of
+from dpip.api.http.bodies import Body, SmallBody, Upload
+from dpip.api.http.forms import Fields, read_fields
+from dpip.api.http.gate import Gate
+from dpip.api.http.limits import Limits
+from dpip.api.http.request import Request
+from dpip.api.http.routes import Call, Route
+from dpip.api.http.site import Shortcut, Site
+from dpip.api.http.streams import Streamed
 from dpip.api.images import Images
-from dpip.api.limits import Limits
 from dpip.api.page import Page
 from dpip.api.reference import Reference
-from dpip.api.request import Request
-from dpip.api.routes import Call, Route
 from dpip.api.sessions import Sessions
-from dpip.api.site import Shortcut, Site
-from dpip.api.streams import Streamed
 from dpip.api.system import System
 from dpip.api.tokens import Tokens
 from dpip.api.uploads import Uploads
@@ -61,7 +61,7 @@ def make_site(
     """The API, ready to listen on an endpoint.
 
     :param registry: :mod:`dpip.filters.registry`, or anything of that shape.
-    :param ids: gives ids for new images and for requests (:class:`dpip.ids.IdSource`).
+    :param ids: gives ids for new images and for requests (:class:`dpip.runtime.ids.IdSource`).
     :param clock: for deadlines and durations; ``now`` gives seconds since the epoch.
     :param behind_proxy: a client's address is the last one in X-Forwarded-For, which our own proxy has added.
     :param quiet: no line in the log for requests that only read or bring a picture, unless they fail.

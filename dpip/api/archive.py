@@ -14,17 +14,17 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from dpip.api.archive_formats import ArchiveWriter, Entry, Names, TarWriter, ZipWriter
-from dpip.api.auth import Access
-from dpip.api.downloads import SANDBOX
-from dpip.api.filenames import content_disposition, plain_name, safe_name
+from dpip.api.http.auth import Access
+from dpip.api.http.downloads import SANDBOX
+from dpip.api.http.filenames import content_disposition, plain_name, safe_name
+from dpip.api.http.limits import Limits
+from dpip.api.http.request import Request
+from dpip.api.http.routes import Call, Route
+from dpip.api.http.streams import Outflow, begin
 from dpip.api.images import image_type
-from dpip.api.limits import Limits
-from dpip.api.request import Request
-from dpip.api.routes import Call, Route
-from dpip.api.streams import Outflow, begin
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Image, ImageType, Principal, Workload
-from dpip.transports import PIECE
+from dpip.runtime.transports import PIECE
 
 _PAGE: Final = 500  # rows
 
@@ -61,7 +61,7 @@ class Archives:
 
 @define
 class Archive:
-    """A :class:`dpip.api.streams.Streamed`."""
+    """A :class:`dpip.api.http.streams.Streamed`."""
 
     controller: IController
     image_store: IImageStore

@@ -20,12 +20,12 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from dpip.api.answers import to_json
-from dpip.api.auth import Access
-from dpip.api.limits import Limits
-from dpip.api.request import Request
-from dpip.api.routes import Call, Route
-from dpip.api.streams import Outflow, begin
+from dpip.api.http.answers import to_json
+from dpip.api.http.auth import Access
+from dpip.api.http.limits import Limits
+from dpip.api.http.request import Request
+from dpip.api.http.routes import Call, Route
+from dpip.api.http.streams import Outflow, begin
 from dpip.api.views import Json, summary, timestamp, worker_state_json
 from dpip.errors import NotFound, RetryLater, TooManyRequests, Unauthenticated
 from dpip.interfaces import IController
@@ -69,8 +69,8 @@ class Events:
 
 @define
 class EventStream:
-    """A :class:`dpip.api.streams.Streamed`. Nothing is asked while the client does not read: then it goes on
-    with what is newest."""
+    """A :class:`dpip.api.http.streams.Streamed`. Nothing is asked while the client does not read; it goes on
+    with the newest state then."""
 
     controller: IController
     call: Call

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from attrs import define
 
-from dpip.api.answers import Answer, json_answer
-from dpip.api.auth import Access
-from dpip.api.downloads import Download, not_modified, sandboxed
-from dpip.api.forms import Fields
-from dpip.api.routes import Call, Route, next_page
+from dpip.api.http.answers import Answer, json_answer
+from dpip.api.http.auth import Access
+from dpip.api.http.downloads import Download, not_modified, sandboxed
+from dpip.api.http.forms import Fields
+from dpip.api.http.routes import Call, Route, next_page
 from dpip.api.views import image_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController, IImageStore

@@ -12,7 +12,7 @@ from attrs import Factory, define, field, frozen
 from cachetools import LRUCache
 from twisted.internet.defer import DeferredLock
 
-from dpip.api.answers import to_json
+from dpip.api.http.answers import to_json
 from dpip.api.views import failure_json, filtered_name
 from dpip.interfaces import IController
 from dpip.model import Numbering, Principal, Progress, Results, Workload, WorkloadStatus

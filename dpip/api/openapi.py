@@ -11,9 +11,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from dpip import __version__
-from dpip.api.auth import SESSION, Access
-from dpip.api.problems import LATER
-from dpip.api.routes import DEFAULT_PAGE, MAX_PAGE, Route
+from dpip.api.http.auth import SESSION, Access
+from dpip.api.http.problems import LATER
+from dpip.api.http.routes import DEFAULT_PAGE, MAX_PAGE, Route
 from dpip.api.schemas import (
     ANYTHING,
     FILE,
@@ -28,8 +28,8 @@ from dpip.api.schemas import (
     or_null,
     ref,
 )
-from dpip.metrics import CONTENT_TYPE
 from dpip.model import ImageType, Numbering, Role
+from dpip.runtime.metrics import CONTENT_TYPE
 
 Key = tuple[str, str]
 

@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 from attrs import Factory, field, frozen
 
-from dpip.api.answers import Answer
-from dpip.api.auth import Access
-from dpip.api.downloads import not_modified
-from dpip.api.routes import Call, Route
+from dpip.api.http.answers import Answer
+from dpip.api.http.auth import Access
+from dpip.api.http.downloads import not_modified
+from dpip.api.http.routes import Call, Route
 from dpip.errors import NotFound
 
 _TYPES = MappingProxyType(

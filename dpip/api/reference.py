@@ -11,10 +11,10 @@ from typing import Any
 
 from attrs import define
 
-from dpip.api.answers import Answer, to_json
-from dpip.api.auth import Access
+from dpip.api.http.answers import Answer, to_json
+from dpip.api.http.auth import Access
+from dpip.api.http.routes import Call, Route
 from dpip.api.openapi import document
-from dpip.api.routes import Call, Route
 
 _STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#d5d9e0, #3a404c); --soft: light-dark(#f4f6f9, #1d2129) }

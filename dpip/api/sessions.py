@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import define
 from twisted.web.http import datetimeToString
 
-from dpip.api.answers import Answer, json_answer
-from dpip.api.auth import PAGE_HEADER, SESSION, Access, basic, secret_of
-from dpip.api.routes import Call, Route
+from dpip.api.http.answers import Answer, json_answer
+from dpip.api.http.auth import PAGE_HEADER, SESSION, Access, basic, secret_of
+from dpip.api.http.routes import Call, Route
 from dpip.api.views import timestamp
 from dpip.errors import BadCredentials, Unauthenticated
 from dpip.interfaces import IController

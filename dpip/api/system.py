@@ -12,16 +12,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dpip import __version__
-from dpip.api.answers import Answer, json_answer
-from dpip.api.auth import Access
-from dpip.api.forms import Fields
-from dpip.api.routes import MAX_PAGE, Call, Route, next_page
+from dpip.api.http.answers import Answer, json_answer
+from dpip.api.http.auth import Access
+from dpip.api.http.forms import Fields
+from dpip.api.http.routes import MAX_PAGE, Call, Route, next_page
 from dpip.api.views import activity_json, join_token_json, sample_json, summary, timestamp, worker_json
 from dpip.api.workloads import Registry
 from dpip.errors import BadParameter, RetryLater, Unauthenticated
 from dpip.interfaces import IController
-from dpip.metrics import CONTENT_TYPE, as_text
 from dpip.model import UNFINISHED
+from dpip.runtime.metrics import CONTENT_TYPE, as_text
 
 log = Logger()
 

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from attrs import define
 
-from dpip.api.answers import Answer, json_answer
-from dpip.api.auth import Access
-from dpip.api.routes import Call, Route
+from dpip.api.http.answers import Answer, json_answer
+from dpip.api.http.auth import Access
+from dpip.api.http.routes import Call, Route
 from dpip.api.views import token_json
 from dpip.interfaces import IController
 

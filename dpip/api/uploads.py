@@ -9,18 +9,18 @@ from attrs import define
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
-from dpip.api.answers import Answer, json_answer
-from dpip.api.auth import Access
-from dpip.api.forms import Fields
-from dpip.api.gate import not_multipart
-from dpip.api.idempotency import key_of
+from dpip.api.http.answers import Answer, json_answer
+from dpip.api.http.auth import Access
+from dpip.api.http.forms import Fields
+from dpip.api.http.gate import not_multipart
+from dpip.api.http.idempotency import key_of
+from dpip.api.http.routes import Call, Route
 from dpip.api.images import image_type
-from dpip.api.routes import Call, Route
 from dpip.api.views import image_json
 from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage
 from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile
-from dpip.results import keep_result
+from dpip.store.results import keep_result
 
 _MAX_NUMBER = 2**62
 T = TypeVar("T")

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from dpip.api.answers import Answer, json_answer, to_json
-from dpip.api.auth import Access
-from dpip.api.downloads import not_modified
-from dpip.api.forms import Fields
-from dpip.api.idempotency import key_of
+from dpip.api.http.answers import Answer, json_answer, to_json
+from dpip.api.http.auth import Access
+from dpip.api.http.downloads import not_modified
+from dpip.api.http.forms import Fields
+from dpip.api.http.idempotency import key_of
+from dpip.api.http.routes import Call, Route, next_page
 from dpip.api.lists import ListMaker, Lists, changes
-from dpip.api.routes import Call, Route, next_page
 from dpip.api.views import SUMMARY, filter_label, summary, webhook_json, why_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController

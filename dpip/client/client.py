@@ -22,9 +22,9 @@ from dpip.client.errors import OF_THE_PICTURE, ApiError, ClientError
 from dpip.client.retry import Retry
 from dpip.client.transport import Answer, Transport
 from dpip.client.uploads import together, upload_body
-from dpip.http.address import Address
 from dpip.http.multipart import Source
 from dpip.http.receiving import HashedFile
+from dpip.http.server_address import Address
 
 T = TypeVar("T")
 _PAGE = 1000

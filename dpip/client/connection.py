@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
 
-from dpip.http.address import Address
 from dpip.http.agent import PersistentClient
+from dpip.http.server_address import Address
 
 _CONNECT_SECONDS = 15
 _IDLE_SECONDS = 30

@@ -17,7 +17,7 @@ from dpip.client.errors import NotDpip, Unreachable, Untrusted, refusal
 from dpip.http.agent import PersistentClient
 from dpip.http.answers import header
 from dpip.http.failures import NO_ANSWER, causes, in_words, is_untrusted
-from dpip.http.idle import IdleTimeout
+from dpip.http.idle_timeout import IdleTimeout
 from dpip.http.multipart import MultipartBody
 from dpip.http.receiving import Progress, Write, receive
 from dpip.runtime.twisted_private import WrongBodyLength

@@ -12,10 +12,10 @@ from dpip.command.doctor import doctor
 from dpip.command.filters import filters
 from dpip.command.group import Group
 from dpip.command.images import download, images
-from dpip.command.jointoken import join_token
-from dpip.command.logins import settings
+from dpip.command.join_token import join_token
+from dpip.command.login import login, logout, whoami
 from dpip.command.run.command import run
-from dpip.command.session import login, logout, whoami
+from dpip.command.saved_logins import settings
 from dpip.command.status import status
 from dpip.command.tokens import token
 from dpip.command.users import users

@@ -19,7 +19,7 @@ def doctor(choice: Choice, as_json: bool) -> None:
     Looks at the filters and file formats, the GPU, ports, disks and limits of this machine; and where a
     server is named or logged in to, at the way to it and at its clock. Ends with 1 when something is bad.
     """
-    from dpip.command.checkup import checkup
+    from dpip.command.doctor_checks import checkup
 
     bad = False
     found = []

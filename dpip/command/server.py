@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from attrs import evolve, frozen
 
-from dpip.command.logins import Login, login_to, newest_login
+from dpip.command.saved_logins import Login, login_to, newest_login
 
 if TYPE_CHECKING:
     from dpip.client import Client, ClientError
@@ -115,7 +115,7 @@ async def connected(
 
 def ask(choice: Choice, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     """What ``question(client)`` answers, with the reactor run for as long as that takes."""
-    from dpip.command.running import run
+    from dpip.command.event_loop import run
 
     async def main(reactor: Any) -> T:
         async with connected(reactor, choice.login()) as client:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from dpip.command.asking import ask_password, confirm
+from dpip.command.prompts import ask_password, confirm
 from dpip.command.server import Choice, server_options
 from dpip.command.tables import Columns, json_option, show, size
 
 if TYPE_CHECKING:
-    from dpip.command.directory import Directory
-    from dpip.command.remoteusers import RemoteUsers
+    from dpip.command.local_users import Directory
+    from dpip.command.remote_users import RemoteUsers
 
 Opened: TypeAlias = "AbstractContextManager[Directory | RemoteUsers]"
 
@@ -133,10 +133,10 @@ def passwd(name: str, opened: Opened) -> None:
 def _opened(state_dir: Path | None, choice: Choice) -> Opened:
     login = choice.named() if state_dir is None else None
     if login is not None:
-        from dpip.command.remoteusers import RemoteUsers
+        from dpip.command.remote_users import RemoteUsers
 
         return nullcontext(RemoteUsers(choice))
-    from dpip.command.directory import Directory
+    from dpip.command.local_users import Directory
 
     return Directory.opened(state_dir)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dpip.command.asking import confirm
+from dpip.command.prompts import confirm
 from dpip.command.server import Choice, ask, ask_for_each, server_options, show_answer, watch_option
 from dpip.command.tables import Columns, chain, json_option, plain, show, show_facts, show_json, since, size
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from attrs import Factory, define, field
 from cachetools import LRUCache, TTLCache
 
-from dpip.controller.attempts import FailureLimit, Turns
+from dpip.controller.login_limits import FailureLimit, Turns
 from dpip.controller.passwords import Passwords
 from dpip.errors import BadCredentials, BadParameter, Unauthenticated
 from dpip.interfaces import IDatastore

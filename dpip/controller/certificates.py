@@ -8,14 +8,14 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from dpip import wire
-from dpip.asynchronous import deferred
-from dpip.authority import Authority, Presented
-from dpip.broker import Broker
 from dpip.errors import BadCertificate, Malformed
 from dpip.interfaces import IDatastore
-from dpip.jointoken import JoinToken
+from dpip.link import worker_messages as wire
+from dpip.link.broker import Broker
+from dpip.link.certificates import Authority, Presented
+from dpip.link.join_token import JoinToken
 from dpip.model import CertificateRecord
+from dpip.runtime.coroutines import deferred
 
 
 @frozen

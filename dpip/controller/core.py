@@ -15,10 +15,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from dpip.admission import AdmissionDesk
-from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
-from dpip.controller.jointokens import JoinTokens
+from dpip.controller.feed import Feed, Interest
+from dpip.controller.join_tokens import JoinTokens
 from dpip.controller.permissions import admins_only, no_image, no_workload, owned, users_only, whose
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import Webhooks
@@ -34,10 +33,8 @@ from dpip.errors import (
     TooLarge,
     WrongHash,
 )
-from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IDatastore, IImageStore, IScheduler, ITelemetry
-from dpip.jointoken import JoinToken
-from dpip.metrics import Meters, gauge
+from dpip.link.join_token import JoinToken
 from dpip.model import (
     ALL,
     UNFINISHED,
@@ -74,6 +71,9 @@ from dpip.model import (
     WorkloadSpec,
     WorkloadStatus,
 )
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.metrics import Meters, gauge
+from dpip.store.admission import AdmissionDesk
 
 _REMEMBERED_RESULTS = 1_000
 _SNAPSHOT = 1_000  # workloads

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
-from dpip import wire
 from dpip.errors import DpipError, Malformed, VersionMismatch, WorkerRefused
-from dpip.jointoken import BadToken
+from dpip.link import worker_messages as wire
+from dpip.link.join_token import BadToken
 from dpip.model import WorkerInfo
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from twisted.python import reflect, usage
 
-from dpip import addresses, settings
-from dpip.logs import LOG_FORMAT_OPTION
+from dpip.runtime import addresses, settings
+from dpip.runtime.logs import LOG_FORMAT_OPTION
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 

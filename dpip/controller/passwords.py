@@ -15,7 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from attrs import define, field
 
 from dpip.errors import RetryLater
-from dpip.threads import FromThreads, Threads, in_thread
+from dpip.runtime.threads import FromThreads, Threads, in_thread
 
 T = TypeVar("T")
 

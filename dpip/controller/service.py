@@ -19,21 +19,21 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from dpip.asynchronous import deferred
-from dpip.authority import Authority, Presented, presented_over
 from dpip.controller.accounts import Accounts
-from dpip.controller.apis import Apis
-from dpip.controller.children import SOCKET, ApiChildren
+from dpip.controller.api_children import SOCKET, ApiChildren
+from dpip.controller.api_processes import Apis
+from dpip.controller.feed import Feed
 from dpip.controller.options import ControllerOptions
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.errors import DpipError
-from dpip.feed import Feed
-from dpip.jointoken import write_secret
+from dpip.link.certificates import Authority, Presented, presented_over
+from dpip.link.join_token import write_secret
 from dpip.model import Role
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.startup import CannotStart, cannot_listen
+from dpip.runtime.threads import Threads
 from dpip.scheduler.service import Scheduler
-from dpip.start import CannotStart, cannot_listen
-from dpip.threads import Threads
 
 
 def over_tls(tls: CertificateOptions, factory: IProtocolFactory) -> IProtocolFactory:

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from twisted.application.service import Service
 
 from dpip import __version__
-from dpip.admission import AdmissionDesk, Returns
 from dpip.api.app import make_site
 from dpip.controller.accounts import Accounts
-from dpip.controller.apis import Apis, ApiTerms
+from dpip.controller.api_processes import Apis, ApiTerms
 from dpip.controller.certificates import Certificates
 from dpip.controller.core import Controller
-from dpip.controller.disk import DiskWatch
-from dpip.controller.handover import Handover
+from dpip.controller.disk_watch import DiskWatch
+from dpip.controller.feed import Feed
 from dpip.controller.housekeeping import Housekeeping
+from dpip.controller.join_tokens import JoinTokens
 from dpip.controller.joining import Terms
-from dpip.controller.jointokens import JoinTokens
+from dpip.controller.local_results import Handover
 from dpip.controller.options import ControllerOptions
 from dpip.controller.passwords import Passwords
 from dpip.controller.service import ControllerService, Parts
@@ -27,18 +27,18 @@ from dpip.controller.webhooks import AllowedHosts, Poster, Webhooks
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
-from dpip.feed import Feed
 from dpip.filters import registry
-from dpip.heap import settle
-from dpip.host import Host
-from dpip.ids import IdSource
-from dpip.imagestore import ImageStore, directory_for
 from dpip.interfaces import IIncomingFile
-from dpip.metrics import Meters
 from dpip.model import Step
+from dpip.runtime.clock import keep_timers_going
+from dpip.runtime.gc import settle
+from dpip.runtime.host import Host
+from dpip.runtime.ids import IdSource
+from dpip.runtime.metrics import Meters
+from dpip.runtime.startup import end_process
 from dpip.scheduler.service import Scheduler
-from dpip.start import end_process
-from dpip.steady import keep_timers_going
+from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.image_store import ImageStore, directory_for
 
 Options = ControllerOptions
 

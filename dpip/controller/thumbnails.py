@@ -18,9 +18,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dpip.asynchronous import deferred
 from dpip.errors import DpipError, NotFound, RetryLater
 from dpip.model import Image, Lease, LeasedJob, WorkerInfo
+from dpip.runtime.coroutines import deferred
 
 FILTER: Final = "thumbnail"
 SIZE: Final = 256

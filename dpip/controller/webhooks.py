@@ -26,10 +26,10 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from dpip import __version__
-from dpip.asynchronous import deferred
 from dpip.errors import BadParameter, DpipError
 from dpip.interfaces import IDatastore
 from dpip.model import Delivery, DueWebhook
+from dpip.runtime.coroutines import deferred
 
 LOOK_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 10.0

@@ -19,20 +19,20 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.spread.pb import RemoteReference
 
-from dpip import wire
-from dpip.asynchronous import deferred
-from dpip.authority import Presented
-from dpip.broker import Broker, Door, LinkLost, Target
-from dpip.controller.apis import Apis
+from dpip.controller.api_processes import Apis
 from dpip.controller.certificates import Certificates
-from dpip.controller.handover import Handover
 from dpip.controller.joining import Newcomer, Terms, examined, refusal
-from dpip.controller.link import Link
+from dpip.controller.local_results import Handover
+from dpip.controller.worker_link import Link
 from dpip.errors import DpipError, Malformed, NameTaken, NotFound
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
-from dpip.jointoken import BadToken
-from dpip.metrics import Meters
+from dpip.link import worker_messages as wire
+from dpip.link.broker import Broker, Door, LinkLost, Target
+from dpip.link.certificates import Presented
+from dpip.link.join_token import BadToken
 from dpip.model import Load, Principal, WorkerState
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.metrics import Meters
 from dpip.scheduler.retrying import Persistence
 
 
@@ -245,7 +245,7 @@ class Workers:
         if link is not None and link.principal == by:
             link.offend(what)
 
-    # What workers tell (dpip.controller.link.Listener)
+    # What workers tell (dpip.controller.worker_link.Listener)
 
     def reported(self, link: Link, load: Load) -> None:
         if self._links.get(link.info.name) is not link:

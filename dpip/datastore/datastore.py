@@ -13,17 +13,16 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dpip.asynchronous import deferred
 from dpip.datastore import (
     accounts,
+    activity_log,
     cancelling,
     certificates,
+    idempotency_keys,
     images,
     jobs,
-    keys,
     migrate,
     purge,
-    record,
     results,
     retries,
     uploads,
@@ -31,12 +30,11 @@ from dpip.datastore import (
     workers,
     workloads,
 )
-from dpip.datastore.live import LiveWorkloads, pages_of
-from dpip.datastore.storage import Storage
+from dpip.datastore.connections import Storage
+from dpip.datastore.live_workloads import LiveWorkloads, pages_of
 from dpip.datastore.writer import Kind
 from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IDatastore
-from dpip.metrics import Histogram
 from dpip.model import (
     AcceptedOriginal,
     Activity,
@@ -64,7 +62,9 @@ from dpip.model import (
     Workload,
     WorkloadStatus,
 )
-from dpip.threads import FromThreads, MakeThreads, thread_pool
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.metrics import Histogram
+from dpip.runtime.threads import FromThreads, MakeThreads, thread_pool
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -274,7 +274,7 @@ class Datastore(Service):
         return accepted, fresh
 
     def knows_key(self, owner: str, key: str) -> Deferred[bool]:
-        return self._read(keys.is_known, owner, key)
+        return self._read(idempotency_keys.is_known, owner, key)
 
     def image(self, image_id: str) -> Deferred[Image | None]:
         return self._read(images.get, image_id)
@@ -355,10 +355,10 @@ class Datastore(Service):
     # Record
 
     def record(self, activity: Activity) -> Deferred[None]:
-        return self._submit(record.APPEND, activity)
+        return self._submit(activity_log.APPEND, activity)
 
     def activity(self, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
-        return self._read(record.page, before, limit)
+        return self._read(activity_log.page, before, limit)
 
     @deferred
     async def expire(self, now: float) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 
 from dpip.datastore.engine import told
 from dpip.errors import RetryLater
-from dpip.threads import FromThreads, Threads, in_thread
+from dpip.runtime.threads import FromThreads, Threads, in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -34,13 +34,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from dpip.asynchronous import deferred
 from dpip.datastore import engine
 from dpip.datastore.bulk import as_json, execute, fetch, given, text
 from dpip.datastore.rows import micros, seconds
 from dpip.interfaces import ITelemetry
 from dpip.model import GpuLoad, Load, Sample
-from dpip.threads import MakeThreads, Threads, in_thread, thread_pool
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.threads import MakeThreads, Threads, in_thread, thread_pool
 
 POINTS = 2_000  # of a history at most: more than any chart has columns
 _FLUSH_SECONDS = 5.0

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from attrs import define, frozen
 from sqlalchemy import Connection, insert, null, select, update
 
-from dpip.datastore import images, keys
+from dpip.datastore import idempotency_keys, images
 from dpip.datastore.bulk import as_json, execute, fetch, given, text
 from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import images as images_table
@@ -53,7 +53,7 @@ class _Taken:
 
 
 def _add(connection: Connection, uploads: Sequence[Upload]) -> Sequence[Answer | DpipError]:
-    earlier = keys.find(connection, [upload.key for upload in uploads])
+    earlier = idempotency_keys.find(connection, [upload.key for upload in uploads])
     targets = _targets(connection, uploads)
     decided = [_decide(connection, upload, earlier, targets) for upload in uploads]
     waiting = _write(connection, [one for one in decided if isinstance(one, _Taken)])
@@ -91,10 +91,10 @@ def _targets(connection: Connection, uploads: Iterable[Upload]) -> dict[str, _Ta
 
 
 def _decide(
-    connection: Connection, upload: Upload, earlier: keys.Earlier, targets: dict[str, _Target]
+    connection: Connection, upload: Upload, earlier: idempotency_keys.Earlier, targets: dict[str, _Target]
 ) -> _Taken | Answer | DpipError:
     try:
-        answer = keys.answered(earlier, upload.key, "originals")
+        answer = idempotency_keys.answered(earlier, upload.key, "originals")
         if answer is not None:
             return _earlier(connection, *answer), False
         return _take(upload, targets)
@@ -175,7 +175,7 @@ def _write(connection: Connection, taken: Sequence[_Taken]) -> dict[str, Waiting
     grown = {one.target.row: one.target for one in taken if one.originals}.values()
     execute(connection, _COUNT, [(target.row, target.accepted, target.size) for target in grown])
     execute(connection, _USE, {target.owner: (target.owner, target.used) for target in grown}.values())
-    keys.remember(connection, [(one.upload.key, _answer(one), one.upload.now) for one in taken])
+    idempotency_keys.remember(connection, [(one.upload.key, _answer(one), one.upload.now) for one in taken])
     return _jobs(connection, [image for one in taken for image in one.originals])
 
 
@@ -198,7 +198,7 @@ def _accepted(taken: _Taken, waiting: dict[str, WaitingJob]) -> Answer:
 # The same request again
 
 
-def _answer(taken: _Taken) -> keys.Answer:
+def _answer(taken: _Taken) -> idempotency_keys.Answer:
     seqs = [image.seq for image in taken.originals]
     return {"originals": [taken.upload.workload_id, min(seqs, default=0), len(seqs)]}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, or_, select, update
 
-from dpip.datastore import keys
+from dpip.datastore import idempotency_keys
 from dpip.datastore.bulk import one, text
 from dpip.datastore.rows import micros, select_workloads, spec_to_json, workload_of
 from dpip.datastore.schema import purges, users, workloads
@@ -20,7 +20,7 @@ _GET = _SELECT.where(workloads.c.public == bindparam("workload"))
 
 
 def add(connection: Connection, new: Workload, key: IdempotencyKey | None) -> Workload:
-    earlier = keys.answered(keys.find(connection, [key]), key, "workload")
+    earlier = idempotency_keys.answered(idempotency_keys.find(connection, [key]), key, "workload")
     if earlier is not None:
         return _made_earlier(connection, earlier)
     owner_id = connection.scalar(select(users.c.id).where(users.c.name == text(new.owner)))
@@ -35,7 +35,7 @@ def add(connection: Connection, new: Workload, key: IdempotencyKey | None) -> Wo
             created=micros(new.created_at),
         )
     )
-    keys.remember(connection, [(key, {"workload": new.id}, new.created_at)])
+    idempotency_keys.remember(connection, [(key, {"workload": new.id}, new.created_at)])
     return new
 
 

@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 
 from dpip.datastore.engine import told
 from dpip.errors import DpipError, RetryLater
-from dpip.metrics import Histogram
-from dpip.threads import FromThreads, Threads
+from dpip.runtime.metrics import Histogram
+from dpip.runtime.threads import FromThreads, Threads
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -32,7 +32,7 @@ GROUP = "dpip.filters"
 MAX_STEPS = 32
 
 _BUILT_IN = {
-    name: f"dpip.filters.{name}"
+    name: f"dpip.filters.builtin.{name}"
     for name in (
         "grayscale",
         "blur",

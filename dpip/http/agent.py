@@ -14,8 +14,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from dpip.runtime.transports import widen
 from dpip.runtime.twisted_private import ClientRequest
-from dpip.transports import widen
 
 
 @implementer(IStreamClientEndpoint)

@@ -23,8 +23,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from dpip.authority import Credential, Key, Pinned
-from dpip.jointoken import TOKEN_FILE, BadToken, JoinToken
+from dpip.link.certificates import Credential, Key, Pinned
+from dpip.link.join_token import TOKEN_FILE, BadToken, JoinToken
 
 _PORT: Final = 8787
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[\w.-]+)(?::(\d{1,5}))?")

@@ -15,12 +15,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
-from dpip.asynchronous import deferred
-from dpip.authority import WrongController
-from dpip.broker import JOIN_SECONDS, Broker, Caller, Target, call
 from dpip.errors import DpipError, Malformed
+from dpip.link.broker import JOIN_SECONDS, Broker, Caller, Target, call
+from dpip.link.certificates import WrongController
 from dpip.link.connector import Connector
-from dpip.start import CannotStart
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.startup import CannotStart
 
 FIRST_DELAY: Final = 0.2
 MAX_DELAY: Final = 5.0

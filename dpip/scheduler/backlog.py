@@ -8,8 +8,8 @@ from operator import attrgetter
 
 from dpip.model import WaitingJob
 from dpip.scheduler.costs import size_of
+from dpip.scheduler.fair_queue import Blocked, Entry, Flow, Lane, WorkloadQueue, enter, lowest
 from dpip.scheduler.jobs import Job
-from dpip.scheduler.lanes import Blocked, Entry, Flow, Lane, WorkloadQueue, enter, lowest
 from dpip.scheduler.matching import Requirement
 from dpip.scheduler.memory import size_class
 

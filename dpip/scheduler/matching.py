@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from attrs import define, field
 
 from dpip.model import WorkerInfo, WorkloadSpec
+from dpip.scheduler.fair_queue import Blocked, Entry, Flow, Lane, lowest
 from dpip.scheduler.index import Index
-from dpip.scheduler.lanes import Blocked, Entry, Flow, Lane, lowest
 from dpip.scheduler.workers import Worker
 
 Abilities = frozenset[str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dpip.model import Eta
 from dpip.scheduler.costs import size_of
-from dpip.scheduler.lanes import WorkloadQueue
+from dpip.scheduler.fair_queue import WorkloadQueue
 from dpip.scheduler.packing import next_job
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workloads import Workloads

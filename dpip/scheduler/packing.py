@@ -9,8 +9,8 @@ is ours to choose.
 
 from __future__ import annotations
 
+from dpip.scheduler.fair_queue import Flow
 from dpip.scheduler.jobs import Job
-from dpip.scheduler.lanes import Flow
 from dpip.scheduler.workers import Worker
 
 

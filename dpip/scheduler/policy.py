@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import define
 
 from dpip.scheduler.costs import Chain, size_of
+from dpip.scheduler.fair_queue import Blocked, Flow
 from dpip.scheduler.index import Entry
 from dpip.scheduler.jobs import Job
-from dpip.scheduler.lanes import Blocked, Flow
 from dpip.scheduler.matching import Kind, Requirement
 from dpip.scheduler.workers import Worker
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dpip.model import Reason
 from dpip.scheduler.costs import size_of
-from dpip.scheduler.lanes import WorkloadQueue
+from dpip.scheduler.fair_queue import WorkloadQueue
 from dpip.scheduler.workers import Held, Phase
 
 

@@ -17,8 +17,8 @@ from zope.interface import implementer
 from dpip.interfaces import IDatastore, IScheduler, IWorkerLink
 from dpip.model import Eta, Lease, LeasedJob, Load, Outcome, Reason, Step, WaitingJob, WorkerInfo, Workload
 from dpip.scheduler import events as e
-from dpip.scheduler.carrier import Carrier
-from dpip.scheduler.filling import Filling
+from dpip.scheduler.backfill import Filling
+from dpip.scheduler.dispatcher import Carrier
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.retrying import Persistence
 from dpip.scheduler.state import State

@@ -13,14 +13,14 @@ from typing import Any
 
 from dpip.model import Eta, Lease, LeasedJob, Outcome, Reason
 from dpip.scheduler import events as e
-from dpip.scheduler.attempts import Attempts
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
-from dpip.scheduler.dealing import Dealer
+from dpip.scheduler.fair_queue import Strikes
+from dpip.scheduler.held_jobs import Attempts
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
-from dpip.scheduler.lanes import Strikes
 from dpip.scheduler.limits import Limits
 from dpip.scheduler.outlook import Outlook
+from dpip.scheduler.placement import Dealer
 from dpip.scheduler.reasons import placed
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.stealing import worth_moving

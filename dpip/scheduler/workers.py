@@ -14,7 +14,7 @@ from dpip.scheduler.jobs import Job
 from dpip.scheduler.memory import Footprint, Machine
 
 if TYPE_CHECKING:
-    from dpip.scheduler.lanes import WorkloadQueue
+    from dpip.scheduler.fair_queue import WorkloadQueue
     from dpip.scheduler.matching import Kind
 
 _PREFETCH = 1000.0  # added to the score when all slots compute: idle slots anywhere come first

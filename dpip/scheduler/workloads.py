@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from dpip.model import Step, WaitingJob, Workload
 from dpip.scheduler.costs import Chains, size_of
+from dpip.scheduler.fair_queue import Owner, WorkloadQueue
 from dpip.scheduler.jobs import Job
-from dpip.scheduler.lanes import Owner, WorkloadQueue
 from dpip.scheduler.matching import asked
 from dpip.scheduler.roster import Roster
 

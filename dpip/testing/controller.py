@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from dpip.asynchronous import deferred
+from dpip.controller.feed import Feed, Interest
 from dpip.errors import (
     BadParameter,
     Conflict,
@@ -26,9 +26,7 @@ from dpip.errors import (
     StaleLease,
     TooLarge,
 )
-from dpip.feed import Feed, Interest
 from dpip.interfaces import IAdmission, IController, IImageStore
-from dpip.metrics import Meters
 from dpip.model import (
     ALL,
     Activity,
@@ -63,6 +61,8 @@ from dpip.model import (
     Workload,
     WorkloadSpec,
 )
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.metrics import Meters
 from dpip.testing.accounts import MemoryAccounts
 from dpip.testing.hold import Hold
 from dpip.testing.jobs import MemoryJob, MemoryWorkload

@@ -13,9 +13,9 @@ from zope.interface import implementer
 
 from dpip.errors import NotAnImage, TooLarge, WrongHash
 from dpip.filters.codec.headers import probe
-from dpip.imagestore import read_exactly
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, Picture, StoredFile
+from dpip.store.image_store import read_exactly
 
 
 @implementer(IIncomingFile)

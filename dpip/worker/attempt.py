@@ -7,12 +7,12 @@ from collections.abc import Callable
 from attrs import frozen
 from twisted.logger import Logger
 
+from dpip.link.worker_messages import Ending, Welcome
 from dpip.model import LeasedJob, Outcome
-from dpip.wire import Ending, Welcome
-from dpip.worker.child import CANCELLED, Task, Verdict, Work
-from dpip.worker.compute import Pool
-from dpip.worker.desk import Desk
-from dpip.worker.passage import ByHttp, ByPath, Passage, Source
+from dpip.worker.compute_child import CANCELLED, Task, Verdict, Work
+from dpip.worker.compute_pool import Pool
+from dpip.worker.image_transport import ByHttp, ByPath, Passage, Source
+from dpip.worker.local_transfer import Desk
 from dpip.worker.spool import Spool
 from dpip.worker.transfer import NotTransferred, Transfer
 

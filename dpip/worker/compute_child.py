@@ -1,229 +1,307 @@
-"""The process that filters pictures: one at a time, nothing else, expendable.
-
-It reads commands from standard input and answers on descriptor 3, one JSON object a line; pictures pass as
-files. What it prints goes to the worker's log.
-
-=================== =======================================================================================
-worker → child      ``{"job", "source", "sha256", "result", "steps", "output", "max_pixels", "threads",
-                    "seconds", "at_least"}``
-child → worker      ``{"say"}`` while warming up, ``{"cached"}`` when that will be short,
-                    ``{"ready", "rss"}`` once, and for each job
-                    ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "size",
-                    "waited", "rss"}``
-=================== =======================================================================================
-
-Once it is warm it is confined: it reads pictures that strangers have made. It never outlives its parent: it
-ends when its input does (a thread watches), the kernel kills it when the parent dies (Linux), and an alarm
-kills it a while after a job's deadline, even where a filter holds the GIL.
-"""
+"""One compute child as its worker sees it: the process, and the tasks it has been given, in order."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import hashlib
 import json
 import os
-import queue
-import resource
 import signal
 import sys
-import threading
-import time
-import traceback
-from collections.abc import Mapping
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
-import psutil
+from attrs import asdict, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
 
-from dpip.errors import PictureError
-from dpip.worker.confinement import confine
+from dpip.model import Outcome, Step
+from dpip.worker.child_main import REPLIES
 
-REPLIES: Final = 3
-UNCONFINED: Final = "--unconfined"
-_PR_SET_PDEATHSIG: Final = 1
-_ALARM_SECONDS: Final = 10
-"""After a job's deadline; by then the parent, if it lives, has killed us itself."""
-_DETAIL: Final = 1000
-_RESIDENT_SECONDS: Final = 0.5
+WARM_UP_SECONDS: Final = 900.0
+"""The first start on a machine compiles every kernel; a slow one may need minutes."""
+MAX_JOBS: Final = 20_000
+MAX_GROWTH: Final = 512 * 2**20
+"""A child is worn out after so many jobs, or when it has kept so many bytes more than it began with."""
+PATIENCE_SECONDS: Final = 2.0
+"""A job that nobody wants any more may run on for so long: about what replacing its child would cost."""
+_TOLERANCE_SECONDS: Final = 0.05
+_MAX_LINE: Final = 1024 * 1024
+"""Of a child that has gone mad; a ``ready`` with a thousand filters needs 100 KB."""
 
-Message = dict[str, Any]
+
+@frozen
+class Task:
+    """What a child is asked to do: file to file. After ``seconds`` it is killed. ``sha256`` is what the
+    source must have, if that has not been checked already. If it is not 0, the original may be decoded to
+    ``at_least`` so many pixels each way instead of all that it has."""
+
+    source: str
+    result: str
+    steps: tuple[Step, ...]
+    output: Mapping[str, Any]
+    max_pixels: int
+    threads: int
+    seconds: float
+    sha256: str = ""
+    at_least: int = 0
 
 
-class Result(Protocol):
-    """As ``dpip.filters.process_steps`` returns it."""
+@frozen
+class Verdict:
+    """How it went. ``size``, ``sha256`` and ``content_type`` are of the result, when there is one."""
+
+    outcome: Outcome
+    code: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+    sha256: str = ""
+    content_type: str = ""
+    size: int = 0
+
+
+_LAST_LINES: Final = 8
+_MAX_PRINTED: Final = 500
+_MAX_SECONDS: Final = 1e6
+_OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is not Outcome.LOST}
+CANCELLED: Final = Verdict(Outcome.RETURNED, "cancelled")
+
+
+class Work:
+    """A task on its way through the pool. ``done`` fires with its verdict once nothing touches its files any
+    more; with :data:`CANCELLED` when nobody wants it."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.started = False
+        self.cancelled = False
+        self.done: Deferred[Verdict] = Deferred()
+
+    def end(self, verdict: Verdict) -> None:
+        """Once."""
+        self.done.callback(CANCELLED if self.cancelled else verdict)
+
+
+class Owner(Protocol):
+    """Who hears of a child's life."""
+
+    def kernels_are_cached(self) -> None: ...
+
+    def child_ready(self, child: Child) -> None: ...
+
+    def child_free(self, child: Child, seconds: float) -> None: ...
+
+    def child_ended(self, child: Child, why: str) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+class Child(ProcessProtocol):
+    """The first of ``work`` is being computed, the rest wait inside the child."""
+
+    transport: Any = None
+
+    def __init__(self, owner: Owner, clock: IReactorTime, monotonic: Callable[[], float]) -> None:
+        self.ready: Mapping[str, Any] | None = None
+        self.work: deque[Work] = deque()
+        self.worn_out = False
+        self.died_at_work = False
+        self._owner = owner
+        self._clock = clock
+        self._monotonic = monotonic
+        self._deadline: IDelayedCall | None = None
+        self._killed_for: Verdict | None = None
+        self._replies = bytearray()
+        self._overheard: deque[str] = deque(maxlen=_LAST_LINES)
+        self._unfinished = ""
+        self._jobs = 0
+        self._rss = 0
+        self._waited = 0.0
+        self._free_since: float | None = None
 
     @property
-    def data(self) -> bytes: ...
+    def pid(self) -> int | None:
+        """None when it has ended."""
+        pid: int | None = self.transport.pid
+        return pid
 
-    @property
-    def content_type(self) -> str: ...
+    def waited(self) -> float:
+        """Seconds that it has had nothing to do since it was ready: up to its last task by its own watch,
+        which sees what the pipe hides, and since then by ours."""
+        return self._waited + (self._monotonic() - self._free_since if self._free_since is not None else 0.0)
 
+    def give(self, work: Work) -> None:
+        """One more task."""
+        self._free_since = None
+        self.work.append(work)
+        self._write({**asdict(work.task), "job": id(work)})
+        if len(self.work) == 1:
+            self._begin_first()
 
-class Engine(Protocol):
-    """What can be computed."""
+    def cancelled(self, work: Work) -> None:
+        """Nobody wants the first task's verdict any more: let it finish soon, or make an end of it."""
+        if self.work and self.work[0] is work:
+            self._expire(PATIENCE_SECONDS, CANCELLED)
 
-    def warm_up(self) -> Mapping[str, Any]:
-        """Make ready; say what there is: ``filters`` (name → version), ``fingerprint`` and ``gpu``."""
+    def retire(self) -> None:
+        """End it gently: with its input, an idle child ends."""
+        self.transport.closeStdin()
 
-    def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
-        """Filter a picture."""
+    def kill(self) -> None:
+        """End it now."""
+        if self.pid is not None:
+            self.transport.signalProcess("KILL")
 
+    # ProcessProtocol
 
-class Filters:
-    """The engine of DPIP. Numba is imported here, in the child, and nowhere else in a worker."""
+    def connectionMade(self) -> None:
+        self._expire(WARM_UP_SECONDS, Verdict(Outcome.CRASHED, "warm-up-timeout"))
 
-    def warm_up(self) -> Mapping[str, Any]:
-        from dpip.filters import engine, registry
-        from dpip.filters.cuda import choice
-        from dpip.filters.kernels import compile
+    def childDataReceived(self, childFD: int, data: Any) -> None:
+        if childFD != REPLIES:
+            self._overhear(data.decode(errors="replace"))
+            return
+        self._replies += data
+        *lines, self._replies = self._replies.split(b"\n")
+        try:
+            if len(self._replies) > _MAX_LINE:
+                raise ValueError("an endless line")
+            for line in lines:
+                self._hear(json.loads(line))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            self._owner.say(f"Compute child {self.pid} is killed: it answers nonsense ({error!r:.200}).")
+            self.kill()
 
-        if compile.is_warm():
-            send({"cached": True})
+    def processEnded(self, reason: Failure) -> None:
+        self._cancel_deadline()
+        verdict = self._killed_for or Verdict(Outcome.CRASHED, "compute-crashed", _how(reason))
+        charged = self.work.popleft() if self.work else None
+        self.died_at_work = charged is not None
+        last = "".join(f"\n    {line}" for line in (*self._overheard, self._unfinished) if line.strip())
+        self._owner.child_ended(self, f"{verdict.detail or verdict.code}{last}")
+        if charged is not None:
+            charged.end(verdict)
 
-        def say(words: str) -> None:
-            send({"say": words})
+    # What it says
 
-        engine.warm_up(say)
-        gpu = choice.start(say, time.perf_counter)
-        filters = {name: registry.find(name).version for name in registry.names()}
-        fingerprint = f"{engine.fingerprint()} {choice.backend()}".rstrip()
-        return {"filters": filters, "fingerprint": fingerprint, "gpu": gpu}
+    def _overhear(self, text: str) -> None:
+        """What a child prints. Its last lines say why it died; of one that is at work they go to the log."""
+        *lines, rest = (self._unfinished + text).split("\n")
+        self._unfinished = rest[-_MAX_PRINTED:]
+        for line in filter(str.strip, lines):
+            self._overheard.append(line[:_MAX_PRINTED])
+            if self.ready:
+                self._owner.say(f"Compute child {self.pid}: {line[:_MAX_PRINTED]}")
 
-    def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
-        from dpip.filters import process_steps
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        if "say" in message:
+            self._owner.say(str(message["say"])[:500])
+        elif "cached" in message:
+            self._owner.kernels_are_cached()
+        elif "ready" in message:
+            self._cancel_deadline()
+            self._rss = int(message["rss"])
+            self.ready = message["ready"]
+            self._free_since = self._monotonic()
+            self._owner.child_ready(self)
+        else:
+            self._finish(message)
 
-        steps = [(name, params) for name, params in job["steps"]]
-        return process_steps(
-            data,
-            steps,
-            output=job["output"],
-            max_pixels=job["max_pixels"],
-            threads=job["threads"],
-            at_least=job["at_least"],
+    def _finish(self, message: Mapping[str, Any]) -> None:
+        if message["job"] != id(self.work[0]):
+            raise ValueError("an answer to no question")
+        verdict = _verdict(message)
+        work = self.work.popleft()
+        self._cancel_deadline()
+        self._jobs += 1
+        grown = int(message["rss"]) - self._rss
+        self.worn_out = (
+            self.worn_out or self._jobs >= MAX_JOBS or grown > MAX_GROWTH or verdict.code == "out-of-memory"
+        )
+        self._waited += min(max(0.0, float(message.get("waited", 0.0))), _MAX_SECONDS)
+        if self.work:
+            self._begin_first()
+        else:
+            self._free_since = self._monotonic()
+        self._owner.child_free(self, verdict.seconds)
+        work.end(verdict)
+
+    def _begin_first(self) -> None:
+        first = self.work[0]
+        first.started = True
+        seconds = first.task.seconds
+        self._expire(
+            PATIENCE_SECONDS if first.cancelled else seconds,
+            Verdict(
+                Outcome.CRASHED,
+                "compute-timeout",
+                f"Filtering took longer than {seconds:g} s and was stopped.",
+            ),
         )
 
+    # Deadlines
 
-def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True) -> None:
-    """Compute until the input ends. ``parent`` is the worker's process id, ``memory_limit`` is in bytes.
+    def _expire(self, seconds: float, verdict: Verdict) -> None:
+        """The reactor's timers follow the wall clock: one that was set forward must not cost a job."""
+        end = self._monotonic() + seconds
 
-    Unless ``confined`` is False, filters reach no network and start no programs, see ``confinement``.
-    """
-    _die_with(parent)
-    commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
-    ready = {**engine.warm_up(), "confined": confine() if confined else ()}
-    resident = _Resident()
-    send({"ready": ready, "rss": resident.bytes()})
-    _limit_memory(memory_limit)
-    while True:
-        free = time.perf_counter()
-        job = commands.get()
-        waited = time.perf_counter() - free
-        signal.setitimer(signal.ITIMER_REAL, job["seconds"] + _ALARM_SECONDS)
-        reply = _done(engine, job)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        send({"job": job["job"], **reply, "waited": waited, "rss": resident.bytes()})
+        def expired() -> None:
+            left = end - self._monotonic()
+            if left > _TOLERANCE_SECONDS:
+                self._deadline = self._clock.callLater(left, expired)
+                return
+            self._killed_for = verdict
+            self.kill()
 
+        self._cancel_deadline()
+        self._deadline = self._clock.callLater(seconds, expired)
 
-def send(message: Message) -> None:
-    """To the worker."""
-    data = json.dumps(message).encode() + b"\n"
-    while data:
-        data = data[os.write(REPLIES, data) :]
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        with suppress(KeyError):  # its pipe is closed: it has died, and we are about to hear of it
+            self.transport.writeToChild(0, json.dumps(message).encode() + b"\n")
 
 
-def _read_commands(commands: queue.SimpleQueue[Message]) -> None:
+def spawn(
+    reactor: Any, monotonic: Callable[[], float], owner: Owner, command: Sequence[str], memory_limit: int
+) -> Child:
+    """Start a compute child. It sees the modules that we see, and nothing of our descriptors."""
+    child = Child(owner, reactor, monotonic)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    arguments = [*command, str(os.getpid()), str(memory_limit)]
+    reactor.spawnProcess(
+        child, arguments[0], arguments, environment, childFDs={0: "w", 1: "r", 2: "r", REPLIES: "r"}
+    )
+    return child
+
+
+def _verdict(message: Mapping[str, Any]) -> Verdict:
+    return Verdict(
+        outcome=_OUTCOMES[message["outcome"]],
+        code=str(message["code"]),
+        detail=str(message["detail"]),
+        seconds=min(max(0.0, float(message["seconds"])), _MAX_SECONDS),
+        sha256=str(message.get("sha256", "")),
+        content_type=str(message.get("content_type", "")),
+        size=int(message.get("size", 0)),
+    )
+
+
+def _how(reason: Failure) -> str:
+    """How a process ended, for people."""
+    number = getattr(reason.value, "signal", None)
+    if number is None:
+        return (
+            f"The filtering process ended by itself, with exit code {getattr(reason.value, 'exitCode', '?')}."
+        )
     try:
-        for line in sys.stdin.buffer:
-            commands.put(json.loads(line))
-    finally:
-        os._exit(0)  # the parent is gone, or has no more use for us
-
-
-def _done(engine: Engine, job: Message) -> Message:
-    """One job; what goes wrong becomes its answer."""
-    try:
-        data = Path(job["source"]).read_bytes()
-    except OSError as error:
-        return _answer("returned", "spool-error", f"The original could not be read: {error}")
-    if job["sha256"] and hashlib.sha256(data).hexdigest() != job["sha256"]:
-        return _answer("crashed", "original-damaged", "The original as it lies in the store is damaged.")
-    began = time.perf_counter()
-    try:
-        result = engine.process(data, job)
-        seconds = time.perf_counter() - began
-    except PictureError as error:
-        return _answer("failed", error.code, error.detail, time.perf_counter() - began)
-    except MemoryError:
-        words = "The picture needed more memory than one job may use."
-        return _answer("crashed", "out-of-memory", words, time.perf_counter() - began)
-    except Exception as error:  # noqa: BLE001 - a filter may raise anything; its picture has failed
-        words = f"{type(error).__name__}: {error}"
-        return _answer("failed", "filter-error", words, time.perf_counter() - began)
-    try:
-        Path(job["result"]).write_bytes(result.data)
-    except OSError as error:
-        return _answer("returned", "disk-full", f"The result could not be written: {error}", seconds)
-    sha256, size = hashlib.sha256(result.data).hexdigest(), len(result.data)
-    return _answer("done", seconds=seconds, sha256=sha256, content_type=result.content_type, size=size)
-
-
-def _answer(outcome: str, code: str = "", detail: str = "", seconds: float = 0.0, **more: Any) -> Message:
-    return {"outcome": outcome, "code": code, "detail": detail[:_DETAIL], "seconds": seconds, **more}
-
-
-def _die_with(parent: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a filter that crashes is nothing to fill a disk with
-    # Ctrl-C and a supervisor's SIGTERM reach the whole group; the worker decides when its children end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we had asked to be told
-        os._exit(0)
-
-
-def _limit_memory(limit: int) -> None:
-    """Allow that much more than is in use now. RLIMIT_DATA counts what is really allocated: RLIMIT_AS would
-    count the gigabytes of addresses that LLVM and thread stacks reserve and never touch."""
-    with contextlib.suppress(OSError, ValueError):  # not every kernel has it
-        used = _data_size()
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (used + limit, hard))
-
-
-def _data_size() -> int:
-    return int(getattr(psutil.Process().memory_info(), "data", 0))
-
-
-class _Resident:
-    """How much memory this process has. It is looked at only now and then: asking the kernel takes as long as
-    a tenth of a small picture."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._looked = 0.0
-        self._bytes = 0
-
-    def bytes(self) -> int:
-        now = time.perf_counter()
-        if not self._looked or now - self._looked >= _RESIDENT_SECONDS:
-            self._looked, self._bytes = now, int(self._process.memory_info().rss)
-        return self._bytes
-
-
-def main(engine: Engine) -> None:
-    """``python -m … [--unconfined] <parent's process id> <memory limit>``."""
-    *flags, parent, memory_limit = sys.argv[1:]
-    try:
-        serve(engine, int(parent), int(memory_limit), UNCONFINED not in flags)
-    except BaseException:  # noqa: BLE001 - it ends here; an orderly end would wait for the thread that reads
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)
-
-
-if __name__ == "__main__":
-    main(Filters())
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    hint = " Perhaps the machine ran out of memory." if name == "SIGKILL" else ""
+    return f"The filtering process was ended by {name}.{hint}"

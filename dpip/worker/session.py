@@ -13,20 +13,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
-from dpip import __version__, wire
-from dpip.asynchronous import deferred
-from dpip.authority import Key
-from dpip.broker import JOIN_SECONDS, Broker, call
+from dpip import __version__
 from dpip.errors import BadCertificate, DpipError
+from dpip.link import worker_messages as wire
+from dpip.link.broker import JOIN_SECONDS, Broker, call
+from dpip.link.certificates import Key
 from dpip.link.connector import Connector
 from dpip.link.session import JoinedSession, NotJoined
 from dpip.model import Load
+from dpip.runtime.coroutines import deferred
 from dpip.worker.attempt import Tools
-from dpip.worker.compute import Pool
-from dpip.worker.desk import Desk, NotHere
-from dpip.worker.pulse import Pulse
+from dpip.worker.compute_pool import Pool
+from dpip.worker.heartbeat import Pulse
+from dpip.worker.job_runner import Shift
+from dpip.worker.local_transfer import Desk, NotHere
 from dpip.worker.resources import Gpus, Sampler
-from dpip.worker.shift import Shift
 from dpip.worker.spool import Spool
 from dpip.worker.store import Store
 from dpip.worker.transfer import Transfer

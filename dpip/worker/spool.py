@@ -1,6 +1,6 @@
 """The worker's temporary directory: originals on their way in, results on their way out.
 
-Each worker process has its own (see :mod:`dpip.scratch`). A disk is never filled to the brim.
+Each worker process has its own (see :mod:`dpip.runtime.tempdirs`). A disk is never filled to the brim.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from dpip.scratch import Scratch
+from dpip.runtime.tempdirs import Scratch
 
 PREFIX: Final = "dpip-spool-"
 FLOOR: Final = 256 * 2**20

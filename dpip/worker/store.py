@@ -9,9 +9,9 @@ from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 
-from dpip.authority import Pinned, fingerprint_of_pem
 from dpip.errors import Malformed
-from dpip.http.address import Address
+from dpip.http.server_address import Address
+from dpip.link.certificates import Pinned, fingerprint_of_pem
 
 _CONNECT_SECONDS: Final = 10
 

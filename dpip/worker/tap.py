@@ -19,15 +19,15 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
-from dpip import settings
-from dpip.heap import settle
-from dpip.jointoken import JoinToken
 from dpip.link.connector import Connector, controller_address, controller_endpoint, token_reader
-from dpip.logs import LOG_FORMAT_OPTION
-from dpip.steady import keep_timers_going
+from dpip.link.join_token import JoinToken
+from dpip.runtime import settings
+from dpip.runtime.clock import keep_timers_going
+from dpip.runtime.gc import settle
+from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.worker import resources
-from dpip.worker.compute import COMMAND, Pool
-from dpip.worker.compute_child import UNCONFINED
+from dpip.worker.child_main import UNCONFINED
+from dpip.worker.compute_pool import COMMAND, Pool
 from dpip.worker.session import Session
 from dpip.worker.spool import Spool
 

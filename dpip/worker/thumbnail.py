@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from dpip.errors import RetryLater
+from dpip.link.worker_messages import MAX_THUMBNAIL
 from dpip.model import LeasedJob, Outcome
-from dpip.wire import MAX_THUMBNAIL
 from dpip.worker.attempt import Tools
-from dpip.worker.child import Task
+from dpip.worker.compute_child import Task
 from dpip.worker.transfer import Closed, NotTransferred, TokenRefused
 
 _SECONDS: Final = 20.0

@@ -34,13 +34,13 @@ from twisted.web.http import (
 )
 from twisted.web.iweb import IResponse
 
-from dpip.asynchronous import deferred
 from dpip.http.agent import PersistentClient
 from dpip.http.answers import problem_members, retry_after
 from dpip.http.failures import NO_ANSWER, causes, in_words
 from dpip.http.multipart import FilePart, MultipartBody
 from dpip.http.receiving import BodyTooLarge, HashedFile, receive
 from dpip.model import LeasedJob, Outcome
+from dpip.runtime.coroutines import deferred
 from dpip.worker.store import Store
 
 TRIES: Final = 5

@@ -18,11 +18,11 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from dpip.api.app import all_routes, make_site
-from dpip.api.limits import Limits
-from dpip.api.routes import Route
+from dpip.api.http.limits import Limits
+from dpip.api.http.routes import Route
 from dpip.filters import registry
-from dpip.ids import IdSource
 from dpip.model import ImageType, Role, WorkloadSpec
+from dpip.runtime.ids import IdSource
 from dpip.testing import Hold, MemoryController, PlainImageStore
 from tests.api.client import Connection, Form, Response, connect, request_bytes
 from tests.api.documented import mistakes, the_document

@@ -10,23 +10,23 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from dpip.admission import AdmissionDesk, Returns
-from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
-from dpip.controller.jointokens import JoinTokens
+from dpip.controller.feed import Feed
+from dpip.controller.join_tokens import JoinTokens
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import AllowedHosts, Webhooks
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.errors import NotFound
-from dpip.feed import Feed
-from dpip.imagestore import ImageStore, directory_for
-from dpip.jointoken import TOKEN_FILE, TokenFile
-from dpip.metrics import Meters
+from dpip.link.join_token import TOKEN_FILE, TokenFile
 from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role, WorkerInfo
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.metrics import Meters
+from dpip.runtime.threads import InlineThreads
+from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.image_store import ImageStore, directory_for
 from dpip.testing import Hold
-from dpip.threads import InlineThreads
 
 MAX_UPLOAD = 100 * 1024 * 1024
 

@@ -1,4 +1,4 @@
-"""The real controller behind an API process: every question goes over a link of ``dpip.remote``."""
+"""The real controller behind an API process: every question goes over a link of ``dpip.api_process``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from twisted.internet import reactor
 
-from dpip.admission import AdmissionDesk, Returns
-from dpip.controller.apis import Apis, ApiTerms
-from dpip.remote.controller import RemoteController
-from dpip.remote.exchange import Exchange
-from dpip.remote.messages import PROTOCOL, Hello, Welcome, decode, encode
+from dpip.api_process.remote_controller import RemoteController
+from dpip.controller.api_processes import Apis, ApiTerms
+from dpip.link.api_messages import PROTOCOL, Hello, Welcome, decode, encode
+from dpip.link.exchange import Exchange
+from dpip.store.admission import AdmissionDesk, Returns
 from tests.api.real import RealBackend
-from tests.remote.links import FakeBroker, FakeReference
+from tests.link.links import FakeBroker, FakeReference
 
 HELLO = Hello(PROTOCOL, "1", {}, (), wants_identity=False, shares_socket=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dpip.api import archive
-from dpip.transports import PIECE
+from dpip.runtime.transports import PIECE
 from tests.api.client import Connection, request_bytes
 from tests.api.fixture import ApiTest, noise, picture
 

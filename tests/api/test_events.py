@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from dpip.api.limits import Limits
+from dpip.api.http.limits import Limits
 from dpip.errors import RetryLater
 from dpip.model import Eta, WorkerState
 from tests.api.client import Connection, request_bytes

@@ -11,11 +11,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from dpip.api.auth import Access
-from dpip.api.forms import Fields
+from dpip.api.http.auth import Access
+from dpip.api.http.forms import Fields
+from dpip.api.http.problems import _STATUS
+from dpip.api.http.routes import Call
 from dpip.api.openapi import OPERATIONS, UNDOCUMENTED, template
-from dpip.api.problems import _STATUS
-from dpip.api.routes import Call
 from dpip.errors import DpipError
 from dpip.model import Principal, Role
 from tests.api.client import Response

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dpip.admission import AdmissionDesk, Returns
-from dpip.diskspace import MIB
+from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.disk_space import MIB
 from tests.api.client import Form, request_bytes
 from tests.api.fixture import ApiTest, picture
 from tests.api.wire import Wire
-from tests.test_admission import Space
+from tests.store.test_admission import Space
 
 
 class OverloadTests(ApiTest):

@@ -6,11 +6,8 @@ from tests.api import (
     test_archive,
     test_create_workload,
     test_events,
-    test_headers_decide,
-    test_idempotency,
     test_image,
     test_images,
-    test_leaving,
     test_logout,
     test_operations,
     test_quota,
@@ -23,6 +20,7 @@ from tests.api import (
     test_workload,
     test_workloads,
 )
+from tests.api.http import test_headers_decide, test_idempotency, test_leaving
 from tests.api.real import Maker, RealBackend
 
 

@@ -9,7 +9,6 @@ from tests.api import (
     test_archive,
     test_create_workload,
     test_events,
-    test_idempotency,
     test_image,
     test_images,
     test_logout,
@@ -25,6 +24,7 @@ from tests.api import (
     test_workloads,
 )
 from tests.api.fixture import picture
+from tests.api.http import test_idempotency
 from tests.api.real import Maker
 from tests.api.remote import RemoteBackend
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from dpip.api.auth import Access
-from dpip.api.routes import Route
+from dpip.api.http.auth import Access
+from dpip.api.http.routes import Route
 from dpip.model import ImageType, LeasedJob, Principal, Role, Webhook
 from tests.api.client import Form, Response, request_bytes
 from tests.api.fixture import ApiTest, picture, result_form

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
-from dpip.scratch import Scratch
+from dpip.runtime.tempdirs import Scratch
 from dpip.worker.spool import PREFIX
 from tests.chaos.ledger import Ledger, check_disk
 from tests.chaos.nursery import Foundling, Nursery

@@ -20,8 +20,8 @@ from PIL import Image
 from twisted.internet.defer import Deferred
 
 from dpip.datastore.datastore import Datastore
-from dpip.imagestore import ImageStore
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
+from dpip.store.image_store import ImageStore
 from tests.frames import encoded, pixels
 from tests.simulation.checker import rows_that_cannot_be
 from tests.system.plain_client import Answer, PlainClient

@@ -141,8 +141,8 @@ def _live(arguments: Sequence[str], log: Path, one_thread: bool) -> None:
     from dpip.controller.options import ControllerOptions
     from dpip.controller.service import ControllerService
     from dpip.controller.tap import build
-    from dpip.host import Host
-    from dpip.start import end_process
+    from dpip.runtime.host import Host
+    from dpip.runtime.startup import end_process
 
     type(reactor).__init__(reactor)  # the one before the fork shares its epoll descriptor with all others
     out = log.open("a", buffering=1)
@@ -193,7 +193,7 @@ def _let_begin(descriptor: int) -> None:
 
 def main(bugs: Sequence[str]) -> None:
     import dpip.controller.tap  # noqa: F401 - what every fork then has
-    from dpip.heap import settle
+    from dpip.runtime.gc import settle
 
     settle()
     with ExitStack() as stack:

@@ -53,7 +53,7 @@ class KillTests(SynchronousTestCase):
 
 
 class PoisonTests(SynchronousTestCase):
-    """What one compute child may do, ``tests/worker/test_compute.py`` tests each time, and sooner."""
+    """What one compute child may do, ``tests/worker/test_compute_pool.py`` tests each time, and sooner."""
 
     if "DPIP_CHAOS" not in os.environ:
         skip = "it replaces many compute children; DPIP_CHAOS=1 runs it"

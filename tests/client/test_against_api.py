@@ -17,8 +17,8 @@ from dpip.api.app import make_site
 from dpip.client import ApiError
 from dpip.client import client as client_module
 from dpip.filters import registry
-from dpip.ids import IdSource
 from dpip.model import ImageType
+from dpip.runtime.ids import IdSource
 from dpip.testing import MemoryController, PlainImageStore
 from tests.client.server import ServedTestCase, reactor, temporary_folder
 from tests.frames import encoded

@@ -14,8 +14,8 @@ from twisted.internet.task import deferLater
 from dpip.api.app import make_site
 from dpip.client import ApiError, Conveyor, Damaged, Image, Item, Parcel, Result, UploadPipeline
 from dpip.filters import registry
-from dpip.ids import IdSource
 from dpip.model import ImageType
+from dpip.runtime.ids import IdSource
 from dpip.testing import MemoryController, PlainImageStore
 from tests.client.server import ServedTestCase, reactor
 from tests.frames import encoded

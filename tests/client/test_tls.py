@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.server import Site
 
-from dpip.authority import Authority
 from dpip.client import Client, Untrusted
+from dpip.link.certificates import Authority
 from tests.client.server import ServedTestCase, StandIn, answer, reactor, temporary_folder
 
 

@@ -105,7 +105,9 @@ class DemoTests(ProcessTestCase):
 
 class RunningTests(ProcessTestCase):
     def running(self, body: str) -> tuple[int, str, str]:
-        script = f"from dpip.command.running import run\nasync def main(reactor):\n{body}\nprint(run(main))"
+        script = (
+            f"from dpip.command.event_loop import run\nasync def main(reactor):\n{body}\nprint(run(main))"
+        )
         return self.run_it(sys.executable, "-c", script)
 
     def test_a_result_is_returned(self) -> None:

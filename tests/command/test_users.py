@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from dpip.command import main
 from dpip.datastore.datastore import Datastore
 from dpip.model import Numbering, Workload, WorkloadSpec
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 
 
 class UsersTestCase(TestCase):
@@ -155,7 +155,7 @@ class OnATerminalTests(UsersTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.enterContext(mock.patch("dpip.command.asking.on_a_terminal", return_value=True))
+        self.enterContext(mock.patch("dpip.command.prompts.on_a_terminal", return_value=True))
 
     def test_the_password_is_asked_for_until_it_is_the_same_twice(self) -> None:
         self.done("add", "eve", stdin="a good password\na bad password\na good password\na good password\n")

@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.asynchronous import deferred
 from dpip.controller.accounts import Accounts
 from dpip.errors import BadCredentials, RetryLater, TooManyRequests
 from dpip.model import Role, Token, TokenRecord, User
+from dpip.runtime.coroutines import deferred
 
 RIGHT = "the right password"
 

@@ -17,10 +17,10 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import TestCase
 
-from dpip.admission import AdmissionDesk, Returns
 from dpip.controller.accounts import Accounts
 from dpip.controller.core import Controller
-from dpip.controller.jointokens import JoinTokens
+from dpip.controller.feed import Feed
+from dpip.controller.join_tokens import JoinTokens
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import AllowedHosts, Webhooks
 from dpip.datastore.datastore import Datastore
@@ -40,10 +40,7 @@ from dpip.errors import (
     WorkerRevoked,
     WorkerSuspended,
 )
-from dpip.feed import Feed
-from dpip.ids import IdSource
-from dpip.imagestore import ImageStore, directory_for
-from dpip.jointoken import TOKEN_FILE, BadToken, JoinToken, TokenFile
+from dpip.link.join_token import TOKEN_FILE, BadToken, JoinToken, TokenFile
 from dpip.model import (
     CertificateRecord,
     Eta,
@@ -61,7 +58,10 @@ from dpip.model import (
     Workload,
     WorkloadSpec,
 )
-from dpip.threads import InlineThreads
+from dpip.runtime.ids import IdSource
+from dpip.runtime.threads import InlineThreads
+from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.image_store import ImageStore, directory_for
 
 ANN, BOB = Principal("ann", Role.USER), Principal("bob", Role.USER)
 ADMIN = Principal("admin", Role.ADMIN)

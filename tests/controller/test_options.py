@@ -5,8 +5,8 @@ from pathlib import Path
 from twisted.python import usage
 from twisted.trial.unittest import TestCase
 
-from dpip.addresses import parse
 from dpip.controller.options import ControllerOptions, megapixels, size
+from dpip.runtime.addresses import parse
 from dpip.tap import Options as EmbeddedOptions
 
 

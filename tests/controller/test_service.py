@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService
 from dpip.controller.tap import build
-from dpip.start import CannotStart
+from dpip.runtime.startup import CannotStart
 
 
 class CannotStartTests(TestCase):

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.controller.thumbnails import Thumbnails
 from dpip.errors import NotFound, RetryLater
 from dpip.model import LeasedJob
-from tests.remote.test_messages import IMAGE, INFO
+from tests.link.test_api_messages import IMAGE, INFO
 
 
 @define(eq=False)

@@ -13,14 +13,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip import wire
-from dpip.authority import Authority, Key, Presented
-from dpip.broker import LinkLost, NoAnswer, Refused, Target, call, tell
 from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
-from dpip.controller.link import MAX_SILENCE, PING_SECONDS, RUN_SECONDS
+from dpip.controller.worker_link import MAX_SILENCE, PING_SECONDS, RUN_SECONDS
 from dpip.controller.workers import MAX_OFFENCES, SUSPENDED_SECONDS, Workers
 from dpip.errors import BadCertificate, DpipError, NotFound, RetryLater, WorkerSuspended
+from dpip.link import worker_messages as wire
+from dpip.link.broker import LinkLost, NoAnswer, Refused, Target, call, tell
+from dpip.link.certificates import Authority, Key, Presented
 from dpip.model import (
     CertificateRecord,
     Image,

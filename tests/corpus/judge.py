@@ -19,8 +19,8 @@ from twisted.internet.task import LoopingCall
 from dpip.errors import NotAnImage
 from dpip.filters.codec import decode, probe
 from dpip.model import Outcome, Step
-from dpip.worker.child import Task, Verdict
-from dpip.worker.compute import Pool
+from dpip.worker.compute_child import Task, Verdict
+from dpip.worker.compute_pool import Pool
 
 STEPS: Final[tuple[Step, ...]] = (("blur", {"sigma": 2.0}),)
 SECONDS: Final = 60.0

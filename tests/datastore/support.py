@@ -24,7 +24,7 @@ from dpip.model import (
     Workload,
     WorkloadSpec,
 )
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 
 T = TypeVar("T")
 NOW = 1_700_000_000.25

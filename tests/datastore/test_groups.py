@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import event
 from twisted.internet.defer import Deferred
 
-from dpip.datastore import jobs, record, results, uploads
+from dpip.datastore import activity_log, jobs, results, uploads
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.writer import Kind, Writer
 from dpip.errors import NotFound, QuotaExceeded, RetryLater, StaleLease
@@ -205,7 +205,7 @@ class RuleTests(GroupTestCase):
             self.assertNoResult(writer.submit(kind, argument).addErrback(lambda _: None))
         more: list[tuple[Kind[Any, Any], Any]] = [
             (uploads.ADD, uploads.Upload("w1", [], None, NOW)),
-            (record.APPEND, Activity(NOW, "", "", "")),
+            (activity_log.APPEND, Activity(NOW, "", "", "")),
         ]
         for kind, argument in more:
             self.refused(writer.submit(kind, argument), RetryLater)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.datastore.datastore import Datastore
 from dpip.model import JobState, Role
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, workload
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from dpip.datastore.datastore import Datastore
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, stored
 
 def now(deferred):

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.datastore import migrate
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.migrate import HEAD, SCRIPTS, UnknownDatabase
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 
 NEXT = "9001"
 FURTHER = """

@@ -13,7 +13,7 @@ from dpip.datastore.datastore import Datastore
 from dpip.datastore.reader import Reader
 from dpip.errors import RetryLater
 from dpip.model import Image, Role
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, HeldThreads, stored, workload
 
 

@@ -31,7 +31,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.datastore.datastore import Datastore
 from dpip.errors import NotFound, QuotaExceeded, Sealed, StaleLease
 from dpip.model import JobState, Lease, LeasedJob, Outcome, Role, StoredFile
-from dpip.threads import InlineThreads
+from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, key, stored, workload
 
 QUOTA = 5_000

@@ -17,14 +17,14 @@ import numpy as np
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from dpip import wire
 from dpip.filters import apply, engine, registry
 from dpip.filters.cuda import choice, driver
 from dpip.filters.cuda.choice import Cost
 from dpip.filters.cuda.twin import Trial, Twin
 from dpip.filters.schema import Filter, Parameter, Pixels
-from dpip.worker import compute_child
-from dpip.worker.compute_child import Filters
+from dpip.link import worker_messages as wire
+from dpip.worker import child_main
+from dpip.worker.child_main import Filters
 from dpip.worker.session import Session
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ class Telling(SynchronousTestCase):
         self.patch(engine, "warm_up", lambda say: None)
         self.patch(choice, "start", lambda say, clock: gpu)
         self.patch(choice, "backend", lambda: "numba-cuda-9" if gpu else "")
-        self.patch(compute_child, "send", lambda message: None)
+        self.patch(child_main, "send", lambda message: None)
         return Filters().warm_up()
 
     def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
@@ -156,7 +156,7 @@ class Choosing(SynchronousTestCase):
         trials = {"uint8": (Trial(1, "uint8", {"by": 2}), Trial(3, "uint8", {"by": 3}))}
         module.TWIN = Twin(function=function, trials=trials, kind=lambda array: str(array.dtype))
         self.patch(sys, "modules", {**sys.modules, "twin": module})
-        self.patch(registry, "_BUILT_IN", {"fake": "fake", "invert": "dpip.filters.invert"})
+        self.patch(registry, "_BUILT_IN", {"fake": "fake", "invert": "dpip.filters.builtin.invert"})
         self.patch(registry, "_built_in", {"fake": found, "invert": registry.find("invert")}.__getitem__)
         ticks = iter([tick for seconds in times for tick in (0.0, seconds) * 3])
         return choice.start(self.said.append, lambda: next(ticks))

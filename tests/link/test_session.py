@@ -17,11 +17,11 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from dpip.authority import Authority, Key
-from dpip.broker import Broker, Door, Target
 from dpip.errors import RetryLater
-from dpip.jointoken import JoinToken
+from dpip.link.broker import Broker, Door, Target
+from dpip.link.certificates import Authority, Key
 from dpip.link.connector import Connector
+from dpip.link.join_token import JoinToken
 from dpip.link.session import CLOSING_SECONDS, LONG_DELAY, SETTLED_SECONDS, JoinedSession, NotJoined
 from tests.wires import address, door_to
 

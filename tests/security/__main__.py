@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from dpip.heap import settle
+from dpip.runtime.gc import settle
 from tests.security.port import Port, Seen, lasting
 
 _SHOWN = 20

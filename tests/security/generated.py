@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.test_banana import encoded, expressions
+from tests.link.test_banana import encoded, expressions
 
 PIECE = 64 * 1024
 """Bytes that a transport hands on at once, at most."""

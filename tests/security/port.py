@@ -16,8 +16,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from dpip.broker import JOIN_SECONDS, STRANGER_BYTES
-from dpip.controller.link import PING_SECONDS
+from dpip.controller.worker_link import PING_SECONDS
+from dpip.link.broker import JOIN_SECONDS, STRANGER_BYTES
 from tests.security.generated import changed, cut, expressions_made, with_dialect
 from tests.security.recorded import sessions, workers_port
 from tests.wires import address

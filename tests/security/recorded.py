@@ -8,12 +8,12 @@ from typing import Any
 from attrs import evolve, frozen
 from twisted.internet.task import Clock
 
-from dpip import wire
-from dpip.authority import Presented
-from dpip.broker import call, tell
 from dpip.controller.certificates import Certificates
 from dpip.controller.joining import Terms
 from dpip.controller.workers import Workers
+from dpip.link import worker_messages as wire
+from dpip.link.broker import call, tell
+from dpip.link.certificates import Presented
 from dpip.model import Lease, Outcome
 from tests.controller.test_workers import HELLO, LOAD, Agent, Record, in_memory, job
 from tests.wires import Wire

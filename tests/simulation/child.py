@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 
-from dpip.worker.compute_child import REPLIES
+from dpip.worker.child_main import REPLIES
 from tests.simulation.pictures import filtered, nature
 
 _WARM_UP = 0.5
@@ -22,7 +22,7 @@ _SIGKILL, _SIGSEGV = 9, 11
 
 
 class SimulatedChild:
-    """The transport of a :class:`dpip.worker.child.Child`. ``engine`` says what it can do."""
+    """The transport of a :class:`dpip.worker.compute_child.Child`. ``engine`` says what it can do."""
 
     def __init__(self, process: Any, protocol: Any, engine: Engine) -> None:
         self._process = process

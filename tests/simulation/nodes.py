@@ -15,17 +15,17 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from dpip.authority import Authority, Credential, Key, Presented
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService
 from dpip.controller.tap import build
 from dpip.datastore.datastore import Datastore
 from dpip.filters import registry
-from dpip.jointoken import TOKEN_FILE, JoinToken
+from dpip.link.certificates import Authority, Credential, Key, Presented
 from dpip.link.connector import Connector
+from dpip.link.join_token import TOKEN_FILE, JoinToken
 from dpip.model import CertificateRecord, Load, Role
-from dpip.threads import InlineThreads, in_thread
-from dpip.worker.compute import Pool
+from dpip.runtime.threads import InlineThreads, in_thread
+from dpip.worker.compute_pool import Pool
 from dpip.worker.session import Session
 from dpip.worker.spool import Spool
 from tests.simulation.child import Engine, SimulatedChild

@@ -76,11 +76,11 @@ def _code(source: str, name: str, module: ModuleType) -> CodeType:
     return code
 
 
-_STORE = "dpip.imagestore:ImageStore"
+_STORE = "dpip.store.image_store:ImageStore"
 _DATA = "dpip.datastore"
 _CORE = "dpip.controller.core:Controller"
 _STATE = "dpip.scheduler.state:State"
-_ATTEMPTS = "dpip.scheduler.attempts:Attempts"
+_ATTEMPTS = "dpip.scheduler.held_jobs:Attempts"
 
 _DURABLE = {
     "file not fsynced": Bug(f"{_STORE}._keep", "os.fsync(descriptor)", "pass"),
@@ -127,7 +127,7 @@ _LEASES = {
         "dpip.scheduler.retrying:Persistence.until_done", "await self.pause(pause)", "raise CancelledError"
     ),
     "jobs that waited before the start are lost": Bug(
-        "dpip.scheduler.filling:Filling._read_jobs", "self._tell(e.JobsWaiting(workload_id, jobs))", "pass"
+        "dpip.scheduler.backfill:Filling._read_jobs", "self._tell(e.JobsWaiting(workload_id, jobs))", "pass"
     ),
     "results do not free": Bug(f"{_ATTEMPTS}.committed", "self._end(held)", "pass"),
 }
@@ -136,8 +136,8 @@ _UPLOADS = {
     "keys are not looked up": Bug(f"{_DATA}.keys:answered", "earlier.get(_name(key))", "None"),
     "keys are not kept": Bug(f"{_DATA}.keys:remember", "execute(", "(lambda *_: None)("),
     "a key opens everything": Bug(f"{_DATA}.keys:answered", "fingerprint != key.fingerprint", "False"),
-    "temporary files stay": Bug("dpip.api.bodies:Upload.close", "file.abandon()", "pass"),
-    "room stays reserved": Bug("dpip.api.bodies:Upload.close", "self.admission.release()", "pass"),
+    "temporary files stay": Bug("dpip.api.http.bodies:Upload.close", "file.abandon()", "pass"),
+    "room stays reserved": Bug("dpip.api.http.bodies:Upload.close", "self.admission.release()", "pass"),
     "the scheduler is not told of uploads": Bug(
         f"{_CORE}.commit_originals", "self.scheduler.jobs_waiting(workload_id, [", "list(["
     ),
@@ -172,18 +172,18 @@ _OWNERS = {
 
 _LINKS = {
     "the controller never gives up a worker": Bug(
-        "dpip.controller.link:Link.interval_passed", "self._silence >= MAX_SILENCE", "False"
+        "dpip.controller.worker_link:Link.interval_passed", "self._silence >= MAX_SILENCE", "False"
     ),
     "a worker never gives up its controller": Bug(
-        "dpip.worker.pulse:Pulse._beat", "self._unanswered >= MAX_SILENCE", "False"
+        "dpip.worker.heartbeat:Pulse._beat", "self._unanswered >= MAX_SILENCE", "False"
     ),
     "a worker joins once": Bug("dpip.link.session:JoinedSession._delay", "(0.5 + self._jitter())", "1000"),
-    "the heartbeat goes on": Bug("dpip.worker.pulse:Pulse.stop", "self._loop.stop()", "pass"),
+    "the heartbeat goes on": Bug("dpip.worker.heartbeat:Pulse.stop", "self._loop.stop()", "pass"),
     "the controller's heartbeat goes on": Bug(
         "dpip.controller.workers:Workers.stop", "self._heartbeat.stop()", "pass"
     ),
     "endings are not sent": Bug(
-        "dpip.worker.shift:Shift._flush", 'tell(self._controller, "ended", message)', "pass"
+        "dpip.worker.job_runner:Shift._flush", 'tell(self._controller, "ended", message)', "pass"
     ),
     "a shift outlives its link": Bug("dpip.worker.session:Session._left", "runner.abandon()", "pass"),
     "a lost worker stays joined": Bug(
@@ -196,11 +196,11 @@ _LINKS = {
 
 _COMPUTING = {
     "crashes are nobody's": Bug(
-        "dpip.worker.child:Child.processEnded", "charged.end(verdict)", "charged.end(CANCELLED)"
+        "dpip.worker.compute_child:Child.processEnded", "charged.end(verdict)", "charged.end(CANCELLED)"
     ),
-    "hanging children live": Bug("dpip.worker.child:Child._expire", "self.kill()", "pass"),
-    "dead children are not replaced": Bug("dpip.worker.compute:Pool._replace", "self._spawn()", "pass"),
-    "the spool fills": Bug("dpip.worker.passage:ByHttp.clear", "os.unlink(path)", "pass"),
+    "hanging children live": Bug("dpip.worker.compute_child:Child._expire", "self.kill()", "pass"),
+    "dead children are not replaced": Bug("dpip.worker.compute_pool:Pool._replace", "self._spawn()", "pass"),
+    "the spool fills": Bug("dpip.worker.image_transport:ByHttp.clear", "os.unlink(path)", "pass"),
 }
 
 BUGS: dict[str, Bug] = {**_DURABLE, **_LEASES, **_UPLOADS, **_OWNERS, **_LINKS, **_COMPUTING}

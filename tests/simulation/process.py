@@ -17,8 +17,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from dpip.host import Host
-from dpip.steady import LOOK_SECONDS, catch_up
+from dpip.runtime.clock import LOOK_SECONDS, catch_up
+from dpip.runtime.host import Host
 from tests.simulation.clock import Clock, Killed, Timer
 from tests.simulation.disk import Disk
 from tests.simulation.network import Connector, Network, Port

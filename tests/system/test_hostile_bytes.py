@@ -8,7 +8,7 @@ from random import Random
 
 from twisted.trial.unittest import TestCase
 
-from dpip.logs import LINES_PER_MINUTE
+from dpip.runtime.logs import LINES_PER_MINUTE
 from tests.frames import encoded
 from tests.security.generated import changed
 from tests.security.recorded import sessions

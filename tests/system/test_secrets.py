@@ -8,7 +8,7 @@ from base64 import b64encode
 import psutil
 from twisted.trial.unittest import TestCase
 
-from dpip.jointoken import JoinToken
+from dpip.link.join_token import JoinToken
 from tests.frames import encoded
 from tests.system.plain_client import PlainClient
 from tests.system.processes import PASSWORD, Cluster, Process

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from dpip.errors import CorruptPicture
-from dpip.worker import compute_child
+from dpip.worker import child_main
 
 
 @frozen
@@ -33,10 +33,10 @@ class Misbehaving:
             raise ImportError("the warm-up went wrong")
         loading = os.environ.get("DPIP_TEST_CACHED")
         if loading:
-            compute_child.send({"cached": True})
+            child_main.send({"cached": True})
             while Path(loading).exists():
                 time.sleep(0.01)
-        compute_child.send({"say": f"warm {os.getpid()}"})
+        child_main.send({"say": f"warm {os.getpid()}"})
         return {"filters": {"copy": "1"}, "fingerprint": "test"}
 
     def process(self, data: bytes, job: Mapping[str, Any]) -> Copied:
@@ -73,7 +73,7 @@ class Misbehaving:
         print("hello from a filter", flush=True)
 
     def lie(self, params: Any) -> None:
-        os.write(compute_child.REPLIES, b'{"job": 1, "outcome": "done"}\n')
+        os.write(child_main.REPLIES, b'{"job": 1, "outcome": "done"}\n')
 
     def slow(self, params: Any) -> None:
         """Until the test removes the file that is named."""
@@ -82,4 +82,4 @@ class Misbehaving:
 
 
 if __name__ == "__main__":
-    compute_child.main(Misbehaving())
+    child_main.main(Misbehaving())

@@ -14,23 +14,23 @@ from twisted.logger import globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
-from dpip.authority import Authority, presented_over
-from dpip.controller import link as link_module
+from dpip.controller import worker_link as link_module
 from dpip.controller.certificates import Certificates
-from dpip.controller.handover import Handover
 from dpip.controller.joining import Terms
+from dpip.controller.local_results import Handover
 from dpip.controller.workers import Workers
-from dpip.jointoken import TOKEN_FILE
 from dpip.link import session as session_module
+from dpip.link.certificates import Authority, presented_over
 from dpip.link.connector import token_reader
+from dpip.link.join_token import TOKEN_FILE
 from dpip.model import Lease, Outcome
-from dpip.worker import pulse as pulse_module
-from dpip.worker import shift as shift_module
+from dpip.worker import heartbeat as pulse_module
+from dpip.worker import job_runner as shift_module
 from dpip.worker.session import Session
 from dpip.worker.tap import make_worker
 from tests.controller.test_workers import Record
 from tests.worker.api import Api
-from tests.worker.test_compute import PROGRAM
+from tests.worker.test_compute_pool import PROGRAM
 
 
 class Events(Record):

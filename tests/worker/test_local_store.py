@@ -11,14 +11,14 @@ from attrs import frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 
-from dpip.broker import Refused, call
-from dpip.controller.handover import Handover
+from dpip.controller.local_results import Handover
 from dpip.controller.workers import Workers
 from dpip.errors import DpipError, NotAnImage, RetryLater, StaleLease
-from dpip.imagestore import ImageStore
+from dpip.link.broker import Refused, call
+from dpip.link.worker_messages import Desk, Result, Results, encode, result_name
 from dpip.model import Image, ImageType, Lease, LeasedJob, Outcome, Principal, StoredFile
-from dpip.wire import Desk, Result, Results, encode, result_name
-from dpip.worker import child as child_module
+from dpip.store.image_store import ImageStore
+from dpip.worker import compute_child as child_module
 from tests.worker import test_session
 from tests.worker.api import job
 from tests.worker.cluster import lease

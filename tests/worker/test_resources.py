@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip import wire
+from dpip.link import worker_messages as wire
 from dpip.model import GpuLoad
 from dpip.worker import resources
 from dpip.worker.resources import Gpus, Sampler

@@ -14,14 +14,14 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from dpip.authority import Authority
-from dpip.broker import Refused
 from dpip.errors import BadCertificate
 from dpip.link import session as session_module
+from dpip.link.broker import Refused
+from dpip.link.certificates import Authority
 from dpip.model import LeasedJob, Outcome, Role
-from dpip.worker import child as child_module
-from dpip.worker import pulse as pulse_module
-from dpip.worker import shift as shift_module
+from dpip.worker import compute_child as child_module
+from dpip.worker import heartbeat as pulse_module
+from dpip.worker import job_runner as shift_module
 from tests.worker.api import answering, job
 from tests.worker.cluster import ClusterCase, lease
 

@@ -12,8 +12,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.jointoken import TOKEN_FILE, JoinToken
 from dpip.link.connector import NoToken, controller_endpoint, token_reader
+from dpip.link.join_token import TOKEN_FILE, JoinToken
 from dpip.worker.tap import Options, unique_name
 
 TOKEN = "ab" * 32 + "." + "s" * 32

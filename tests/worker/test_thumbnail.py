@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpip.errors import DpipError
-from dpip.wire import MAX_THUMBNAIL
+from dpip.link.worker_messages import MAX_THUMBNAIL
 from tests.worker.test_local_store import LocalCase
 from tests.worker.test_session import WorkingCase
 

@@ -13,8 +13,8 @@ from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import TestCase
 from twisted.web.http import Request
 
-from dpip.authority import Authority
 from dpip.errors import Malformed
+from dpip.link.certificates import Authority
 from dpip.model import Outcome
 from dpip.worker import transfer as transfer_module
 from dpip.worker.store import Store

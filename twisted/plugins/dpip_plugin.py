@@ -16,7 +16,7 @@ dpip_controller = ServiceMaker(
 )
 dpip_api = ServiceMaker(
     "DPIP API process",
-    "dpip.remote.tap",
+    "dpip.api_process.tap",
     "DPIP's REST API in a process of its own, for a controller here or elsewhere.",
     "dpip-api",
 )

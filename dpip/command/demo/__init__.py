@@ -56,7 +56,7 @@ def demo(frames: int, slots: int | None, folder: Path) -> None:
     )
 
     from dpip.command.demo.show import Show
-    from dpip.command.running import run
+    from dpip.command.event_loop import run
 
     show = Show(frames, slots, claimed)
     try:

@@ -30,7 +30,7 @@ from dpip.client import (
 from dpip.command.demo.film import HEIGHT, WIDTH, Film
 from dpip.command.demo.folder import SIGMA, DemoFolder
 from dpip.command.demo.system import whole_system
-from dpip.command.log import log_to
+from dpip.command.log_file import log_to
 from dpip.command.progress import Display, Stage, display_on
 from dpip.worker.resources import cores
 

@@ -14,8 +14,8 @@ import click
 from twisted.internet.defer import Deferred, TimeoutError
 
 from dpip.client import Client
-from dpip.command.temporary import temporary
-from dpip.start import CannotStart
+from dpip.command.temporary_directory import temporary
+from dpip.runtime.startup import CannotStart
 from dpip.tap import Options, make_service
 
 _VARIABLE = "DPIP_ADMIN_PASSWORD"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dpip.command.filteroptions import FilterCommand, FilterSteps, checked
+from dpip.command.filter_options import FilterCommand, FilterSteps, checked
 from dpip.command.run.options import ExecutorOptions, executor_options
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def run(
     task = _task(inputs, steps, output, options, resume)
     _check_folder(folder)
 
+    from dpip.command.event_loop import run as run_reactor
     from dpip.command.run.images import RunImages
     from dpip.command.run.inputs import Inputs
     from dpip.command.run.journal import Journal
     from dpip.command.run.report import RunReport
-    from dpip.command.running import run as run_reactor
 
     if task is not None:
         Inputs(task.inputs, folder).check()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dpip.client import Counts, Sender, UploadPipeline
-from dpip.command.log import log_to
+from dpip.command.log_file import log_to
 from dpip.command.run.display import RunDisplay
 from dpip.command.run.local import local_executor
 from dpip.command.server import connected

@@ -16,15 +16,15 @@ from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Counts, Fetched, Item, Sender, gather_bounded
-from dpip.command.temporary import temporary
+from dpip.command.temporary_directory import temporary
 from dpip.errors import NotAnImage
 from dpip.filters import registry
 from dpip.filters.codec.headers import probe
 from dpip.filters.engine import MAX_PIXELS
 from dpip.model import Outcome
 from dpip.scheduler.limits import Limits
-from dpip.worker.child import Task, Verdict
-from dpip.worker.compute import Pool
+from dpip.worker.compute_child import Task, Verdict
+from dpip.worker.compute_pool import Pool
 from dpip.worker.resources import cores, job_memory, memory
 
 _PREFIX: Final = ".dpip-run-"

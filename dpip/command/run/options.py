@@ -9,7 +9,7 @@ from typing import Any
 import click
 from attrs import frozen
 
-from dpip.command.logins import Login
+from dpip.command.saved_logins import Login
 from dpip.command.server import Choice, server_options
 
 

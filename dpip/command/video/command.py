@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from dpip.command.filteroptions import FilterCommand, FilterSteps, checked
+from dpip.command.filter_options import FilterCommand, FilterSteps, checked
 from dpip.command.run.options import ExecutorOptions, executor_options
 from dpip.command.tables import json_option, show_json
 
@@ -77,8 +77,8 @@ def video(
     steps, _ = checked(steps, {}, known_here=options.login is None)
     _check_place(result, film, overwrite)
 
+    from dpip.command.event_loop import run
     from dpip.command.run.display import duration, figure
-    from dpip.command.running import run
 
     part = result.with_name(f".{result.stem}.{os.getpid()}{result.suffix}")
     try:

@@ -12,7 +12,7 @@ from dpip.filters.schema import Pixels
 
 
 def blur(array: Pixels, *, sigma: float) -> Pixels:
-    """As ``dpip.filters.blur``; what alpha means is worked out on the CPU, by the same code."""
+    """As ``dpip.filters.builtin.blur``; what alpha means is worked out on the CPU, by the same code."""
     return gaussian.gaussian(array, sigma, fixed=on_gpu.fixed, floating=on_gpu.floating)
 
 

@@ -9,7 +9,7 @@ from dpip.filters.schema import Pixels
 
 
 def grayscale(array: Pixels) -> Pixels:
-    """As ``dpip.filters.grayscale``."""
+    """As ``dpip.filters.builtin.grayscale``."""
     if array.ndim == 2 or array.shape[2] == 2:
         return array.copy()
     height, width, channels = array.shape

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from dpip.client import Image, Item, Result
 from dpip.command.run.local import LocalExecutor, MemoryBudget
 from dpip.filters import registry
-from dpip.worker.compute import Pool
+from dpip.worker.compute_pool import Pool
 from tests.frames import encoded
 
 PROGRAM = (sys.executable, "-m", "tests.worker.child_program")

@@ -1,0 +1,82 @@
+"""Who is asking: the Authorization header or the page's cookie, and which roles a route is for."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Callable
+from enum import Enum
+
+from dpip.api.http.text import lenient
+from dpip.errors import BadCredentials, Forbidden, Unauthenticated
+from dpip.model import Principal, Role
+
+SESSION = "dpip-session"
+"""The cookie that holds the token of someone who has logged in on the page."""
+
+PAGE_HEADER = "X-DPIP-Page"
+"""What the page's own requests carry, whatever its value. Another origin cannot send it: the browser would
+have to be told by us that it may (CORS), and never is."""
+
+
+class Access(Enum):
+    """Who may use a route. What of it is theirs, the controller decides."""
+
+    PUBLIC = frozenset[Role]()
+    ANY = frozenset(Role)
+    USERS = frozenset({Role.USER, Role.ADMIN})
+    ADMINS = frozenset({Role.ADMIN})
+
+
+def check_access(access: Access, by: Principal) -> None:
+    if by.role not in access.value:
+        allowed = " or ".join(sorted(f"'{role}'" for role in access.value))
+        raise Forbidden(f"This needs the role {allowed}; your token has the role '{by.role}'.")
+
+
+def secret_of(header: Callable[[str], str | None], by_link: bool = False) -> str:
+    """The token of a request: its Authorization, or else the page's cookie. Raises Unauthenticated.
+
+    A browser adds a cookie to whatever request it is made to send. So by itself it opens only what the page
+    cannot fetch with a header of its own (``by_link``: pictures, links, event streams); and nothing, where
+    the browser says that the request comes from elsewhere.
+    """
+    authorization = header("Authorization")
+    if authorization is None and (by_link or header(PAGE_HEADER)):
+        secret = _cookie(header("Cookie") or "")
+        if secret and header("Sec-Fetch-Site") in (None, "same-origin", "none"):
+            return secret
+    return bearer(authorization)
+
+
+def _cookie(cookies: str) -> str | None:
+    for cookie in cookies.split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == SESSION:
+            return value
+    return None
+
+
+def bearer(authorization: str | None) -> str:
+    """The token of a request. Raises Unauthenticated."""
+    scheme, _, secret = (authorization or "").strip().partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise Unauthenticated("Send your token as 'Authorization: Bearer <token>'; POST /login gives one.")
+    return secret
+
+
+def basic(authorization: str | None) -> tuple[str, str]:
+    """User and password of HTTP Basic (RFC 7617). Raises BadCredentials."""
+    scheme, _, encoded = (authorization or "").strip().partition(" ")
+    try:
+        if scheme.lower() != "basic":
+            raise ValueError
+        name, colon, password = lenient(b64decode(encoded.strip(), validate=True)).partition(":")
+        if not colon:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise BadCredentials(
+            "Send user name and password by HTTP Basic, for example: curl -u user:password -X POST …/login"
+        ) from None
+    return name, password

@@ -1,0 +1,119 @@
+"""Where the bytes of a request's body go: a little memory, or straight into the image store."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from attrs import define, field
+
+from dpip.api.http.forms import texts
+from dpip.api.http.limits import Limits
+from dpip.api.http.multipart import MultipartReader
+from dpip.errors import RetryLater, TooLarge
+from dpip.interfaces import IAdmission, IImageStore, IIncomingFile
+
+
+class Body(Protocol):
+    """Both methods raise :class:`dpip.errors.DpipError` when the body is not acceptable."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None:
+        """All bytes have arrived."""
+
+    def close(self) -> None:
+        """What has not been kept of it is thrown away; idempotent."""
+
+
+@define
+class SmallBody:
+    """Held in memory, up to ``limit`` bytes; a chunked one is bounded as it grows."""
+
+    limit: int
+    data: bytearray = field(factory=bytearray, init=False)
+
+    def write(self, data: bytes) -> None:
+        if len(self.data) + len(data) > self.limit:
+            raise too_large(self.limit)
+        self.data += data
+
+    def end(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self.data = bytearray()
+
+
+@define
+class FileBudget:
+    """Descriptors that uploads of several files may hold, all of them together."""
+
+    limit: int
+    used: int = field(default=0, init=False)
+
+    def take(self) -> None:
+        """Raises RetryLater."""
+        if self.used >= self.limit:
+            raise RetryLater(
+                "Many files are on their way in at the moment. Send fewer at once, or try again."
+            )
+        self.used += 1
+
+    def give_back(self, count: int) -> None:
+        self.used -= count
+
+
+@define
+class Upload:
+    """A multipart body; its files are written and hashed as they arrive, whatever order the parts come in."""
+
+    admission: IAdmission
+    image_store: IImageStore
+    boundary: bytes
+    limits: Limits
+    more_files: FileBudget
+    incoming: list[IIncomingFile] = field(factory=list, init=False)
+    _size: int = field(default=0, init=False)
+    _budgeted: int = field(default=0, init=False)
+    _reader: MultipartReader = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._reader = MultipartReader(self.boundary, self._open, self.limits)
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self.admission.limit:
+            raise too_large(self.admission.limit)
+        self._reader.write(data)
+
+    def end(self) -> None:
+        self._reader.end()
+        self.admission.arrived()
+
+    def close(self) -> None:
+        for file in self.incoming:
+            file.abandon()
+        self.more_files.give_back(self._budgeted)
+        self._budgeted = 0
+        self.admission.release()
+
+    @property
+    def files(self) -> list[IIncomingFile]:
+        """In body order. A browser sends an empty nameless file for a file field that was left empty."""
+        return [file for file in self.incoming if file.size or file.name]
+
+    def fields(self) -> dict[str, Any]:
+        return texts(self._reader.fields)
+
+    def _open(self, name: str | None) -> IIncomingFile:
+        if self.incoming:
+            self.more_files.take()
+            self._budgeted += 1
+        file: IIncomingFile = self.image_store.incoming()
+        self.incoming.append(file)
+        file.name = name
+        return file
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request's body is longer than the {limit} bytes that are taken here.", limit=limit)

@@ -1,0 +1,82 @@
+"""What a request's headers decide, before a byte of its body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from dpip.api.http.auth import Access, check_access, secret_of
+from dpip.api.http.bodies import Body, FileBudget, SmallBody, Upload, too_large
+from dpip.api.http.forms import check_type
+from dpip.api.http.limits import Limits
+from dpip.api.http.multipart import boundary_of
+from dpip.api.http.problems import UnsupportedBody
+from dpip.interfaces import IController, IImageStore
+from dpip.model import Principal, Role
+from dpip.runtime.coroutines import deferred
+
+if TYPE_CHECKING:
+    from dpip.api.http.request import Request
+
+
+@define
+class Gate:
+    """Only who has a valid token may make the server hold or store a body of any size."""
+
+    controller: IController
+    image_store: IImageStore
+    limits: Limits
+    access: Callable[[Request], Access | None]  # of the route that would answer, if there is one
+    _more_files: FileBudget = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._more_files = FileBudget(self.limits.more_files)
+
+    @deferred
+    async def admit(self, request: Request, length: int | None) -> Body:
+        """Where the body may go; ``length`` is None for a chunked one. Raises what the client is told."""
+        if request.header("Content-Encoding") not in (None, "", "identity"):
+            raise UnsupportedBody("Send the body without a Content-Encoding.")
+        if is_public(request):
+            return _small(self.limits.anonymous_body, length, request)
+        request.principal = await self.controller.authenticate(secret_of(request.header))
+        if is_upload(request):  # for every role
+            return await self._upload(request, request.principal, length)
+        access = self.access(request)
+        if access is not None and access is not Access.PUBLIC:
+            check_access(access, request.principal)
+        return _small(self.limits.small_body, length, request)
+
+    async def _upload(self, request: Request, by: Principal, length: int | None) -> Upload:
+        boundary = boundary_of(request.header("Content-Type"))
+        if boundary is None:
+            raise not_multipart()
+        if by.role is Role.USER and by.quota is not None:  # an admin's may go to workloads of others
+            least = max(1, (length or 0) - self.limits.framing)
+            await self.controller.check_quota(by, least, request.header("Idempotency-Key"))
+        admission = self.controller.admit_upload(by, length)
+        return Upload(admission, self.image_store, boundary, self.limits, self._more_files)
+
+
+def is_upload(request: Request) -> bool:
+    return request.method == b"POST" and request.segments == (b"images",)
+
+
+def is_public(request: Request) -> bool:
+    return request.segments in ((b"login",), (b"healthz",), (b"readyz",))
+
+
+def not_multipart() -> UnsupportedBody:
+    return UnsupportedBody(
+        "Send pictures as multipart/form-data, for example: curl -F workload_id=… -F data=@a.png …/images"
+    )
+
+
+def _small(limit: int, length: int | None, request: Request) -> SmallBody:
+    if length is not None:  # else there may be no body at all
+        if length > limit:
+            raise too_large(limit)
+        check_type(request.header("Content-Type"))
+    return SmallBody(limit)

@@ -1,0 +1,73 @@
+"""A route is a row of data: method, path, who may use it, its handler. Tests read these rows too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import urlencode
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+
+from dpip.api.http.answers import Answer
+from dpip.api.http.auth import Access
+from dpip.api.http.bodies import Upload
+from dpip.api.http.forms import Fields
+from dpip.api.http.streams import Streamed
+from dpip.errors import Unauthenticated
+from dpip.model import Principal
+
+DEFAULT_PAGE, MAX_PAGE = 100, 1000
+
+
+@frozen
+class Call:
+    """One request as its handler sees it: authenticated, allowed for its role, its body parsed.
+
+    ``header(name)`` gives a header of the request or None; ``still_allowed()`` asks anew about its token.
+    """
+
+    id: str
+    principal: Principal | None
+    address: str
+    header: Callable[[str], str | None] = field(repr=False)
+    fields: Fields = field(repr=False)
+    upload: Upload | None
+    still_allowed: Callable[[], Deferred[Principal]] = field(repr=False)
+    encrypted: bool = False  # on its whole way, as far as we know
+
+    @property
+    def by(self) -> Principal:
+        """Who is asking; only a public route may find nobody here."""
+        if self.principal is None:
+            raise Unauthenticated("A token is needed here.")
+        return self.principal
+
+    @property
+    def limit(self) -> int:
+        """The length of the page that is asked for."""
+        return self.fields.integer("limit", 1, MAX_PAGE) or DEFAULT_PAGE
+
+
+Handler = Callable[..., Coroutine[Any, Any, Answer | Streamed]]
+
+
+@frozen
+class Route:
+    """``path`` as werkzeug has it: its ``<names>`` become arguments of the handler beside the call.
+
+    ``by_link``: browsers fetch it for an element of the page, so that the page's cookie alone opens it; only
+    for what changes nothing.
+    """
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+    by_link: bool = False
+
+
+def next_page(path: str, **parameters: Any) -> dict[str, str]:
+    """The header that leads to the next page (RFC 8288)."""
+    query = urlencode({name: value for name, value in parameters.items() if value is not None})
+    return {"Link": f'<{path}?{query}>; rel="next"'}

@@ -1,0 +1,95 @@
+"""The factory that ties connections, requests and routes together."""
+
+# mypy: disallow-untyped-calls=False
+# twisted.web is not annotated.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+from twisted.web import server
+from twisted.web.resource import IResource
+
+from dpip.api.http.channel import Channel
+from dpip.api.http.gate import Gate, is_upload
+from dpip.api.http.limits import Limits
+from dpip.api.http.problems import LATER
+from dpip.api.http.request import Request
+from dpip.runtime.logs import Ration
+
+_LINE = "{id} {method} {path} {status} {ms} ms {user}{made}"
+
+
+Shortcut = Callable[[Request], bool]
+
+
+class Site(server.Site):
+    """``clock`` measures durations; ``ids()`` gives request ids. What ``shortcut(request)`` does not answer,
+    and says so, is answered by ``resource``. ``quiet``: no line for what was only read or is the daily work.
+    """
+
+    noisy = False  # no line when it starts
+    displayTracebacks = False
+    requestFactory = Request
+    protocol: Any = Channel
+
+    def __init__(
+        self,
+        resource: IResource,
+        gate: Gate,
+        ids: Callable[[], str],
+        clock: IReactorTime,
+        limits: Limits,
+        shortcut: Shortcut,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(resource, timeout=limits.idle_seconds, reactor=clock, parsePOSTFormSubmission=False)
+        self.logger = Logger(namespace="dpip.api")
+        self.gate = gate
+        self.ids = ids
+        self.clock = clock
+        self.limits = limits
+        self.shortcut = shortcut
+        self.quiet = quiet
+        self.ration = Ration(self.logger, clock)
+
+    def startFactory(self) -> None:
+        """The stock one starts a timer that formats the time of the access log every second."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 only: the deadlines and early answers are made for its channel."""
+        return [b"http/1.1"]
+
+    def log(self, request: Any) -> None:
+        """A line per answer: at level info for what went wrong or changed something, else at debug. Of what
+        strangers get, and of requests that were too many, there are so many lines a minute at most.
+        """
+        if _comes_in_floods(request) and not self.ration.allows():
+            return
+        level = LogLevel.info if request.code >= 400 else _level(request)
+        if level is LogLevel.info or not self.quiet:
+            ms = round((self.clock.seconds() - request.began) * 1000, 1)
+            self.logger.emit(level, _LINE, status=request.code, ms=ms, **request.facts())
+
+    def log_gone(self, request: Request) -> None:
+        """The client left before it was answered; what it asked for may be done nevertheless."""
+        level = _level(request)
+        if level is LogLevel.info or not self.quiet:
+            self.logger.emit(level, "{id} {method} {path} client-left {user}", **request.facts())
+
+
+def _comes_in_floods(request: Any) -> bool:
+    return request.code >= 400 and (request.principal is None or request.code in LATER)
+
+
+def _level(request: Request) -> LogLevel:
+    """A picture that comes in is remembered by the database: a million lines would say no more."""
+    daily = request.method in (b"GET", b"HEAD", b"OPTIONS") or is_upload(request)
+    level: LogLevel = LogLevel.debug if daily else LogLevel.info
+    return level

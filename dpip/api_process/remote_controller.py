@@ -1,0 +1,195 @@
+"""The controller as an API process sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from cachetools import TTLCache
+from twisted.internet.defer import Deferred, fail
+from zope.interface import implementer
+from zope.interface.interface import InterfaceClass
+
+from dpip.errors import NotFound, RetryLater
+from dpip.interfaces import IAdmission, IController
+from dpip.link.api_messages import Call, Welcome, calls_of, plain_arguments, valued
+from dpip.link.exchange import Exchange
+from dpip.model import (
+    IdempotencyKey,
+    Image,
+    ImageType,
+    Lease,
+    LeasedJob,
+    Principal,
+    Progress,
+    Role,
+    StoredFile,
+    Webhook,
+    Workload,
+)
+from dpip.runtime.coroutines import deferred
+from dpip.store.admission import AdmissionDesk
+
+_TRUSTED_SECONDS = 10.0
+"""How long a token, or a workload's directory, is believed. The controller says when tokens die, and commits
+nothing into a workload that is gone; this is for what another process changes in the database."""
+_REMEMBERED = 10_000
+
+C = TypeVar("C", bound=type)
+
+
+def forwarding(interface: InterfaceClass) -> Callable[[C], C]:
+    """A decorator that gives a class the methods of the interface that it lacks: they ask the controller."""
+
+    def filled(kind: C) -> C:
+        kind.calls = calls_of(interface)  # type: ignore[attr-defined]
+        for name, call in kind.calls.items():  # type: ignore[attr-defined]
+            if not hasattr(kind, name):
+                setattr(kind, name, _forwarder(call))
+        return kind
+
+    return filled
+
+
+def _forwarder(call: Call) -> Callable[..., Deferred[Any]]:
+    def forward(self: RemoteController, *arguments: Any, **named: Any) -> Deferred[Any]:
+        given = call.signature.bind(*arguments, **named)
+        given.apply_defaults()
+        return self._ask(call.name, *given.args)
+
+    return forward
+
+
+@implementer(IController)
+@forwarding(IController)
+class RemoteController:
+    """Everything is asked over the link that :meth:`joined` gave; while there is none, everything raises
+    RetryLater. Uploads are admitted here, at a desk that knows what the others have promised.
+
+    Written here are the methods that do more than ask.
+    """
+
+    calls: ClassVar[Mapping[str, Call]]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
+            """The methods that are filled in."""
+
+    def __init__(self, desk: AdmissionDesk, monotonic: Callable[[], float]) -> None:
+        self.max_pixels = 0
+        self._desk = desk
+        self._exchange: Exchange | None = None
+        self._principals: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _TRUSTED_SECONDS, monotonic)
+        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(
+            _REMEMBERED, _TRUSTED_SECONDS, monotonic
+        )
+        self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(
+            _REMEMBERED, _TRUSTED_SECONDS, monotonic
+        )
+
+    def joined(self, exchange: Exchange, welcome: Welcome) -> None:
+        self._exchange = exchange
+        self.max_pixels = welcome.max_pixels
+        self._desk.max_upload, self._desk.max_in_flight = welcome.max_upload, welcome.max_in_flight
+        self._desk.told = lambda promised: exchange.tell("promised", promised)
+        exchange.tell("promised", self._desk.promised)  # uploads may be under way since an earlier link
+
+    def left(self) -> None:
+        """Nothing that was known can be trusted any more."""
+        self._exchange = None
+        self._principals.clear()
+        self._workloads.clear()
+        self._jobs.clear()
+
+    def answer(self, name: str, arguments: list[Any]) -> None:
+        """What the controller asks and tells."""
+        if name == "forget_tokens":
+            self._principals.clear()
+        elif name == "elsewhere":
+            [self._desk.elsewhere] = arguments
+
+    def _ask(self, name: str, *arguments: Any) -> Deferred[Any]:
+        if self._exchange is None:
+            return fail(_no_controller())
+        call = self.calls[name]
+        asked = self._exchange.ask(name, *plain_arguments(call, arguments))
+        return asked.addCallback(valued, call.result)
+
+    @deferred
+    async def authenticate(self, secret: str) -> Principal:
+        known = self._principals.get(secret)
+        if known is None:
+            known = self._principals[secret] = await self._ask("authenticate", secret)
+        return known
+
+    def seal_workload(self, by: Principal, workload_id: str, webhook: Webhook | None) -> Deferred[Progress]:
+        self._workloads.pop((by, workload_id), None)
+        return self._ask("seal_workload", by, workload_id, webhook)
+
+    def delete_workload(self, by: Principal, workload_id: str) -> Deferred[None]:
+        self._workloads.pop((by, workload_id), None)
+        return self._ask("delete_workload", by, workload_id)
+
+    def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
+        if self._exchange is None:
+            raise _no_controller()
+        return self._desk.admit(by, length)
+
+    @deferred
+    async def check_upload(
+        self, by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
+    ) -> Workload:
+        """Asked once for many uploads where no quota counts: whether each is taken, its commit decides."""
+        known = self._workloads.get((by, workload_id))
+        if known is not None and by.quota is None and known.owner == by.name:
+            return known
+        checked: Workload = await self._ask("check_upload", by, workload_id, sizes, key)
+        self._workloads[by, workload_id] = checked
+        return checked
+
+    @deferred
+    async def commit_originals(
+        self,
+        by: Principal,
+        workload_id: str,
+        files: Sequence[tuple[str, StoredFile]],
+        key: IdempotencyKey | None,
+    ) -> Sequence[Image]:
+        try:
+            images: Sequence[Image] = await self._ask("commit_originals", by, workload_id, files, key)
+        except NotFound:
+            self._workloads.pop((by, workload_id), None)
+            raise
+        return images
+
+    @deferred
+    async def held(self, by: Principal, image_id: str) -> LeasedJob:
+        job: LeasedJob = await self._ask("held", by, image_id)
+        self._jobs[by, job.lease] = job
+        return job
+
+    @deferred
+    async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
+        """Known from the download, if that was here and not long ago: whether the result counts, its commit
+        decides."""
+        return self._jobs.get((by, lease)) or await self._ask("check_lease", by, lease)
+
+    def accuse(self, by: Principal, lease: Lease, what: str) -> Deferred[None]:
+        self._jobs.pop((by, lease), None)
+        return self._ask("accuse", by, lease, what)
+
+    @deferred
+    async def image(
+        self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
+    ) -> Image:
+        if by.role is Role.WORKER:
+            with suppress(NotFound):  # else it may have been lent, for a thumbnail
+                return (await self.held(by, reference)).original
+        image: Image = await self._ask("image", by, reference, workload_id, type)
+        return image
+
+
+def _no_controller() -> RetryLater:
+    return RetryLater("The controller cannot be reached at the moment. Try again in a few seconds.", 2)

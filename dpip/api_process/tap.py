@@ -1,0 +1,190 @@
+"""Builds an API process, for ``twistd dpip-api``."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.protocol import Protocol
+from twisted.internet.stdio import StandardIO
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from dpip import __version__
+from dpip.api.app import make_site
+from dpip.api_process.remote_controller import RemoteController
+from dpip.api_process.session import ApiSession
+from dpip.controller.options import address, check_openness, coerce_defaults
+from dpip.filters import registry
+from dpip.link.api_messages import PROTOCOL, Hello
+from dpip.link.certificates import options_of, own_hosts
+from dpip.link.connector import Connector, controller_address, controller_endpoint, token_reader
+from dpip.link.join_token import API_TOKEN_FILE
+from dpip.runtime import settings
+from dpip.runtime.clock import keep_timers_going
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.gc import settle
+from dpip.runtime.ids import IdSource
+from dpip.runtime.logs import LOG_FORMAT_OPTION
+from dpip.runtime.startup import cannot_listen, end_process
+from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.image_store import ImageStore
+
+
+class Options(usage.Options):
+    """``twistd dpip-api``."""
+
+    synopsis = "[options]"
+    longdesc = "The REST API of DPIP in a process of its own; the controller's part of it goes over a link."
+    optParameters: ClassVar[list[list[Any]]] = [
+        LOG_FORMAT_OPTION,
+        [
+            "controller",
+            None,
+            None,
+            "The controller's port for workers: host or host:port [port: 8787].",
+            controller_address,
+        ],
+        [
+            "http",
+            None,
+            "127.0.0.1:8080",
+            "Where the REST API listens: host:port or an endpoint string.",
+            address,
+        ],
+        [
+            "store",
+            None,
+            None,
+            "The controller's image store, as mounted here [default: images in --state-dir].",
+        ],
+        ["state-dir", None, None, "Of a controller here [default: DPIP_STATE_DIR, or the user's]."],
+        ["api-token-file", None, None, "Where the controller's API token is [default: DPIP_API_TOKEN]."],
+        ["api-url", None, None, "This API as workers reach it [default: the host its link comes from]."],
+        ["number", None, None, "Of several that a controller has started (its own use).", int],
+        ["inherited-socket", None, None, "A descriptor that listens already (its own use).", int],
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["log-requests", None, "Log uploads and requests that only read, too; there are many."],
+        ["http-tls", None, "Serve the API with TLS, by a certificate of the controller's authority."],
+        [
+            "behind-proxy",
+            None,
+            "It listens beyond loopback without TLS: a proxy in front of it adds that.",
+        ],
+    ]
+
+    def postOptions(self) -> None:
+        coerce_defaults(self)
+        if not self["controller"]:
+            raise usage.UsageError("--controller host:port is needed: where is the controller?")
+        if self["inherited-socket"] is None:
+            check_openness(self)
+        self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
+        self["store"] = Path(self["store"] or self["state-dir"] / "images").absolute()
+        self["api-token-file"] = Path(self["api-token-file"]).absolute() if self["api-token-file"] else None
+        name = "dpip-api" if self["number"] is None else f"dpip-api-{self['number']}"
+        settings.name_process_files(self, name)
+
+
+def makeService(options: Options) -> IService:
+    """For twistd: a service that ends the process when it cannot start, or when its parent has ended."""
+    from twisted.internet import reactor
+
+    settle()
+    keep_timers_going(reactor)
+    session = make_session(options, reactor)
+    session.joined.addErrback(end_process, reactor)
+    if options["inherited-socket"] is not None:
+        StandardIO(_Parent(reactor), reactor=reactor)
+    return session
+
+
+def make_session(options: Options, reactor: Any) -> ApiSession:
+    """An API process, not started."""
+    image_store = ImageStore(options["store"], reactor, floor=0)
+    controller = RemoteController(AdmissionDesk(image_store, 0, 0, Returns(time.monotonic)), time.monotonic)
+    ids = IdSource()
+    site = make_site(
+        controller,
+        image_store,
+        registry,
+        ids,
+        reactor,
+        behind_proxy=options["behind-proxy"],
+        quiet=not options["log-requests"],
+    )
+    read_token = token_reader(options["api-token-file"], os.environ, options["state-dir"], API_TOKEN_FILE)
+    return ApiSession(
+        connector=Connector(controller_endpoint(reactor, options["controller"]), read_token, reactor),
+        hello=_hello(options),
+        store=str(options["store"]),
+        image_store=image_store,
+        controller=controller,
+        listen=lambda identity: _listen(options, reactor, site, identity),
+        scheme="https" if options["http-tls"] or options["http"].tls else "http",
+        url=options["api-url"],
+        jitter=random.random,
+    )
+
+
+def _hello(options: Options) -> Hello:
+    return Hello(
+        protocol=PROTOCOL,
+        version=__version__,
+        filters={name: registry.find(name).version for name in registry.names()},
+        hosts=tuple(own_hosts()),
+        wants_identity=bool(options["http-tls"]),
+        shares_socket=options["inherited-socket"] is not None,
+    )
+
+
+def _listen(
+    options: Options, reactor: Any, site: IProtocolFactory, identity: str | None
+) -> Deferred[IListeningPort]:
+    """Raises CannotStart."""
+    factory = TLSMemoryBIOFactory(options_of(identity), False, site) if identity else site
+    if options["inherited-socket"] is not None:
+        return succeed(_adopted(reactor, options["inherited-socket"], factory))
+    return _listening(options, reactor, factory)
+
+
+@deferred
+async def _listening(options: Options, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+    try:
+        port: IListeningPort = await serverFromString(reactor, options["http"].endpoint).listen(factory)
+    except CannotListenError as error:
+        raise cannot_listen("http", error) from None
+    return port
+
+
+def _adopted(reactor: Any, descriptor: int, factory: IProtocolFactory) -> IListeningPort:
+    """One connection in each turn: the others, who may have less to do, come to theirs."""
+    with socket.socket(fileno=os.dup(descriptor)) as inherited:
+        family = inherited.family
+    port: Any = reactor.adoptStreamPort(descriptor, family, factory)
+    os.close(descriptor)
+    port.numberAccepts = 1
+    listening: IListeningPort = port
+    return listening
+
+
+class _Parent(Protocol):
+    """The controller holds the other end of our standard input: when it ends, however, so do we."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        if self._reactor.running:
+            self._reactor.stop()

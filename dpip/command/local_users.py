@@ -1,0 +1,113 @@
+"""The accounts in a state directory, worked on without the service, beside it or while it does not run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from dpip.controller.accounts import Accounts, check_name
+from dpip.controller.passwords import Passwords
+from dpip.datastore.datastore import Datastore
+from dpip.errors import Conflict, NotFound
+from dpip.model import Activity, Role, User
+from dpip.runtime.settings import default_state_dir
+from dpip.runtime.threads import InlineThreads
+
+T = TypeVar("T")
+
+_DATABASE = "dpip.sqlite"
+_ACTOR = "dpip users"  # in the activity record
+
+
+class _Here(InlineThreads):
+    """A command has nothing else to do: hashing, too, is done before the call returns."""
+
+    def callInThreadWithCallback(
+        self, done: Callable[[bool, Any], object], function: Callable[..., Any], *args: Any
+    ) -> None:
+        done(True, function(*args))
+
+
+@frozen
+class Directory:
+    """Every method is done, and durable, when it returns. Raises DpipError."""
+
+    noticed: ClassVar[str] = " A running service takes up to 40 s to notice."  # and its API processes
+
+    datastore: Datastore
+    accounts: Accounts
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path | None) -> Iterator[Directory]:
+        """``path`` is the state directory, None for the usual one. Raises NotFound when nothing is there."""
+        database = (path or default_state_dir()).absolute() / _DATABASE
+        if not database.exists():
+            raise NotFound(
+                f"There is no DPIP in {database.parent}. Start the service once, or say with --state-dir (or "
+                "DPIP_STATE_DIR) where its state is."
+            )
+        here: Any = _Here()
+        datastore = Datastore(database, here, lambda most, name, nice=0: here)
+        accounts = Accounts(datastore, Passwords(here, here), time.time, time.monotonic, os.urandom)
+        datastore.startService()
+        try:
+            yield cls(datastore, accounts)
+        finally:
+            _result(datastore.stopService())
+
+    def users(self) -> Sequence[User]:
+        """By name."""
+        return _result(self.datastore.users())
+
+    def check_known(self, name: str) -> None:
+        """Raises NotFound."""
+        if _result(self.datastore.user(name)) is None:
+            known = ", ".join(user.name for user in self.users())
+            raise NotFound(f"There is no user named {name!r}. Known: {known}.")
+
+    def check_new(self, name: str) -> None:
+        """Raises BadParameter, Conflict."""
+        if _result(self.datastore.user(check_name(name))) is not None:
+            raise Conflict(f"There is a user named {name!r} already. 'dpip users passwd' sets a password.")
+
+    def add(self, name: str, password: str, admin: bool, quota: int | None) -> None:
+        """Raises BadParameter, Conflict."""
+        role = Role.ADMIN if admin else Role.USER
+        _finish(self.accounts.add(name, password, role, quota))
+        self._note("add-user", name, role=role.value)
+
+    def set_password(self, name: str, password: str) -> None:
+        """Raises BadParameter, NotFound."""
+        _finish(self.accounts.set_password(name, password))
+        self._note("set-password", name)
+
+    def remove(self, name: str) -> int:
+        """How many workloads went too; a running service removes their files within hours."""
+        workloads = _result(self.datastore.remove_user(name, time.time()))
+        self._note("remove-user", name)
+        return len(workloads)
+
+    def _note(self, action: str, subject: str, **detail: object) -> None:
+        _result(self.datastore.record(Activity(time.time(), _ACTOR, action, subject, dict(detail))))
+
+
+def _finish(work: Coroutine[Any, Any, T]) -> T:
+    return _result(Deferred.fromCoroutine(work))
+
+
+def _result(done: Deferred[T]) -> T:
+    """What a Deferred that has fired holds: here no work is left to a thread or a reactor."""
+    results: list[T] = []
+    failures: list[Any] = []
+    done.addCallbacks(results.append, failures.append)
+    if failures:
+        failures[0].raiseException()
+    return results[0]

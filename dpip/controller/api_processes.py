@@ -1,0 +1,238 @@
+"""The API processes that have joined: they ask the controller, and learn when tokens die.
+
+See ``dpip.api_process`` for their side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.spread.pb import RemoteReference
+
+from dpip.controller.joining import refusal
+from dpip.errors import DpipError, VersionMismatch
+from dpip.interfaces import IController, IIncomingFile
+from dpip.link import api_messages
+from dpip.link.api_messages import CALLS, Call, Hello, Refusal, Welcome
+from dpip.link.broker import MESSAGE_BYTES, Broker
+from dpip.link.exchange import Exchange
+from dpip.link.join_token import BadToken
+from dpip.runtime.coroutines import deferred
+from dpip.store.admission import AdmissionDesk
+
+FORGET_SECONDS: Final = 3.0
+"""An API process that has not forgotten a dead token within this time is dropped: then it trusts none."""
+GRACE_SECONDS: Final = 10.0
+"""For an API process to come back, before the workers that use it are sent elsewhere."""
+
+
+@frozen
+class ApiTerms:
+    """What API processes are told, and what is asked of them."""
+
+    version: str
+    filters: Mapping[str, str]
+    max_upload: int
+    max_in_flight: int
+    disk_floor: int
+    identity_for: Callable[[tuple[str, ...]], str]
+
+
+@frozen
+class _Place:
+    """Where an API process serves: at ``url``, or at a port of ``host``; None is this very machine."""
+
+    url: str | None
+    scheme: str
+    host: str | None
+    port: int
+
+    def seen_from(self, here: str) -> str:
+        """The address for a worker that reaches this machine as ``here``."""
+        host = here if self.host is None else f"[{self.host}]" if ":" in self.host else self.host
+        return self.url or f"{self.scheme}://{host}:{self.port}"
+
+
+@define(eq=False)
+class _Api:
+    """One joined API process. ``place`` is where workers find it; one that shares our socket has ours."""
+
+    broker: Broker
+    exchange: Exchange
+    mark: IIncomingFile
+    shares_socket: bool
+    place: _Place | None = None
+    promised: int = 0
+
+
+@define(eq=False)
+class Apis:
+    """``admit(secret)`` raises BadToken unless it is the API token's. ``put_mark(text)`` leaves a file with
+    that text among the store's incoming ones; ``moved(url)`` is called when workers that use that address
+    have to go elsewhere. ``desk`` admits our own uploads. ``calls`` are what may be asked of ``controller``.
+    ``serving`` fires when the first of them answers requests.
+    """
+
+    log = Logger()
+
+    admit: Callable[[bytes], object]
+    controller: IController
+    put_mark: Callable[[str], tuple[str, IIncomingFile]]
+    new_nonce: Callable[[], str]
+    terms: ApiTerms
+    desk: AdmissionDesk
+    clock: IReactorTime
+    moved: Callable[[str], object]
+    calls: Mapping[str, Call] = CALLS
+    serving: Deferred[None] = field(factory=Deferred, init=False)
+    _joined: dict[Broker, _Api] = field(factory=dict, init=False)
+    _turn: int = field(default=0, init=False)
+    _given: dict[_Place, set[str]] = field(factory=dict, init=False)  # addresses that workers were told
+    _moves: set[IDelayedCall] = field(factory=set, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.desk.told = lambda _: self._share()
+
+    # Joining
+
+    def join(
+        self, broker: Broker, secret: bytes, hello: object, peer: RemoteReference
+    ) -> tuple[bytes, Exchange | None]:
+        """A welcome and the other end of the exchange, or a refusal."""
+        try:
+            newcomer = self._examined(secret, hello)
+            nonce = self.new_nonce()
+            proof, mark = self.put_mark(nonce)
+        except (DpipError, BadToken) as error:
+            self.log.info("API process at {peer} may not join: {why}", peer=broker.peer, why=str(error))
+            broker.part()
+            refused = refusal(error)
+            return api_messages.encode(Refusal(refused.reason, refused.retry)), None
+        exchange = Exchange(self.clock, lambda name, arguments: self._answer(api, name, arguments))
+        api = self._joined[broker] = _Api(broker, exchange, mark, newcomer.shares_socket)
+        broker.on_lost(lambda: self._lost(broker))
+        broker.trust(MESSAGE_BYTES)
+        exchange.begin(broker, peer)
+        self._share()
+        return api_messages.encode(self._welcome(newcomer, proof, nonce)), exchange
+
+    def _examined(self, secret: bytes, data: object) -> Hello:
+        """Raises BadToken, VersionMismatch, Malformed."""
+        self.admit(secret)
+        if api_messages.protocol_of(data) != api_messages.PROTOCOL:
+            raise VersionMismatch(
+                f"It speaks another protocol: install DPIP {self.terms.version} there, too."
+            )
+        hello = api_messages.decode(data, Hello)
+        if hello.version != self.terms.version or hello.filters != self.terms.filters:
+            raise VersionMismatch(
+                f"It is DPIP {hello.version} with {len(hello.filters)} filters, the controller "
+                f"{self.terms.version} with {len(self.terms.filters)}: install the same version and the same "
+                "filters on both."
+            )
+        return hello
+
+    def _welcome(self, hello: Hello, proof: str, nonce: str) -> Welcome:
+        terms = self.terms
+        return Welcome(
+            proof=proof,
+            nonce=nonce,
+            max_pixels=self.controller.max_pixels,
+            max_upload=terms.max_upload,
+            max_in_flight=terms.max_in_flight,
+            disk_floor=terms.disk_floor,
+            identity=terms.identity_for(hello.hosts) if hello.wants_identity else None,
+        )
+
+    # What they ask and tell
+
+    def _answer(self, api: _Api, name: str, arguments: list[Any]) -> Any:
+        if name == "serving":
+            return self._serving(api, *arguments)
+        if name == "promised":
+            return self._promised(api, *arguments)
+        call = self.calls[name]
+        method = getattr(self.controller, name)
+        answer: Deferred[Any] = method(*api_messages.arguments_of(call, arguments))
+        return answer.addCallback(api_messages.plain, call.result)
+
+    def _serving(self, api: _Api, url: str | None, scheme: str, port: int) -> None:
+        self.log.info("API process {peer} has joined", peer=api.broker.peer)
+        api.mark.abandon()  # it has been found
+        if not api.shares_socket and (url or port):
+            host = getattr(api.broker.transport.getPeer(), "host", "127.0.0.1")
+            api.place = _Place(url, scheme, None if ip_address(host).is_loopback else host, port)
+        if not self.serving.called:
+            self.serving.callback(None)
+
+    def _promised(self, api: _Api, promised: int) -> None:
+        api.promised = promised
+        self._share()
+
+    def _share(self) -> None:
+        """Each learns what all the others have promised of the disk."""
+        total = self.desk.promised + sum(api.promised for api in self._joined.values())
+        self.desk.elsewhere = total - self.desk.promised
+        for api in self._joined.values():
+            api.exchange.tell("elsewhere", total - api.promised)
+
+    # What they are asked
+
+    @deferred
+    async def forget_tokens(self) -> None:
+        """When this fires, no API process believes a token that has died before."""
+        await DeferredList([self._forget(api) for api in self._joined.values()])
+
+    @deferred
+    async def _forget(self, api: _Api) -> None:
+        try:
+            await api.exchange.ask("forget_tokens").addTimeout(FORGET_SECONDS, self.clock)
+        except Exception:  # noqa: BLE001 - whatever it is, a process without a link trusts no token
+            api.broker.drop("it has not said that it forgets dead tokens")
+
+    # Where workers go
+
+    def url(self, here: str) -> str | None:
+        """An address for one more worker, which reaches this machine as ``here``: each in turn.
+
+        None while there is only our own.
+        """
+        places = list(dict.fromkeys(api.place for api in self._joined.values() if api.place))
+        if not places:
+            return None
+        self._turn += 1
+        place = places[self._turn % len(places)]
+        url = place.seen_from(here)
+        self._given.setdefault(place, set()).add(url)
+        return url
+
+    def _lost(self, broker: Broker) -> None:
+        api = self._joined.pop(broker, None)
+        if api is None:
+            return
+        api.exchange.end()
+        api.mark.abandon()
+        self.log.info("API process {peer} is gone", peer=broker.peer)
+        self._share()
+        if api.place is not None and not self._stopped:
+            self._moves = {move for move in self._moves if move.active()}
+            self._moves.add(self.clock.callLater(GRACE_SECONDS, self._move, api.place))
+
+    def stop(self) -> None:
+        """Their links are about to be dropped."""
+        self._stopped = True
+        for move in self._moves:
+            if move.active():
+                move.cancel()
+
+    def _move(self, place: _Place) -> None:
+        if place not in {api.place for api in self._joined.values()}:
+            for url in self._given.pop(place, ()):
+                self.moved(url)

@@ -1,0 +1,198 @@
+"""One joined worker, as the controller sees it: what it tells us, and the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.spread.pb import RemoteReference
+from zope.interface import implementer
+
+from dpip.errors import DpipError, Malformed
+from dpip.interfaces import IWorkerLink
+from dpip.link import worker_messages as wire
+from dpip.link.broker import Broker, NoAnswer, Target, call, tell
+from dpip.link.certificates import Presented
+from dpip.model import Lease, LeasedJob, Load, Outcome, Principal, Role, WorkerInfo
+from dpip.runtime.coroutines import deferred
+from dpip.store.local_transfer import Desk
+
+RUN_SECONDS: Final = 10.0
+"""A worker that has not said within this time that it took its jobs is as good as gone."""
+PING_SECONDS: Final = 3.0
+THUMBNAIL_SECONDS: Final = 30.0
+MAX_SILENCE: Final = 3
+"""Intervals of reporting without a word: with 4 s between reports a dead link is dropped after 8 to 12 s."""
+_JPEGS: Final = (b"\xff\xd8\xff", b"")  # how one begins, or that there is none
+
+T = TypeVar("T")
+
+
+class Listener(Protocol):
+    """Who hears what a worker says."""
+
+    def reported(self, link: Link, load: Load) -> None: ...
+
+    def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None: ...
+
+    def leaving(self, link: Link) -> None: ...
+
+    def proving(self, link: Link) -> None: ...
+
+    def offended(self, link: Link) -> bool:
+        """It sent what no honest worker sends; True when that was too often."""
+
+    def renewing(self, link: Link, key: str) -> Deferred[wire.Certificate]: ...
+
+    def delivered(self, link: Link, results: Sequence[wire.Result]) -> Deferred[wire.Receipts]: ...
+
+
+@implementer(IWorkerLink)
+class Link(Target):
+    """``session`` names this joining; the worker may call the ``remote_`` methods."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        session: str,
+        info: WorkerInfo,
+        shown: Presented,
+        broker: Broker,
+        agent: RemoteReference,
+        listener: Listener,
+        clock: IReactorTime,
+    ) -> None:
+        self.session = session
+        self.info = info
+        self.shown = shown  # the certificate by which it is here
+        self.known = False  # to the scheduler: from the first report on
+        self.api_url = ""  # where it transfers images
+        self.desk: Desk | None = None  # it asked for one,
+        self.shares_store = False  # and has proved that it can use it
+        self._broker = broker
+        self._agent = agent
+        self._listener = listener
+        self._clock = clock
+        self._silence = 0
+        self._kept_out = False  # for its offences
+
+    @property
+    def address(self) -> str:
+        """For people."""
+        return self._broker.peer
+
+    @property
+    def principal(self) -> Principal:
+        """Who makes this worker's requests."""
+        return Principal(self.info.name, Role.WORKER, self.session)
+
+    # What the worker says
+
+    def remote_report(self, data: object) -> None:
+        report = self._read(data, wire.Report)
+        self._silence = 0
+        self._listener.reported(self, report.load)
+
+    def remote_ended(self, data: object) -> None:
+        endings = self._read(data, wire.Endings).endings
+        if any(ending.outcome is Outcome.LOST for ending in endings):
+            raise self._offence("a worker cannot say of itself that it is lost")
+        self._listener.ended(self, endings)
+
+    def remote_leaving(self) -> None:
+        self._listener.leaving(self)
+
+    def remote_prove(self) -> None:
+        self._listener.proving(self)
+
+    def remote_deliver(self, data: object) -> Deferred[bytes]:
+        results = self._read(data, wire.Results).results
+        return self._listener.delivered(self, results).addCallback(wire.encode)
+
+    def remote_renew(self, data: object) -> Deferred[bytes]:
+        request = self._read(data, wire.Request)
+        return self._listener.renewing(self, request.key).addCallback(wire.encode)
+
+    def _read(self, data: object, kind: type[T]) -> T:
+        try:
+            return wire.decode(data, kind)
+        except Malformed as error:
+            raise self._offence(error.detail) from None
+
+    def _offence(self, what: str) -> Malformed:
+        self.offend(what)
+        return Malformed(what)
+
+    def offend(self, what: str) -> None:
+        """It has sent this, which no honest worker sends. What else is under way when it is dropped for that
+        does not count."""
+        if self._kept_out:
+            return
+        self._kept_out = self._listener.offended(self)
+        if self._kept_out:
+            self.drop(f"it keeps sending what no honest worker sends, and is kept out for a while: {what}")
+        else:
+            self.log.warn(
+                "Worker {name} sent what no honest worker sends: {what}", name=self.info.name, what=what
+            )
+
+    # What we tell the worker
+
+    @deferred
+    async def run(self, jobs: Sequence[LeasedJob]) -> None:
+        taken = [self._run(message) for message in wire.batches(jobs, wire.Jobs)]
+        try:
+            await gatherResults(taken, consumeErrors=True)
+        except FirstError as first:
+            first.subFailure.raiseException()
+
+    @deferred
+    async def _run(self, message: bytes) -> None:
+        try:
+            await call(self._agent, "run", message, clock=self._clock, timeout=RUN_SECONDS)
+        except NoAnswer:
+            self.drop(f"it did not take its jobs within {RUN_SECONDS:.0f} s")
+            raise
+
+    @deferred
+    async def thumbnail(self, job: LeasedJob) -> bytes:
+        message = wire.encode(wire.Jobs((job,)))
+        answer = await call(self._agent, "thumbnail", message, clock=self._clock, timeout=THUMBNAIL_SECONDS)
+        if not isinstance(answer, bytes) or len(answer) > wire.MAX_THUMBNAIL or answer[:3] not in _JPEGS:
+            raise self._offence("a thumbnail that is none")
+        return answer
+
+    def cancel(self, leases: Sequence[Lease]) -> None:
+        for message in wire.batches(leases, wire.Leases):
+            tell(self._agent, "cancel", message)
+
+    def dismiss(self) -> None:
+        """Ask it to finish or hand back what it has, and to end."""
+        tell(self._agent, "leave")
+
+    def drop(self, reason: str) -> None:
+        self._broker.drop(f"worker {self.info.name}: {reason}")
+
+    @deferred
+    async def is_alive(self) -> bool:
+        """Does it answer, now?"""
+        try:
+            await call(self._agent, "ping", clock=self._clock, timeout=PING_SECONDS)
+        except DpipError:
+            return False
+        return True
+
+    def interval_passed(self) -> None:
+        """Time for a report has gone by; without one for too long the worker is dropped.
+
+        So it is when it has let its certificate expire.
+        """
+        if self._clock.seconds() >= self.shown.until:
+            self.drop("its certificate has expired")
+        self._silence += 1
+        if self._silence >= MAX_SILENCE:
+            self.drop("nothing heard from it for too long")

@@ -1,0 +1,44 @@
+"""What the datastore holds while it is open: the file's connections and the threads that use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import define
+from sqlalchemy import Engine
+
+from dpip.datastore import engine
+from dpip.datastore.reader import Reader
+from dpip.datastore.writer import Writer
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.metrics import Histogram
+from dpip.runtime.threads import FromThreads, MakeThreads, Threads
+
+_READERS = 3
+"""Threads that read. They share one interpreter: more are not faster, only less fair to the reactor."""
+
+
+@define(eq=False)
+class Storage:
+    writer: Writer
+    reader: Reader
+    _threads: tuple[Threads, ...]
+    _engines: tuple[Engine, ...]
+
+    @classmethod
+    def open(cls, path: Path, reactor: FromThreads, make_threads: MakeThreads, commits: Histogram) -> Storage:
+        write, read = engine.writing(path), engine.reading(path, _READERS)
+        writing, reading = make_threads(1, "datastore-write"), make_threads(_READERS, "datastore-read")
+        writing.start()
+        reading.start()
+        writer = Writer(reactor, writing, write, commits)
+        return cls(writer, Reader(reactor, reading, read), (writing, reading), (write, read))
+
+    @deferred
+    async def close(self) -> None:
+        """Fires when all that waited to be written is durable."""
+        await self.writer.stop()
+        for threads in self._threads:
+            threads.stop()
+        for each in self._engines:
+            each.dispose()

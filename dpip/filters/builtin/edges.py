@@ -1,0 +1,32 @@
+"""Edges: the length of the gradient, by Sobel's masks."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Pixels
+
+
+def edges(array: Pixels, *, threads: int = 1) -> Pixels:
+    """H x W, the gradient of the luma, cut at white; with alpha H x W x 2, alpha as it was."""
+    import numpy as np
+
+    from dpip.filters.bands import over_rows
+    from dpip.filters.builtin.grayscale import grayscale
+    from dpip.filters.kernels import windows
+
+    gray = grayscale(array, threads=threads)
+    luma = np.ascontiguousarray(gray if gray.ndim == 2 else gray[..., 0])
+    height, width = luma.shape
+    result = np.empty_like(luma)
+    source, target, top = luma.reshape(-1), result.reshape(-1), float(np.iinfo(luma.dtype).max)
+    over_rows(height, threads, lambda a, b: windows.sobel(source, target, height, width, top, a, b))
+    return result if gray.ndim == 2 else np.stack((result, gray[..., 1]), axis=2)
+
+
+FILTER = Filter(
+    name="edges",
+    summary="Bright where the picture changes (Sobel).",
+    function=edges,
+    memory_factor=4.0,
+    takes_threads=True,
+    luma_only=True,
+)

@@ -1,0 +1,34 @@
+"""Sharpen: an unsharp mask."""
+
+from __future__ import annotations
+
+from dpip.filters.builtin.blur import blur
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def sharpen(array: Pixels, *, sigma: float, amount: float, threads: int = 1) -> Pixels:
+    """The original plus ``amount`` times its difference to a Gaussian blur; alpha as it was."""
+    import numpy as np
+
+    from dpip.filters.kernels import points
+
+    blurred = blur(array, sigma=sigma, threads=threads)
+    result = np.empty_like(array)
+    top = float(np.iinfo(array.dtype).max)
+    points.unsharp(array.reshape(-1), blurred.reshape(-1), result.reshape(-1), amount, top)
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        result[..., -1] = array[..., -1]
+    return result
+
+
+FILTER = Filter(
+    name="sharpen",
+    summary="Sharpen by an unsharp mask.",
+    function=sharpen,
+    parameters=(
+        Parameter("sigma", "float", 2.0, "Width of the details, in pixels.", 0.3, 100),
+        Parameter("amount", "float", 1.0, "How much of them is added.", 0, 10),
+    ),
+    memory_factor=11.0,  # see blur
+    takes_threads=True,
+)

@@ -1,0 +1,59 @@
+"""Threshold: black and white, at a given level or where Otsu's method parts the picture best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def threshold(array: Pixels, *, value: int | str) -> Pixels:
+    """H x W, white where the luma is above the level; with alpha H x W x 2, alpha as it was.
+
+    ``value`` is 0 to 255, for 16 bits 257 times that, or "otsu": the level that makes the variance between
+    the two classes largest (Otsu, "A threshold selection method from gray-level histograms", 1979).
+    """
+    import numpy as np
+
+    from dpip.filters.builtin.grayscale import grayscale
+
+    gray = grayscale(array)
+    luma = gray if gray.ndim == 2 else gray[..., 0]
+    top = np.iinfo(gray.dtype).max
+    level = _otsu(luma, top) if isinstance(value, str) else value * (top // 255)
+    black_white = (luma > level).astype(gray.dtype) * gray.dtype.type(top)
+    return black_white if gray.ndim == 2 else np.stack((black_white, gray[..., 1]), axis=2)
+
+
+def _otsu(luma: Any, top: int) -> int:
+    import numpy as np
+
+    counts = np.bincount(luma.reshape(-1), minlength=top + 1).astype(np.float64)
+    below = counts.cumsum()
+    weighted = (counts * np.arange(top + 1)).cumsum()
+    above = below[-1] - below
+    between = np.zeros(top + 1)
+    both = (below > 0) & (above > 0)
+    difference = weighted[both] / below[both] - (weighted[-1] - weighted[both]) / above[both]
+    between[both] = below[both] * above[both] * difference**2
+    return int(between.argmax())
+
+
+FILTER = Filter(
+    name="threshold",
+    summary="Black and white.",
+    function=threshold,
+    parameters=(
+        Parameter(
+            "value",
+            "integer",
+            "otsu",
+            "White is what is lighter than this; otsu finds it.",
+            0,
+            255,
+            choices=("otsu",),
+        ),
+    ),
+    memory_factor=12.0,  # the histogram counts 64-bit numbers
+    luma_only=True,
+)

@@ -1,0 +1,417 @@
+"""Perspective Broker within bounds, for both ends of the workers' connection.
+
+What is left of PB: ``message``, ``answer``, ``error``, ``decref``; arguments are bytes and references. No
+``login``, no copies, no caches, no classes of the peer's choice, no tracebacks over the wire. Our calls
+carry one JSON text each (``dpip.link.worker_messages``).
+
+Errors cross as one sentence. A :class:`~dpip.errors.DpipError` is told as it is; anything else is a bug of
+this side: it is logged here, and the peer hears only that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from functools import cache
+from inspect import signature
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.spread import jelly, pb
+from twisted.spread.banana import BananaError
+
+from dpip.errors import DpipError
+from dpip.link.banana import Decoder, Expression, Hostile
+from dpip.link.worker_messages import MAX_HELLO, MAX_MESSAGE, MAX_REPORT
+from dpip.runtime.logs import Sparingly
+from dpip.runtime.transports import keep_alive
+
+STRANGER_BYTES: Final = MAX_HELLO + 4 * 1024
+"""All that a peer may send before it has joined."""
+MESSAGE_BYTES: Final = MAX_MESSAGE + 4 * 1024
+"""One message of the controller."""
+REPORT_BYTES: Final = MAX_REPORT + 4 * 1024
+"""One message of a worker that has joined."""
+JOIN_SECONDS: Final = 10.0
+MAX_STRANGERS: Final = 256
+MAX_STRANGERS_PER_ADDRESS: Final = 64
+"""One machine may start many workers at once. Who is turned away tries again."""
+BYTES_AT_ONCE: Final = 8 * 1024
+"""Heard of one peer, before the reactor's other work has its turn …"""
+BYTES_AT_LEAST: Final = 1024
+"""… where each message counts for so many."""
+_SENTENCE: Final = 500
+_COMMANDS: Final = frozenset({b"version", b"message", b"answer", b"error", b"decref"})
+
+
+class Refused(DpipError):
+    """The peer refused a call, or could not do it; ``detail`` is its sentence."""
+
+    code = "refused"
+    title = "The other side refused a call"
+
+
+class LinkLost(DpipError):
+    """The connection is gone, or was before the call."""
+
+    code = "link-lost"
+    title = "The connection is gone"
+
+
+class NoAnswer(DpipError):
+    """The peer has not answered in time."""
+
+    code = "no-answer"
+    title = "No answer in time"
+
+
+class Target(pb.Referenceable):
+    """What a peer may call: ``remote_…`` methods with positional arguments, all of them required."""
+
+
+class Reference(pb.RemoteReference):
+    """The peer's object. The stock class cannot be thrown away when a peer has named one wrongly."""
+
+    doRefCount = 0
+
+
+jelly.setUnjellyableForClass("remote", Reference)
+
+
+class Allowed(jelly.SecurityOptions):
+    """Exactly what our calls are made of. The stock class lets every dotted name through."""
+
+    names = frozenset(
+        {b"remote", b"tuple", b"dictionary", b"None"}
+        | {b"builtins." + kind for kind in (b"bytes", b"tuple", b"dict", b"NoneType")}
+    )
+
+    def isTypeAllowed(self, typeName: object) -> bool:
+        return typeName in self.names
+
+
+class Brokers(ABC, Factory):
+    """What makes brokers hears how they fare."""
+
+    noisy = False
+    unsafeTracebacks = False
+
+    def clientConnectionMade(self, broker: Broker) -> None:
+        """PB has been negotiated: calls can be made."""
+
+    @abstractmethod
+    def settled(self, broker: Broker, lost: Failure | None) -> None:
+        """Once, when the peer joined (``lost`` is None) or its connection ended before; then, if it had
+        joined, once more when the connection ends."""
+
+
+class Broker(pb.Broker):
+    """One connection. Its peer is a stranger until :meth:`trust`: bounded in bytes and in time."""
+
+    log = Logger()
+    factory: Any
+    transport: Any
+    waitingForAnswers: Any
+    _deadline: IDelayedCall | None = None
+    _dropped = False
+    _parted = False
+    _next: IDelayedCall | None = None  # not None: there is more to hear than fits into one turn
+
+    def __init__(
+        self, factory: Brokers, is_client: bool, clock: IReactorTime, say: Callable[[str], None]
+    ) -> None:
+        super().__init__(is_client, Allowed())
+        self.factory = factory
+        self.knownDialects = [b"pb"]
+        self.trusted = False
+        self._clock = clock
+        self._say = say
+        self._decoder = Decoder(STRANGER_BYTES)
+        self._received = 0
+        self._arrived: deque[bytes] = deque()
+        self._expressions = self._heard()
+
+    def trust(self, most: int | None = None) -> None:
+        """The peer has joined: from now on each message has a limit, and no longer the whole connection.
+
+        By default a worker's messages may be as large as reports are, a controller's as large as any.
+        """
+        if not self.trusted:
+            self.trusted = True
+            self._decoder.limit = most or (MESSAGE_BYTES if self.isClient else REPORT_BYTES)
+            self._cancel_deadline()
+            self.factory.settled(self, None)
+
+    def drop(self, reason: str) -> None:
+        """End the connection now, with one line in the log."""
+        if not self._dropped and not self.disconnected:
+            self._dropped = True
+            if not self._parted:
+                self._say(f"Connection with {self.peer} dropped: {reason}.")
+            self.transport.abortConnection()
+
+    def part(self) -> None:
+        """End the connection after the answer to the present call; nothing more is heard of the peer."""
+        self._parted = True
+        self._clock.callLater(0, self.transport.loseConnection)
+
+    def on_lost(self, then: Callable[[], object]) -> None:
+        """Have ``then`` called when the connection has ended."""
+        self.notifyOnDisconnect(then)
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end, for people."""
+        address = self.transport.getPeer() if self.transport else None
+        return f"{getattr(address, 'host', '?')}:{getattr(address, 'port', '?')}"
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        keep_alive(self.transport)
+        self._deadline = self._clock.callLater(JOIN_SECONDS, self.drop, "it did not join in time")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._cancel_deadline()
+        self._arrived.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        super().connectionLost(reason)
+        self.factory.settled(self, reason)
+
+    def dataReceived(self, chunk: bytes) -> None:
+        if self._dropped or self._parted:
+            return
+        try:
+            self._count(len(chunk))
+            self._arrived.append(chunk)
+            if self._next is None and not self._hear():
+                self._wait()
+        except Hostile as what:
+            self.drop(str(what))
+        except Exception as error:  # noqa: BLE001 - whatever bytes do inside PB, only their connection pays
+            self.drop(f"not a peer of ours ({type(error).__name__})")
+
+    def _hear(self) -> bool:
+        """Some of what has arrived; true when there is no more, or none is wanted."""
+        left = BYTES_AT_ONCE
+        while left > 0:
+            expression = next(self._expressions, None)
+            if expression is None:
+                self._expressions = self._heard()
+                return True
+            self.callExpressionReceived(expression)
+            if self._dropped or self._parted:
+                return True
+            left -= max(self._decoder.size, BYTES_AT_LEAST)
+        return False
+
+    def _heard(self) -> Iterator[Expression]:
+        while self._arrived:
+            yield from self._decoder.feed(self._arrived.popleft())
+
+    def _wait(self) -> None:
+        """Many small messages are heard in several turns of the reactor, so that its other work goes on."""
+        self.transport.pauseProducing()
+        self._next = self._clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._next = None
+        self.transport.resumeProducing()
+        self.dataReceived(b"")
+
+    def _count(self, size: int) -> None:
+        self._received += size
+        if not self.trusted and self._received > STRANGER_BYTES:
+            raise Hostile("too many bytes before joining")
+
+    def callExpressionReceived(self, obj: Expression) -> None:
+        if not self.currentDialect and obj != (self.knownDialects if self.isClient else b"pb"):
+            raise Hostile("not Perspective Broker of ours")
+        super().callExpressionReceived(obj)
+
+    def expressionReceived(self, lst: Expression) -> None:
+        if not isinstance(lst, list) or not lst or lst[0] not in _COMMANDS:
+            raise Hostile("not a message of ours")
+        super().expressionReceived(lst)
+
+    # Calls that come in
+
+    def proto_message(
+        self, requestID: Any, objectID: Any, message: Any, answerRequired: Any, netArgs: Any, netKw: Any
+    ) -> None:
+        method, arguments = self._understood(self.localObjectForID(objectID), message, netArgs, netKw)
+        try:
+            answer = self.serialize(method(*arguments))
+        except Exception:  # noqa: BLE001 - told to the peer or logged, see _failed
+            self._failed(Failure(), requestID, answerRequired)
+            return
+        if isinstance(answer, Deferred):
+            answer.addCallback(self._answer, requestID, answerRequired)
+            answer.addErrback(self._failed, requestID, answerRequired)
+        else:
+            self._answer(answer, requestID, answerRequired)
+
+    def _understood(
+        self, found: object, name: bytes, args: Expression, kwargs: Expression
+    ) -> tuple[Callable[..., object], tuple[object, ...]]:
+        """The method that is called and its arguments; what is wrong here is the peer's doing."""
+        method = getattr(found, f"remote_{name.decode('ascii')}", None) if isinstance(found, Target) else None
+        arguments = self.unserialize(args)
+        if method is None or not isinstance(arguments, tuple) or len(arguments) != _arity(method.__func__):
+            raise Hostile("a call of something else than ours")
+        if kwargs != [b"dictionary"]:
+            raise Hostile("arguments with names")
+        return method, arguments
+
+    def _answer(self, answer: Expression, request: int, wanted: object) -> None:
+        if wanted and not self.disconnected:
+            self.sendCall(b"answer", request, answer)
+
+    def _failed(self, failure: Failure, request: int, wanted: object) -> None:
+        words = "Something went wrong on the other side; its log says what."
+        if isinstance(failure.value, DpipError):
+            words = failure.value.detail
+        else:
+            self.log.failure("A call of {peer} failed", failure, peer=self.peer)
+        if wanted and not self.disconnected:
+            self.sendCall(b"error", request, words.encode(errors="replace")[:_SENTENCE])
+
+    # Answers to our calls; one that nobody waits for any more does no harm
+
+    def proto_answer(self, requestID: Any, netResult: Any) -> None:
+        result = self.unserialize(netResult)
+        waiting = self.waitingForAnswers.pop(requestID, None)
+        if waiting is not None:
+            waiting.callback(result)
+
+    def proto_error(self, requestID: Any, fail: Any) -> None:
+        words = fail[:_SENTENCE].decode(errors="replace")
+        waiting = self.waitingForAnswers.pop(requestID, None)
+        if waiting is not None:
+            waiting.errback(Refused(words))
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+
+@cache
+def _arity(method: Callable[..., object]) -> int:
+    return len(signature(method).parameters) - 1
+
+
+def call(
+    reference: pb.RemoteReference, name: str, *arguments: object, clock: IReactorTime, timeout: float
+) -> Deferred[Any]:
+    """Call a peer; every way to fail comes through the Deferred.
+
+    Raises (in the Deferred):
+        Refused: the peer's sentence.
+        LinkLost: there is no connection (any more).
+        NoAnswer: for ``timeout`` seconds.
+    """
+    try:
+        answer: Deferred[Any] = reference.callRemote(name, *arguments)
+    except (pb.DeadReferenceError, BananaError) as error:
+        return fail(LinkLost(str(error)))
+    answer.addErrback(_as_link_lost)
+    return answer.addTimeout(timeout, clock, _as_no_answer)
+
+
+def _as_link_lost(failure: Failure) -> None:
+    if failure.check(pb.PBConnectionLost):
+        raise LinkLost("The connection was lost before the answer came.") from None
+    failure.raiseException()
+
+
+def _as_no_answer(result: object, seconds: float) -> object:
+    if isinstance(result, Failure) and result.check(CancelledError):
+        raise NoAnswer(f"No answer within {seconds:g} s.") from None
+    return result
+
+
+def tell(reference: pb.RemoteReference, name: str, *arguments: object) -> None:
+    """Call a peer without waiting for an answer. Nothing happens when the connection is gone."""
+    if not reference.broker.disconnected:
+        reference.callRemote(name, *arguments, pbanswer=False)
+
+
+class _TurnedAway(Protocol):
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
+class Door(Brokers):
+    """The controller's side: a broker for everyone who connects, while not too many have yet to join.
+
+    ``root(broker)`` gives the object that a peer may call first.
+    """
+
+    log = Logger()
+
+    def __init__(self, root: Callable[[Broker], Target], clock: IReactorTime) -> None:
+        self._root = root
+        self._clock = clock
+        self.say = Sparingly(self.log, clock)
+        self._open: dict[Broker, None] = {}  # in the order in which they came
+        self._strangers: dict[Broker, str] = {}
+        self._addresses: Counter[str] = Counter()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        host = getattr(addr, "host", "")
+        if len(self._strangers) >= MAX_STRANGERS or self._addresses[host] >= MAX_STRANGERS_PER_ADDRESS:
+            self.say(f"Connection from {host} turned away: too many there have not joined yet.")
+            return _TurnedAway()
+        broker = Broker(self, False, self._clock, self.say)
+        broker.setNameForLocal("root", self._root(broker))
+        self._open[broker] = None
+        self._strangers[broker] = host
+        self._addresses[host] += 1
+        return broker
+
+    def close(self, reason: str) -> None:
+        """Drop every connection."""
+        for broker in list(self._open):
+            broker.drop(reason)
+
+    def settled(self, broker: Broker, lost: Failure | None) -> None:
+        if lost is not None:
+            self._open.pop(broker, None)
+        host = self._strangers.pop(broker, None)
+        if host is not None:
+            self._addresses[host] -= 1
+            if not self._addresses[host]:
+                del self._addresses[host]
+
+
+class Caller(Brokers):
+    """The worker's side: one connection at a time to a controller that TLS has proved to be the right one."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        made: Callable[[Broker], object],
+        lost: Callable[[Broker, Failure], object],
+    ) -> None:
+        self._clock, self._made, self._lost = clock, made, lost
+        self._say = Sparingly(self.log, clock)
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return Broker(self, True, self._clock, self._say)
+
+    def clientConnectionMade(self, broker: Broker) -> None:
+        self._made(broker)
+
+    def settled(self, broker: Broker, lost: Failure | None) -> None:
+        if lost is not None:
+            self._lost(broker, lost)

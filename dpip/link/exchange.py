@@ -1,0 +1,159 @@
+"""One end of a link on which both sides ask: what is said in one turn of the reactor goes in one message.
+
+A message costs Perspective Broker and TLS much more than a question in it: under load many requests share
+one. Messages arrive in the order in which they were sent; in each, all answers come before all questions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.spread.pb import RemoteReference
+
+from dpip.errors import DpipError, Malformed, RetryLater
+from dpip.link.api_messages import error_of, plain_error
+from dpip.link.broker import Broker, Target, tell
+
+PIECE_BYTES: Final = 256 * 1024
+"""A longer message goes in pieces: Perspective Broker stops at 640 KiB."""
+MESSAGE_BYTES: Final = 64 * 1024 * 1024
+"""At most, in all its pieces."""
+BEAT_SECONDS: Final = 4.0
+MAX_SILENCE: Final = 3
+"""Beats without a word from the other side: then the link is as good as dead."""
+_TOLD: Final = 0  # the number of what is not to be answered
+_AWAY: Final = "The controller is away at the moment. Try again in a few seconds."
+
+
+class Failed(Exception):
+    """The other side had a fault while it answered; its log says what."""
+
+
+class Exchange(Target):
+    """``answer(name, arguments)`` gives a value for JSON or a Deferred of one; it may fail with DpipError."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, answer: Callable[[str, list[Any]], Any]) -> None:
+        self._clock = clock
+        self._answer = answer
+        self._broker: Broker | None = None
+        self._peer: RemoteReference | None = None
+        self._asked: dict[int, Deferred[Any]] = {}
+        self._number = _TOLD
+        self._questions: list[Any] = []
+        self._answers: list[Any] = []
+        self._refusals: list[Any] = []
+        self._flushing: IDelayedCall | None = None
+        self._pieces: list[bytes] = []
+        self._silence = 0
+        self._beat = LoopingCall(self._keep_alive)
+        self._beat.clock = clock
+
+    def begin(self, broker: Broker, peer: RemoteReference) -> None:
+        """The other end is there."""
+        self._broker, self._peer = broker, peer
+        self._beat.start(BEAT_SECONDS, now=False)
+
+    def end(self) -> None:
+        """The link is lost: nobody will answer any more."""
+        self._peer = None
+        if self._beat.running:
+            self._beat.stop()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        asked, self._asked = self._asked, {}
+        for waiting in asked.values():
+            waiting.errback(RetryLater(_AWAY, retry_after=2))
+
+    def ask(self, name: str, *arguments: Any) -> Deferred[Any]:
+        """The other side's answer. Fails with its DpipError, with Failed, or RetryLater if it is away."""
+        if self._peer is None:
+            return fail(RetryLater(_AWAY, retry_after=2))
+        self._number += 1
+        answer: Deferred[Any] = Deferred()
+        self._asked[self._number] = answer
+        self._questions.append([self._number, name, arguments])
+        self._soon()
+        return answer
+
+    def tell(self, name: str, *arguments: Any) -> None:
+        """Nothing happens when the other side is away."""
+        if self._peer is not None:
+            self._questions.append([_TOLD, name, arguments])
+            self._soon()
+
+    # What comes in
+
+    def remote_take(self, piece: object, more: object) -> None:
+        if not isinstance(piece, bytes) or self._broker is None:
+            raise Malformed("A piece of a message is bytes.")
+        self._silence = 0
+        self._pieces.append(piece)
+        if len(self._pieces) * PIECE_BYTES > MESSAGE_BYTES:
+            self._broker.drop("a message without end")
+        elif not more:
+            data, self._pieces = b"".join(self._pieces), []
+            self._take(*json.loads(data))
+
+    def _take(self, answers: list[Any], refusals: list[Any], questions: list[Any]) -> None:
+        for number, value in answers:
+            if number in self._asked:
+                self._asked.pop(number).callback(value)
+        for number, error in refusals:
+            if number in self._asked:
+                self._asked.pop(number).errback(_reason(error))
+        for number, name, arguments in questions:
+            answer = maybeDeferred(self._answer, name, arguments)
+            answer.addCallback(self._answered, number)
+            answer.addErrback(self._refused, number, name)
+
+    def _answered(self, value: Any, number: int) -> None:
+        if number != _TOLD and self._peer is not None:
+            self._answers.append([number, value])
+            self._soon()
+
+    def _refused(self, failure: Failure, number: int, name: str) -> None:
+        expected = isinstance(failure.value, DpipError)
+        if not expected:
+            self.log.failure("{name} could not be answered", failure, name=name)
+        if number != _TOLD and self._peer is not None:
+            self._refusals.append([number, plain_error(failure.value) if expected else None])  # type: ignore[arg-type]
+            self._soon()
+
+    # What goes out
+
+    def _soon(self) -> None:
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        message = self._answers, self._refusals, self._questions
+        self._answers, self._refusals, self._questions = [], [], []
+        data = json.dumps(message, separators=(",", ":")).encode()
+        if self._peer is None:
+            return
+        for start in range(0, len(data), PIECE_BYTES):
+            more = b"more" if start + PIECE_BYTES < len(data) else b""
+            tell(self._peer, "take", data[start : start + PIECE_BYTES], more)
+
+    def _keep_alive(self) -> None:
+        """An empty message says that we are there."""
+        self._silence += 1
+        if self._silence > MAX_SILENCE and self._broker is not None:
+            self._broker.drop("nothing heard from it for too long")
+        else:
+            self._soon()
+
+
+def _reason(error: list[Any] | None) -> Exception:
+    return Failed("The other side's log says why.") if error is None else error_of(*error)

@@ -1,0 +1,227 @@
+"""The life of a held job: leased, sent, and ended or put back, whatever happens to its worker on the way.
+
+Every path ends in ``_take_from``, the only place that frees a slot and its memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from dpip.model import Lease, LeasedJob, Outcome
+from dpip.scheduler.backlog import Backlog
+from dpip.scheduler.costs import size_of
+from dpip.scheduler.fair_queue import Strikes, WorkloadQueue
+from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Fail, Instruction, Release
+from dpip.scheduler.limits import Limits
+from dpip.scheduler.oversized import CODE
+from dpip.scheduler.placement import Deal, Dealer
+from dpip.scheduler.roster import Roster
+from dpip.scheduler.workers import Held, Phase, Worker
+from dpip.scheduler.workloads import Workloads
+
+
+class Attempts:
+    """All held jobs. What must be done is appended to ``out``."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        workloads: Workloads,
+        backlog: Backlog,
+        dealer: Dealer,
+        limits: Limits,
+        out: list[Instruction],
+        now: Callable[[], float],
+    ) -> None:
+        self._roster = roster
+        self._workloads = workloads
+        self._backlog = backlog
+        self._dealer = dealer
+        self._limits = limits
+        self._out = out
+        self._now = now
+        self._held: dict[int, Held] = {}  # by job number; the leased ones in the order of leasing
+        self._by_image: dict[str, Held] = {}  # leased, by the original's id
+
+    def find(self, session: str, lease: Lease) -> Held | None:
+        """The job, if this session holds it by this very lease."""
+        held = self._held.get(lease.job)
+        return held if held is not None and held.is_leased_to(session) and held.is_by(lease) else None
+
+    def find_image(self, session: str, image_id: str) -> Held | None:
+        """The job this session holds whose original is this image."""
+        held = self._by_image.get(image_id)
+        return held if held is not None and held.is_leased_to(session) else None
+
+    # Leasing
+
+    def assign(self, deal: Deal) -> None:
+        job = deal.job
+        self._backlog.take(deal.flow, job)
+        if job.number in self._held:  # we were told twice that it waits
+            self._workloads.finish(deal.flow.workload, job, self._now())
+            return
+        worker, workload = deal.worker, deal.flow.workload
+        held = self._held[job.number] = Held(job, workload, deal.need, doom=deal.hopeless)
+        if deal.hopeless is None:
+            held.worker, held.ahead = worker, len(worker.held)
+            workload.held[job.number] = held
+            self._roster.hand(worker, held)
+        self._out.append(Assign(worker.session, worker.info.name, job.number))
+
+    def granted(self, leased: LeasedJob, now: float) -> None:
+        held = self._held.get(leased.lease.job)
+        if held is None or held.phase is not Phase.LEASING:  # its workload was deleted meanwhile
+            self._out.append(Release(leased.lease, Outcome.RETURNED))
+            return
+        held.leased = leased
+        if held.doom is not None:
+            self._fail(held, CODE, held.doom)
+        elif held.worker is None or held.worker.leaving:
+            self.put_back(held, Outcome.RETURNED)
+        else:
+            self._send(held.worker, held, leased, now)
+
+    def refused(self, job: int) -> None:
+        held = self._held.get(job)
+        if held is not None and held.phase is Phase.LEASING:
+            self._end(held)
+
+    def released(self, lease: Lease) -> None:
+        held = self._held.get(lease.job)
+        if held is not None and held.phase is Phase.RELEASING and held.is_by(lease):
+            del self._held[lease.job]
+            if not held.workload.dropped:
+                self._backlog.put_back(held.workload, held.job)
+
+    def _send(self, worker: Worker, held: Held, leased: LeasedJob, now: float) -> None:
+        held.phase = Phase.LEASED
+        held.since = now
+        self._held[held.job.number] = self._held.pop(held.job.number)  # to the end: in the order of leasing
+        self._by_image[leased.original.id] = held
+        self._out.append(Dispatch(worker.session, leased))
+
+    # Endings
+
+    def ended(self, held: Held, worker: Worker, outcome: Outcome, code: str, detail: str) -> None:
+        """Its worker says that it is rid of the job, without a result."""
+        self._take_from(worker, held)
+        if outcome is Outcome.FAILED:
+            self._fail(held, code, detail)
+        elif outcome is Outcome.CRASHED:
+            self._crashed(held, code, detail)
+        elif outcome is Outcome.LOST:
+            self._lost(held)
+        else:
+            self.put_back(held, Outcome.RETURNED)
+
+    def committed(self, lease: Lease) -> Worker | None:
+        """The job is done. Returns the worker that did it, if it was still leased to one."""
+        held = self._held.get(lease.job)
+        if held is None or not held.is_by(lease):
+            return None
+        worker = held.worker
+        if worker is not None and not held.heard:
+            worker.expect(lease, held.workload.chain, size_of(held.job.pixels))
+        self._end(held)
+        return worker
+
+    def put_back(self, held: Held, outcome: Outcome) -> None:
+        """To wait again, once the datastore knows. A worker that has it is told to stop."""
+        assert held.leased is not None
+        if held.worker is not None:
+            self._abandon(held.worker, held)
+        held.phase = Phase.RELEASING
+        self._out.append(Release(held.leased.lease, outcome))
+
+    def move(self, held: Held) -> None:
+        """From a slow worker to whoever is idle."""
+        held.workload.moved.add(held.job.number)
+        self.put_back(held, Outcome.RETURNED)
+
+    def drop(self, workload: WorkloadQueue) -> None:
+        """The workload is deleted."""
+        for held in list(workload.held.values()):
+            if held.worker is not None:
+                self._abandon(held.worker, held)
+            del self._held[held.job.number]
+
+    def worker_lost(self, worker: Worker) -> None:
+        """Jobs it was computing are charged. Those being leased are put back when the answer comes."""
+        running = worker.likely_running()
+        for held in list(worker.held.values()):
+            leased = held.phase is Phase.LEASED
+            self._take_from(worker, held, still_computing=leased)
+            if held in running:
+                self._lost(held)
+            elif leased:
+                self.put_back(held, Outcome.RETURNED)
+
+    def expire(self, before: float) -> None:
+        """Attempts older than that count as crashed."""
+        for held in list(self._leased_before(before)):
+            assert held.worker is not None
+            self._abandon(held.worker, held)
+            self._crashed(held, "timeout", "The worker did not finish this picture in time.")
+
+    def any(self) -> bool:
+        return bool(self._held)
+
+    def oldest(self) -> float | None:
+        """When the oldest attempt was leased."""
+        return next((held.since for held in self._held.values() if held.phase is Phase.LEASED), None)
+
+    def _leased_before(self, before: float) -> Iterator[Held]:
+        for held in self._held.values():
+            if held.phase is Phase.LEASED:
+                if held.since > before:
+                    return
+                yield held
+
+    def _crashed(self, held: Held, code: str, detail: str) -> None:
+        if self._strike(held, crashes=1).crashes < self._limits.max_crashes:
+            self.put_back(held, Outcome.CRASHED)
+        else:
+            self._fail(held, code or "crashed", detail or "The filter's process died at every attempt.")
+
+    def _lost(self, held: Held) -> None:
+        losses = self._strike(held, losses=1).losses
+        if losses < self._limits.max_losses:
+            self.put_back(held, Outcome.LOST)
+        else:
+            detail = f"{losses} workers were lost while they filtered this picture."
+            self._fail(held, "worker-lost-too-often", detail)
+
+    def _strike(self, held: Held, crashes: int = 0, losses: int = 0) -> Strikes:
+        strikes = held.workload.strikes
+        had = strikes.get(held.job.number, Strikes())
+        now = strikes[held.job.number] = Strikes(had.crashes + crashes, had.losses + losses)
+        return now
+
+    def _fail(self, held: Held, code: str, detail: str) -> None:
+        assert held.leased is not None
+        self._out.append(Fail(held.leased.lease, code, detail))
+        self._end(held)
+
+    def _end(self, held: Held) -> None:
+        """Done or failed for good."""
+        if held.worker is not None:
+            self._take_from(held.worker, held)
+        del self._held[held.job.number]
+        held.workload.strikes.pop(held.job.number, None)
+        held.workload.moved.discard(held.job.number)
+        self._workloads.finish(held.workload, held.job, self._now())
+
+    def _abandon(self, worker: Worker, held: Held) -> None:
+        sent = held.phase is Phase.LEASED
+        if sent and held.leased is not None:
+            self._out.append(Cancel(worker.session, held.leased.lease))
+        self._take_from(worker, held, still_computing=sent)
+
+    def _take_from(self, worker: Worker, held: Held, still_computing: bool = False) -> None:
+        held.worker = None
+        del held.workload.held[held.job.number]
+        if held.leased is not None:
+            self._by_image.pop(held.leased.original.id, None)
+        self._roster.take_back(worker, held, still_computing)
+        self._dealer.offer(worker)

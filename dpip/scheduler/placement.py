@@ -1,0 +1,193 @@
+"""Bringing jobs and workers together: which waiting jobs are worth trying, and what each gets.
+
+What cannot be placed is closed, so that a decision looks only at what may succeed; it opens again when a
+worker that matches gets room, or when its patience is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+
+from attrs import define
+
+from dpip.scheduler.backlog import Backlog
+from dpip.scheduler.fair_queue import Blocked, Flow, Lane
+from dpip.scheduler.jobs import Job
+from dpip.scheduler.limits import Limits
+from dpip.scheduler.oversized import LastResort
+from dpip.scheduler.packing import crowds, next_job, rather
+from dpip.scheduler.policy import choose, is_waste
+from dpip.scheduler.roster import Roster
+from dpip.scheduler.workers import Worker
+
+
+@define(eq=False, repr=False)
+class Deal:
+    """The flow's next job goes to this worker, or fails because of ``hopeless``."""
+
+    flow: Flow
+    job: Job
+    worker: Worker
+    need: int
+    hopeless: str | None = None
+
+
+class Dealer:
+    def __init__(self, backlog: Backlog, roster: Roster, limits: Limits) -> None:
+        self._backlog = backlog
+        self._roster = roster
+        self._limits = limits
+        self._last_resort = LastResort(roster)
+        self._patience: list[tuple[float, int, Lane]] = []  # a heap: when lanes short of memory lose it
+
+    def deals(self, now: float, most: int) -> Iterator[Deal]:
+        """The next jobs, each with its worker. Each is to be taken before the next is asked for.
+
+        First without waste: a GPU for work that can use it, other workers for other work. Only what room is
+        left then is given to anybody.
+        """
+        for wasteful in (False, True):
+            aside: list[Lane] = []
+            while most and (deal := self._deal(now, aside, wasteful)) is not None:
+                most -= 1
+                yield deal
+            for lane in aside:
+                self._backlog.open_lane(lane)
+            if not aside:
+                return
+
+    def _deal(self, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
+        deal = self._last_resort_deal() if self._last_resort.lane is not None else None
+        while deal is None and self._roster.room and (flow := self._backlog.first()) is not None:
+            deal = self._try(flow, now, aside, wasteful)
+        return deal
+
+    def worthwhile(self) -> bool:
+        """Might there be deals?"""
+        return self._roster.room > 0 and self._backlog.first() is not None
+
+    def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
+        """Place the flow's next job, or else close its lane."""
+        lane = flow.lane
+        job, need = next_job(flow)
+        chosen = choose(flow, job, need)
+        if isinstance(chosen, Worker):
+            if self._backlog.short_of_memory and self._hoards(chosen):
+                chosen = Blocked.LATER
+            elif wasteful or not is_waste(lane.requirement, chosen):
+                return self._deal_to(chosen, flow, job, need, now)
+            else:
+                aside.append(lane)
+                chosen = Blocked.LATER
+        elif chosen is Blocked.MEMORY and self._patience_is_lost(lane, now):
+            deal = self._resort(flow, job, need)
+            if deal is not None:
+                return deal
+        self._close(lane, chosen, need)
+        return None
+
+    def _deal_to(self, worker: Worker, flow: Flow, job: Job, need: int, now: float) -> Deal:
+        """The flow's next job, or one of the same workload that fills the worker's memory better."""
+        if crowds(worker, need):
+            better = rather(flow, need, worker)
+            if better is not flow and not self._patience_is_lost(flow.lane, now):
+                flow = better
+                job, need = next_job(flow)
+        self._placed(flow.lane)
+        return Deal(flow, job, worker, need)
+
+    def _hoards(self, worker: Worker) -> bool:
+        """Would a job that can only wait there take memory that others wait for?"""
+        if len(worker.held) < worker.info.slots:
+            return False
+        short = self._backlog.short_of_memory.values()
+        return any(lane.requirement in worker.kind.requirements for lane in short)
+
+    def why(self, flow: Flow) -> str:
+        """In words, why the flow's next job is with no worker."""
+        if not flow.lane.requirement.kinds:
+            return Blocked.INCAPABLE.value
+        blocked = flow.lane.blocked or flow.lane.requirement.blocked
+        if blocked is None:
+            return Blocked.BUSY.value if not self._roster.room else "its turn comes next"
+        return blocked.value
+
+    def offer(self, worker: Worker) -> None:
+        """The worker may have room that it had not, and so may its whole machine."""
+        machine = worker.machine
+        for one in machine.workers.values() if self._backlog.short_of_memory else (worker,):
+            self._offer(one, machine.free)
+
+    def withdrawn(self, worker: Worker) -> None:
+        """The worker takes no more jobs."""
+        if self._last_resort.concerns(worker.machine):
+            self._end_last_resort()
+
+    def shortened(self, lane: Lane) -> None:
+        """Jobs of the lane were deleted."""
+        if self._last_resort.lane is lane:
+            self._end_last_resort()
+
+    def next_patience(self) -> float | None:
+        """When a lane will lose its patience."""
+        return self._patience[0][0] if self._patience else None
+
+    def lose_patience(self, now: float) -> None:
+        """Try the lanes again whose patience is over."""
+        while self._patience and self._patience[0][0] <= now:
+            lane = heappop(self._patience)[2]
+            lane.timed = False
+            if lane.blocked is Blocked.MEMORY and self._patience_is_lost(lane, now):
+                self._backlog.open_lane(lane)
+
+    def _close(self, lane: Lane, why: Blocked, need: int) -> None:
+        if why in (Blocked.BUSY, Blocked.INCAPABLE):
+            self._backlog.close(lane.requirement, why)
+        else:
+            self._backlog.close_lane(lane, why, need)
+
+    def _offer(self, worker: Worker, free: int) -> None:
+        for requirement in worker.kind.requirements:
+            self._backlog.offer(requirement, free)
+
+    def _placed(self, lane: Lane) -> None:
+        lane.short_since = None
+        if self._last_resort.lane is lane:
+            self._end_last_resort()
+
+    def _patience_is_lost(self, lane: Lane, now: float) -> bool:
+        """Is the lane short of memory for long enough? If not, it will be looked at again then."""
+        if lane.short_since is None:
+            lane.short_since = now
+        over = lane.short_since + self._limits.patience_seconds
+        if now < over and not lane.timed:
+            lane.timed = True  # one entry for each lane, however often memory is short and suffices again
+            heappush(self._patience, (over, lane.order, lane))
+        return now >= over
+
+    def _resort(self, flow: Flow, job: Job, need: int) -> Deal | None:
+        hopeless = self._last_resort.consider(flow, need)
+        if hopeless is not None:
+            return Deal(flow, job, hopeless.worker, need, hopeless.detail)
+        return self._last_resort_deal()
+
+    def _last_resort_deal(self) -> Deal | None:
+        lane = self._last_resort.lane
+        flow = lane.first() if lane is not None else None
+        if flow is None:
+            return None
+        job, need = next_job(flow)
+        worker = self._last_resort.ready(flow, need)
+        if worker is None:
+            return None
+        self._end_last_resort()  # the lane's patience stays lost: its next job need not wait for that again
+        return Deal(flow, job, worker, need)
+
+    def _end_last_resort(self) -> None:
+        """The lanes that waited for their turn with it, and those that could use its machine, try again."""
+        machine = self._last_resort.end()
+        for lane in list(self._backlog.short_of_memory.values()):
+            self._backlog.open_lane(lane)
+        for worker in machine.workers.values() if machine is not None else ():
+            self._offer(worker, worker.machine.free)

@@ -1,0 +1,395 @@
+"""Files of pictures: atomic, durable, one directory per workload.
+
+::
+
+    <root>/incoming/<random>                                    uploads under way
+    <root>/desks/<random>/…                                     results from workers on this machine
+    <root>/<workload>/originals|results/<image id>.<random>.<ext>
+
+A file has its name only when all its bytes are on the disk, and the name is on the disk before anybody is
+told of it. No name here comes from a client, and no symbolic link below the root is followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from dpip.errors import NotFound, RetryLater, TooLarge
+from dpip.interfaces import IImageStore, IIncomingFile
+from dpip.model import ImageType, Picture, StoredFile
+from dpip.runtime.coroutines import deferred
+from dpip.runtime.threads import FromThreads, MakeThreads, Threads, in_thread, thread_pool
+from dpip.store import orphans
+from dpip.store.disk_space import MIB, Reservation, Space
+from dpip.store.incoming import IncomingFile, told
+from dpip.store.local_transfer import Desk
+
+T = TypeVar("T")
+
+INCOMING = "incoming"
+_DESKS = "desks"
+_FOLDERS = {ImageType.ORIGINAL: "originals", ImageType.FILTERED: "results"}
+_EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}
+_SLUG = 40  # characters of a workload's name in its directory's
+_OURS = re.compile(r"[a-z0-9-]{1,40}-[0-9a-z]{26}", re.ASCII)  # what :func:`directory_for` makes
+_DURABLE_NAMES = 10_000
+_KEEPERS = 8  # threads that wait for fsync, which gives up the interpreter
+_READERS = 2
+_STEPS = {"", ".", ".."}  # names that lead elsewhere
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _made(name: str, parent: int) -> bool:
+    """Make a directory; False when it was there."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _sync(folder: str) -> None:
+    """Make the names in it durable."""
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _closed() -> RetryLater:
+    return RetryLater("The server is shutting down.")
+
+
+def read_exactly(path: str, start: int, length: int) -> bytes:
+    """Raises NotFound, OSError when there are fewer bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("The image is gone.") from None
+    try:
+        data = os.pread(descriptor, length, start)
+    finally:
+        os.close(descriptor)
+    if len(data) != length:
+        raise OSError(f"{path!r} is shorter than its record says")
+    return data
+
+
+class PictureInfo(Protocol):
+    """What a probe says of a picture; ``pixels`` is summed over all frames."""
+
+    @property
+    def format(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def pixels(self) -> int: ...
+    @property
+    def decoded_bytes(self) -> int: ...
+
+
+def probe(path: str) -> PictureInfo:
+    """Raises NotAnImage. The codec is loaded at first use."""
+    from dpip.filters.codec import probe
+
+    return probe(path)
+
+
+def directory_for(workload_name: str, workload_id: str) -> str:
+    """A directory name that people can read, safe on every filesystem, and like no other workload's.
+
+    Lower-case ASCII letters, digits and hyphens only; at most 40 of them, and the id.
+    """
+    plain = unicodedata.normalize("NFKD", workload_name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain)[:_SLUG].strip("-")
+    return f"{slug or 'workload'}-{workload_id}"
+
+
+def _component(name: str) -> str:
+    """One step down from the root, and into nothing but a workload's own directory."""
+    if name in _STEPS or name == INCOMING or "/" in name or "\0" in name:
+        raise ValueError(f"not the name of a workload's directory: {name!r}")
+    return name
+
+
+def directory_of(path: str) -> str:
+    """The workload's directory of a stored file's path."""
+    return path.partition("/")[0]
+
+
+@implementer(IImageStore)
+class ImageStore(Service):
+    """The store at ``root``. ``floor`` bytes of its disk stay free, see :meth:`reserve`.
+
+    ``probe(path)`` reads a picture's header; ``disk_usage(path)`` is as :func:`shutil.disk_usage`.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        root: Path,
+        reactor: FromThreads,
+        make_threads: MakeThreads = thread_pool,
+        probe: Callable[[str], PictureInfo] = probe,
+        floor: int = 512 * MIB,
+        disk_usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage,
+        monotonic: Callable[[], float] = time.monotonic,
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        self._root = os.path.realpath(root)
+        self._reactor = reactor
+        self._probe = probe
+        self._token = token
+        self._keepers: Threads = make_threads(_KEEPERS, "images-keep")
+        self._readers: Threads = make_threads(_READERS, "images-read")
+        self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
+        self._space = Space(lambda: disk_usage(self._root)[::2], monotonic, floor)
+        self._durable: set[str] = set()
+        self._has_desks = False
+
+    def startService(self) -> None:
+        for folder in (self._root, os.path.join(self._root, INCOMING)):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        for folder in (self._root, os.path.dirname(self._root)):  # the way to all that will be kept
+            _sync(folder)
+        self._keepers.start()
+        self._readers.start()
+        self._tidiers.start()
+        super().startService()
+
+    def stopService(self) -> None:
+        """Waits for files that are being made durable."""
+        super().stopService()
+        self._keepers.stop()
+        self._readers.stop()
+        self._tidiers.stop()
+
+    # Room
+
+    @property
+    def floor(self) -> int:
+        """Bytes of the disk that stay free for what must not be refused."""
+        return self._space.floor
+
+    @floor.setter
+    def floor(self, size: int) -> None:
+        self._space.floor = size
+
+    def usage(self) -> tuple[int, int]:
+        """(total, free) bytes of the disk, at most a second old."""
+        return self._space.usage()
+
+    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Reservation:
+        """Room until it is released; see :class:`dpip.store.disk_space.Space`. Raises DiskFull."""
+        return self._space.reserve(length, essential, elsewhere)
+
+    # One file's way in
+
+    def incoming(self) -> IncomingFile:
+        return IncomingFile(self._new_name())
+
+    def _new_name(self) -> str:
+        return os.path.join(self._root, INCOMING, self._token(16))
+
+    def open_desk(self) -> Desk:
+        """For a worker that may be on this machine. Only the controller opens desks: the first one removes
+        those of its earlier life, whose workers will join anew. Raises DiskFull, RetryLater."""
+        desks = os.path.join(self._root, _DESKS)
+        if not self._has_desks:
+            shutil.rmtree(desks, ignore_errors=True)
+            self._has_desks = True
+        return Desk.open(os.path.join(desks, self._token(16)), self._new_name)
+
+    def close_desk(self, desk: Desk) -> Deferred[None]:
+        return self._tidy(desk.close)
+
+    @property
+    def root(self) -> str:
+        """What the paths of stored files are relative to."""
+        return self._root
+
+    def keep(
+        self, incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int
+    ) -> Deferred[StoredFile]:
+        assert isinstance(incoming, IncomingFile)
+        if not self.running:
+            incoming.abandon()
+            return fail(_closed())
+        place = directory, type, image_id
+        return self._in_thread(self._keepers, self._keep, incoming, incoming.hand_over(), place, max_pixels)
+
+    def _keep(
+        self, incoming: IncomingFile, descriptor: int, place: tuple[str, ImageType, str], max_pixels: int
+    ) -> StoredFile:
+        try:
+            with told():
+                sha256 = incoming.verified(descriptor)
+                info = self._checked(incoming.path, max_pixels)
+                os.fsync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
+                path = self._place(incoming.path, *place, info.format)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(incoming.path)
+            raise
+        finally:
+            os.close(descriptor)
+        picture = Picture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
+        return StoredFile(path, incoming.size, sha256, picture, incoming.name)
+
+    def _checked(self, path: str, max_pixels: int) -> PictureInfo:
+        info = self._probe(path)
+        if info.pixels > max_pixels:
+            raise TooLarge(
+                f"The picture has {info.pixels:,} pixels; this server takes at most {max_pixels:,}.",
+                pixels=info.pixels,
+                limit=max_pixels,
+            )
+        return info
+
+    def _place(self, source: str, directory: str, type: ImageType, image_id: str, format: str) -> str:
+        """Give the file its name, durably. A name that exists is never taken over."""
+        extension = _EXTENSIONS.get(format, format.lower())
+        name = f"{image_id}.{self._token(2)}.{extension}"
+        folder = self._folder(directory, _FOLDERS[type])
+        try:
+            if _exists(name, folder):  # by no chance: nobody else makes this name after the look
+                raise FileExistsError(f"{directory}: {name} is there already")
+            os.rename(source, name, dst_dir_fd=folder)
+            try:
+                os.fsync(folder)
+            except BaseException:
+                os.unlink(name, dir_fd=folder)
+                raise
+        finally:
+            os.close(folder)
+        return f"{directory}/{_FOLDERS[type]}/{name}"
+
+    def _folder(self, directory: str, kind: str) -> int:
+        """A descriptor of the folder, whose way from the root is durable."""
+        if f"{directory}/{kind}" in self._durable:
+            with suppress(FileNotFoundError):  # its workload has been deleted meanwhile
+                return os.open(os.path.join(self._root, directory, kind), _FOLDER)
+        root = os.open(self._root, _FOLDER)
+        try:
+            outer = self._descend(root, directory, directory)
+            try:
+                return self._descend(outer, kind, f"{directory}/{kind}")
+            finally:
+                os.close(outer)
+        finally:
+            os.close(root)
+
+    def _descend(self, parent: int, name: str, path: str) -> int:
+        made = _made(_component(name), parent)
+        if made or path not in self._durable:  # another thread may have made it, and not synced yet
+            os.fsync(parent)
+            if len(self._durable) >= _DURABLE_NAMES:
+                self._durable.clear()
+            self._durable.add(path)
+        return os.open(name, _FOLDER, dir_fd=parent)
+
+    # Out again
+
+    def absolute(self, path: str) -> str:
+        """Raises NotFound for a path that leads out of the store, by its words or by a link."""
+        folder, _, name = path.rpartition("/")
+        if folder in self._durable and name not in _STEPS:  # its way here was made by us
+            direct = os.path.join(self._root, path)
+            if not os.path.islink(direct):
+                return direct
+        if "\0" not in path:
+            real = os.path.realpath(os.path.join(self._root, path))
+            if real.startswith(self._root + os.sep):
+                return real
+        raise NotFound("There is no such file in the store.")
+
+    def read(self, path: str, start: int, length: int) -> Deferred[bytes]:
+        return self._in_thread(self._readers, self._read, path, start, length)
+
+    def _read(self, path: str, start: int, length: int) -> bytes:
+        return read_exactly(self.absolute(path), start, length)
+
+    def discard(self, path: str) -> Deferred[None]:
+        return self._tidy(self._unlink, path)
+
+    def _unlink(self, path: str) -> None:
+        absolute = self.absolute(os.path.dirname(path))
+        with told(), suppress(FileNotFoundError):
+            os.unlink(os.path.join(absolute, os.path.basename(path)))
+
+    def discard_directory(self, directory: str) -> Deferred[None]:
+        return self._tidy(self._remove_tree, directory)
+
+    def _remove_tree(self, directory: str) -> None:
+        """File by file, so that a shutdown need not wait for 100,000 of them; the next sweep goes on then.
+
+        ``rmtree`` follows no link, and refuses to begin at one.
+        """
+        with told(), suppress(FileNotFoundError):
+            for path in orphans.files(self._root, _component(directory), _FOLDERS.values()):
+                if not self.running:
+                    return
+                os.unlink(os.path.join(self._root, path))
+            shutil.rmtree(os.path.join(self._root, directory))
+
+    @deferred
+    async def sweep(
+        self,
+        directories: Callable[[], Deferred[frozenset[str]]],
+        paths: Callable[[str], Deferred[frozenset[str]]],
+        before: float,
+    ) -> int:
+        """Remove files that no row knows, if they have not been touched since ``before``; how many went.
+
+        A file gets its row after its name, so each listing is made before the rows are asked for, and
+        ``before`` lies well behind the slowest upload unless nobody uploads. The two functions are the
+        datastore's.
+        """
+        removed = await self._tidy(orphans.remove_old, os.path.join(self._root, INCOMING), before)
+        present = await self._tidy(orphans.folders, self._root, _OURS)
+        known = await directories()
+        for directory in present:
+            path = os.path.join(self._root, directory)
+            if directory not in known:
+                removed += await self._tidy(orphans.remove_old_tree, path, before)
+                continue
+            files = await self._tidy(orphans.files, self._root, directory, _FOLDERS.values())
+            rows = await paths(directory)
+            removed += await self._tidy(orphans.remove_unknown, self._root, files, rows, before)
+        return removed
+
+    def _tidy(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        return self._in_thread(self._tidiers, function, *args)
+
+    def _in_thread(self, threads: Threads, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        if not self.running:  # threads that have been stopped would never answer
+            return fail(_closed())
+        return in_thread(self._reactor, threads, function, *args)

@@ -1,0 +1,115 @@
+"""A desk in the image store: where a worker on this machine leaves its results.
+
+Nobody but the controller opens a desk, and no message of a worker names a path. What lies there is taken only
+as what it can be seen to be: a plain file of ours, of the size that was said. Taking gives it a second name;
+the first stays until the worker removes it, so that what could not be kept now can be sent another way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+
+from attrs import define, field, frozen
+
+from dpip.errors import NotFound
+from dpip.link.worker_messages import ANSWER, PROOF
+from dpip.store.incoming import IncomingFile, told
+
+_PROOF_BYTES = 32
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@define(eq=False)
+class TakenFile(IncomingFile):
+    """A file that was taken from a desk."""
+
+    claimed: str | None = field(kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        with told():
+            self._descriptor = os.open(self.path, _OPEN)
+
+    def _hash_of(self, descriptor: int) -> str:
+        with os.fdopen(os.dup(descriptor), "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def check(self, size: int) -> None:
+        """Raises NotFound."""
+        assert self._descriptor is not None
+        status = os.fstat(self._descriptor)
+        plain = stat.S_ISREG(status.st_mode)
+        if not plain or status.st_uid != os.geteuid() or status.st_size != size:
+            raise NotFound(
+                f"What lies at the worker's desk is not a file of {size} bytes of the controller's own user."
+            )
+        os.fchmod(self._descriptor, 0o600)
+        self.size = size
+
+
+@frozen
+class Desk:
+    """``folder`` is the worker's, ``names()`` gives new names for files that are taken."""
+
+    folder: str
+    names: Callable[[], str]
+    _proof: bytes
+
+    @classmethod
+    def open(
+        cls, folder: str, names: Callable[[], str], entropy: Callable[[int], bytes] = os.urandom
+    ) -> Desk:
+        """Make it, with a secret in it that only those can read who share our files."""
+        proof = entropy(_PROOF_BYTES)
+        with told():
+            os.makedirs(folder, mode=0o700)
+            descriptor = os.open(os.path.join(folder, PROOF), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(proof)
+        return cls(folder, names, proof)
+
+    def check_answer(self) -> None:
+        """Has the worker copied the secret? The copy is taken like a result: then results can be, too.
+
+        Both are gone then. Raises NotFound, RetryLater.
+        """
+        answer = self.take(ANSWER, len(self._proof), "")
+        try:
+            with open(answer.path, "rb") as file:
+                if not hmac.compare_digest(file.read(), self._proof):
+                    raise NotFound("The worker has not read what lies at its desk.")
+        finally:
+            answer.abandon()
+            for name in (PROOF, ANSWER):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.folder, name))
+
+    def take(self, name: str, size: int, sha256: str) -> TakenFile:
+        """Raises NotFound when there is no such file of ours; RetryLater."""
+        path = self.names()
+        with told():
+            try:
+                os.link(os.path.join(self.folder, name), path, follow_symlinks=False)
+            except FileNotFoundError:
+                raise NotFound("There is no such file at the worker's desk.") from None
+            try:
+                file = TakenFile(path, claimed=sha256)
+            except BaseException:
+                os.unlink(path)
+                raise
+        try:
+            file.check(size)
+        except BaseException:
+            file.abandon()
+            raise
+        return file
+
+    def close(self) -> None:
+        """Remove it with all that is left there; what comes late finds no folder. Blocks a little."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)

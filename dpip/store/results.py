@@ -1,0 +1,25 @@
+"""A worker's result on its way from a temporary file to its row, whichever way it came."""
+
+from __future__ import annotations
+
+from dpip.errors import WrongHash
+from dpip.interfaces import IController, IImageStore, IIncomingFile
+from dpip.model import Image, ImageType, LeasedJob, Principal
+from dpip.store.image_store import directory_of
+
+
+async def keep_result(
+    controller: IController, store: IImageStore, by: Principal, job: LeasedJob, file: IIncomingFile
+) -> Image:
+    """Durable in the store, then in the datastore: when this returns the job is done.
+
+    Raises WrongHash, NotAnImage, TooLarge, StaleLease, DiskFull, RetryLater.
+    """
+    file.name = job.original.file.name
+    directory = directory_of(job.original.file.path)
+    try:
+        stored = await store.keep(file, directory, ImageType.FILTERED, job.result_id, controller.max_pixels)
+    except WrongHash as error:
+        await controller.accuse(by, job.lease, f"a result of another hash than it says (job {job.lease.job})")
+        raise error
+    return await controller.commit_result(by, job.lease, stored)

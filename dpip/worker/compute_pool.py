@@ -1,0 +1,195 @@
+"""A pool of compute children: each job goes to a process that may die of it, and nothing else suffers.
+
+A job that kills its child, or runs past its deadline, has crashed; what the child had been given besides goes
+to another. A dead child is replaced, later and later while they keep dying for no job's sake.
+
+One child starts first: where the kernels are in no cache it compiles them, once per machine, and the others
+start when it is warm. Else they start as soon as it says that the kernels are there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from dpip.runtime.logs import Sparingly
+from dpip.worker.compute_child import CANCELLED, Child, Task, Work, spawn
+
+COMMAND: Final = (sys.executable, "-m", "dpip.worker.child_main")
+SHORT_SECONDS: Final = 0.1
+"""While jobs take less than this, a child gets its next one before it has finished the last: it would
+otherwise idle for a turn of the reactor after each. Longer jobs wait here, for whichever child is free
+first."""
+_FIRST_DELAY: Final = 0.25
+_MAX_DELAY: Final = 30.0
+"""Seconds before a child is replaced that died with no job; doubled with each, until one finishes a job."""
+_LEARNING: Final = 0.1
+
+
+class Pool:
+    """``slots`` children, started by :meth:`start`. ``reactor`` gives timers and processes, ``monotonic()``
+    seconds that never jump."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        monotonic: Callable[[], float],
+        slots: int,
+        memory_limit: int,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self.slots = slots
+        self.say = Sparingly(self.log, reactor)
+        self._reactor = reactor
+        self._monotonic = monotonic
+        self._memory_limit = memory_limit
+        self._command = command
+        self._waiting: deque[Work] = deque()
+        self._children: dict[Child, None] = {}  # in the order of their starts, so that choices follow from it
+        self._replacing: set[IDelayedCall] = set()
+        self._full = False  # all children are started
+        self._deaths = 0  # in a row
+        self._typical = 1.0  # seconds of a job
+        self._waited = 0.0  # by children that are gone
+        self._asked = (monotonic(), 0.0)  # when idle_percent was, and what they had waited by then
+        self._ready: Deferred[Mapping[str, Any]] = Deferred()
+        self._stopped: Deferred[None] | None = None
+
+    def start(self) -> Deferred[Mapping[str, Any]]:
+        """Fires when the first child is warm, with what it can do: ``filters`` and ``fingerprint``."""
+        self.log.info("Warming up the filters")
+        self._spawn()
+        return self._ready
+
+    def stop(self) -> Deferred[None]:
+        """Kill every child; fires when they are gone. All work that has not ended is cancelled."""
+        self._stopped = Deferred()
+        for work in [*self._waiting, *(work for child in self._children for work in child.work)]:
+            self.cancel(work)
+        for call in self._replacing:
+            call.cancel()
+        self._replacing.clear()
+        for child in self._children:
+            child.kill()
+        self._fire_if_empty()
+        return self._stopped
+
+    def pids(self) -> list[int]:
+        """Of the children that live."""
+        return [child.pid for child in self._children if child.pid is not None]
+
+    def waited(self) -> float:
+        """Seconds that warm children have waited for work, all together."""
+        return self._waited + sum(child.waited() for child in self._children)
+
+    def idle_percent(self) -> float:
+        """Of the slots' time since this was asked before. Slots whose child warms up are not idle."""
+        before, waited_before = self._asked
+        self._asked = now, waited = self._monotonic(), self.waited()
+        seconds = self.slots * (now - before)
+        return min(100.0, max(0.0, 100 * (waited - waited_before) / seconds)) if seconds > 0 else 0.0
+
+    def run(self, task: Task, first: bool = False) -> Work:
+        """Have it computed as soon as a child is free; ``first``: before what has been waiting."""
+        work = Work(task)
+        if first:
+            self._waiting.appendleft(work)
+        else:
+            self._waiting.append(work)
+        self._dispatch()
+        return work
+
+    def cancel(self, work: Work) -> None:
+        """Its verdict is not wanted any more."""
+        work.cancelled = True
+        if work in self._waiting:
+            self._waiting.remove(work)
+            work.end(CANCELLED)
+        for child in self._children:
+            child.cancelled(work)
+
+    # What children tell (dpip.worker.compute_child.Owner)
+
+    def kernels_are_cached(self) -> None:
+        self._fill()
+
+    def child_ready(self, child: Child) -> None:
+        self._fill()
+        if not self._ready.called:
+            assert child.ready is not None
+            self._ready.callback(child.ready)
+        self._dispatch()
+
+    def child_free(self, child: Child, seconds: float) -> None:
+        self._deaths = 0
+        self._typical += _LEARNING * (seconds - self._typical)
+        if child.worn_out and not child.work:
+            child.retire()
+        self._dispatch()
+
+    def child_ended(self, child: Child, why: str) -> None:
+        self._children.pop(child, None)
+        self._waited += child.waited()
+        for work in reversed(child.work):
+            if work.cancelled:
+                work.end(CANCELLED)
+            else:
+                self._waiting.appendleft(work)
+        if self._stopped is not None:
+            self._fire_if_empty()
+        elif child.worn_out:
+            self._spawn()
+        else:
+            self.say(f"A compute child has ended: {why}")
+            self._replace(at_once=child.died_at_work)
+
+    # Inside
+
+    def _dispatch(self) -> None:
+        while self._waiting and (child := self._free_child()) is not None:
+            work = self._waiting.popleft()
+            child.give(work)
+
+    def _free_child(self) -> Child | None:
+        most = 1 if self._typical >= SHORT_SECONDS else 2
+        fit = [
+            child for child in self._children if child.ready and not child.worn_out and len(child.work) < most
+        ]
+        return min(fit, key=lambda child: len(child.work), default=None)
+
+    def _fill(self) -> None:
+        """Start the other children, once."""
+        if not self._full and self._stopped is None:
+            self._full = True
+            for _ in range(self.slots - 1):
+                self._spawn()
+
+    def _spawn(self) -> None:
+        child = spawn(self._reactor, self._monotonic, self, self._command, self._memory_limit)
+        self._children[child] = None
+
+    def _replace(self, at_once: bool) -> None:
+        """A job that kills its children ends after a few of them, and others must not wait because of it."""
+        delay = 0.0
+        if not at_once:
+            delay = min(_MAX_DELAY, _FIRST_DELAY * 2**self._deaths) if self._deaths else 0.0
+            self._deaths += 1
+
+        def replace() -> None:
+            self._replacing.discard(call)
+            self._spawn()
+
+        call = self._reactor.callLater(delay, replace)
+        self._replacing.add(call)
+
+    def _fire_if_empty(self) -> None:
+        if self._stopped is not None and not self._children and not self._stopped.called:
+            self._stopped.callback(None)

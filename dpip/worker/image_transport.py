@@ -1,0 +1,121 @@
+"""How one job's pictures come to its computing and away from it: over HTTP, or as files of this machine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from attrs import define, field, frozen
+
+from dpip.link import worker_messages as wire
+from dpip.model import LeasedJob, Outcome
+from dpip.worker.compute_child import Verdict
+from dpip.worker.local_transfer import Desk
+from dpip.worker.spool import Spool
+from dpip.worker.transfer import NotTransferred, Transfer
+
+_ROOM: Final = 3
+"""Times the original's size that must be free: for it and for a result that compresses worse."""
+
+
+@frozen
+class Source:
+    """An original's file; ``sha256`` if that has yet to be checked."""
+
+    path: str
+    sha256: str = ""
+
+
+class Passage(Protocol):
+    """The way of one job, once."""
+
+    @property
+    def result(self) -> str:
+        """Where the result is to be written."""
+
+    async def original(self) -> Source:
+        """Where the original lies. Raises NotTransferred, TokenRefused, Closed."""
+
+    async def deliver(self, verdict: Verdict) -> None:
+        """When this returns the result is durable, and the job is done. Raises as ``original`` does."""
+
+    def clear(self) -> None:
+        """Remove what is left."""
+
+
+@define
+class ByHttp:
+    """Through the spool, to and from the API."""
+
+    job: LeasedJob
+    result: str = field(init=False)
+    _spool: Spool
+    _transfer: Transfer
+    _source: Path = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._source, result = self._spool.pair()
+        self.result = str(result)
+
+    async def original(self) -> Source:
+        if not self._spool.has_room_for(_ROOM * self.job.original.file.size):
+            raise NotTransferred(Outcome.RETURNED, "disk-full", "The worker's disk is full.")
+        await self._transfer.download(self.job, self._source)
+        return Source(str(self._source))
+
+    async def deliver(self, verdict: Verdict) -> None:
+        await self.send(self.result, verdict)
+
+    async def send(self, path: str, verdict: Verdict) -> None:
+        await self._transfer.upload(self.job, Path(path), verdict.sha256, verdict.content_type)
+
+    def clear(self) -> None:
+        for path in (self._source, self.result):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+@define
+class ByPath:
+    """Originals where they lie in the image store, results by way of the desk. What does not work out goes
+    over HTTP: an original that is not where it should be, a result that the controller does not take."""
+
+    job: LeasedJob
+    result: str = field(init=False)
+    _desk: Desk
+    _http: ByHttp
+
+    def __attrs_post_init__(self) -> None:
+        self.result = os.path.join(self._desk.address.results, wire.result_name(self.job.lease))
+
+    async def original(self) -> Source:
+        file = self.job.original.file
+        path = os.path.join(self._desk.address.originals, file.path)
+        if _size(path) != file.size:
+            return await self._http.original()
+        return Source(path, file.sha256)
+
+    async def deliver(self, verdict: Verdict) -> None:
+        if await self._desk.deliver(wire.Result(self.job.lease, verdict.size, verdict.sha256)):
+            return
+        try:
+            await self._http.send(self.result, verdict)
+        except FileNotFoundError:
+            raise NotTransferred(
+                Outcome.RETURNED, "desk-gone", "The link has ended, and the desk with it."
+            ) from None
+
+    def clear(self) -> None:
+        with suppress(OSError):  # the desk goes with the link
+            os.unlink(self.result)
+        self._http.clear()
+
+
+def _size(path: str) -> int | None:
+    """None when there is no such file, or none for us."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None

@@ -1,0 +1,233 @@
+"""A shift: everything that belongs to one joining, and the agent that the controller calls.
+
+When the link is lost the shift is over, with all it had in hand: the controller gives those jobs to others,
+and the next shift begins with empty hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.spread.pb import RemoteReference
+
+from dpip.errors import RetryLater
+from dpip.link import worker_messages as wire
+from dpip.link.broker import Target, tell
+from dpip.model import Lease, LeasedJob, Outcome
+from dpip.runtime.coroutines import deferred
+from dpip.worker.attempt import Attempt, Tools
+from dpip.worker.thumbnail import thumbnail
+from dpip.worker.transfer import Closed, TokenRefused
+
+DRAIN_SECONDS: Final = 25.0
+"""For what is being computed when the worker is told to end; service managers kill after 30 s or more."""
+_FLUSH_SECONDS: Final = 0.02
+_HINT_SECONDS: Final = 0.1
+"""Endings are collected for so long: one message for many. Those of jobs that are done, longer: the
+controller has known since their results came, and only learns how long they took."""
+_FIRST_PAUSE: Final = 0.5
+_MAX_PAUSE: Final = 30.0
+"""Before a job is handed back because of trouble here: it would come straight back, to the same trouble."""
+_NO_TROUBLE: Final = frozenset({"stale-lease", "cancelled"})
+
+
+class Shift(Target):
+    """``token_refused`` is called when the API does not know this joining's token, ``asked_to_leave`` when
+    the controller wants this worker to end. With ``log_jobs`` there is a line for each job."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        cores: int,
+        clock: IReactorTime,
+        jitter: Callable[[], float],
+        token_refused: Callable[[], object],
+        asked_to_leave: Callable[[], object],
+        log_jobs: bool = False,
+    ) -> None:
+        self._cores = cores
+        self._log_jobs = log_jobs
+        self._clock = clock
+        self._jitter = jitter
+        self._token_refused = token_refused
+        self._asked_to_leave = asked_to_leave
+        self._tools: Tools | None = None
+        self._controller: RemoteReference | None = None
+        self._in_hand: dict[Lease, Attempt] = {}
+        self._pauses: dict[Attempt, Deferred[None]] = {}
+        self._endings: list[wire.Ending] = []
+        self._flushing: IDelayedCall | None = None
+        self._troubles = 0  # in a row
+        self._leaving = False
+        self._empty: Deferred[None] | None = None
+
+    def begin(self, controller: RemoteReference, tools: Tools) -> None:
+        """The worker has joined."""
+        self._controller = controller
+        self._tools = tools
+
+    def running(self) -> list[int]:
+        """Jobs that are being computed now."""
+        return [attempt.job.lease.job for attempt in self._in_hand.values() if attempt.computing]
+
+    # What the controller says
+
+    def remote_run(self, data: object) -> None:
+        jobs = wire.decode(data, wire.Jobs).jobs
+        if self._tools is None or self._leaving:
+            raise RetryLater("This worker takes no jobs now.")
+        for attempt in [self._take(job, self._tools) for job in jobs if job.lease not in self._in_hand]:
+            self._see_through(attempt)
+
+    def remote_cancel(self, data: object) -> None:
+        leases = wire.decode(data, wire.Leases).leases
+        self._drop([self._in_hand[lease] for lease in leases if lease in self._in_hand])
+
+    @deferred
+    async def remote_thumbnail(self, data: object) -> bytes:
+        jobs = wire.decode(data, wire.Jobs).jobs
+        if self._tools is None or self._leaving or len(jobs) != 1:
+            raise RetryLater("This worker makes no thumbnail now.")
+        return await thumbnail(jobs[0], self._tools)
+
+    def remote_leave(self) -> None:
+        self._asked_to_leave()
+
+    def remote_ping(self) -> None:
+        """To answer is all that is asked."""
+
+    # The end
+
+    def abandon(self) -> Deferred[None]:
+        """The link is lost. Fires when no connection to the API is left."""
+        self._leaving = True
+        self._drop(self._in_hand.values())
+        self._check_empty()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        return self._tools.transfer.close() if self._tools is not None else succeed(None)
+
+    @deferred
+    async def drain(self) -> None:
+        """Leave in good order: finish what is being computed, hand back the rest."""
+        if self._controller is None or self._leaving:
+            return
+        self._leaving = True
+        tell(self._controller, "leaving")
+        self._hand_back(attempt for attempt in self._in_hand.values() if not attempt.begun)
+        self._empty = Deferred()
+        self._check_empty()
+        try:
+            await self._empty.addTimeout(DRAIN_SECONDS, self._clock)
+        except TimeoutError:
+            self._hand_back(self._in_hand.values())
+        self._flush()
+
+    def _hand_back(self, attempts: Iterable[Attempt]) -> None:
+        back = [attempt for attempt in attempts if not attempt.dropped]
+        for attempt in back:
+            self._tell(_returned(attempt, "leaving", "The worker is leaving."))
+        self._drop(back)
+
+    def _drop(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in list(attempts):
+            attempt.drop()
+            if attempt in self._pauses:
+                self._pauses[attempt].cancel()
+
+    def _check_empty(self) -> None:
+        """Has a shift that is leaving done all that somebody waits for?"""
+        busy = any(not attempt.dropped for attempt in self._in_hand.values())
+        if self._empty is not None and not busy and not self._empty.called:
+            self._empty.callback(None)
+
+    # Jobs
+
+    def _take(self, job: LeasedJob, tools: Tools) -> Attempt:
+        attempt = Attempt(job, tools, lambda: self._cores if len(self._in_hand) == 1 else 1)
+        self._in_hand[job.lease] = attempt
+        return attempt
+
+    @deferred
+    async def _see_through(self, attempt: Attempt) -> None:
+        try:
+            ending = await self._ending(attempt)
+            if not attempt.dropped:
+                self._tell(ending)
+                self._log_job(attempt.job, ending)
+        except TokenRefused:
+            if not attempt.dropped:
+                self._token_refused()
+        except Closed:
+            attempt.dropped = True
+        del self._in_hand[attempt.job.lease]
+        self._check_empty()
+
+    def _log_job(self, job: LeasedJob, ending: wire.Ending) -> None:
+        if self._log_jobs:
+            self.log.info(
+                "Job {job} of workload {workload}: image {image} {outcome} after {ms} ms{result}",
+                job=job.lease.job,
+                workload=job.workload_id,
+                image=job.original.id,
+                outcome=ending.outcome.value,
+                ms=round(ending.seconds * 1000),
+                result=f", made /images/{job.result_id}" if ending.outcome is Outcome.DONE else "",
+            )
+
+    async def _ending(self, attempt: Attempt) -> wire.Ending:
+        try:
+            ending = await attempt.run()
+        except (TokenRefused, Closed):
+            raise
+        except Exception:  # noqa: BLE001 - a bug of ours must not lose the job
+            self.log.failure("Job {job} could not be done", job=attempt.job.lease.job)
+            ending = _returned(attempt, "worker-error", "See the worker's log.")
+        if ending.outcome is Outcome.RETURNED and ending.code not in _NO_TROUBLE and not attempt.dropped:
+            await self._pause(attempt, ending)
+        elif ending.outcome is Outcome.DONE:
+            self._troubles = 0
+        return ending
+
+    async def _pause(self, attempt: Attempt, ending: wire.Ending) -> None:
+        self.log.warn(
+            "Job {job} goes back to the controller: {detail}", job=ending.lease.job, detail=ending.detail
+        )
+        seconds = min(_MAX_PAUSE, _FIRST_PAUSE * 2**self._troubles) * (0.5 + self._jitter())
+        self._troubles = min(self._troubles + 1, 10)
+        self._pauses[attempt] = deferLater(self._clock, seconds)
+        try:
+            await self._pauses[attempt]
+        except CancelledError:
+            self.log.debug("Job {job} was dropped meanwhile", job=ending.lease.job)
+        del self._pauses[attempt]
+
+    # Endings
+
+    def _tell(self, ending: wire.Ending) -> None:
+        self._endings.append(ending)
+        seconds = _HINT_SECONDS if ending.outcome is Outcome.DONE else _FLUSH_SECONDS
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(seconds, self._flush)
+        elif self._flushing.getTime() > self._clock.seconds() + seconds:
+            self._flushing.reset(seconds)
+
+    def _flush(self) -> None:
+        if self._flushing is not None and self._flushing.active():
+            self._flushing.cancel()
+        self._flushing = None
+        endings, self._endings = self._endings, []
+        if self._controller is not None:
+            for message in wire.batches(endings, wire.Endings):
+                tell(self._controller, "ended", message)
+
+
+def _returned(attempt: Attempt, code: str, detail: str) -> wire.Ending:
+    return wire.Ending(attempt.job.lease, Outcome.RETURNED, 0.0, code, detail)

@@ -1,0 +1,35 @@
+"""What the doctor finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dpip.command.doctor_checks import Finding, _filters
+from dpip.filters import engine, registry
+
+
+class FilterTests(SynchronousTestCase):
+    def found(self, *broken: str) -> list[Finding]:
+        def apply(name: str, pixels: Any, **params: Any) -> Any:
+            if name in broken:
+                raise ValueError("no such colour.")
+            return pixels
+
+        self.patch(engine, "warm_up", lambda say: None)
+        self.patch(engine, "apply", apply)
+        self.patch(registry, "names", lambda: ["grayscale", "blur", "theirs"])
+        return list(_filters())
+
+    def test_one_of_a_package_that_does_not_work_keeps_the_others_from_nothing(self) -> None:
+        bad, well = self.found("theirs")
+        self.assertEqual((bad.about, bad.state), ("filters", "bad"))
+        self.assertEqual(
+            bad.found, "theirs does not work: no such colour. Mend or remove the package it is from."
+        )
+        self.assertIn("2 filters work", well.found)
+
+    def test_one_of_ours_is_installed_again(self) -> None:
+        bad, _ = self.found("blur")
+        self.assertIn("Install DPIP again", bad.found)
