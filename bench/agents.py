@@ -22,11 +22,11 @@ from twisted.internet.endpoints import HostnameEndpoint
 from dpip import __version__
 from dpip.controller.tap import registry
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Broker, Caller, Target, call, tell
+from dpip.link.broker import Broker, LinkClientFactory, Target, call, tell
 from dpip.link.certificates import Key
 from dpip.link.connector import Connector, token_reader
 from dpip.model import Load, Outcome
-from dpip.worker.heartbeat import Pulse
+from dpip.worker.heartbeat import Heartbeat
 
 REPORT_SECONDS = 5.0
 JOINING = 32  # at once; the controller takes no more than 64 strangers of one address
@@ -46,7 +46,7 @@ class Agent(Target):
         self.joined: Deferred[None] = Deferred()
 
     def join(self, port: int, state: Path) -> Deferred[None]:
-        self._caller = Caller(self._reactor, self._connected, lambda broker, why: self._lost())
+        self._caller = LinkClientFactory(self._reactor, self._connected, lambda broker, why: self._lost())
         address = HostnameEndpoint(self._reactor, "127.0.0.1", port)
         self._connector = Connector(address, token_reader(None, {}, state), self._reactor)
         self._connect()
@@ -57,8 +57,8 @@ class Agent(Target):
 
     def remote_run(self, data: object) -> None:
         jobs = wire.decode(data, wire.Jobs).jobs
-        endings = [wire.Ending(job.lease, Outcome.DONE, 0.001) for job in jobs]
-        for message in wire.batches(endings, wire.Endings):
+        endings = [wire.AttemptEnding(job.lease, Outcome.DONE, 0.001) for job in jobs]
+        for message in wire.batches(endings, wire.AttemptEndings):
             tell(self._session, "ended", message)
 
     def remote_cancel(self, data: object) -> None:
@@ -68,7 +68,7 @@ class Agent(Target):
         pass
 
     def _connected(self, broker: Broker) -> None:
-        hello = wire.Hello(
+        hello = wire.WorkerHello(
             name=self._name,
             version=__version__,
             machine=self._name,
@@ -94,7 +94,7 @@ class Agent(Target):
             broker.transport.loseConnection()
             return
         broker.trust()
-        Pulse(self._session, lambda: succeed(LOAD), broker.drop, self._reactor).start(self._every)
+        Heartbeat(self._session, lambda: succeed(LOAD), broker.drop, self._reactor).start(self._every)
         self.joined.callback(None)
 
     def _lost(self) -> None:

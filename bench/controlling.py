@@ -14,12 +14,12 @@ from twisted.internet.task import deferLater
 from dpip.controller.options import ControllerOptions
 from dpip.controller.service import ControllerService, Parts
 from dpip.controller.tap import build
-from dpip.model import Picture, StoredFile, WaitingJob, Workload, WorkloadSpec
+from dpip.model import StoredFile, StoredPicture, WaitingJob, Workload, WorkloadSpec
 from dpip.runtime.coroutines import deferred
-from dpip.runtime.gc import settle
+from dpip.runtime.gc import tune_gc
 
 _numbers = count()
-_picture = Picture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3)
+_picture = StoredPicture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3)
 
 
 def new_id() -> str:
@@ -54,7 +54,7 @@ class Controlled:
 
     async def start(self) -> None:
         self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)  # of a signal, too
-        settle()  # as the controller's own process does
+        tune_gc()  # as the controller's own process does
         self.service.startService()
         await self.service.ready
 

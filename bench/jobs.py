@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater, react
 from bench.agents import Agents
 from bench.controlling import Controlled, finally_stopped, stored
 from bench.record import add_option, keep
-from dpip.controller.worker_link import Link
+from dpip.controller.worker_link import WorkerLink
 from dpip.link import worker_messages as wire
 from dpip.model import Outcome, Workload
 
@@ -41,13 +41,13 @@ class Committing:
         self.done = 0
         controlled.parts.workers.ended = self.ended  # type: ignore[method-assign]
 
-    def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None:
+    def ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None:
         for ending in endings:
             if ending.outcome is Outcome.DONE:
                 Deferred.fromCoroutine(self._commit(link, ending))
         self._told(link, endings)
 
-    async def _commit(self, link: Link, ending: wire.Ending) -> None:
+    async def _commit(self, link: WorkerLink, ending: wire.AttemptEnding) -> None:
         result = stored("results")
         await self._parts.datastore.finish(ending.lease, link.info.name, result, time.time())
         self._parts.scheduler.result_committed(ending.lease)

@@ -27,13 +27,13 @@ from twisted.internet.defer import Deferred
 
 from bench.throughput import FORM, System, cpu_seconds
 from dpip.datastore.datastore import Datastore
-from dpip.model import Picture, Role, StoredFile, Workload, WorkloadSpec
+from dpip.model import Role, StoredFile, StoredPicture, Workload, WorkloadSpec
 from dpip.runtime.ids import IdSource
 from dpip.runtime.threads import InlineThreads
 from tests.frames import encoded
 from tests.system.processes import PASSWORD, Cluster
 
-PICTURE = Picture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3)
+PICTURE = StoredPicture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3)
 BATCH = 1000
 FIELDS = "fields=status,accepted,filtered,failed,eta_seconds"
 

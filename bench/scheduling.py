@@ -22,7 +22,7 @@ from bench.scheduling_world import GIB, Machine, Simulation
 from dpip.model import Lease, Load, Outcome, WaitingJob, Workload, WorkloadSpec
 from dpip.scheduler import events as e
 from dpip.scheduler.instructions import Assign
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.state import State
 
 
@@ -98,7 +98,7 @@ def small_user(scale: float) -> dict[str, Any]:
 
 def waiting_memory(jobs: int) -> State:
     """Bytes and time per waiting job. Returns the state that holds them."""
-    state = State(need, lambda steps: False, Limits())
+    state = State(need, lambda steps: False, SchedulerLimits())
     workloads = [
         Workload(f"w{i}", f"u{i % 3}", WorkloadSpec("w", (("blur", {}),)), "d", 0.0) for i in range(10)
     ]

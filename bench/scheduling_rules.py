@@ -18,9 +18,9 @@ from dpip.model import (
     LeasedJob,
     Load,
     Outcome,
-    Picture,
     Step,
     StoredFile,
+    StoredPicture,
     WaitingJob,
     WorkerInfo,
     Workload,
@@ -28,7 +28,7 @@ from dpip.model import (
 )
 from dpip.scheduler import events as e
 from dpip.scheduler.instructions import Assign, Cancel, Release, WakeAt
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.state import State
 
 
@@ -40,7 +40,7 @@ class Ours:
     """The real thing: the datastore answers at once, and its delay is part of ``TRANSFER``."""
 
     def __init__(self) -> None:
-        self.state = State(need, lambda steps: steps[0][0] == "gpu", Limits())
+        self.state = State(need, lambda steps: steps[0][0] == "gpu", SchedulerLimits())
         self.machines: dict[str, Machine] = {}
         self.jobs: dict[int, Job] = {}
         self.leases: dict[int, Lease] = {}
@@ -194,7 +194,7 @@ def workload_of(job: Job) -> Workload:
     return Workload(job.workload, f"owner of {job.workload}", spec, job.workload, 0.0)
 
 
-_STORED = StoredFile("path", 0, "0" * 64, Picture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3))
+_STORED = StoredFile("path", 0, "0" * 64, StoredPicture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3))
 
 
 def leased_job(number: int, attempt: int = 1) -> LeasedJob:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dpip.worker import tap
-from dpip.worker.compute_pool import Pool
+from dpip.worker.compute_pool import ComputePool
 
 
 class Watched:
@@ -47,10 +47,10 @@ def watch(path: Path) -> None:
     """From now on."""
     from twisted.internet import reactor
 
-    pools: list[Pool] = []
+    pools: list[ComputePool] = []
 
-    def remembered(*arguments: Any) -> Pool:
-        pools.append(Pool(*arguments))
+    def remembered(*arguments: Any) -> ComputePool:
+        pools.append(ComputePool(*arguments))
         return pools[-1]
 
     tap.Pool = remembered  # type: ignore[assignment,attr-defined]

@@ -176,7 +176,7 @@ class Progress:
 
 
 @frozen
-class Picture:
+class StoredPicture:
     """What a file's header says: enough to refuse it, name it, and estimate what filtering it needs."""
 
     format: str
@@ -193,7 +193,7 @@ class StoredFile:
     path: str
     size: int
     sha256: str
-    picture: Picture
+    picture: StoredPicture
     name: str | None = None  # the client's own file name: data, never a path
 
 

@@ -14,13 +14,13 @@ from dpip.controller.service import ControllerService
 from dpip.controller.tap import build
 from dpip.runtime.clock import keep_timers_going
 from dpip.runtime.coroutines import deferred
-from dpip.runtime.gc import settle
+from dpip.runtime.gc import tune_gc
 from dpip.runtime.startup import end_process
 from dpip.worker import tap as worker_tap
-from dpip.worker.session import Session
+from dpip.worker.session import WorkerSession
 
 
-class Options(ControllerOptions):
+class ServiceOptions(ControllerOptions):
     """The controller's options, and what the worker within may use."""
 
     process_name: ClassVar[str] = "dpip"
@@ -30,18 +30,21 @@ class Options(ControllerOptions):
     ]
 
 
-def makeService(options: Options) -> IService:
+Options = ServiceOptions  # the name that twistd looks for
+
+
+def makeService(options: ServiceOptions) -> IService:
     """For twistd: a service that ends the process when it cannot start."""
     from twisted.internet import reactor
 
-    settle()
+    tune_gc()
     keep_timers_going(reactor)
     service = make_service(options, reactor)
     service.ready.addErrback(end_process, reactor)
     return service
 
 
-def make_service(options: Options, reactor: Any) -> EmbeddedService:
+def make_service(options: ServiceOptions, reactor: Any) -> EmbeddedService:
     """DPIP whole, not started."""
     return EmbeddedService(options, reactor)
 
@@ -50,11 +53,11 @@ def make_service(options: Options, reactor: Any) -> EmbeddedService:
 class EmbeddedService(Service):
     """A controller and one worker. ``ready`` fires when the worker has joined, and filters images."""
 
-    options: Options
+    options: ServiceOptions
     reactor: Any
     ready: Deferred[None] = field(factory=Deferred, init=False)
     _controller: ControllerService = field(init=False)
-    _worker: Session | None = field(default=None, init=False)
+    _worker: WorkerSession | None = field(default=None, init=False)
 
     @property
     def api_url(self) -> str:

@@ -18,7 +18,7 @@ from dpip import backup
 from dpip.backup import back_up, restore
 from dpip.datastore.datastore import Datastore
 from dpip.errors import Conflict, Malformed, NotFound
-from dpip.model import Picture, Role, StoredFile, Workload
+from dpip.model import Role, StoredFile, StoredPicture, Workload
 from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, spec
 
@@ -56,7 +56,7 @@ class BackupTestCase(SynchronousTestCase):
         path = self.state / "images" / f"dir-{workload}" / "originals" / f"{image}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.encode() * 10)
-        picture = Picture("PNG", "image/png", 4, 3, 36)
+        picture = StoredPicture("PNG", "image/png", 4, 3, 36)
         file = StoredFile(f"dir-{workload}/originals/{path.name}", path.stat().st_size, "sha", picture, None)
         self.now(self.datastore.add_originals(workload, [(image, f"{image}-result", file)], None, NOW))
 

@@ -13,7 +13,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SkipTest, TestCase
 
 from dpip.controller.options import ControllerOptions
-from dpip.worker.tap import Options as WorkerOptions
+from dpip.worker.tap import WorkerOptions as WorkerOptions
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 PROGRAM = "/opt/dpip/venv/bin/twistd"

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 
-from dpip.link.broker import Broker, Caller, Door, Target
+from dpip.link.broker import Broker, LinkClientFactory, LinkServerFactory, Target
 
 
 def address(host: str = "10.0.0.7", port: int = 4711) -> IPv4Address:
@@ -18,12 +18,12 @@ def address(host: str = "10.0.0.7", port: int = 4711) -> IPv4Address:
 
 
 class Wire:
-    """One connection from a client of ours to a :class:`Door`, ready for calls."""
+    """One connection from a client of ours to a :class:`LinkServerFactory`, ready for calls."""
 
-    def __init__(self, door: Door, clock: Clock, host: str = "10.0.0.7") -> None:
+    def __init__(self, door: LinkServerFactory, clock: Clock, host: str = "10.0.0.7") -> None:
         self.lost: list[Failure] = []
         made: list[Broker] = []
-        caller = Caller(clock, made.append, lambda _, reason: self.lost.append(reason))
+        caller = LinkClientFactory(clock, made.append, lambda _, reason: self.lost.append(reason))
         server: Any = door.buildProtocol(address(host))
         client: Any = caller.buildProtocol(None)
         ours = address("10.0.0.1", 8787)
@@ -61,7 +61,7 @@ class Wire:
 class Stranger:
     """Raw bytes into a door, as somebody who is no client of ours sends them."""
 
-    def __init__(self, door: Door, host: str = "10.0.0.7") -> None:
+    def __init__(self, door: LinkServerFactory, host: str = "10.0.0.7") -> None:
         self.broker: Any = door.buildProtocol(address(host))
         self.transport = FakeTransport(self.broker, True, address("10.0.0.1", 8787), address(host))
         self.broker.makeConnection(self.transport)
@@ -74,5 +74,5 @@ class Stranger:
         return bool(self.transport.disconnecting)
 
 
-def door_to(target: Target, clock: Clock) -> Door:
-    return Door(lambda _: target, clock)
+def door_to(target: Target, clock: Clock) -> LinkServerFactory:
+    return LinkServerFactory(lambda _: target, clock)

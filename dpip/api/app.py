@@ -17,28 +17,28 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from dpip.api.archive import Archives
-from dpip.api.events import Events
+from dpip.api.archive import ArchiveRoutes
+from dpip.api.events import EventRoutes
 from dpip.api.http import problems
 from dpip.api.http.answers import Answer, cut_short, write_answer
 from dpip.api.http.auth import Access, check_access, secret_of
-from dpip.api.http.bodies import Body, SmallBody, Upload
+from dpip.api.http.bodies import Body, SmallBody, UploadBody
 from dpip.api.http.forms import Fields, read_fields
 from dpip.api.http.gate import Gate
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.site import Shortcut, Site
 from dpip.api.http.streams import Streamed
-from dpip.api.images import Images
-from dpip.api.page import Page
-from dpip.api.reference import Reference
-from dpip.api.sessions import Sessions
-from dpip.api.system import System
-from dpip.api.tokens import Tokens
-from dpip.api.uploads import Uploads
-from dpip.api.users import Users
-from dpip.api.workloads import Registry, Workloads
+from dpip.api.images import ImageRoutes
+from dpip.api.page import PageRoutes
+from dpip.api.reference import ReferenceRoutes
+from dpip.api.sessions import SessionRoutes
+from dpip.api.system import SystemRoutes
+from dpip.api.tokens import TokenRoutes
+from dpip.api.uploads import UploadRoutes
+from dpip.api.users import UserRoutes
+from dpip.api.workloads import Registry, WorkloadRoutes
 from dpip.errors import DpipError, Malformed, NotFound
 from dpip.interfaces import IController, IImageStore
 
@@ -54,7 +54,7 @@ def make_site(
     clock: IReactorTime,
     *,
     now: Callable[[], float] = time.time,
-    limits: Limits | None = None,
+    limits: HttpLimits | None = None,
     behind_proxy: bool = False,
     quiet: bool = False,
 ) -> Site:
@@ -66,7 +66,7 @@ def make_site(
     :param behind_proxy: a client's address is the last one in X-Forwarded-For, which our own proxy has added.
     :param quiet: no line in the log for requests that only read or bring a picture, unless they fail.
     """
-    limits = limits or Limits()
+    limits = limits or HttpLimits()
     routes = all_routes(controller, image_store, registry, ids, clock, now)
     server = Server(controller, clock, limits, behind_proxy)
     app, way = klein_app(server, routes), shortcut(server, routes)
@@ -84,18 +84,18 @@ def all_routes(
 ) -> list[Route]:
     """Every row of the API."""
     routes = [
-        *Sessions(controller).routes(),
-        *Workloads(controller, registry, now, clock).routes(),
-        *Images(controller, image_store).routes(),
-        *Uploads(controller, image_store, ids).routes(),
-        *Users(controller).routes(),
-        *Tokens(controller).routes(),
-        *System(controller, registry, clock, now).routes(),
-        *Archives(controller, image_store).routes(),
-        *Events(controller, now).routes(),
-        *Page().routes(),
+        *SessionRoutes(controller).routes(),
+        *WorkloadRoutes(controller, registry, now, clock).routes(),
+        *ImageRoutes(controller, image_store).routes(),
+        *UploadRoutes(controller, image_store, ids).routes(),
+        *UserRoutes(controller).routes(),
+        *TokenRoutes(controller).routes(),
+        *SystemRoutes(controller, registry, clock, now).routes(),
+        *ArchiveRoutes(controller, image_store).routes(),
+        *EventRoutes(controller, now).routes(),
+        *PageRoutes().routes(),
     ]
-    return [*routes, *Reference(routes).routes()]
+    return [*routes, *ReferenceRoutes(routes).routes()]
 
 
 @define
@@ -104,7 +104,7 @@ class Server:
 
     controller: IController
     clock: IReactorTime
-    limits: Limits
+    limits: HttpLimits
     behind_proxy: bool
 
     async def serve(self, request: Request, route: Route, arguments: dict[str, str]) -> None:
@@ -137,13 +137,13 @@ class Server:
             request.principal = await self.controller.authenticate(secret)
         check_access(route.access, request.principal)
 
-    def _call(self, request: Request, route: Route, body: Body | None) -> Call:
+    def _call(self, request: Request, route: Route, body: Body | None) -> ApiCall:
         data = bytes(body.data) if isinstance(body, SmallBody) else b""
         fields = read_fields(request.query, data, request.header("Content-Type"), self.limits)
-        upload = body if isinstance(body, Upload) else None
+        upload = body if isinstance(body, UploadBody) else None
         if upload is not None:
             fields = Fields({**fields.values, **upload.fields()})
-        return Call(
+        return ApiCall(
             request.id,
             request.principal,
             self._address(request),

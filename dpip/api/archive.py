@@ -17,9 +17,9 @@ from dpip.api.archive_formats import ArchiveWriter, Entry, Names, TarWriter, Zip
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import SANDBOX
 from dpip.api.http.filenames import content_disposition, plain_name, safe_name
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.streams import Outflow, begin
 from dpip.api.images import image_type
 from dpip.interfaces import IController, IImageStore
@@ -41,7 +41,7 @@ _WRITERS: Final[dict[Format, type[ZipWriter] | type[TarWriter]]] = {
 
 
 @define
-class Archives:
+class ArchiveRoutes:
     controller: IController
     image_store: IImageStore
 
@@ -50,7 +50,7 @@ class Archives:
             Route("GET", "/workloads/<workload_id>/archive", Access.USERS, self.archive, by_link=True),
         ]
 
-    async def archive(self, call: Call, workload_id: str) -> Archive:
+    async def archive(self, call: ApiCall, workload_id: str) -> Archive:
         """The results, or the originals with ``type=original``, as ``format`` ``zip`` or ``tar``, under their
         own names."""
         kind = image_type(call.fields) or ImageType.FILTERED
@@ -71,7 +71,7 @@ class Archive:
     writer: ArchiveWriter
     _names: Names = field(factory=Names, init=False)
 
-    async def send(self, request: Request, clock: IReactorTime, limits: Limits) -> None:
+    async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
         name = plain_name(self.workload.spec.name, self.workload.id) + self.writer.extension
         headers = {
             "Content-Type": self.writer.content_type,

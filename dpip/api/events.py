@@ -22,9 +22,9 @@ from twisted.internet.task import deferLater
 
 from dpip.api.http.answers import to_json
 from dpip.api.http.auth import Access
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.streams import Outflow, begin
 from dpip.api.views import Json, summary, timestamp, worker_state_json
 from dpip.errors import NotFound, RetryLater, TooManyRequests, Unauthenticated
@@ -42,7 +42,7 @@ _HEARTBEAT = b": still there\n\n"
 
 
 @define
-class Events:
+class EventRoutes:
     controller: IController
     now: Callable[[], float]
     _watching: Counter[str] = field(factory=Counter, init=False)  # streams of each user
@@ -53,15 +53,15 @@ class Events:
             Route("GET", "/workloads/<workload_id>/events", Access.USERS, self.one, by_link=True),
         ]
 
-    async def all(self, call: Call) -> EventStream:
+    async def all(self, call: ApiCall) -> EventStream:
         """The caller's workloads (an admin's: everyone's, and the workers), as they change."""
         return await self._stream(call, None)
 
-    async def one(self, call: Call, workload_id: str) -> EventStream:
+    async def one(self, call: ApiCall, workload_id: str) -> EventStream:
         """One workload, as it changes; ends when it is deleted."""
         return await self._stream(call, workload_id)
 
-    async def _stream(self, call: Call, workload_id: str | None) -> EventStream:
+    async def _stream(self, call: ApiCall, workload_id: str | None) -> EventStream:
         after = call.header("Last-Event-ID") or None
         first = await self.controller.updates(call.by, workload_id, after, wait=False)
         return EventStream(self.controller, call, workload_id, first, self.now, self._watching)
@@ -73,13 +73,13 @@ class EventStream:
     with the newest state then."""
 
     controller: IController
-    call: Call
+    call: ApiCall
     workload_id: str | None
     first: Updates
     now: Callable[[], float]
     watching: Counter[str]
 
-    async def send(self, request: Request, clock: IReactorTime, limits: Limits) -> None:
+    async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
         """Until the client leaves, its token dies or the workload is deleted. Raises TooManyRequests."""
         name = self.call.by.name
         if self.watching[name] >= limits.streams:

@@ -8,7 +8,7 @@ from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import Download, not_modified, sandboxed
 from dpip.api.http.forms import Fields
-from dpip.api.http.routes import Call, Route, next_page
+from dpip.api.http.routes import ApiCall, Route, next_page
 from dpip.api.views import image_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController, IImageStore
@@ -31,7 +31,7 @@ def image_type(fields: Fields) -> ImageType | None:
 
 
 @define
-class Images:
+class ImageRoutes:
     controller: IController
     image_store: IImageStore
 
@@ -42,13 +42,13 @@ class Images:
             Route("GET", "/images/<reference>/thumbnail", Access.USERS, self.thumbnail, by_link=True),
         ]
 
-    async def show(self, call: Call, reference: str) -> Download:
+    async def show(self, call: ApiCall, reference: str) -> Download:
         """The bytes. ``reference`` is a global id, or a place within the ``workload_id`` sent along."""
         workload_id = call.fields.text("workload_id") or None
         image = await self.controller.image(call.by, reference, workload_id, image_type(call.fields))
         return Download(self.image_store.absolute(image.file.path), image)
 
-    async def thumbnail(self, call: Call, reference: str) -> Answer:
+    async def thumbnail(self, call: ApiCall, reference: str) -> Answer:
         """A JPEG whose longer side has at most 256 pixels. A worker makes it when it is asked for the first
         time; while none has time for it, 503 says when to ask again."""
         workload_id = call.fields.text("workload_id") or None
@@ -59,7 +59,7 @@ class Images:
             return Answer(b"", 304, headers)
         return Answer(made.data, 200, {**headers, "Content-Type": "image/jpeg"})
 
-    async def page(self, call: Call) -> Answer:
+    async def page(self, call: ApiCall) -> Answer:
         """A workload's images of ``type`` (default ``filtered``) by ``seq``, beginning after ``after``."""
         fields, limit = call.fields, call.limit
         workload_id = fields.required("workload_id")

@@ -35,7 +35,7 @@ Key = tuple[str, str]
 
 
 @frozen
-class Parameter:
+class QueryParameter:
     """Of the query; with ``header`` a header."""
 
     name: str
@@ -52,7 +52,7 @@ class Operation:
 
     answers: dict[int, dict[str, Schema]]
     errors: tuple[int, ...] = ()
-    query: tuple[Parameter, ...] = ()
+    query: tuple[QueryParameter, ...] = ()
     body: Schema | None = None
     upload: Schema | None = None
 
@@ -63,21 +63,21 @@ def _json(schema: Schema, status: int = 200) -> dict[int, dict[str, Schema]]:
 
 _IMAGE_TYPES = tuple(f"image/{name}" for name in ("jpeg", "png", "webp", "bmp", "gif", "tiff"))
 _PICTURE = dict.fromkeys(_IMAGE_TYPES, FILE)
-_LIMIT = Parameter(
+_LIMIT = QueryParameter(
     "limit",
     {**INTEGER, "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
     "Length of the page; the header Link leads to the next one.",
 )
 _KIND = {**choice(ImageType), "default": ImageType.FILTERED.value}
 _OF = (
-    Parameter("workload_id", STRING, "Needed where the image is given by its place in a workload."),
-    Parameter("type", _KIND, "Which of the two images at that place."),
+    QueryParameter("workload_id", STRING, "Needed where the image is given by its place in a workload."),
+    QueryParameter("type", _KIND, "Which of the two images at that place."),
 )
-_KEY = Parameter(
+_KEY = QueryParameter(
     "Idempotency-Key", STRING, "The same request with the same key gives the first answer.", header=True
 )
-_KNOWN = Parameter("If-None-Match", STRING, "An ETag: 304 when nothing has changed.", header=True)
-_AFTER_EVENT = Parameter("Last-Event-ID", STRING, "Go on after this event.", header=True)
+_KNOWN = QueryParameter("If-None-Match", STRING, "An ETag: 304 when nothing has changed.", header=True)
+_AFTER_EVENT = QueryParameter("Last-Event-ID", STRING, "Go on after this event.", header=True)
 _STREAM: dict[int, dict[str, Schema]] = {200: {"text/event-stream": ref("Event")}}
 _SAID = members(workload_id=STRING, deleted={"type": "boolean"})
 _SPEC = members(
@@ -128,16 +128,16 @@ OPERATIONS: Final[dict[Key, Operation]] = {
         _json(array(ref("WorkloadSummary"))),
         (422,),
         (
-            Parameter("status", STRING, "One or several, with commas: only workloads in these states."),
-            Parameter("name", STRING, "A part of the workload's name."),
-            Parameter("after", STRING, "The last workload_id of the page before."),
+            QueryParameter("status", STRING, "One or several, with commas: only workloads in these states."),
+            QueryParameter("name", STRING, "A part of the workload's name."),
+            QueryParameter("after", STRING, "The last workload_id of the page before."),
             _LIMIT,
         ),
     ),
     ("GET", "/workloads/<workload_id>"): Operation(
         {**_json(ref("WorkloadPart")), 304: {}},
         (422,),
-        (Parameter("fields", STRING, "Names of the members that are wanted, with commas."), _KNOWN),
+        (QueryParameter("fields", STRING, "Names of the members that are wanted, with commas."), _KNOWN),
     ),
     ("GET", "/workloads/<workload_id>/why"): Operation(_json(ref("Why"))),
     ("POST", "/workloads/<workload_id>/seal"): Operation(
@@ -159,10 +159,10 @@ OPERATIONS: Final[dict[Key, Operation]] = {
         {200: {"application/zip": FILE, "application/x-tar": FILE}},
         (422,),
         (
-            Parameter(
+            QueryParameter(
                 "format", {"type": "string", "enum": ["zip", "tar"], "default": "zip"}, "Of the archive."
             ),
-            Parameter("type", _KIND, "Results or originals."),
+            QueryParameter("type", _KIND, "Results or originals."),
         ),
     ),
     ("GET", "/events"): Operation(_STREAM, (429,), (_AFTER_EVENT,)),
@@ -171,9 +171,9 @@ OPERATIONS: Final[dict[Key, Operation]] = {
         _json(array(ref("Image"))),
         (404, 422),
         (
-            Parameter("workload_id", STRING, "Whose images.", required=True),
-            Parameter("type", _KIND, "Results or originals."),
-            Parameter("after", {**INTEGER, "minimum": -1}, "The last seq of the page before."),
+            QueryParameter("workload_id", STRING, "Whose images.", required=True),
+            QueryParameter("type", _KIND, "Results or originals."),
+            QueryParameter("after", {**INTEGER, "minimum": -1}, "The last seq of the page before."),
             _LIMIT,
         ),
     ),
@@ -183,8 +183,8 @@ OPERATIONS: Final[dict[Key, Operation]] = {
         (
             *_OF,
             _KNOWN,
-            Parameter("Range", STRING, "RFC 9110: a part of the bytes.", header=True),
-            Parameter("If-Range", STRING, "An ETag that the range is meant for.", header=True),
+            QueryParameter("Range", STRING, "RFC 9110: a part of the bytes.", header=True),
+            QueryParameter("If-Range", STRING, "An ETag that the range is meant for.", header=True),
         ),
     ),
     ("GET", "/images/<reference>/thumbnail"): Operation(
@@ -207,14 +207,14 @@ OPERATIONS: Final[dict[Key, Operation]] = {
     ("GET", "/tokens"): Operation(
         _json(array(ref("Token"))),
         (404, 422),
-        (Parameter("user", STRING, "For admins: whose."), _LIMIT),
+        (QueryParameter("user", STRING, "For admins: whose."), _LIMIT),
     ),
     ("POST", "/tokens"): Operation(_json(ref("NewToken"), 201), (404, 409, 422), body=_NEW_TOKEN),
     ("DELETE", "/tokens/<token_id>"): Operation(_json(ref("RevokedToken"))),
     ("GET", "/filters"): Operation(_json(array(ref("Filter")))),
     ("GET", "/workers"): Operation(_json(array(ref("Worker")))),
     ("GET", "/workers/<path:name>/history"): Operation(
-        _json(array(ref("Sample"))), (422,), (Parameter("since", TIME, "By default an hour ago."),)
+        _json(array(ref("Sample"))), (422,), (QueryParameter("since", TIME, "By default an hour ago."),)
     ),
     ("POST", "/workers/<path:name>/drain"): Operation(
         _json(members(worker=STRING, draining={"type": "boolean"}), 202), (409, 422)
@@ -235,7 +235,7 @@ OPERATIONS: Final[dict[Key, Operation]] = {
     ("GET", "/activity"): Operation(
         _json(array(ref("Activity"))),
         (422,),
-        (Parameter("before", {**INTEGER, "minimum": 0}, "The last number of the page before."), _LIMIT),
+        (QueryParameter("before", {**INTEGER, "minimum": 0}, "The last number of the page before."), _LIMIT),
     ),
     ("GET", "/metrics"): Operation({200: {CONTENT_TYPE: STRING}}),
     ("GET", "/healthz"): Operation(_json(members(status=STRING))),
@@ -344,7 +344,7 @@ def _security(route: Route) -> Sequence[dict[str, list[str]]]:
     return [{"token": []}, {"page": []}] if route.by_link else [{"token": []}]
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
+def _parameter(parameter: QueryParameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "header" if parameter.header else "query",

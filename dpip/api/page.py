@@ -12,7 +12,7 @@ from attrs import Factory, field, frozen
 from dpip.api.http.answers import Answer
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import not_modified
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.errors import NotFound
 
 _TYPES = MappingProxyType(
@@ -49,7 +49,7 @@ def _type_of(name: str) -> str | None:
 
 
 @frozen
-class Page:
+class PageRoutes:
     """``/`` is asked for anew each time. All the rest is below an address with the hash of it all, so that a
     browser may keep it for good and never mixes two versions."""
 
@@ -63,10 +63,10 @@ class Page:
             Route("GET", "/page/<version>/<name>", Access.PUBLIC, self.part),
         ]
 
-    async def show(self, call: Call) -> Answer:
+    async def show(self, call: ApiCall) -> Answer:
         return self._answer(call, _INDEX, self.index, "no-cache")
 
-    async def part(self, call: Call, version: str, name: str) -> Answer:
+    async def part(self, call: ApiCall, version: str, name: str) -> Answer:
         if version != self.version or name not in self.sources or name == _INDEX:
             raise NotFound("The page has no such part, or not any more: load it again.")
         return self._answer(call, name, self.sources[name], "public, max-age=31536000, immutable")
@@ -74,7 +74,7 @@ class Page:
     def _index(self) -> bytes:
         return self.sources[_INDEX].replace(b'"/page/', f'"/page/{self.version}/'.encode())
 
-    def _answer(self, call: Call, name: str, body: bytes, keep: str) -> Answer:
+    def _answer(self, call: ApiCall, name: str, body: bytes, keep: str) -> Answer:
         etag = f'"{self.version}"'
         headers = {**_POLICY, "ETag": etag, "Cache-Control": keep}
         if not_modified(call.header("If-None-Match"), etag):

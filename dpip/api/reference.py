@@ -13,7 +13,7 @@ from attrs import define
 
 from dpip.api.http.answers import Answer, to_json
 from dpip.api.http.auth import Access
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.openapi import document
 
 _STYLE = """
@@ -35,7 +35,7 @@ _POLICY = (
 
 
 @define(slots=False)
-class Reference:
+class ReferenceRoutes:
     """Of all the other ``routes``; made when somebody asks for the first time."""
 
     others: Sequence[Route]
@@ -46,11 +46,11 @@ class Reference:
             Route("GET", "/docs", Access.PUBLIC, self.readable),
         ]
 
-    async def machine_readable(self, _call: Call) -> Answer:
+    async def machine_readable(self, _call: ApiCall) -> Answer:
         headers = {"Content-Type": "application/json", "Cache-Control": "no-cache"}
         return Answer(self._json, 200, headers)
 
-    async def readable(self, _call: Call) -> Answer:
+    async def readable(self, _call: ApiCall) -> Answer:
         headers = {
             "Content-Type": "text/html; charset=utf-8",
             "Cache-Control": "no-cache",

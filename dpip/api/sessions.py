@@ -7,14 +7,14 @@ from twisted.web.http import datetimeToString
 
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import PAGE_HEADER, SESSION, Access, basic, secret_of
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.views import timestamp
 from dpip.errors import BadCredentials, Unauthenticated
 from dpip.interfaces import IController
 from dpip.model import Token
 
 
-class Refused(Unauthenticated):
+class PageLoginRefused(Unauthenticated):
     """As BadCredentials, but without the challenge that makes a browser open a dialog of its own."""
 
     code = BadCredentials.code
@@ -22,7 +22,7 @@ class Refused(Unauthenticated):
 
 
 @define
-class Sessions:
+class SessionRoutes:
     controller: IController
 
     def routes(self) -> list[Route]:
@@ -31,7 +31,7 @@ class Sessions:
             Route("DELETE", "/logout", Access.USERS, self.logout),
         ]
 
-    async def login(self, call: Call) -> Answer:
+    async def login(self, call: ApiCall) -> Answer:
         """HTTP Basic in; ``user``, ``token``, ``expires_at`` out.
 
         The page gets the token as a cookie that its scripts cannot read, and not in the body.
@@ -42,16 +42,16 @@ class Sessions:
         try:
             token = await self._token(call)
         except BadCredentials as error:
-            raise Refused(error.detail) from None
+            raise PageLoginRefused(error.detail) from None
         return json_answer(_facts(token), headers={"Set-Cookie": _kept(token, call.encrypted)})
 
-    async def logout(self, call: Call) -> Answer:
+    async def logout(self, call: ApiCall) -> Answer:
         """The token is dead when the answer comes."""
         await self.controller.logout(secret_of(call.header))
         message = f"{call.by.name} is logged out; the token is not valid any more."
         return json_answer({"logout_message": message}, headers={"Set-Cookie": _FORGOTTEN})
 
-    async def _token(self, call: Call) -> Token:
+    async def _token(self, call: ApiCall) -> Token:
         name, password = basic(call.header("Authorization"))
         return await self.controller.login(name, password, call.address)
 

@@ -15,7 +15,7 @@ from dpip import __version__
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.forms import Fields
-from dpip.api.http.routes import MAX_PAGE, Call, Route, next_page
+from dpip.api.http.routes import MAX_PAGE, ApiCall, Route, next_page
 from dpip.api.views import activity_json, join_token_json, sample_json, summary, timestamp, worker_json
 from dpip.api.workloads import Registry
 from dpip.errors import BadParameter, RetryLater, Unauthenticated
@@ -33,7 +33,7 @@ _READY_SECONDS = 2.0
 
 
 @define
-class System:
+class SystemRoutes:
     controller: IController
     registry: Registry
     clock: IReactorTime
@@ -55,7 +55,7 @@ class System:
             Route("GET", "/readyz", Access.PUBLIC, self.readyz),
         ]
 
-    async def status(self, call: Call) -> Answer:
+    async def status(self, call: ApiCall) -> Answer:
         """``active_workloads``: the caller's own that are not completed, an admin's are everyone's."""
         active = await self.controller.workloads(call.by, UNFINISHED, limit=MAX_PAGE)
         answer: dict[str, Any] = {
@@ -70,16 +70,16 @@ class System:
             answer["warnings"] = list(await self.controller.warnings())
         return json_answer(answer)
 
-    async def filters(self, _call: Call) -> Answer:
+    async def filters(self, _call: ApiCall) -> Answer:
         """Every filter with its parameters."""
         return json_answer(self.registry.describe())
 
-    async def workers(self, call: Call) -> Answer:
+    async def workers(self, call: ApiCall) -> Answer:
         """Every worker known, joined or gone, with its newest load."""
         known = await self.controller.workers(call.by)
         return json_answer([worker_json(record, load) for record, load in known])
 
-    async def history(self, call: Call, name: str) -> Answer:
+    async def history(self, call: ApiCall, name: str) -> Answer:
         """A worker's load over time, oldest first, ``since`` a time (default: an hour ago)."""
         since = _time(call.fields, "since")
         if since is None:
@@ -87,13 +87,13 @@ class System:
         samples = await self.controller.worker_history(call.by, name, since)
         return json_answer([sample_json(sample) for sample in samples])
 
-    async def drain(self, call: Call, name: str) -> Answer:
+    async def drain(self, call: ApiCall, name: str) -> Answer:
         """No more jobs for this worker; it finishes or returns those it has, and ends."""
         call.fields.only()
         await self.controller.drain_worker(call.by, name)
         return json_answer({"worker": name, "draining": True}, 202)
 
-    async def revoke(self, call: Call, name: str) -> Answer:
+    async def revoke(self, call: ApiCall, name: str) -> Answer:
         """This worker's certificates are refused from now on, and its link ends at once.
 
         Only a join token that is made later lets it in again: ``POST /join-token``.
@@ -102,11 +102,11 @@ class System:
         revoked = await self.controller.revoke_worker(call.by, name)
         return json_answer({"worker": name, "certificates": revoked})
 
-    async def join_token(self, call: Call) -> Answer:
+    async def join_token(self, call: ApiCall) -> Answer:
         """The token by which workers join for the first time."""
         return json_answer(join_token_json(await self.controller.join_token(call.by)))
 
-    async def rotate_join_token(self, call: Call) -> Answer:
+    async def rotate_join_token(self, call: ApiCall) -> Answer:
         """A new join token, good for ``seconds`` or for ever; the last one is for ``grace`` seconds more.
 
         Workers that have joined go on: they have certificates.
@@ -117,7 +117,7 @@ class System:
         token = await self.controller.rotate_join_token(call.by, seconds, grace)
         return json_answer(join_token_json(token), 201)
 
-    async def activity(self, call: Call) -> Answer:
+    async def activity(self, call: ApiCall) -> Answer:
         """Who did what, newest first; ``before`` is the last number of the page before."""
         limit = call.limit
         before = call.fields.integer("before", 0, _MAX_NUMBER)
@@ -126,17 +126,17 @@ class System:
         more = next_page("/activity", before=shown[-1][0], limit=limit) if len(found) > limit else {}
         return json_answer([activity_json(number, activity) for number, activity in shown], headers=more)
 
-    async def metrics(self, call: Call) -> Answer:
+    async def metrics(self, call: ApiCall) -> Answer:
         """What is measured, as Prometheus reads it. Give the scraper a named token of an admin."""
         measured = await self.controller.metrics(call.by)
         headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
         return Answer(as_text(measured).encode(), 200, headers)
 
-    async def healthz(self, _call: Call) -> Answer:
+    async def healthz(self, _call: ApiCall) -> Answer:
         """The process answers."""
         return json_answer({"status": "alive"})
 
-    async def readyz(self, _call: Call) -> Answer:
+    async def readyz(self, _call: ApiCall) -> Answer:
         """The datastore answers: to refuse a token that nobody has, it must look for it."""
         try:
             await self.controller.authenticate("readyz").addTimeout(_READY_SECONDS, self.clock)

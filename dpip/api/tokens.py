@@ -8,7 +8,7 @@ from attrs import define
 
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.views import token_json
 from dpip.interfaces import IController
 
@@ -17,7 +17,7 @@ DEFAULT_DAYS, MAX_DAYS = 90, 3650
 
 
 @define
-class Tokens:
+class TokenRoutes:
     controller: IController
 
     def routes(self) -> list[Route]:
@@ -27,7 +27,7 @@ class Tokens:
             Route("DELETE", "/tokens/<token_id>", Access.USERS, self.revoke),
         ]
 
-    async def all(self, call: Call) -> Answer:
+    async def all(self, call: ApiCall) -> Answer:
         """Those with names first, then what logins gave, the newest first, ``limit`` of them; never a secret.
 
         An admin sees everybody's, or those of ``user``.
@@ -36,7 +36,7 @@ class Tokens:
         found = await self.controller.tokens(call.by, call.fields.text("user"), call.limit)
         return json_answer([token_json(token) for token in found])
 
-    async def add(self, call: Call) -> Answer:
+    async def add(self, call: ApiCall) -> Answer:
         """``name``, ``days`` (default 90); an admin may say for which ``user``. Only this answer has the
         ``token`` itself."""
         fields = call.fields
@@ -48,7 +48,7 @@ class Tokens:
         answer = {**token_json(record), "token": token.secret}
         return json_answer(answer, 201, {"Location": f"/tokens/{quote(record.id)}"})
 
-    async def revoke(self, call: Call, token_id: str) -> Answer:
+    async def revoke(self, call: ApiCall, token_id: str) -> Answer:
         """The token is dead when the answer comes."""
         record = await self.controller.revoke_token(call.by, token_id)
         return json_answer({**token_json(record), "revoked": True})

@@ -14,7 +14,7 @@ from dpip.api.http.auth import Access
 from dpip.api.http.forms import Fields
 from dpip.api.http.gate import not_multipart
 from dpip.api.http.idempotency import key_of
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.images import image_type
 from dpip.api.views import image_json
 from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @define
-class Uploads:
+class UploadRoutes:
     controller: IController
     image_store: IImageStore
     ids: Callable[[], str]
@@ -35,7 +35,7 @@ class Uploads:
     def routes(self) -> list[Route]:
         return [Route("POST", "/images", Access.ANY, self.upload)]
 
-    async def upload(self, call: Call) -> Answer:
+    async def upload(self, call: ApiCall) -> Answer:
         """One file gives one object, several give a list in body order, and they are taken all or none.
 
         Fields that are not known are passed over: forms send what their buttons are called.
@@ -50,7 +50,7 @@ class Uploads:
             return _created([await self._result(call.by, call.fields, files)])
         return _created(await self._originals(call, files))
 
-    async def _originals(self, call: Call, files: Sequence[IIncomingFile]) -> Sequence[Image]:
+    async def _originals(self, call: ApiCall, files: Sequence[IIncomingFile]) -> Sequence[Image]:
         workload_id = call.fields.required("workload_id")
         hashes = [file.sha256 for file in files]
         key = key_of(call, "images", {"workload_id": workload_id, "files": hashes})

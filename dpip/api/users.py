@@ -8,7 +8,7 @@ from attrs import define
 
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
-from dpip.api.http.routes import Call, Route
+from dpip.api.http.routes import ApiCall, Route
 from dpip.api.views import user_json
 from dpip.interfaces import IController
 from dpip.model import Role
@@ -17,7 +17,7 @@ _MAX_QUOTA = 2**62
 
 
 @define
-class Users:
+class UserRoutes:
     controller: IController
 
     def routes(self) -> list[Route]:
@@ -28,11 +28,11 @@ class Users:
             Route("PUT", "/users/<path:name>/password", Access.USERS, self.set_password),
         ]
 
-    async def all(self, call: Call) -> Answer:
+    async def all(self, call: ApiCall) -> Answer:
         """By name, with what each keeps."""
         return json_answer([user_json(user) for user in await self.controller.users(call.by)])
 
-    async def add(self, call: Call) -> Answer:
+    async def add(self, call: ApiCall) -> Answer:
         """``user``, ``password``, ``role`` (default ``user``), ``quota`` in bytes (default none)."""
         fields = call.fields
         fields.only("user", "password", "role", "quota")
@@ -45,12 +45,12 @@ class Users:
         )
         return json_answer(user_json(user), 201, {"Location": f"/users/{quote(user.name)}"})
 
-    async def remove(self, call: Call, name: str) -> Answer:
+    async def remove(self, call: ApiCall, name: str) -> Answer:
         """The user's tokens and workloads go too."""
         await self.controller.remove_user(call.by, name)
         return json_answer({"user": name, "deleted": True})
 
-    async def set_password(self, call: Call, name: str) -> Answer:
+    async def set_password(self, call: ApiCall, name: str) -> Answer:
         """``password``. All tokens of the user die with the old one."""
         call.fields.only("password")
         await self.controller.set_password(call.by, name, call.fields.required("password"))

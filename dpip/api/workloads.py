@@ -1,4 +1,4 @@
-"""Workloads: making, looking, changing their course, deleting."""
+"""WorkloadRoutes: making, looking, changing their course, deleting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpip.api.http.auth import Access
 from dpip.api.http.downloads import not_modified
 from dpip.api.http.forms import Fields
 from dpip.api.http.idempotency import key_of
-from dpip.api.http.routes import Call, Route, next_page
+from dpip.api.http.routes import ApiCall, Route, next_page
 from dpip.api.lists import ListMaker, Lists, changes
 from dpip.api.views import SUMMARY, filter_label, summary, webhook_json, why_json
 from dpip.errors import BadParameter
@@ -48,7 +48,7 @@ class Registry(Protocol):
 
 
 @define
-class Workloads:
+class WorkloadRoutes:
     controller: IController
     registry: Registry
     now: Callable[[], float]
@@ -71,7 +71,7 @@ class Workloads:
             Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete),
         ]
 
-    async def create(self, call: Call) -> Answer:
+    async def create(self, call: ApiCall) -> Answer:
         """``filter`` and ``params``, or a chain of ``steps``; ``workload_name``, ``numbering``, ``tags``,
         ``output``; or nothing at all.
 
@@ -84,7 +84,7 @@ class Workloads:
         body = _body(await self._lists.lists(call.by, progress), MEMBERS)
         return Answer(body, 201, {**_JSON, "Location": f"/workloads/{progress.workload.id}"})
 
-    async def show(self, call: Call, workload_id: str) -> Answer:
+    async def show(self, call: ApiCall, workload_id: str) -> Answer:
         """Polled by every client: ``fields`` names the members that are wanted, and who has the newest is
         not sent it again."""
         fields = _wanted(call.fields)
@@ -96,7 +96,7 @@ class Workloads:
             return Answer(b"", 304, headers)
         return Answer(_body(lists, fields), 200, headers)
 
-    async def page(self, call: Call) -> Answer:
+    async def page(self, call: ApiCall) -> Answer:
         """The caller's own, newest first, without their lists; ``after`` is the last id of a page before.
 
         ``status`` names one or several, ``name`` a part of the name.
@@ -114,12 +114,12 @@ class Workloads:
             more = next_page("/workloads", **asked, after=shown[-1].workload.id, limit=limit)
         return json_answer([summary(progress) for progress in shown], headers=more)
 
-    async def why(self, call: Call, workload_id: str) -> Answer:
+    async def why(self, call: ApiCall, workload_id: str) -> Answer:
         """Why its jobs are where they are: those that workers have, one by one, and the waiting ones."""
         reasons = await self.controller.why(call.by, workload_id)
         return json_answer(why_json(workload_id, reasons))
 
-    async def seal(self, call: Call, workload_id: str) -> Answer:
+    async def seal(self, call: ApiCall, workload_id: str) -> Answer:
         """No more uploads: ``completed`` is final then. The answer is the workload without its lists.
 
         ``webhook`` is an object of ``url`` and ``secret``: it is called when the workload has completed.
@@ -128,17 +128,17 @@ class Workloads:
         sealing = self.controller.seal_workload(call.by, workload_id, _webhook(call.fields))
         return json_answer(summary(await sealing))
 
-    async def webhook(self, call: Call, workload_id: str) -> Answer:
+    async def webhook(self, call: ApiCall, workload_id: str) -> Answer:
         """What became of the calls of its webhook, the newest first."""
         return json_answer(webhook_json(await self.controller.webhook(call.by, workload_id)))
 
-    async def cancel(self, call: Call, workload_id: str) -> Answer:
+    async def cancel(self, call: ApiCall, workload_id: str) -> Answer:
         """What has not ended fails, and the workload is completed. ``cancelled`` counts these images."""
         call.fields.only()
         progress, ended = await self.controller.cancel_workload(call.by, workload_id)
         return json_answer({**summary(progress), "cancelled": ended})
 
-    async def retry(self, call: Call, workload_id: str) -> Answer:
+    async def retry(self, call: ApiCall, workload_id: str) -> Answer:
         """The failed images once more, or those of the list ``images`` (ids of originals).
 
         ``retried`` counts them; named images that have not failed stay as they are.
@@ -150,7 +150,7 @@ class Workloads:
         progress, retried = await self.controller.retry_images(call.by, workload_id, named)
         return json_answer({**summary(progress), "retried": retried})
 
-    async def delete(self, call: Call, workload_id: str) -> Answer:
+    async def delete(self, call: ApiCall, workload_id: str) -> Answer:
         """With all its images, also while it runs."""
         await self.controller.delete_workload(call.by, workload_id)
         self._lists.forget(workload_id)

@@ -13,7 +13,7 @@ from zope.interface.interface import InterfaceClass
 
 from dpip.errors import NotFound, RetryLater
 from dpip.interfaces import IAdmission, IController
-from dpip.link.api_messages import Call, Welcome, calls_of, plain_arguments, valued
+from dpip.link.api_messages import ApiWelcome, RemoteMethod, calls_of, plain_arguments, valued
 from dpip.link.exchange import Exchange
 from dpip.model import (
     IdempotencyKey,
@@ -29,7 +29,7 @@ from dpip.model import (
     Workload,
 )
 from dpip.runtime.coroutines import deferred
-from dpip.store.admission import AdmissionDesk
+from dpip.store.admission import AdmissionControl
 
 _TRUSTED_SECONDS = 10.0
 """How long a token, or a workload's directory, is believed. The controller says when tokens die, and commits
@@ -52,7 +52,7 @@ def forwarding(interface: InterfaceClass) -> Callable[[C], C]:
     return filled
 
 
-def _forwarder(call: Call) -> Callable[..., Deferred[Any]]:
+def _forwarder(call: RemoteMethod) -> Callable[..., Deferred[Any]]:
     def forward(self: RemoteController, *arguments: Any, **named: Any) -> Deferred[Any]:
         given = call.signature.bind(*arguments, **named)
         given.apply_defaults()
@@ -70,14 +70,14 @@ class RemoteController:
     Written here are the methods that do more than ask.
     """
 
-    calls: ClassVar[Mapping[str, Call]]
+    calls: ClassVar[Mapping[str, RemoteMethod]]
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
             """The methods that are filled in."""
 
-    def __init__(self, desk: AdmissionDesk, monotonic: Callable[[], float]) -> None:
+    def __init__(self, desk: AdmissionControl, monotonic: Callable[[], float]) -> None:
         self.max_pixels = 0
         self._desk = desk
         self._exchange: Exchange | None = None
@@ -89,7 +89,7 @@ class RemoteController:
             _REMEMBERED, _TRUSTED_SECONDS, monotonic
         )
 
-    def joined(self, exchange: Exchange, welcome: Welcome) -> None:
+    def joined(self, exchange: Exchange, welcome: ApiWelcome) -> None:
         self._exchange = exchange
         self.max_pixels = welcome.max_pixels
         self._desk.max_upload, self._desk.max_in_flight = welcome.max_upload, welcome.max_in_flight

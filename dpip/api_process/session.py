@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from dpip.api_process.remote_controller import RemoteController
-from dpip.link.api_messages import Hello, Refusal, Welcome, decode, encode
+from dpip.link.api_messages import ApiHello, ApiRefusal, ApiWelcome, decode, encode
 from dpip.link.broker import Broker
 from dpip.link.connector import Connector
 from dpip.link.exchange import Exchange
@@ -34,7 +34,7 @@ class ApiSession(Service):
     log = Logger()
 
     connector: Connector
-    hello: Hello
+    hello: ApiHello
     store: str
     image_store: ImageStore
     controller: RemoteController
@@ -70,15 +70,15 @@ class ApiSession(Service):
         exchange = Exchange(self.connector.clock, self.controller.answer)
         data, peer = await self._session.ask(broker, "serve", encode(self.hello), exchange)
         if peer is None:
-            refusal = decode(data, Refusal)
+            refusal = decode(data, ApiRefusal)
             raise NotJoined(f"The controller does not take this API process: {refusal.reason}", refusal.retry)
-        welcome = decode(data, Welcome)
+        welcome = decode(data, ApiWelcome)
         self._check_store(welcome)
         exchange.begin(broker, peer)
         broker.on_lost(lambda: self._left(exchange))
         await self._begin(exchange, welcome)
 
-    def _check_store(self, welcome: Welcome) -> None:
+    def _check_store(self, welcome: ApiWelcome) -> None:
         """Raises NotJoined."""
         path = os.path.join(self.store, INCOMING, os.path.basename(welcome.proof))
         why = "the mark there is another one"
@@ -94,7 +94,7 @@ class ApiSession(Service):
             retry=False,
         )
 
-    async def _begin(self, exchange: Exchange, welcome: Welcome) -> None:
+    async def _begin(self, exchange: Exchange, welcome: ApiWelcome) -> None:
         if not self.image_store.running:
             self.image_store.startService()
         self.image_store.floor = welcome.disk_floor

@@ -26,22 +26,22 @@ from dpip.api_process.remote_controller import RemoteController
 from dpip.api_process.session import ApiSession
 from dpip.controller.options import address, check_openness, coerce_defaults
 from dpip.filters import registry
-from dpip.link.api_messages import PROTOCOL, Hello
+from dpip.link.api_messages import PROTOCOL, ApiHello
 from dpip.link.certificates import options_of, own_hosts
 from dpip.link.connector import Connector, controller_address, controller_endpoint, token_reader
 from dpip.link.join_token import API_TOKEN_FILE
 from dpip.runtime import settings
 from dpip.runtime.clock import keep_timers_going
 from dpip.runtime.coroutines import deferred
-from dpip.runtime.gc import settle
+from dpip.runtime.gc import tune_gc
 from dpip.runtime.ids import IdSource
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.runtime.startup import cannot_listen, end_process
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore
 
 
-class Options(usage.Options):
+class ApiOptions(usage.Options):
     """``twistd dpip-api``."""
 
     synopsis = "[options]"
@@ -97,11 +97,14 @@ class Options(usage.Options):
         settings.name_process_files(self, name)
 
 
-def makeService(options: Options) -> IService:
+Options = ApiOptions  # the name that twistd looks for
+
+
+def makeService(options: ApiOptions) -> IService:
     """For twistd: a service that ends the process when it cannot start, or when its parent has ended."""
     from twisted.internet import reactor
 
-    settle()
+    tune_gc()
     keep_timers_going(reactor)
     session = make_session(options, reactor)
     session.joined.addErrback(end_process, reactor)
@@ -110,10 +113,12 @@ def makeService(options: Options) -> IService:
     return session
 
 
-def make_session(options: Options, reactor: Any) -> ApiSession:
+def make_session(options: ApiOptions, reactor: Any) -> ApiSession:
     """An API process, not started."""
     image_store = ImageStore(options["store"], reactor, floor=0)
-    controller = RemoteController(AdmissionDesk(image_store, 0, 0, Returns(time.monotonic)), time.monotonic)
+    controller = RemoteController(
+        AdmissionControl(image_store, 0, 0, RetryAfterQueue(time.monotonic)), time.monotonic
+    )
     ids = IdSource()
     site = make_site(
         controller,
@@ -138,8 +143,8 @@ def make_session(options: Options, reactor: Any) -> ApiSession:
     )
 
 
-def _hello(options: Options) -> Hello:
-    return Hello(
+def _hello(options: ApiOptions) -> ApiHello:
+    return ApiHello(
         protocol=PROTOCOL,
         version=__version__,
         filters={name: registry.find(name).version for name in registry.names()},
@@ -150,7 +155,7 @@ def _hello(options: Options) -> Hello:
 
 
 def _listen(
-    options: Options, reactor: Any, site: IProtocolFactory, identity: str | None
+    options: ApiOptions, reactor: Any, site: IProtocolFactory, identity: str | None
 ) -> Deferred[IListeningPort]:
     """Raises CannotStart."""
     factory = TLSMemoryBIOFactory(options_of(identity), False, site) if identity else site
@@ -160,7 +165,7 @@ def _listen(
 
 
 @deferred
-async def _listening(options: Options, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+async def _listening(options: ApiOptions, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
     try:
         port: IListeningPort = await serverFromString(reactor, options["http"].endpoint).listen(factory)
     except CannotListenError as error:

@@ -20,11 +20,11 @@ from dpip.client.connection import connect
 from dpip.client.downloads import Fetched, checked, whole_file
 from dpip.client.errors import OF_THE_PICTURE, ApiError, ClientError
 from dpip.client.retry import Retry
-from dpip.client.transport import Answer, Transport
+from dpip.client.transport import Reply, Transport
 from dpip.client.uploads import together, upload_body
 from dpip.http.multipart import Source
 from dpip.http.receiving import HashedFile
-from dpip.http.server_address import Address
+from dpip.http.server_address import ServerAddress
 
 T = TypeVar("T")
 _PAGE = 1000
@@ -60,7 +60,7 @@ class Client:
         ``connections`` is how many are used at once by :meth:`upload_many` and :meth:`download_many`.
         Raises ValueError when ``url`` is not the address of a server.
         """
-        address = Address.parse(url)
+        address = ServerAddress.parse(url)
         self.url = address.url
         self.connections = connections
         self._clock: IReactorTime = clock or reactor
@@ -383,7 +383,7 @@ class Client:
 
     # How
 
-    async def _request(self, method: str, path: str, **arguments: Any) -> Answer:
+    async def _request(self, method: str, path: str, **arguments: Any) -> Reply:
         return await self._retry(lambda: self._transport.request(method, path, **arguments))
 
     async def _json(self, method: str, path: str, **arguments: Any) -> Any:

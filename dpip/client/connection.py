@@ -9,13 +9,15 @@ from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
 
 from dpip.http.agent import PersistentClient
-from dpip.http.server_address import Address
+from dpip.http.server_address import ServerAddress
 
 _CONNECT_SECONDS = 15
 _IDLE_SECONDS = 30
 
 
-def connect(reactor: Any, address: Address, connections: int, authority: Path | None) -> PersistentClient:
+def connect(
+    reactor: Any, address: ServerAddress, connections: int, authority: Path | None
+) -> PersistentClient:
     """``authority`` is a PEM file of certificates to trust instead of the system's."""
     endpoint = address.endpoint(reactor, _CONNECT_SECONDS)
     if address.secure:

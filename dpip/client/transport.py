@@ -26,7 +26,7 @@ _NEXT = re.compile(r'<(/[^<>\s]*)>\s*;\s*rel="?next"?')
 
 
 @frozen
-class Answer:
+class Reply:
     """A good answer; ``body`` is empty when its bytes went elsewhere."""
 
     response: IResponse
@@ -68,7 +68,7 @@ class Transport:
         content: object = None,
         body: Callable[[Progress], MultipartBody] | None = None,
         write: Write | None = None,
-    ) -> Answer:
+    ) -> Reply:
         """The whole answer, read to its end.
 
         ``content`` is sent as JSON; ``body`` makes a body that calls its argument whenever it moves;
@@ -90,7 +90,7 @@ class Transport:
             idle.stop()
         if not good:
             raise refusal(response, b"".join(pieces))
-        return Answer(response, b"".join(pieces))
+        return Reply(response, b"".join(pieces))
 
     def _sent(
         self, more: Mapping[str, str] | None, content: object, body: MultipartBody | None

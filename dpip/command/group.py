@@ -56,10 +56,10 @@ def _explained(error: Exception) -> Exception:
     words = str(error)
     if isinstance(error, ApiError) and error.status == 401:
         words += " Log in with: dpip login"
-    return NoAnswer(words) if isinstance(error, Unreachable) else click.ClickException(words)
+    return ServerUnreachable(words) if isinstance(error, Unreachable) else click.ClickException(words)
 
 
-class NoAnswer(click.ClickException):
+class ServerUnreachable(click.ClickException):
     """The server cannot be reached."""
 
     exit_code = UNREACHABLE

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from dpip.runtime.tempdirs import Scratch
+from dpip.runtime.tempdirs import LockedTempDir
 
 
 @asynccontextmanager
@@ -18,7 +18,7 @@ async def temporary(parent: Path, prefix: str) -> AsyncIterator[Path]:
 
     What a command has left that was killed goes at the start of the next. Raises OSError.
     """
-    scratch = Scratch(parent, prefix)
+    scratch = LockedTempDir(parent, prefix)
     opened: Deferred[Path] = Deferred()
     ended: Deferred[None] = Deferred()
 

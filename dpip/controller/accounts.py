@@ -9,7 +9,7 @@ from hashlib import sha256
 from attrs import Factory, define, field
 from cachetools import LRUCache, TTLCache
 
-from dpip.controller.login_limits import FailureLimit, Turns
+from dpip.controller.login_limits import FailureLimit, LoginTurns
 from dpip.controller.passwords import Passwords
 from dpip.errors import BadCredentials, BadParameter, Unauthenticated
 from dpip.interfaces import IDatastore
@@ -50,8 +50,8 @@ class Accounts:
     entropy: Callable[[int], bytes]
     by_account: FailureLimit = field(factory=lambda: FailureLimit(limit=10, window=60))
     by_address: FailureLimit = field(factory=lambda: FailureLimit(limit=50, window=60))
-    turns: Turns = field(factory=lambda: Turns(limit=12, each=6))
-    turns_of_seen: Turns = field(factory=lambda: Turns(limit=12, each=6))
+    turns: LoginTurns = field(factory=lambda: LoginTurns(limit=12, each=6))
+    turns_of_seen: LoginTurns = field(factory=lambda: LoginTurns(limit=12, each=6))
     _seen: LRUCache[tuple[str, str], bool] = field(factory=lambda: LRUCache(_SEEN), init=False)
     _tokens: TTLCache[bytes, tuple[Principal, float]] = field(  # with the time at which it expires
         default=Factory(

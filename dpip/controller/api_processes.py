@@ -19,12 +19,12 @@ from dpip.controller.joining import refusal
 from dpip.errors import DpipError, VersionMismatch
 from dpip.interfaces import IController, IIncomingFile
 from dpip.link import api_messages
-from dpip.link.api_messages import CALLS, Call, Hello, Refusal, Welcome
+from dpip.link.api_messages import CALLS, ApiHello, ApiRefusal, ApiWelcome, RemoteMethod
 from dpip.link.broker import MESSAGE_BYTES, Broker
 from dpip.link.exchange import Exchange
 from dpip.link.join_token import BadToken
 from dpip.runtime.coroutines import deferred
-from dpip.store.admission import AdmissionDesk
+from dpip.store.admission import AdmissionControl
 
 FORGET_SECONDS: Final = 3.0
 """An API process that has not forgotten a dead token within this time is dropped: then it trusts none."""
@@ -60,7 +60,7 @@ class _Place:
 
 
 @define(eq=False)
-class _Api:
+class _ApiLink:
     """One joined API process. ``place`` is where workers find it; one that shares our socket has ours."""
 
     broker: Broker
@@ -72,7 +72,7 @@ class _Api:
 
 
 @define(eq=False)
-class Apis:
+class ApiProcesses:
     """``admit(secret)`` raises BadToken unless it is the API token's. ``put_mark(text)`` leaves a file with
     that text among the store's incoming ones; ``moved(url)`` is called when workers that use that address
     have to go elsewhere. ``desk`` admits our own uploads. ``calls`` are what may be asked of ``controller``.
@@ -86,12 +86,12 @@ class Apis:
     put_mark: Callable[[str], tuple[str, IIncomingFile]]
     new_nonce: Callable[[], str]
     terms: ApiTerms
-    desk: AdmissionDesk
+    desk: AdmissionControl
     clock: IReactorTime
     moved: Callable[[str], object]
-    calls: Mapping[str, Call] = CALLS
+    calls: Mapping[str, RemoteMethod] = CALLS
     serving: Deferred[None] = field(factory=Deferred, init=False)
-    _joined: dict[Broker, _Api] = field(factory=dict, init=False)
+    _joined: dict[Broker, _ApiLink] = field(factory=dict, init=False)
     _turn: int = field(default=0, init=False)
     _given: dict[_Place, set[str]] = field(factory=dict, init=False)  # addresses that workers were told
     _moves: set[IDelayedCall] = field(factory=set, init=False)
@@ -114,23 +114,23 @@ class Apis:
             self.log.info("API process at {peer} may not join: {why}", peer=broker.peer, why=str(error))
             broker.part()
             refused = refusal(error)
-            return api_messages.encode(Refusal(refused.reason, refused.retry)), None
+            return api_messages.encode(ApiRefusal(refused.reason, refused.retry)), None
         exchange = Exchange(self.clock, lambda name, arguments: self._answer(api, name, arguments))
-        api = self._joined[broker] = _Api(broker, exchange, mark, newcomer.shares_socket)
+        api = self._joined[broker] = _ApiLink(broker, exchange, mark, newcomer.shares_socket)
         broker.on_lost(lambda: self._lost(broker))
         broker.trust(MESSAGE_BYTES)
         exchange.begin(broker, peer)
         self._share()
         return api_messages.encode(self._welcome(newcomer, proof, nonce)), exchange
 
-    def _examined(self, secret: bytes, data: object) -> Hello:
+    def _examined(self, secret: bytes, data: object) -> ApiHello:
         """Raises BadToken, VersionMismatch, Malformed."""
         self.admit(secret)
         if api_messages.protocol_of(data) != api_messages.PROTOCOL:
             raise VersionMismatch(
                 f"It speaks another protocol: install DPIP {self.terms.version} there, too."
             )
-        hello = api_messages.decode(data, Hello)
+        hello = api_messages.decode(data, ApiHello)
         if hello.version != self.terms.version or hello.filters != self.terms.filters:
             raise VersionMismatch(
                 f"It is DPIP {hello.version} with {len(hello.filters)} filters, the controller "
@@ -139,9 +139,9 @@ class Apis:
             )
         return hello
 
-    def _welcome(self, hello: Hello, proof: str, nonce: str) -> Welcome:
+    def _welcome(self, hello: ApiHello, proof: str, nonce: str) -> ApiWelcome:
         terms = self.terms
-        return Welcome(
+        return ApiWelcome(
             proof=proof,
             nonce=nonce,
             max_pixels=self.controller.max_pixels,
@@ -153,7 +153,7 @@ class Apis:
 
     # What they ask and tell
 
-    def _answer(self, api: _Api, name: str, arguments: list[Any]) -> Any:
+    def _answer(self, api: _ApiLink, name: str, arguments: list[Any]) -> Any:
         if name == "serving":
             return self._serving(api, *arguments)
         if name == "promised":
@@ -163,7 +163,7 @@ class Apis:
         answer: Deferred[Any] = method(*api_messages.arguments_of(call, arguments))
         return answer.addCallback(api_messages.plain, call.result)
 
-    def _serving(self, api: _Api, url: str | None, scheme: str, port: int) -> None:
+    def _serving(self, api: _ApiLink, url: str | None, scheme: str, port: int) -> None:
         self.log.info("API process {peer} has joined", peer=api.broker.peer)
         api.mark.abandon()  # it has been found
         if not api.shares_socket and (url or port):
@@ -172,7 +172,7 @@ class Apis:
         if not self.serving.called:
             self.serving.callback(None)
 
-    def _promised(self, api: _Api, promised: int) -> None:
+    def _promised(self, api: _ApiLink, promised: int) -> None:
         api.promised = promised
         self._share()
 
@@ -191,7 +191,7 @@ class Apis:
         await DeferredList([self._forget(api) for api in self._joined.values()])
 
     @deferred
-    async def _forget(self, api: _Api) -> None:
+    async def _forget(self, api: _ApiLink) -> None:
         try:
             await api.exchange.ask("forget_tokens").addTimeout(FORGET_SECONDS, self.clock)
         except Exception:  # noqa: BLE001 - whatever it is, a process without a link trusts no token

@@ -73,7 +73,7 @@ from dpip.model import (
 )
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters, gauge
-from dpip.store.admission import AdmissionDesk
+from dpip.store.admission import AdmissionControl
 
 _REMEMBERED_RESULTS = 1_000
 _SNAPSHOT = 1_000  # workloads
@@ -96,7 +96,7 @@ class Controller:
     scheduler: IScheduler
     telemetry: ITelemetry
     accounts: Accounts
-    admission: AdmissionDesk
+    admission: AdmissionControl
     authenticate_worker: Callable[[str], Principal | None]
     dismiss_worker: Callable[[str], None]
     expel_worker: Callable[[str], None]

@@ -13,7 +13,7 @@ from dpip.model import WorkerInfo
 
 
 @frozen
-class Terms:
+class JoinTerms:
     """What workers are told, and what is asked of them."""
 
     version: str  # ours
@@ -35,16 +35,16 @@ class Newcomer:
     key: str
 
 
-def refusal(error: DpipError | BadToken) -> wire.Refusal:
+def refusal(error: DpipError | BadToken) -> wire.WorkerRefusal:
     """What a worker or an API process is told that may not join because of ``error``."""
     if isinstance(error, BadToken):
-        return wire.Refusal("bad-token", str(error), retry=False)
+        return wire.WorkerRefusal("bad-token", str(error), retry=False)
     if isinstance(error, WorkerRefused):
-        return wire.Refusal(error.code, error.detail, error.retry)
-    return wire.Refusal("overloaded", error.detail, retry=True)
+        return wire.WorkerRefusal(error.code, error.detail, error.retry)
+    return wire.WorkerRefusal("overloaded", error.detail, retry=True)
 
 
-def examined(data: object, terms: Terms) -> Newcomer:
+def examined(data: object, terms: JoinTerms) -> Newcomer:
     """What the newcomer says of itself, checked.
 
     Raises:
@@ -52,7 +52,7 @@ def examined(data: object, terms: Terms) -> Newcomer:
     """
     _check_protocol(wire.protocol_of(data), terms.version)
     try:
-        hello = wire.decode(data, wire.Hello)
+        hello = wire.decode(data, wire.WorkerHello)
     except Malformed as error:
         raise VersionMismatch(f"The introduction makes no sense here: {error.detail}") from None
     _check_filters(hello, terms)
@@ -82,7 +82,7 @@ def _check_protocol(spoken: int | None, version: str) -> None:
     )
 
 
-def _check_filters(hello: wire.Hello, terms: Terms) -> None:
+def _check_filters(hello: wire.WorkerHello, terms: JoinTerms) -> None:
     """Filters of one name and two versions would give two different results for one image."""
     for name, version in hello.filters.items():
         ours = terms.filters.get(name, version)

@@ -14,14 +14,14 @@ from dpip.link import worker_messages as wire
 from dpip.model import Principal
 from dpip.runtime.coroutines import deferred
 from dpip.store.image_store import ImageStore
-from dpip.store.local_transfer import Desk
+from dpip.store.local_transfer import TransferDirectory
 from dpip.store.results import keep_result
 
 _MAX_SENTENCE = 500
 
 
 @define
-class Handover:
+class LocalResults:
     """Desks of one image store, and what lies there."""
 
     log = Logger()
@@ -29,7 +29,7 @@ class Handover:
     controller: IController
     store: ImageStore
 
-    def open(self) -> Desk | None:
+    def open(self) -> TransferDirectory | None:
         """None when there cannot be one now: the worker uses HTTP then."""
         try:
             return self.store.open_desk()
@@ -37,23 +37,25 @@ class Handover:
             self.log.warn("A worker gets no desk in the image store: {why}", why=error.detail)
             return None
 
-    def address(self, desk: Desk) -> wire.Desk:
-        return wire.Desk(originals=self.store.root, results=desk.folder)
+    def address(self, desk: TransferDirectory) -> wire.TransferPaths:
+        return wire.TransferPaths(originals=self.store.root, results=desk.folder)
 
-    def close(self, desk: Desk) -> None:
+    def close(self, desk: TransferDirectory) -> None:
         """In a while. At the controller's own end it stays: the next start removes it."""
         if self.store.running:
             closing = self.store.close_desk(desk)
             closing.addErrback(lambda failure: self.log.failure("A desk could not be removed", failure))
 
     @deferred
-    async def take(self, by: Principal, desk: Desk, results: Sequence[wire.Result]) -> wire.Receipts:
+    async def take(
+        self, by: Principal, desk: TransferDirectory, results: Sequence[wire.ResultFile]
+    ) -> wire.Receipts:
         """All of them at once, so that they share fsyncs and a transaction."""
         taking = [self._take(by, desk, result) for result in results]
         return wire.Receipts(tuple(await gatherResults(taking, consumeErrors=True)))
 
     @deferred
-    async def _take(self, by: Principal, desk: Desk, result: wire.Result) -> wire.Receipt:
+    async def _take(self, by: Principal, desk: TransferDirectory, result: wire.ResultFile) -> wire.Receipt:
         try:
             job = await self.controller.check_lease(by, result.lease)
             file = desk.take(wire.result_name(job.lease), result.size, result.sha256)

@@ -43,7 +43,7 @@ class FailureLimit:
 
 
 @define
-class Turns:
+class LoginTurns:
     """At most ``limit`` at the same time, and ``each`` for one key."""
 
     limit: int

@@ -22,7 +22,7 @@ def size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def address(text: str) -> addresses.Address:
+def address(text: str) -> addresses.ListenAddress:
     return addresses.parse(text)
 
 

@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dpip.controller.accounts import Accounts
 from dpip.controller.api_children import SOCKET, ApiChildren
-from dpip.controller.api_processes import Apis
+from dpip.controller.api_processes import ApiProcesses
 from dpip.controller.feed import Feed
 from dpip.controller.options import ControllerOptions
 from dpip.controller.workers import Workers
@@ -52,7 +52,7 @@ class Parts:
     accounts: Accounts
     scheduler: Scheduler
     workers: Workers
-    apis: Apis
+    apis: ApiProcesses
     feed: Feed
     webhooks: IService
     site: IProtocolFactory

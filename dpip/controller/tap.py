@@ -10,20 +10,20 @@ from twisted.application.service import Service
 from dpip import __version__
 from dpip.api.app import make_site
 from dpip.controller.accounts import Accounts
-from dpip.controller.api_processes import Apis, ApiTerms
+from dpip.controller.api_processes import ApiProcesses, ApiTerms
 from dpip.controller.certificates import Certificates
 from dpip.controller.core import Controller
 from dpip.controller.disk_watch import DiskWatch
 from dpip.controller.feed import Feed
 from dpip.controller.housekeeping import Housekeeping
 from dpip.controller.join_tokens import JoinTokens
-from dpip.controller.joining import Terms
-from dpip.controller.local_results import Handover
+from dpip.controller.joining import JoinTerms
+from dpip.controller.local_results import LocalResults
 from dpip.controller.options import ControllerOptions
 from dpip.controller.passwords import Passwords
 from dpip.controller.service import ControllerService, Parts
 from dpip.controller.thumbnails import Thumbnails
-from dpip.controller.webhooks import AllowedHosts, Poster, Webhooks
+from dpip.controller.webhooks import AllowedHosts, WebhookPoster, Webhooks
 from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
@@ -31,13 +31,13 @@ from dpip.filters import registry
 from dpip.interfaces import IIncomingFile
 from dpip.model import Step
 from dpip.runtime.clock import keep_timers_going
-from dpip.runtime.gc import settle
+from dpip.runtime.gc import tune_gc
 from dpip.runtime.host import Host
 from dpip.runtime.ids import IdSource
 from dpip.runtime.metrics import Meters
 from dpip.runtime.startup import end_process
 from dpip.scheduler.service import Scheduler
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore, directory_for
 
 Options = ControllerOptions
@@ -52,7 +52,7 @@ def makeService(options: ControllerOptions) -> Service:
     """For twistd: a service that ends the process when it cannot start."""
     from twisted.internet import reactor
 
-    settle()
+    tune_gc()
     keep_timers_going(reactor)
     service = ControllerService(options, reactor, build)
     service.ready.addErrback(end_process, reactor)
@@ -103,13 +103,13 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         monotonic=host.monotonic,
     )
     in_flight = _UPLOADS_AT_ONCE * options["max-upload"]
-    desk = AdmissionDesk(image_store, options["max-upload"], in_flight, Returns(host.monotonic))
+    desk = AdmissionControl(image_store, options["max-upload"], in_flight, RetryAfterQueue(host.monotonic))
     disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
     webhooks = Webhooks(
         datastore=datastore,
         reactor=reactor,
         clock=host.wall_clock,
-        post=Poster.of(reactor).post,
+        post=WebhookPoster.of(reactor).post,
         allowed=AllowedHosts(options["webhook-hosts"]),
     )
     controller = Controller(
@@ -142,7 +142,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         mark.write(text.encode())
         return os.path.basename(mark.path), mark
 
-    apis = Apis(
+    apis = ApiProcesses(
         admit=lambda secret: service.authority.api_tokens.admit(secret, reactor.seconds()),
         controller=controller,
         put_mark=mark_store,
@@ -167,7 +167,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         new_id=ids,
         new_token=host.secret,
         terms=_terms(service, apis),
-        handover=Handover(controller, image_store),
+        handover=LocalResults(controller, image_store),
         apis=apis,
         changed=feed.worker_changed,
         meters=meters,
@@ -217,7 +217,7 @@ def _filters() -> dict[str, str]:
     return {name: registry.find(name).version for name in registry.names()}
 
 
-def _api_terms(service: ControllerService, desk: AdmissionDesk) -> ApiTerms:
+def _api_terms(service: ControllerService, desk: AdmissionControl) -> ApiTerms:
     reactor = service.reactor
     return ApiTerms(
         version=__version__,
@@ -229,9 +229,9 @@ def _api_terms(service: ControllerService, desk: AdmissionDesk) -> ApiTerms:
     )
 
 
-def _terms(service: ControllerService, apis: Apis) -> Terms:
+def _terms(service: ControllerService, apis: ApiProcesses) -> JoinTerms:
     options = service.options
-    return Terms(
+    return JoinTerms(
         version=__version__,
         filters=_filters(),
         max_pixels=options["max-megapixels"],

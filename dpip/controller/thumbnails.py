@@ -35,7 +35,7 @@ _MANY: Final = 1_000  # may wait to be made
 _REMEMBERED: Final = 64 * 2**20  # bytes
 
 
-class Maker(Protocol):
+class ThumbnailMaker(Protocol):
     """A joined worker."""
 
     session: str
@@ -51,7 +51,7 @@ class Thumbnails:
 
     log = Logger()
 
-    makers: Callable[[], Sequence[Maker]]
+    makers: Callable[[], Sequence[ThumbnailMaker]]
     new_nonce: Callable[[], str]
     clock: IReactorTime
     limit: int = _REMEMBERED
@@ -108,12 +108,12 @@ class Thumbnails:
                 )
         raise RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
 
-    def _best(self, asked: set[str]) -> Maker | None:
+    def _best(self, asked: set[str]) -> ThumbnailMaker | None:
         """The one with the fewest for each of its slots."""
         fit = [one for one in self.makers() if FILTER in one.info.filters and one.session not in asked]
         return min(fit, key=lambda one: self._busy[one.session] / one.info.slots, default=None)
 
-    async def _by(self, maker: Maker, image: Image) -> bytes:
+    async def _by(self, maker: ThumbnailMaker, image: Image) -> bytes:
         lease = Lease(0, 0, self.new_nonce())  # of no job: it only names files
         job = LeasedJob(lease, image.workload_id, image, "", ((FILTER, {"size": SIZE}),), dict(_OUTPUT))
         self._lent[maker.session, image.id] = image

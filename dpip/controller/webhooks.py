@@ -78,14 +78,14 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 @define(eq=False)
-class Poster:
+class WebhookPoster:
     """POST to anywhere, on a connection of its own."""
 
     clock: IReactorTime
     http: HTTPClient
 
     @classmethod
-    def of(cls, reactor: IReactorTime) -> Poster:
+    def of(cls, reactor: IReactorTime) -> WebhookPoster:
         pool = HTTPConnectionPool(reactor, persistent=False)
         return cls(reactor, HTTPClient(Agent(reactor, connectTimeout=ANSWER_SECONDS, pool=pool)))
 

@@ -14,11 +14,11 @@ from zope.interface import implementer
 from dpip.errors import DpipError, Malformed
 from dpip.interfaces import IWorkerLink
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Broker, NoAnswer, Target, call, tell
+from dpip.link.broker import Broker, CallTimeout, Target, call, tell
 from dpip.link.certificates import Presented
 from dpip.model import Lease, LeasedJob, Load, Outcome, Principal, Role, WorkerInfo
 from dpip.runtime.coroutines import deferred
-from dpip.store.local_transfer import Desk
+from dpip.store.local_transfer import TransferDirectory
 
 RUN_SECONDS: Final = 10.0
 """A worker that has not said within this time that it took its jobs is as good as gone."""
@@ -34,24 +34,24 @@ T = TypeVar("T")
 class Listener(Protocol):
     """Who hears what a worker says."""
 
-    def reported(self, link: Link, load: Load) -> None: ...
+    def reported(self, link: WorkerLink, load: Load) -> None: ...
 
-    def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None: ...
+    def ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None: ...
 
-    def leaving(self, link: Link) -> None: ...
+    def leaving(self, link: WorkerLink) -> None: ...
 
-    def proving(self, link: Link) -> None: ...
+    def proving(self, link: WorkerLink) -> None: ...
 
-    def offended(self, link: Link) -> bool:
+    def offended(self, link: WorkerLink) -> bool:
         """It sent what no honest worker sends; True when that was too often."""
 
-    def renewing(self, link: Link, key: str) -> Deferred[wire.Certificate]: ...
+    def renewing(self, link: WorkerLink, key: str) -> Deferred[wire.Certificate]: ...
 
-    def delivered(self, link: Link, results: Sequence[wire.Result]) -> Deferred[wire.Receipts]: ...
+    def delivered(self, link: WorkerLink, results: Sequence[wire.ResultFile]) -> Deferred[wire.Receipts]: ...
 
 
 @implementer(IWorkerLink)
-class Link(Target):
+class WorkerLink(Target):
     """``session`` names this joining; the worker may call the ``remote_`` methods."""
 
     log = Logger()
@@ -71,7 +71,7 @@ class Link(Target):
         self.shown = shown  # the certificate by which it is here
         self.known = False  # to the scheduler: from the first report on
         self.api_url = ""  # where it transfers images
-        self.desk: Desk | None = None  # it asked for one,
+        self.desk: TransferDirectory | None = None  # it asked for one,
         self.shares_store = False  # and has proved that it can use it
         self._broker = broker
         self._agent = agent
@@ -98,7 +98,7 @@ class Link(Target):
         self._listener.reported(self, report.load)
 
     def remote_ended(self, data: object) -> None:
-        endings = self._read(data, wire.Endings).endings
+        endings = self._read(data, wire.AttemptEndings).endings
         if any(ending.outcome is Outcome.LOST for ending in endings):
             raise self._offence("a worker cannot say of itself that it is lost")
         self._listener.ended(self, endings)
@@ -110,11 +110,11 @@ class Link(Target):
         self._listener.proving(self)
 
     def remote_deliver(self, data: object) -> Deferred[bytes]:
-        results = self._read(data, wire.Results).results
+        results = self._read(data, wire.ResultFiles).results
         return self._listener.delivered(self, results).addCallback(wire.encode)
 
     def remote_renew(self, data: object) -> Deferred[bytes]:
-        request = self._read(data, wire.Request)
+        request = self._read(data, wire.CertificateRequest)
         return self._listener.renewing(self, request.key).addCallback(wire.encode)
 
     def _read(self, data: object, kind: type[T]) -> T:
@@ -154,7 +154,7 @@ class Link(Target):
     async def _run(self, message: bytes) -> None:
         try:
             await call(self._agent, "run", message, clock=self._clock, timeout=RUN_SECONDS)
-        except NoAnswer:
+        except CallTimeout:
             self.drop(f"it did not take its jobs within {RUN_SECONDS:.0f} s")
             raise
 

@@ -19,15 +19,15 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.spread.pb import RemoteReference
 
-from dpip.controller.api_processes import Apis
+from dpip.controller.api_processes import ApiProcesses
 from dpip.controller.certificates import Certificates
-from dpip.controller.joining import Newcomer, Terms, examined, refusal
-from dpip.controller.local_results import Handover
-from dpip.controller.worker_link import Link
+from dpip.controller.joining import JoinTerms, Newcomer, examined, refusal
+from dpip.controller.local_results import LocalResults
+from dpip.controller.worker_link import WorkerLink
 from dpip.errors import DpipError, Malformed, NameTaken, NotFound
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Broker, Door, LinkLost, Target
+from dpip.link.broker import Broker, LinkLost, LinkServerFactory, Target
 from dpip.link.certificates import Presented
 from dpip.link.join_token import BadToken
 from dpip.model import Load, Principal, WorkerState
@@ -45,7 +45,7 @@ class _Root(Target):
 
     def remote_join(
         self, secret: object, hello: object, agent: object
-    ) -> Deferred[tuple[bytes, Link | None]]:
+    ) -> Deferred[tuple[bytes, WorkerLink | None]]:
         return self._workers.join(self._broker, *self._once(secret, hello, agent))
 
     def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Target | None]:
@@ -83,16 +83,16 @@ class Workers:
         clock: IReactorTime,
         new_id: Callable[[], str],
         new_token: Callable[[], str],
-        terms: Terms,
-        handover: Handover | None = None,
-        apis: Apis | None = None,
+        terms: JoinTerms,
+        handover: LocalResults | None = None,
+        apis: ApiProcesses | None = None,
         changed: Callable[[WorkerState], object] = lambda _: None,
         meters: Meters | None = None,
     ) -> None:
         self._meters = meters or Meters()
         self._due = 0.0
         self.apis = apis
-        self.door = Door(lambda broker: _Root(self, broker), clock)
+        self.door = LinkServerFactory(lambda broker: _Root(self, broker), clock)
         self._certificates = certificates
         self._scheduler = scheduler
         self._datastore = datastore
@@ -103,7 +103,7 @@ class Workers:
         self._terms = terms
         self._handover = handover
         self._changed = changed
-        self._links: dict[str, Link] = {}  # by the worker's name
+        self._links: dict[str, WorkerLink] = {}  # by the worker's name
         self._principals: dict[bytes, Principal] = {}  # by the digest of its token
         self._being_decided: set[str] = set()
         self._offences: Counter[str] = Counter()
@@ -129,7 +129,7 @@ class Workers:
         """The joined worker that was given this token."""
         return self._principals.get(_digest(token))
 
-    def links(self) -> list[Link]:
+    def links(self) -> list[WorkerLink]:
         """Of the workers that take part."""
         return [link for link in self._links.values() if link.known]
 
@@ -138,13 +138,13 @@ class Workers:
     @deferred
     async def join(
         self, broker: Broker, secret: bytes, hello: object, agent: RemoteReference
-    ) -> tuple[bytes, Link | None]:
+    ) -> tuple[bytes, WorkerLink | None]:
         """Answer with a welcome and the link, with a certificate to come back with, or with a refusal."""
         try:
             shown = self._certificates.shown(broker)
             if shown is not None:
                 return await self._joined(broker, shown, examined(hello, self._terms), agent)
-            answer: wire.Certificate | wire.Refusal = await self._certified(broker, secret, hello)
+            answer: wire.Certificate | wire.WorkerRefusal = await self._certified(broker, secret, hello)
         except LinkLost:
             raise
         except (DpipError, BadToken) as error:
@@ -161,7 +161,7 @@ class Workers:
 
     async def _joined(
         self, broker: Broker, shown: Presented, newcomer: Newcomer, agent: RemoteReference
-    ) -> tuple[bytes, Link]:
+    ) -> tuple[bytes, WorkerLink]:
         name = newcomer.info.name
         if name in self._being_decided:
             raise NameTaken(f"Another worker named {name} is just joining.")
@@ -175,13 +175,13 @@ class Workers:
 
     async def _welcomed(
         self, broker: Broker, shown: Presented, newcomer: Newcomer, agent: RemoteReference
-    ) -> tuple[bytes, Link]:
+    ) -> tuple[bytes, WorkerLink]:
         info = newcomer.info
         await self._make_room_for(info.name)
         await self._datastore.worker_joined(info, broker.peer, self._clock.seconds(), shown.serial)
         if broker.disconnected:
             raise LinkLost("It left while it was joining.")
-        link = Link(self._new_id(), info, shown, broker, agent, self, self._clock)
+        link = WorkerLink(self._new_id(), info, shown, broker, agent, self, self._clock)
         token = self._new_token()
         self._links[info.name] = link
         self._principals[_digest(token)] = link.principal
@@ -192,10 +192,10 @@ class Workers:
         self.log.info("Worker {name} has joined from {peer}", name=info.name, peer=broker.peer)
         return wire.encode(self._welcome(link, token, broker.transport.getHost())), link
 
-    def _welcome(self, link: Link, token: str, reached_at: object) -> wire.Welcome:
+    def _welcome(self, link: WorkerLink, token: str, reached_at: object) -> wire.WorkerWelcome:
         host = getattr(reached_at, "host", "127.0.0.1")
         link.api_url = self._terms.api_url(f"[{host}]" if ":" in host else host)
-        return wire.Welcome(
+        return wire.WorkerWelcome(
             image_store_endpoint=link.api_url,
             image_store_token=token,
             image_store_authority=self._terms.api_authority,
@@ -247,7 +247,7 @@ class Workers:
 
     # What workers tell (dpip.controller.worker_link.Listener)
 
-    def reported(self, link: Link, load: Load) -> None:
+    def reported(self, link: WorkerLink, load: Load) -> None:
         if self._links.get(link.info.name) is not link:
             return
         if not link.known:
@@ -257,17 +257,17 @@ class Workers:
         self._telemetry.sample(link.info.name, self._clock.seconds(), load)
         self._changed(WorkerState(link.info.name, True, load))
 
-    def ended(self, link: Link, endings: Sequence[wire.Ending]) -> None:
+    def ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None:
         for end in endings if link.known else ():
             self._meters.job_ended(end.outcome, end.seconds)
             self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
 
-    def leaving(self, link: Link) -> None:
+    def leaving(self, link: WorkerLink) -> None:
         self.log.info("Worker {name} is leaving", name=link.info.name)
         if link.known:
             self._scheduler.worker_leaving(link.session)
 
-    def proving(self, link: Link) -> None:
+    def proving(self, link: WorkerLink) -> None:
         """Raises NotFound, Malformed: it does not share the image store's files."""
         if link.desk is None:
             raise Malformed("This worker was given no desk.")
@@ -275,13 +275,13 @@ class Workers:
         link.shares_store = True
         self.log.info("Worker {name} is on this machine, and shares the image store", name=link.info.name)
 
-    def delivered(self, link: Link, results: Sequence[wire.Result]) -> Deferred[wire.Receipts]:
+    def delivered(self, link: WorkerLink, results: Sequence[wire.ResultFile]) -> Deferred[wire.Receipts]:
         """Raises Malformed."""
         if self._handover is None or link.desk is None or not link.shares_store:
             raise Malformed("This worker has not proved that it shares the image store.")
         return self._handover.take(link.principal, link.desk, results)
 
-    def offended(self, link: Link) -> bool:
+    def offended(self, link: WorkerLink) -> bool:
         """On record. Offences count whatever the link they came by; after too many it may not join for a
         while."""
         name, until = link.info.name, None
@@ -293,7 +293,7 @@ class Workers:
         return until is not None
 
     @deferred
-    async def renewing(self, link: Link, key: str) -> wire.Certificate:
+    async def renewing(self, link: WorkerLink, key: str) -> wire.Certificate:
         """Raises Malformed, BadCertificate, RetryLater."""
         answer, link.shown = await self._certificates.renew(link.info.name, key, link.address, link.shown)
         return answer
@@ -307,7 +307,7 @@ class Workers:
         for link in list(self._links.values()):
             link.interval_passed()
 
-    def _lost(self, link: Link, token: str) -> None:
+    def _lost(self, link: WorkerLink, token: str) -> None:
         self._principals.pop(_digest(token), None)
         if self.apis is not None:
             self.apis.forget_tokens()  # who does not say that it has is dropped
@@ -317,7 +317,7 @@ class Workers:
             self.log.info("Worker {name} is gone", name=link.info.name)
             self._forget(link)
 
-    def _forget(self, link: Link) -> None:
+    def _forget(self, link: WorkerLink) -> None:
         del self._links[link.info.name]
         self._changed(WorkerState(link.info.name, joined=False))
         if link.known:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 from dpip.datastore.bulk import execute, given, text
 from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import activity
-from dpip.datastore.writer import Kind
+from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError
 from dpip.model import Activity
 
@@ -27,7 +27,7 @@ def _append(connection: Connection, entries: Sequence[Activity]) -> Sequence[Dpi
     return [None] * len(rows)
 
 
-APPEND: Kind[Activity, None] = Kind(_append, touches=lambda _: ())
+APPEND: OperationKind[Activity, None] = OperationKind(_append, touches=lambda _: ())
 
 
 def page(connection: Connection, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:

@@ -19,14 +19,16 @@ _READERS = 3
 
 
 @define(eq=False)
-class Storage:
+class Connections:
     writer: Writer
     reader: Reader
     _threads: tuple[Threads, ...]
     _engines: tuple[Engine, ...]
 
     @classmethod
-    def open(cls, path: Path, reactor: FromThreads, make_threads: MakeThreads, commits: Histogram) -> Storage:
+    def open(
+        cls, path: Path, reactor: FromThreads, make_threads: MakeThreads, commits: Histogram
+    ) -> Connections:
         write, read = engine.writing(path), engine.reading(path, _READERS)
         writing, reading = make_threads(1, "datastore-write"), make_threads(_READERS, "datastore-read")
         writing.start()

@@ -30,9 +30,9 @@ from dpip.datastore import (
     workers,
     workloads,
 )
-from dpip.datastore.connections import Storage
+from dpip.datastore.connections import Connections
 from dpip.datastore.live_workloads import LiveWorkloads, pages_of
-from dpip.datastore.writer import Kind
+from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IDatastore
 from dpip.model import (
@@ -107,13 +107,13 @@ class Datastore(Service):
         self._path = path
         self._reactor = reactor
         self._make_threads = make_threads
-        self._storage: Storage | None = None
+        self._storage: Connections | None = None
         self._purge_wanted = False
         self._purging = False
 
     def startService(self) -> None:
         migrate.prepare(self._path)
-        self._storage = Storage.open(self._path, self._reactor, self._make_threads, self._commits)
+        self._storage = Connections.open(self._path, self._reactor, self._make_threads, self._commits)
         super().startService()
 
     @deferred
@@ -133,7 +133,7 @@ class Datastore(Service):
     ) -> Deferred[R]:
         return self._storage.writer.call(function, *args, **kwargs) if self._storage else _closed()
 
-    def _submit(self, kind: Kind[A, R], argument: A) -> Deferred[R]:
+    def _submit(self, kind: OperationKind[A, R], argument: A) -> Deferred[R]:
         return self._storage.writer.submit(kind, argument) if self._storage else _closed()
 
     # Users and tokens
@@ -268,7 +268,9 @@ class Datastore(Service):
         key: IdempotencyKey | None,
         now: float,
     ) -> tuple[Sequence[AcceptedOriginal], bool]:
-        accepted, fresh = await self._submit(uploads.ADD, uploads.Upload(workload_id, files, key, now))
+        accepted, fresh = await self._submit(
+            uploads.ADD, uploads.UploadOperation(workload_id, files, key, now)
+        )
         if fresh and files:
             self._live.accepted(workload_id, len(files), sum(file.size for _, _, file in files))
         return accepted, fresh
@@ -289,21 +291,21 @@ class Datastore(Service):
 
     @deferred
     async def lease(self, leases: Sequence[tuple[int, str, str]], now: float) -> Sequence[LeasedJob | None]:
-        leased = await self._submit(jobs.LEASE, jobs.Leasing(leases, now))
+        leased = await self._submit(jobs.LEASE, jobs.LeaseOperation(leases, now))
         for workload_id in {job.workload_id: None for job in leased if job is not None}:
             self._live.changed(workload_id)
         return leased
 
     @deferred
     async def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> tuple[Image, bool]:
-        image, fresh = await self._submit(results.FINISH, results.Finish(lease, worker, file, now))
+        image, fresh = await self._submit(results.FINISH, results.FinishOperation(lease, worker, file, now))
         if fresh:
             self._live.ended(image.workload_id, image.seq, file.size, now)
         return image, fresh
 
     @deferred
     async def fail(self, lease: Lease, code: str, detail: str, now: float) -> tuple[str, int] | None:
-        place = await self._submit(results.FAIL, results.Fail(lease, code, detail, now))
+        place = await self._submit(results.FAIL, results.FailOperation(lease, code, detail, now))
         if place is not None:
             self._live.ended(*place, None, now)
         return place
@@ -312,7 +314,7 @@ class Datastore(Service):
         return self._read(jobs.was_leased, lease, worker)
 
     def release(self, leases: Sequence[tuple[Lease, Outcome]], now: float) -> Deferred[None]:
-        return self._submit(jobs.RELEASE, jobs.Release(leases, now))
+        return self._submit(jobs.RELEASE, jobs.ReleaseOperation(leases, now))
 
     @deferred
     async def recover(self, now: float) -> None:

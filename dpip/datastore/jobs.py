@@ -28,15 +28,15 @@ from sqlalchemy import (
 from dpip.datastore.bulk import as_json, execute, fetch, fetch_columns, given
 from dpip.datastore.rows import FILE, IMAGE, image_of, micros, spec_of
 from dpip.datastore.schema import LEASED, WAITING, attempts, images, jobs, workers, workloads
-from dpip.datastore.writer import Kind
+from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError
 from dpip.model import JobState, Lease, LeasedJob, Outcome, WaitingJob, WorkloadSpec
 
-# Leasing
+# LeaseOperation
 
 
 @frozen
-class Leasing:
+class LeaseOperation:
     """``wanted`` are ``(job, worker, nonce)``."""
 
     wanted: Sequence[tuple[int, str, str]]
@@ -72,7 +72,7 @@ _LEASE = (
 
 
 def _lease(
-    connection: Connection, leasings: Sequence[Leasing]
+    connection: Connection, leasings: Sequence[LeaseOperation]
 ) -> Sequence[Sequence[LeasedJob | None] | DpipError]:
     numbers = [(job, JobState.WAITING) for leasing in leasings for job, _, _ in leasing.wanted]
     waiting = {number: facts for number, *facts in fetch(connection, _WAITING, numbers)}
@@ -103,11 +103,13 @@ def _leased_job(number: int, nonce: str, facts: list[Any], specs: dict[int, Work
     return LeasedJob(lease, original.workload_id, original, result_id, spec.steps, spec.output)
 
 
-def _touches_leasing(leasing: Leasing) -> Iterator[Hashable]:
+def _touches_leasing(leasing: LeaseOperation) -> Iterator[Hashable]:
     return (job for job, _, _ in leasing.wanted)
 
 
-LEASE: Kind[Leasing, Sequence[LeasedJob | None]] = Kind(_lease, _touches_leasing, sheds=False)
+LEASE: OperationKind[LeaseOperation, Sequence[LeasedJob | None]] = OperationKind(
+    _lease, _touches_leasing, sheds=False
+)
 
 
 def was_leased(connection: Connection, lease: Lease, worker: str) -> bool:
@@ -126,11 +128,11 @@ def was_leased(connection: Connection, lease: Lease, worker: str) -> bool:
 _LAST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")  # that a job was ever given
 
 
-# Ending an attempt
+# AttemptEnd an attempt
 
 
 @frozen
-class Held:
+class LeasedRow:
     """What the row of a leased job says, as far as its end needs it."""
 
     job: int
@@ -150,10 +152,10 @@ class Held:
 
 
 @frozen
-class Ending:
+class AttemptEnd:
     """How an attempt ends: the job's next state, and what is recorded."""
 
-    held: Held
+    held: LeasedRow
     state: JobState
     outcome: Outcome
     now: float
@@ -171,9 +173,9 @@ _HELD = as_json(
 )
 
 
-def held(connection: Connection, numbers: Iterable[int]) -> dict[int, Held]:
+def held(connection: Connection, numbers: Iterable[int]) -> dict[int, LeasedRow]:
     """Jobs by number; those of deleted workloads are not there."""
-    return {row[0]: Held(*row) for row in fetch(connection, _HELD, [[number] for number in numbers])}
+    return {row[0]: LeasedRow(*row) for row in fetch(connection, _HELD, [[number] for number in numbers])}
 
 
 _ended = given("job", "attempt", "nonce", "leased", "state", "code", "detail", "crashes", "losses")
@@ -205,7 +207,7 @@ _TRIED = insert(attempts).from_select(
 )
 
 
-def end(connection: Connection, endings: Sequence[Ending]) -> None:
+def end(connection: Connection, endings: Sequence[AttemptEnd]) -> None:
     """Leased → whatever each ending says. The leases have been checked; they are demanded once more."""
     rows = [
         (
@@ -240,15 +242,15 @@ def exactly(changed: int, rows: Sequence[Any]) -> None:
 
 
 @frozen
-class Release:
+class ReleaseOperation:
     leases: Sequence[tuple[Lease, Outcome]]
     now: float
 
 
-def _release(connection: Connection, releases: Sequence[Release]) -> Sequence[None]:
+def _release(connection: Connection, releases: Sequence[ReleaseOperation]) -> Sequence[None]:
     known = held(connection, {lease.job for release in releases for lease, _ in release.leases})
     endings = {
-        lease.job: Ending(known[lease.job], JobState.WAITING, outcome, release.now)
+        lease.job: AttemptEnd(known[lease.job], JobState.WAITING, outcome, release.now)
         for release in releases
         for lease, outcome in release.leases
         if lease.job in known and known[lease.job].by(lease)
@@ -257,11 +259,11 @@ def _release(connection: Connection, releases: Sequence[Release]) -> Sequence[No
     return [None] * len(releases)
 
 
-def _touches_release(release: Release) -> Iterator[Hashable]:
+def _touches_release(release: ReleaseOperation) -> Iterator[Hashable]:
     return (lease.job for lease, _ in release.leases)
 
 
-RELEASE: Kind[Release, None] = Kind(_release, _touches_release, sheds=False)
+RELEASE: OperationKind[ReleaseOperation, None] = OperationKind(_release, _touches_release, sheds=False)
 
 
 # At start

@@ -10,27 +10,29 @@ from sqlalchemy import Connection, case, update
 
 from dpip.datastore import images, jobs
 from dpip.datastore.bulk import execute, given, text
-from dpip.datastore.jobs import Ending, Held
+from dpip.datastore.jobs import AttemptEnd, LeasedRow
 from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import users, workers, workloads
-from dpip.datastore.writer import Kind
+from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError, StaleLease
 from dpip.model import Image, ImageType, JobState, Lease, Outcome, StoredFile
 
 
 @frozen
-class Finish:
+class FinishOperation:
     lease: Lease
     worker: str
     file: StoredFile
     now: float
 
 
-def _finish(connection: Connection, finishes: Sequence[Finish]) -> Sequence[tuple[Image, bool] | DpipError]:
+def _finish(
+    connection: Connection, finishes: Sequence[FinishOperation]
+) -> Sequence[tuple[Image, bool] | DpipError]:
     known = jobs.held(connection, [finish.lease.job for finish in finishes])
     decided = [_decide(connection, finish, known.get(finish.lease.job)) for finish in finishes]
     ends = [
-        (Ending(known[finish.lease.job], JobState.DONE, Outcome.DONE, finish.now), answer[0])
+        (AttemptEnd(known[finish.lease.job], JobState.DONE, Outcome.DONE, finish.now), answer[0])
         for finish, answer in zip(finishes, decided, strict=True)
         if not isinstance(answer, DpipError) and answer[1]
     ]
@@ -41,7 +43,9 @@ def _finish(connection: Connection, finishes: Sequence[Finish]) -> Sequence[tupl
     return decided
 
 
-def _decide(connection: Connection, finish: Finish, held: Held | None) -> tuple[Image, bool] | DpipError:
+def _decide(
+    connection: Connection, finish: FinishOperation, held: LeasedRow | None
+) -> tuple[Image, bool] | DpipError:
     """The image as it will be, and True when it is new."""
     if held is None:
         return _stale(finish)
@@ -55,22 +59,22 @@ def _decide(connection: Connection, finish: Finish, held: Held | None) -> tuple[
     return _stale(finish)
 
 
-def _stale(finish: Finish) -> StaleLease:
+def _stale(finish: FinishOperation) -> StaleLease:
     return StaleLease(
         f"Job {finish.lease.job} is not leased to {finish.worker} by attempt {finish.lease.attempt}: "
         "the result changes nothing."
     )
 
 
-def _touches(operation: Finish | Fail) -> Iterator[Hashable]:
+def _touches(operation: FinishOperation | FailOperation) -> Iterator[Hashable]:
     yield operation.lease.job
 
 
-FINISH: Kind[Finish, tuple[Image, bool]] = Kind(_finish, _touches, sheds=False)
+FINISH: OperationKind[FinishOperation, tuple[Image, bool]] = OperationKind(_finish, _touches, sheds=False)
 
 
 @frozen
-class Fail:
+class FailOperation:
     lease: Lease
     code: str
     detail: str
@@ -80,11 +84,11 @@ class Fail:
 Place = tuple[str, int]
 
 
-def _fail(connection: Connection, fails: Sequence[Fail]) -> Sequence[Place | DpipError | None]:
+def _fail(connection: Connection, fails: Sequence[FailOperation]) -> Sequence[Place | DpipError | None]:
     known = jobs.held(connection, [fail.lease.job for fail in fails])
     valid = [fail.lease.job in known and known[fail.lease.job].by(fail.lease) for fail in fails]
     endings = [
-        Ending(
+        AttemptEnd(
             known[fail.lease.job],
             JobState.FAILED,
             Outcome.FAILED,
@@ -104,7 +108,7 @@ def _fail(connection: Connection, fails: Sequence[Fail]) -> Sequence[Place | Dpi
     ]
 
 
-FAIL: Kind[Fail, Place | None] = Kind(_fail, _touches, sheds=False)
+FAIL: OperationKind[FailOperation, Place | None] = OperationKind(_fail, _touches, sheds=False)
 
 
 # Counters
@@ -142,7 +146,7 @@ class _Tally:
     now: int = 0
 
 
-def _count(connection: Connection, ends: Sequence[tuple[Ending, int]]) -> None:
+def _count(connection: Connection, ends: Sequence[tuple[AttemptEnd, int]]) -> None:
     """Add the ends, each with the size of its result, to their workloads, owners and workers."""
     of_workload: defaultdict[int, _Tally] = defaultdict(_Tally)
     of_owner: defaultdict[int, int] = defaultdict(int)

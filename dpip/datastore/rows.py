@@ -9,7 +9,17 @@ from sqlalchemy import Select, select
 
 from dpip.datastore.bulk import Row, text
 from dpip.datastore.schema import images, users, workloads
-from dpip.model import Image, ImageType, Numbering, Picture, Role, StoredFile, User, Workload, WorkloadSpec
+from dpip.model import (
+    Image,
+    ImageType,
+    Numbering,
+    Role,
+    StoredFile,
+    StoredPicture,
+    User,
+    Workload,
+    WorkloadSpec,
+)
 
 _MICROSECONDS = 1_000_000
 
@@ -137,7 +147,7 @@ def file_row(file: StoredFile) -> list[Any]:
 def image_of(row: Row) -> Image:
     """From the columns ``IMAGE`` and then ``FILE``."""
     public, workload, type_, seq, created, path, size, sha256, *picture, name = row
-    file = StoredFile(path, size, sha256, Picture(*picture), name)
+    file = StoredFile(path, size, sha256, StoredPicture(*picture), name)
     return Image(public, workload, ImageType(type_), seq, file, seconds(created))
 
 

@@ -12,7 +12,7 @@ from dpip.datastore.bulk import as_json, execute, fetch, given, text
 from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import images as images_table
 from dpip.datastore.schema import jobs, users, workloads
-from dpip.datastore.writer import Kind
+from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError, NotFound, QuotaExceeded, Sealed
 from dpip.model import AcceptedOriginal, IdempotencyKey, Image, ImageType, JobState, StoredFile, WaitingJob
 
@@ -20,7 +20,7 @@ Answer = tuple[Sequence[AcceptedOriginal], bool]
 
 
 @frozen
-class Upload:
+class UploadOperation:
     """``files`` are ``(image id, result id to reserve, file)``."""
 
     workload_id: str
@@ -47,12 +47,12 @@ class _Target:
 class _Taken:
     """An upload that goes in, with the rows its images will be."""
 
-    upload: Upload
+    upload: UploadOperation
     target: _Target
     originals: list[Image]
 
 
-def _add(connection: Connection, uploads: Sequence[Upload]) -> Sequence[Answer | DpipError]:
+def _add(connection: Connection, uploads: Sequence[UploadOperation]) -> Sequence[Answer | DpipError]:
     earlier = idempotency_keys.find(connection, [upload.key for upload in uploads])
     targets = _targets(connection, uploads)
     decided = [_decide(connection, upload, earlier, targets) for upload in uploads]
@@ -60,13 +60,13 @@ def _add(connection: Connection, uploads: Sequence[Upload]) -> Sequence[Answer |
     return [_accepted(one, waiting) if isinstance(one, _Taken) else one for one in decided]
 
 
-def _touches(upload: Upload) -> Iterator[Hashable]:
-    """Uploads without keys commute with everything but the end of their workload; see ``Kind``."""
+def _touches(upload: UploadOperation) -> Iterator[Hashable]:
+    """Uploads without keys commute with everything but the end of their workload; see ``OperationKind``."""
     if upload.key is not None:
         yield "key", upload.key.owner, upload.key.key
 
 
-ADD: Kind[Upload, Answer] = Kind(_add, _touches)
+ADD: OperationKind[UploadOperation, Answer] = OperationKind(_add, _touches)
 
 
 # What is there
@@ -81,7 +81,7 @@ _TARGETS = as_json(
 )
 
 
-def _targets(connection: Connection, uploads: Iterable[Upload]) -> dict[str, _Target]:
+def _targets(connection: Connection, uploads: Iterable[UploadOperation]) -> dict[str, _Target]:
     wanted = {upload.workload_id for upload in uploads}
     found = fetch(connection, _TARGETS, [[text(public)] for public in wanted])
     return {public: _Target(*facts) for public, *facts in found}
@@ -91,7 +91,10 @@ def _targets(connection: Connection, uploads: Iterable[Upload]) -> dict[str, _Ta
 
 
 def _decide(
-    connection: Connection, upload: Upload, earlier: idempotency_keys.Earlier, targets: dict[str, _Target]
+    connection: Connection,
+    upload: UploadOperation,
+    earlier: idempotency_keys.Earlier,
+    targets: dict[str, _Target],
 ) -> _Taken | Answer | DpipError:
     try:
         answer = idempotency_keys.answered(earlier, upload.key, "originals")
@@ -102,7 +105,7 @@ def _decide(
         return error
 
 
-def _take(upload: Upload, targets: dict[str, _Target]) -> _Taken:
+def _take(upload: UploadOperation, targets: dict[str, _Target]) -> _Taken:
     target = targets.get(upload.workload_id)
     if target is None:
         raise NotFound(f"There is no workload {upload.workload_id}.")

@@ -30,7 +30,7 @@ P = ParamSpec("P")
 
 
 @frozen(eq=False)
-class Kind(Generic[A, R]):
+class OperationKind(Generic[A, R]):
     """A kind of operation: ``run`` does many at once and answers each with its result or its own error.
 
     ``touches`` names what an operation depends on or changes in a way that another could tell; operations
@@ -63,12 +63,12 @@ def _run_call(connection: Connection, call: _Call) -> Any:
         return error
 
 
-_CALLS: Kind[_Call, Any] = Kind(_run_calls)
+_CALLS: OperationKind[_Call, Any] = OperationKind(_run_calls)
 
 
 @define(eq=False)
 class _Operation:
-    kind: Kind[Any, Any]
+    kind: OperationKind[Any, Any]
     argument: Any
     deferred: Deferred[Any] = field(factory=Deferred)
 
@@ -100,7 +100,7 @@ class Writer:
         """One function in a group of its own or others' making; nothing passes it."""
         return self.submit(_CALLS, _Call(function, args, kwargs))
 
-    def submit(self, kind: Kind[A, R], argument: A) -> Deferred[R]:
+    def submit(self, kind: OperationKind[A, R], argument: A) -> Deferred[R]:
         """The result of one operation. Fails with its own DpipError, or RetryLater or DiskFull for all."""
         operation = _Operation(kind, argument)
         with self._lock:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 
 @frozen
-class Address:
+class ServerAddress:
     """Where a server is; ``url`` has no slash at its end."""
 
     url: str
@@ -21,7 +21,7 @@ class Address:
     secure: bool
 
     @classmethod
-    def parse(cls, url: str) -> Address:
+    def parse(cls, url: str) -> ServerAddress:
         """Raises ValueError when ``url`` is not the address of a web server."""
         try:
             parts = urlsplit(url)

@@ -6,7 +6,7 @@ An API process is trusted: it sees passwords, and it says for whom it asks. So i
 
 ::
 
-    controller root    serve(secret: bytes, hello: Hello, exchange) -> (Welcome, exchange) | (Refusal, None)
+    controller root    serve(secret: bytes, hello: ApiHello, exchange) -> (ApiWelcome, exchange) | (ApiRefusal, None)
     API process asks   the methods of IController in CALLS
     API process tells  serving(url or None, scheme, port)   promised(bytes)
     controller asks    forget_tokens()
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 @frozen
-class Hello:
+class ApiHello:
     """An API process introduces itself."""
 
     protocol: int
@@ -54,7 +54,7 @@ class Hello:
 
 
 @frozen
-class Welcome:
+class ApiWelcome:
     """``proof`` is the name of a new file among the image store's incoming ones, and ``nonce`` what it holds:
     who finds that there has the controller's own store before it, and no copy."""
 
@@ -68,7 +68,7 @@ class Welcome:
 
 
 @frozen
-class Refusal:
+class ApiRefusal:
     """Why an API process may not join; ``retry`` says whether trying again soon can help."""
 
     reason: str
@@ -82,7 +82,7 @@ def _is_of(kind: Any, origin: type) -> bool:
 
 
 @frozen
-class Call:
+class RemoteMethod:
     """One method that can be asked over the link, with the types of its arguments and of its result."""
 
     name: str
@@ -91,7 +91,7 @@ class Call:
     result: Any
 
 
-def calls_of(interface: InterfaceClass) -> Mapping[str, Call]:
+def calls_of(interface: InterfaceClass) -> Mapping[str, RemoteMethod]:
     """Every method of the interface, and of those it extends, that is annotated to return a Deferred.
 
     An interface with methods of its own ends with the ``taggedValue`` that ``IController`` ends with.
@@ -105,16 +105,16 @@ def calls_of(interface: InterfaceClass) -> Mapping[str, Call]:
     return {call.name: call for call in calls if call is not None}
 
 
-def _call(function: FunctionType, kinds: dict[str, Any]) -> Call | None:
+def _call(function: FunctionType, kinds: dict[str, Any]) -> RemoteMethod | None:
     answer = kinds.pop("return")
     if not _is_of(answer, Deferred):
         return None
     [result] = get_args(answer)
     result = None if result is NoneType else result
-    return Call(function.__name__, signature(function), tuple(kinds.values()), result)
+    return RemoteMethod(function.__name__, signature(function), tuple(kinds.values()), result)
 
 
-CALLS: Mapping[str, Call] = calls_of(IController)
+CALLS: Mapping[str, RemoteMethod] = calls_of(IController)
 
 
 _converter = cattrs.Converter(detailed_validation=False)
@@ -195,21 +195,21 @@ def valued(data: Any, kind: Any) -> Any:
     return None if kind is None else _converter.structure(data, kind)
 
 
-def plain_arguments(call: Call, arguments: Sequence[Any]) -> list[Any]:
+def plain_arguments(call: RemoteMethod, arguments: Sequence[Any]) -> list[Any]:
     return [
         value if kind in _AS_THEY_ARE else plain(value, kind)
         for value, kind in zip(arguments, call.arguments, strict=True)
     ]
 
 
-def arguments_of(call: Call, data: Sequence[Any]) -> list[Any]:
+def arguments_of(call: RemoteMethod, data: Sequence[Any]) -> list[Any]:
     return [
         value if kind in _AS_THEY_ARE else valued(value, kind)
         for value, kind in zip(data, call.arguments, strict=True)
     ]
 
 
-def encode(message: Hello | Welcome | Refusal) -> bytes:
+def encode(message: ApiHello | ApiWelcome | ApiRefusal) -> bytes:
     return json.dumps(_converter.unstructure(message)).encode()
 
 
@@ -224,7 +224,7 @@ def decode(data: object, kind: type[T]) -> T:
 
 
 def protocol_of(data: object) -> int | None:
-    """Of a :class:`Hello` of whatever version."""
+    """Of a :class:`ApiHello` of whatever version."""
     try:
         protocol = json.loads(data)["protocol"]  # type: ignore[arg-type]
     except (ValueError, TypeError, KeyError, RecursionError):

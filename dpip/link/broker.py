@@ -49,7 +49,7 @@ _SENTENCE: Final = 500
 _COMMANDS: Final = frozenset({b"version", b"message", b"answer", b"error", b"decref"})
 
 
-class Refused(DpipError):
+class CallRefused(DpipError):
     """The peer refused a call, or could not do it; ``detail`` is its sentence."""
 
     code = "refused"
@@ -63,7 +63,7 @@ class LinkLost(DpipError):
     title = "The connection is gone"
 
 
-class NoAnswer(DpipError):
+class CallTimeout(DpipError):
     """The peer has not answered in time."""
 
     code = "no-answer"
@@ -74,13 +74,13 @@ class Target(pb.Referenceable):
     """What a peer may call: ``remote_…`` methods with positional arguments, all of them required."""
 
 
-class Reference(pb.RemoteReference):
+class RemoteObject(pb.RemoteReference):
     """The peer's object. The stock class cannot be thrown away when a peer has named one wrongly."""
 
     doRefCount = 0
 
 
-jelly.setUnjellyableForClass("remote", Reference)
+jelly.setUnjellyableForClass("remote", RemoteObject)
 
 
 class Allowed(jelly.SecurityOptions):
@@ -294,7 +294,7 @@ class Broker(pb.Broker):
         words = fail[:_SENTENCE].decode(errors="replace")
         waiting = self.waitingForAnswers.pop(requestID, None)
         if waiting is not None:
-            waiting.errback(Refused(words))
+            waiting.errback(CallRefused(words))
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -312,9 +312,9 @@ def call(
     """Call a peer; every way to fail comes through the Deferred.
 
     Raises (in the Deferred):
-        Refused: the peer's sentence.
+        CallRefused: the peer's sentence.
         LinkLost: there is no connection (any more).
-        NoAnswer: for ``timeout`` seconds.
+        CallTimeout: for ``timeout`` seconds.
     """
     try:
         answer: Deferred[Any] = reference.callRemote(name, *arguments)
@@ -332,7 +332,7 @@ def _as_link_lost(failure: Failure) -> None:
 
 def _as_no_answer(result: object, seconds: float) -> object:
     if isinstance(result, Failure) and result.check(CancelledError):
-        raise NoAnswer(f"No answer within {seconds:g} s.") from None
+        raise CallTimeout(f"No answer within {seconds:g} s.") from None
     return result
 
 
@@ -349,7 +349,7 @@ class _TurnedAway(Protocol):
         self.transport.abortConnection()
 
 
-class Door(Brokers):
+class LinkServerFactory(Brokers):
     """The controller's side: a broker for everyone who connects, while not too many have yet to join.
 
     ``root(broker)`` gives the object that a peer may call first.
@@ -392,7 +392,7 @@ class Door(Brokers):
                 del self._addresses[host]
 
 
-class Caller(Brokers):
+class LinkClientFactory(Brokers):
     """The worker's side: one connection at a time to a controller that TLS has proved to be the right one."""
 
     log = Logger()

@@ -32,7 +32,7 @@ _TOLD: Final = 0  # the number of what is not to be answered
 _AWAY: Final = "The controller is away at the moment. Try again in a few seconds."
 
 
-class Failed(Exception):
+class PeerFault(Exception):
     """The other side had a fault while it answered; its log says what."""
 
 
@@ -75,7 +75,7 @@ class Exchange(Target):
             waiting.errback(RetryLater(_AWAY, retry_after=2))
 
     def ask(self, name: str, *arguments: Any) -> Deferred[Any]:
-        """The other side's answer. Fails with its DpipError, with Failed, or RetryLater if it is away."""
+        """The other side's answer. Fails with its DpipError, with PeerFault, or RetryLater if it is away."""
         if self._peer is None:
             return fail(RetryLater(_AWAY, retry_after=2))
         self._number += 1
@@ -156,4 +156,4 @@ class Exchange(Target):
 
 
 def _reason(error: list[Any] | None) -> Exception:
-    return Failed("The other side's log says why.") if error is None else error_of(*error)
+    return PeerFault("The other side's log says why.") if error is None else error_of(*error)

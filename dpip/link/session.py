@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip.errors import DpipError, Malformed
-from dpip.link.broker import JOIN_SECONDS, Broker, Caller, Target, call
+from dpip.link.broker import JOIN_SECONDS, Broker, LinkClientFactory, Target, call
 from dpip.link.certificates import WrongController
 from dpip.link.connector import Connector
 from dpip.runtime.coroutines import deferred
@@ -70,7 +70,7 @@ class JoinedSession(ClientService):
         self._failures = 0  # in a row
         self._hopeless = False  # the last attempt was refused, and another one alone will not help
         self._said: set[str] = set()
-        caller = Caller(self._clock, self._connected, self._disconnected)
+        caller = LinkClientFactory(self._clock, self._connected, self._disconnected)
         super().__init__(connector, caller, self._delay, self._clock)
 
     @deferred

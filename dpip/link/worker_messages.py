@@ -6,14 +6,14 @@ ranges. ``PROTOCOL`` changes whenever an old peer could misunderstand a new one.
 
 The calls themselves::
 
-    controller root    join(secret: bytes, hello: Hello, agent)
-                           -> (Certificate, None) | (Welcome, session) | (Refusal, None)
+    controller root    join(secret: bytes, hello: WorkerHello, agent)
+                           -> (Certificate, None) | (WorkerWelcome, session) | (WorkerRefusal, None)
     agent (worker)     run(Jobs)   cancel(Leases)   ping()   leave()
                        thumbnail(Jobs of one) -> bytes of a JPEG
-    session (control)  report(Report)   ended(Endings)   leaving()   prove()   deliver(Results) -> Receipts
-                       renew(Request) -> Certificate
+    session (control)  report(Report)   ended(AttemptEndings)   leaving()   prove()   deliver(ResultFiles) -> Receipts
+                       renew(CertificateRequest) -> Certificate
 
-Who has shown no certificate gets one for the join token's secret and the ``key`` of its ``Hello``, and
+Who has shown no certificate gets one for the join token's secret and the ``key`` of its ``WorkerHello``, and
 connects anew with it; who has shown one joins, and sends no secret. ``renew`` gives the next one while the
 link lasts.
 
@@ -23,7 +23,7 @@ report on, so that no job can overtake the welcome. ``cancel`` and ``ended`` are
 ``thumbnail`` answers nothing (no bytes) for a picture that cannot be filtered, and fails when another worker
 should try.
 
-A worker that asks for it (``Hello.local_store``) is told of a :class:`Desk`: a directory of its own within
+A worker that asks for it (``WorkerHello.local_store``) is told of a :class:`TransferPaths`: a directory of its own within
 the image store. If the two machines are one, it finds a file named ``PROOF`` there, and copies it to
 ``ANSWER`` beside it. ``prove()`` fails when the controller does not find the same bytes there, in a file that
 it can take over. After that the worker reads originals where they lie, and leaves results at its desk under
@@ -49,7 +49,7 @@ MAX_MESSAGE = 512 * 1024
 MAX_REPORT = 128 * 1024
 """Bytes of one message from a worker: its checking must not stop the controller's reactor for long."""
 MAX_HELLO = 12 * 1024
-"""Bytes of a :class:`Hello`: before joining a peer may send little. 250 filters fit."""
+"""Bytes of a :class:`WorkerHello`: before joining a peer may send little. 250 filters fit."""
 BATCH = 128
 """Things in one message at most: to check 512 of them took the controller 9 ms, to act on them more."""
 
@@ -84,7 +84,7 @@ def _within(kind: type, low: float, high: float) -> Any:
 
 
 @frozen
-class Hello:
+class WorkerHello:
     """A worker introduces itself."""
 
     name: str = field(validator=_word)
@@ -102,7 +102,7 @@ class Hello:
 
 
 @frozen
-class Request:
+class CertificateRequest:
     """For another certificate."""
 
     key: str = field(validator=_key)
@@ -117,7 +117,7 @@ class Certificate:
 
 
 @frozen
-class Desk:
+class TransferPaths:
     """Where a worker on the image store's machine finds originals, and leaves results: absolute paths."""
 
     originals: str = field(validator=_path)  # what the paths of originals are relative to
@@ -125,7 +125,7 @@ class Desk:
 
 
 @frozen
-class Welcome:
+class WorkerWelcome:
     """The controller's answer: where the images are, and the token that opens them to this worker alone."""
 
     image_store_endpoint: str = field(validator=_text)
@@ -134,7 +134,7 @@ class Welcome:
     report_seconds: float = field(validator=_within(float, 0.01, 3600))
     job_seconds: float = field(validator=_within(float, 0.01, 86400))  # deadline of one job's computing
     max_pixels: int = field(validator=_within(int, 1, 2**48))
-    desk: Desk | None = None
+    desk: TransferPaths | None = None
 
 
 def _is_credible(instance: object, attribute: object, load: Load) -> None:
@@ -165,7 +165,7 @@ class Report:
 
 
 @frozen
-class Refusal:
+class WorkerRefusal:
     """Why a worker may not join; ``retry`` says whether trying again can help."""
 
     code: str = field(validator=in_(REFUSALS))
@@ -184,7 +184,7 @@ class Leases:
 
 
 @frozen
-class Ending:
+class AttemptEnding:
     """How one attempt ended; ``seconds`` is the time of computing alone."""
 
     lease: Lease
@@ -195,12 +195,12 @@ class Ending:
 
 
 @frozen
-class Endings:
-    endings: tuple[Ending, ...] = field(validator=max_len(BATCH))
+class AttemptEndings:
+    endings: tuple[AttemptEnding, ...] = field(validator=max_len(BATCH))
 
 
 @frozen
-class Result:
+class ResultFile:
     """A filtered picture that lies at the worker's desk under the :func:`result_name` of its lease."""
 
     lease: Lease
@@ -209,8 +209,8 @@ class Result:
 
 
 @frozen
-class Results:
-    results: tuple[Result, ...] = field(validator=max_len(BATCH))
+class ResultFiles:
+    results: tuple[ResultFile, ...] = field(validator=max_len(BATCH))
 
 
 @frozen
@@ -273,11 +273,11 @@ _converter.register_structure_hook(float, lambda value, _: _number(value))
 
 
 _LIMITS: dict[type, int] = {
-    Hello: MAX_HELLO,
-    Request: MAX_HELLO,
+    WorkerHello: MAX_HELLO,
+    CertificateRequest: MAX_HELLO,
     Report: MAX_REPORT,
-    Endings: MAX_REPORT,
-    Results: MAX_REPORT,
+    AttemptEndings: MAX_REPORT,
+    ResultFiles: MAX_REPORT,
 }
 
 
@@ -294,7 +294,7 @@ def encode(message: Any) -> bytes:
     return data
 
 
-def batches(things: Sequence[Any], kind: type[Jobs] | type[Leases] | type[Endings]) -> list[bytes]:
+def batches(things: Sequence[Any], kind: type[Jobs] | type[Leases] | type[AttemptEndings]) -> list[bytes]:
     """As few messages as hold them all.
 
     Raises:
@@ -336,7 +336,7 @@ def decode_either(data: object, one: type[T], other: type[S]) -> T | S:
 
 
 def protocol_of(data: object) -> int | None:
-    """The protocol that a :class:`Hello` of whatever version speaks; None when these bytes are none."""
+    """The protocol that a :class:`WorkerHello` of whatever version speaks; None when these bytes are none."""
     if not isinstance(data, bytes) or len(data) > MAX_HELLO:
         return None
     try:

@@ -16,7 +16,7 @@ _INTERFACE = re.compile(r"(?:^|:)interface=((?:\\.|[^:\\])*)")
 
 
 @frozen
-class Address:
+class ListenAddress:
     """``endpoint`` is the server endpoint string; ``loopback`` whether only this machine can reach it."""
 
     endpoint: str
@@ -24,7 +24,7 @@ class Address:
     tls: bool
 
 
-def parse(text: str) -> Address:
+def parse(text: str) -> ListenAddress:
     """``8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``:8080`` (every interface), or an endpoint string.
 
     A bare port means the loopback interface: opening a port to a network is always a deliberate choice.
@@ -44,13 +44,13 @@ def parse(text: str) -> Address:
     host = "127.0.0.1" if host is None else host.strip("[]")
     interface = f":interface={quoteStringArgument(host)}" if host else ""
     kind = "tcp6" if ":" in host else "tcp"
-    return Address(f"{kind}:{port}{interface}:backlog={_BACKLOG}", _is_loopback(host), tls=False)
+    return ListenAddress(f"{kind}:{port}{interface}:backlog={_BACKLOG}", _is_loopback(host), tls=False)
 
 
-def _endpoint(kind: str, text: str) -> Address:
+def _endpoint(kind: str, text: str) -> ListenAddress:
     interface = _INTERFACE.search(text)
     host = re.sub(r"\\(.)", r"\1", interface[1]) if interface else ""
-    return Address(text, kind == "unix" or _is_loopback(host), tls=kind == "ssl")
+    return ListenAddress(text, kind == "unix" or _is_loopback(host), tls=kind == "ssl")
 
 
 def _is_loopback(host: str) -> bool:

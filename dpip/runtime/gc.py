@@ -11,7 +11,7 @@ _KEPT = 32 * PIECE
 _YOUNG_OBJECTS = 5_000
 
 
-def settle() -> None:
+def tune_gc() -> None:
     """What has been loaded stays: the garbage collector need not go through it again and again, nor look for
     new cycles every 700 objects, which is twice a request. And the memory of one piece of a picture serves
     the next: glibc would map and unmap each, which takes longer than filling it."""

@@ -19,7 +19,7 @@ _BIRTH_SECONDS: Final = 60.0
 """A directory that is not locked after so long had a process that died just then."""
 
 
-class Scratch:
+class LockedTempDir:
     """A directory ``parent/prefix…``, once :meth:`open` has made it."""
 
     def __init__(self, parent: Path, prefix: str) -> None:

@@ -21,7 +21,7 @@ _SLICE = 500  # jobs told to the state at once: about 1 ms
 _WORKLOADS = 500  # workloads read at once
 
 
-class Filling:
+class Backfill:
     def __init__(
         self,
         datastore: IDatastore,

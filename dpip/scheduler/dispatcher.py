@@ -17,7 +17,7 @@ from dpip.scheduler.retrying import Persistence
 _MESSAGE_JOBS = 32  # in one message to a worker: with long chains and names about 160 KiB, of 512 allowed
 
 
-class Carrier:
+class Dispatcher:
     def __init__(
         self,
         clock: IReactorTime,

@@ -25,7 +25,7 @@ from dpip.scheduler.jobs import JobQueue
 if TYPE_CHECKING:
     from dpip.scheduler.costs import Chain
     from dpip.scheduler.matching import Requirement
-    from dpip.scheduler.workers import Held
+    from dpip.scheduler.workers import HeldJob
 
 Key = tuple[float, int, float]  # owner's tag, owner's order, workload's tag
 
@@ -45,7 +45,7 @@ class Blocked(Enum):
 
 
 @define(eq=False, repr=False)
-class Owner:
+class OwnerQueue:
     name: str
     order: int
     tag: float = 0.0
@@ -60,7 +60,7 @@ class WorkloadQueue:
 
     id: str
     order: int
-    owner: Owner
+    owner: OwnerQueue
     chain: Chain
     requirement: Requirement
     need: Callable[[int], int]  # bytes to filter a picture of so many decoded bytes
@@ -70,7 +70,7 @@ class WorkloadQueue:
     forecast: Forecast = field(factory=Forecast)
     flows: dict[int, Flow] = field(factory=dict)  # by size class
     strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
-    held: dict[int, Held] = field(factory=dict)  # jobs that workers have
+    held: dict[int, HeldJob] = field(factory=dict)  # jobs that workers have
     moved: set[int] = field(factory=set)  # jobs taken from a slow worker for an idle one
     dropped: bool = False
 
@@ -137,7 +137,7 @@ class Lane:
     requirement: Requirement
     size_class: int
     order: int
-    owners: list[tuple[float, int, Owner]] = field(factory=list)  # a heap by tag and order
+    owners: list[tuple[float, int, OwnerQueue]] = field(factory=list)  # a heap by tag and order
     flows: dict[int, _Flows] = field(factory=dict)  # by owner's order
     stamp: int = 0
     blocked: Blocked | None = None

@@ -12,24 +12,24 @@ from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import Strikes, WorkloadQueue
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Fail, Instruction, Release
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.oversized import CODE
-from dpip.scheduler.placement import Deal, Dealer
+from dpip.scheduler.placement import Placed, Placement
 from dpip.scheduler.roster import Roster
-from dpip.scheduler.workers import Held, Phase, Worker
-from dpip.scheduler.workloads import Workloads
+from dpip.scheduler.workers import HeldJob, JoinedWorker, Phase
+from dpip.scheduler.workloads import KnownWorkloads
 
 
-class Attempts:
+class HeldJobs:
     """All held jobs. What must be done is appended to ``out``."""
 
     def __init__(
         self,
         roster: Roster,
-        workloads: Workloads,
+        workloads: KnownWorkloads,
         backlog: Backlog,
-        dealer: Dealer,
-        limits: Limits,
+        dealer: Placement,
+        limits: SchedulerLimits,
         out: list[Instruction],
         now: Callable[[], float],
     ) -> None:
@@ -40,29 +40,29 @@ class Attempts:
         self._limits = limits
         self._out = out
         self._now = now
-        self._held: dict[int, Held] = {}  # by job number; the leased ones in the order of leasing
-        self._by_image: dict[str, Held] = {}  # leased, by the original's id
+        self._held: dict[int, HeldJob] = {}  # by job number; the leased ones in the order of leasing
+        self._by_image: dict[str, HeldJob] = {}  # leased, by the original's id
 
-    def find(self, session: str, lease: Lease) -> Held | None:
+    def find(self, session: str, lease: Lease) -> HeldJob | None:
         """The job, if this session holds it by this very lease."""
         held = self._held.get(lease.job)
         return held if held is not None and held.is_leased_to(session) and held.is_by(lease) else None
 
-    def find_image(self, session: str, image_id: str) -> Held | None:
+    def find_image(self, session: str, image_id: str) -> HeldJob | None:
         """The job this session holds whose original is this image."""
         held = self._by_image.get(image_id)
         return held if held is not None and held.is_leased_to(session) else None
 
     # Leasing
 
-    def assign(self, deal: Deal) -> None:
+    def assign(self, deal: Placed) -> None:
         job = deal.job
         self._backlog.take(deal.flow, job)
         if job.number in self._held:  # we were told twice that it waits
             self._workloads.finish(deal.flow.workload, job, self._now())
             return
         worker, workload = deal.worker, deal.flow.workload
-        held = self._held[job.number] = Held(job, workload, deal.need, doom=deal.hopeless)
+        held = self._held[job.number] = HeldJob(job, workload, deal.need, doom=deal.hopeless)
         if deal.hopeless is None:
             held.worker, held.ahead = worker, len(worker.held)
             workload.held[job.number] = held
@@ -94,7 +94,7 @@ class Attempts:
             if not held.workload.dropped:
                 self._backlog.put_back(held.workload, held.job)
 
-    def _send(self, worker: Worker, held: Held, leased: LeasedJob, now: float) -> None:
+    def _send(self, worker: JoinedWorker, held: HeldJob, leased: LeasedJob, now: float) -> None:
         held.phase = Phase.LEASED
         held.since = now
         self._held[held.job.number] = self._held.pop(held.job.number)  # to the end: in the order of leasing
@@ -103,7 +103,7 @@ class Attempts:
 
     # Endings
 
-    def ended(self, held: Held, worker: Worker, outcome: Outcome, code: str, detail: str) -> None:
+    def ended(self, held: HeldJob, worker: JoinedWorker, outcome: Outcome, code: str, detail: str) -> None:
         """Its worker says that it is rid of the job, without a result."""
         self._take_from(worker, held)
         if outcome is Outcome.FAILED:
@@ -115,7 +115,7 @@ class Attempts:
         else:
             self.put_back(held, Outcome.RETURNED)
 
-    def committed(self, lease: Lease) -> Worker | None:
+    def committed(self, lease: Lease) -> JoinedWorker | None:
         """The job is done. Returns the worker that did it, if it was still leased to one."""
         held = self._held.get(lease.job)
         if held is None or not held.is_by(lease):
@@ -126,7 +126,7 @@ class Attempts:
         self._end(held)
         return worker
 
-    def put_back(self, held: Held, outcome: Outcome) -> None:
+    def put_back(self, held: HeldJob, outcome: Outcome) -> None:
         """To wait again, once the datastore knows. A worker that has it is told to stop."""
         assert held.leased is not None
         if held.worker is not None:
@@ -134,7 +134,7 @@ class Attempts:
         held.phase = Phase.RELEASING
         self._out.append(Release(held.leased.lease, outcome))
 
-    def move(self, held: Held) -> None:
+    def move(self, held: HeldJob) -> None:
         """From a slow worker to whoever is idle."""
         held.workload.moved.add(held.job.number)
         self.put_back(held, Outcome.RETURNED)
@@ -146,7 +146,7 @@ class Attempts:
                 self._abandon(held.worker, held)
             del self._held[held.job.number]
 
-    def worker_lost(self, worker: Worker) -> None:
+    def worker_lost(self, worker: JoinedWorker) -> None:
         """Jobs it was computing are charged. Those being leased are put back when the answer comes."""
         running = worker.likely_running()
         for held in list(worker.held.values()):
@@ -158,7 +158,7 @@ class Attempts:
                 self.put_back(held, Outcome.RETURNED)
 
     def expire(self, before: float) -> None:
-        """Attempts older than that count as crashed."""
+        """HeldJobs older than that count as crashed."""
         for held in list(self._leased_before(before)):
             assert held.worker is not None
             self._abandon(held.worker, held)
@@ -171,20 +171,20 @@ class Attempts:
         """When the oldest attempt was leased."""
         return next((held.since for held in self._held.values() if held.phase is Phase.LEASED), None)
 
-    def _leased_before(self, before: float) -> Iterator[Held]:
+    def _leased_before(self, before: float) -> Iterator[HeldJob]:
         for held in self._held.values():
             if held.phase is Phase.LEASED:
                 if held.since > before:
                     return
                 yield held
 
-    def _crashed(self, held: Held, code: str, detail: str) -> None:
+    def _crashed(self, held: HeldJob, code: str, detail: str) -> None:
         if self._strike(held, crashes=1).crashes < self._limits.max_crashes:
             self.put_back(held, Outcome.CRASHED)
         else:
             self._fail(held, code or "crashed", detail or "The filter's process died at every attempt.")
 
-    def _lost(self, held: Held) -> None:
+    def _lost(self, held: HeldJob) -> None:
         losses = self._strike(held, losses=1).losses
         if losses < self._limits.max_losses:
             self.put_back(held, Outcome.LOST)
@@ -192,18 +192,18 @@ class Attempts:
             detail = f"{losses} workers were lost while they filtered this picture."
             self._fail(held, "worker-lost-too-often", detail)
 
-    def _strike(self, held: Held, crashes: int = 0, losses: int = 0) -> Strikes:
+    def _strike(self, held: HeldJob, crashes: int = 0, losses: int = 0) -> Strikes:
         strikes = held.workload.strikes
         had = strikes.get(held.job.number, Strikes())
         now = strikes[held.job.number] = Strikes(had.crashes + crashes, had.losses + losses)
         return now
 
-    def _fail(self, held: Held, code: str, detail: str) -> None:
+    def _fail(self, held: HeldJob, code: str, detail: str) -> None:
         assert held.leased is not None
         self._out.append(Fail(held.leased.lease, code, detail))
         self._end(held)
 
-    def _end(self, held: Held) -> None:
+    def _end(self, held: HeldJob) -> None:
         """Done or failed for good."""
         if held.worker is not None:
             self._take_from(held.worker, held)
@@ -212,13 +212,13 @@ class Attempts:
         held.workload.moved.discard(held.job.number)
         self._workloads.finish(held.workload, held.job, self._now())
 
-    def _abandon(self, worker: Worker, held: Held) -> None:
+    def _abandon(self, worker: JoinedWorker, held: HeldJob) -> None:
         sent = held.phase is Phase.LEASED
         if sent and held.leased is not None:
             self._out.append(Cancel(worker.session, held.leased.lease))
         self._take_from(worker, held, still_computing=sent)
 
-    def _take_from(self, worker: Worker, held: Held, still_computing: bool = False) -> None:
+    def _take_from(self, worker: JoinedWorker, held: HeldJob, still_computing: bool = False) -> None:
         held.worker = None
         del held.workload.held[held.job.number]
         if held.leased is not None:

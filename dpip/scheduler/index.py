@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from dpip.scheduler.workers import Worker
+from dpip.scheduler.workers import JoinedWorker
 
-Entry = tuple[float, int, int, Worker]  # score, order of joining, stamp
+Entry = tuple[float, int, int, JoinedWorker]  # score, order of joining, stamp
 
 _OCTAVES = 65
 _SLACK = 64  # stale entries a bucket may hold before they are worth sweeping
@@ -23,7 +23,7 @@ class Index:
         self._highest = 0
         self.count = 0  # workers with an entry
 
-    def file(self, worker: Worker) -> None:
+    def file(self, worker: JoinedWorker) -> None:
         """Enter it, or enter it anew: its score or its machine's memory has changed."""
         if not worker.filed:
             worker.filed = True
@@ -38,7 +38,7 @@ class Index:
             bucket[:] = [entry for entry in bucket if entry[2] == entry[3].stamp]
             heapify(bucket)
 
-    def withdraw(self, worker: Worker) -> None:
+    def withdraw(self, worker: JoinedWorker) -> None:
         """It takes nothing more for now."""
         if worker.filed:
             worker.filed = False

@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 @frozen
-class Limits:
+class SchedulerLimits:
     max_crashes: int = 3
     """Attempts that may end with a dead or overdue compute child before the job fails."""
 

@@ -13,32 +13,32 @@ from attrs import define, field
 from dpip.model import WorkerInfo, WorkloadSpec
 from dpip.scheduler.fair_queue import Blocked, Entry, Flow, Lane, lowest
 from dpip.scheduler.index import Index
-from dpip.scheduler.workers import Worker
+from dpip.scheduler.workers import JoinedWorker
 
 Abilities = frozenset[str]
 
 
 @define(eq=False, repr=False)
-class Kind:
+class WorkerKind:
     """Workers that no workload tells apart."""
 
     abilities: Abilities
     gpu: bool
     index: Index = field(factory=Index)
     requirements: list[Requirement] = field(factory=list)
-    workers: dict[str, Worker] = field(factory=dict)  # by session
+    workers: dict[str, JoinedWorker] = field(factory=dict)  # by session
     in_flight: int = 0
     slots: int = 0
     speed: float = 0.0
 
-    def enter(self, worker: Worker) -> None:
+    def enter(self, worker: JoinedWorker) -> None:
         worker.kind = self
         self.workers[worker.session] = worker
         self.in_flight += len(worker.held)
         self.slots += worker.info.slots
         self.speed += worker.speed
 
-    def leave(self, worker: Worker) -> None:
+    def leave(self, worker: JoinedWorker) -> None:
         self.index.withdraw(worker)
         del self.workers[worker.session]
         self.in_flight -= len(worker.held)
@@ -53,7 +53,7 @@ class Requirement:
     abilities: Abilities
     wants_gpu: bool
     order: int
-    kinds: list[Kind] = field(factory=list)
+    kinds: list[WorkerKind] = field(factory=list)
     lanes: dict[int, Lane] = field(factory=dict)  # by size class
     open: list[Entry] = field(factory=list)  # a heap of lanes
     closed: dict[int, Lane] = field(factory=dict)  # lanes whose next job cannot be placed, by size class
@@ -78,22 +78,22 @@ class Matching:
     """All kinds and all requirements, each knowing those of the other that match."""
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[Abilities, bool], Kind] = {}
+        self._kinds: dict[tuple[Abilities, bool], WorkerKind] = {}
         self._requirements: dict[tuple[Abilities, bool], Requirement] = {}
         self._made = 0
         self._demand: dict[str, int] = {}  # requirements that ask for this ability
 
-    def kind_of(self, info: WorkerInfo) -> Kind:
+    def kind_of(self, info: WorkerInfo) -> WorkerKind:
         """Where a worker belongs, by what is asked for at present."""
         abilities = frozenset(ability for ability in offered(info) if ability in self._demand)
         key = (abilities, info.has_gpu)
         if key not in self._kinds:
-            kind = self._kinds[key] = Kind(*key)
+            kind = self._kinds[key] = WorkerKind(*key)
             for requirement in self._requirements.values():
                 _match(kind, requirement)
         return self._kinds[key]
 
-    def forget_kind(self, kind: Kind) -> None:
+    def forget_kind(self, kind: WorkerKind) -> None:
         """When its last worker has left."""
         if not kind.workers:
             self._kinds.pop((kind.abilities, kind.gpu), None)
@@ -102,11 +102,11 @@ class Matching:
             kind.requirements.clear()
 
     def requirement(
-        self, abilities: Abilities, wants_gpu: bool, workers: Iterable[Worker]
-    ) -> tuple[Requirement, list[Worker]]:
+        self, abilities: Abilities, wants_gpu: bool, workers: Iterable[JoinedWorker]
+    ) -> tuple[Requirement, list[JoinedWorker]]:
         """The requirement, used once more, and the workers that belong to another kind because it is new."""
         key = (abilities, wants_gpu)
-        moved: list[Worker] = []
+        moved: list[JoinedWorker] = []
         if key not in self._requirements:
             requirement = self._requirements[key] = Requirement(*key, order=self._made)
             self._made += 1
@@ -129,14 +129,14 @@ class Matching:
             if not self._demand[ability]:
                 del self._demand[ability]
 
-    def _demand_more(self, abilities: Abilities, workers: Iterable[Worker]) -> list[Worker]:
+    def _demand_more(self, abilities: Abilities, workers: Iterable[JoinedWorker]) -> list[JoinedWorker]:
         new = {ability for ability in abilities if ability not in self._demand}
         for ability in abilities:
             self._demand[ability] = self._demand.get(ability, 0) + 1
         return [worker for worker in workers if not new.isdisjoint(offered(worker.info))] if new else []
 
 
-def _match(kind: Kind, requirement: Requirement) -> None:
+def _match(kind: WorkerKind, requirement: Requirement) -> None:
     if requirement.abilities <= kind.abilities:
         kind.requirements.append(requirement)
         requirement.kinds.append(kind)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from dpip.scheduler.workers import Worker
+    from dpip.scheduler.workers import JoinedWorker
 
 
 def size_class(need: int) -> int:
@@ -44,7 +44,7 @@ class Machine:
     """The shared account. Until a worker has reported, nothing is free."""
 
     name: str
-    workers: dict[str, Worker] = field(factory=dict)  # by session
+    workers: dict[str, JoinedWorker] = field(factory=dict)  # by session
     total: int = 0
     base: int = 0  # free if none of our jobs ran
     committed: int = 0  # needs of the jobs in flight

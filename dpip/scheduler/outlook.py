@@ -12,14 +12,14 @@ from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import WorkloadQueue
 from dpip.scheduler.packing import next_job
 from dpip.scheduler.roster import Roster
-from dpip.scheduler.workloads import Workloads
+from dpip.scheduler.workloads import KnownWorkloads
 
 _DOUBT = 1.15  # how far off, to either side, would be no surprise
 _MANY = 64  # unfinished workloads: the end of one of them changes little, and asking all of them takes time
 
 
 class Outlook:
-    def __init__(self, workloads: Workloads, roster: Roster) -> None:
+    def __init__(self, workloads: KnownWorkloads, roster: Roster) -> None:
         self._workloads = workloads
         self._roster = roster
 

@@ -20,7 +20,7 @@ from attrs import frozen
 from dpip.scheduler.fair_queue import Flow, Lane
 from dpip.scheduler.memory import Machine
 from dpip.scheduler.roster import Roster
-from dpip.scheduler.workers import Worker
+from dpip.scheduler.workers import JoinedWorker
 
 CODE = "not-enough-memory"
 
@@ -29,11 +29,11 @@ CODE = "not-enough-memory"
 class Hopeless:
     """The job fails; ``worker`` is leased the job for the record only."""
 
-    worker: Worker
+    worker: JoinedWorker
     detail: str
 
 
-class LastResort:
+class OversizedJobs:
     """At most one lane has a machine emptied for it."""
 
     def __init__(self, roster: Roster) -> None:
@@ -55,7 +55,7 @@ class LastResort:
             self._refile(self._machine)
         return None
 
-    def ready(self, flow: Flow, need: int) -> Worker | None:
+    def ready(self, flow: Flow, need: int) -> JoinedWorker | None:
         """The worker for the lane's next job, once the machine has the memory or does nothing else."""
         machine = self._machine
         if machine is None or (machine.in_flight and machine.free < need):
@@ -79,7 +79,7 @@ class LastResort:
             self._roster.refile(worker)
 
 
-def _able(flow: Flow) -> Iterator[Worker]:
+def _able(flow: Flow) -> Iterator[JoinedWorker]:
     """Workers that could do it, on machines that know how much memory they have."""
     for kind in flow.workload.requirement.kinds:
         for worker in kind.workers.values():
@@ -87,17 +87,17 @@ def _able(flow: Flow) -> Iterator[Worker]:
                 yield worker
 
 
-def _roomiest(able: list[Worker], need: int) -> Machine:
+def _roomiest(able: list[JoinedWorker], need: int) -> Machine:
     """Where the job fits once it is empty, if there is such a machine; then the least busy, the largest."""
 
-    def room(worker: Worker) -> tuple[int, int, int, int]:
+    def room(worker: JoinedWorker) -> tuple[int, int, int, int]:
         machine = worker.machine
         return min(machine.base, need), -machine.in_flight, machine.total, -worker.order
 
     return max((w for w in able if w.machine.total >= need), key=room).machine
 
 
-def _detail(need: int, largest: Worker) -> str:
+def _detail(need: int, largest: JoinedWorker) -> str:
     return (
         f"Filtering this picture needs about {_gib(need)} of memory; the largest machine that could do it "
         f"has {_gib(largest.machine.total)}."

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from dpip.scheduler.fair_queue import Flow
 from dpip.scheduler.jobs import Job
-from dpip.scheduler.workers import Worker
+from dpip.scheduler.workers import JoinedWorker
 
 
-def crowds(worker: Worker, need: int) -> bool:
+def crowds(worker: JoinedWorker, need: int) -> bool:
     """Does such a job take more than one slot's share of the worker's memory?"""
     return need * worker.info.slots > worker.machine.base
 
 
-def rather(flow: Flow, need: int, worker: Worker) -> Flow:
+def rather(flow: Flow, need: int, worker: JoinedWorker) -> Flow:
     """The flow of the same workload whose next job should go to the worker before this one: or this one."""
     memory = worker.machine.base
     sizes, total, count = [], 0, 0

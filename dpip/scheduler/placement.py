@@ -14,34 +14,34 @@ from attrs import define
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.fair_queue import Blocked, Flow, Lane
 from dpip.scheduler.jobs import Job
-from dpip.scheduler.limits import Limits
-from dpip.scheduler.oversized import LastResort
+from dpip.scheduler.limits import SchedulerLimits
+from dpip.scheduler.oversized import OversizedJobs
 from dpip.scheduler.packing import crowds, next_job, rather
 from dpip.scheduler.policy import choose, is_waste
 from dpip.scheduler.roster import Roster
-from dpip.scheduler.workers import Worker
+from dpip.scheduler.workers import JoinedWorker
 
 
 @define(eq=False, repr=False)
-class Deal:
+class Placed:
     """The flow's next job goes to this worker, or fails because of ``hopeless``."""
 
     flow: Flow
     job: Job
-    worker: Worker
+    worker: JoinedWorker
     need: int
     hopeless: str | None = None
 
 
-class Dealer:
-    def __init__(self, backlog: Backlog, roster: Roster, limits: Limits) -> None:
+class Placement:
+    def __init__(self, backlog: Backlog, roster: Roster, limits: SchedulerLimits) -> None:
         self._backlog = backlog
         self._roster = roster
         self._limits = limits
-        self._last_resort = LastResort(roster)
+        self._last_resort = OversizedJobs(roster)
         self._patience: list[tuple[float, int, Lane]] = []  # a heap: when lanes short of memory lose it
 
-    def deals(self, now: float, most: int) -> Iterator[Deal]:
+    def deals(self, now: float, most: int) -> Iterator[Placed]:
         """The next jobs, each with its worker. Each is to be taken before the next is asked for.
 
         First without waste: a GPU for work that can use it, other workers for other work. Only what room is
@@ -57,7 +57,7 @@ class Dealer:
             if not aside:
                 return
 
-    def _deal(self, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
+    def _deal(self, now: float, aside: list[Lane], wasteful: bool) -> Placed | None:
         deal = self._last_resort_deal() if self._last_resort.lane is not None else None
         while deal is None and self._roster.room and (flow := self._backlog.first()) is not None:
             deal = self._try(flow, now, aside, wasteful)
@@ -67,12 +67,12 @@ class Dealer:
         """Might there be deals?"""
         return self._roster.room > 0 and self._backlog.first() is not None
 
-    def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Deal | None:
+    def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Placed | None:
         """Place the flow's next job, or else close its lane."""
         lane = flow.lane
         job, need = next_job(flow)
         chosen = choose(flow, job, need)
-        if isinstance(chosen, Worker):
+        if isinstance(chosen, JoinedWorker):
             if self._backlog.short_of_memory and self._hoards(chosen):
                 chosen = Blocked.LATER
             elif wasteful or not is_waste(lane.requirement, chosen):
@@ -87,7 +87,7 @@ class Dealer:
         self._close(lane, chosen, need)
         return None
 
-    def _deal_to(self, worker: Worker, flow: Flow, job: Job, need: int, now: float) -> Deal:
+    def _deal_to(self, worker: JoinedWorker, flow: Flow, job: Job, need: int, now: float) -> Placed:
         """The flow's next job, or one of the same workload that fills the worker's memory better."""
         if crowds(worker, need):
             better = rather(flow, need, worker)
@@ -95,9 +95,9 @@ class Dealer:
                 flow = better
                 job, need = next_job(flow)
         self._placed(flow.lane)
-        return Deal(flow, job, worker, need)
+        return Placed(flow, job, worker, need)
 
-    def _hoards(self, worker: Worker) -> bool:
+    def _hoards(self, worker: JoinedWorker) -> bool:
         """Would a job that can only wait there take memory that others wait for?"""
         if len(worker.held) < worker.info.slots:
             return False
@@ -113,13 +113,13 @@ class Dealer:
             return Blocked.BUSY.value if not self._roster.room else "its turn comes next"
         return blocked.value
 
-    def offer(self, worker: Worker) -> None:
+    def offer(self, worker: JoinedWorker) -> None:
         """The worker may have room that it had not, and so may its whole machine."""
         machine = worker.machine
         for one in machine.workers.values() if self._backlog.short_of_memory else (worker,):
             self._offer(one, machine.free)
 
-    def withdrawn(self, worker: Worker) -> None:
+    def withdrawn(self, worker: JoinedWorker) -> None:
         """The worker takes no more jobs."""
         if self._last_resort.concerns(worker.machine):
             self._end_last_resort()
@@ -147,7 +147,7 @@ class Dealer:
         else:
             self._backlog.close_lane(lane, why, need)
 
-    def _offer(self, worker: Worker, free: int) -> None:
+    def _offer(self, worker: JoinedWorker, free: int) -> None:
         for requirement in worker.kind.requirements:
             self._backlog.offer(requirement, free)
 
@@ -166,13 +166,13 @@ class Dealer:
             heappush(self._patience, (over, lane.order, lane))
         return now >= over
 
-    def _resort(self, flow: Flow, job: Job, need: int) -> Deal | None:
+    def _resort(self, flow: Flow, job: Job, need: int) -> Placed | None:
         hopeless = self._last_resort.consider(flow, need)
         if hopeless is not None:
-            return Deal(flow, job, hopeless.worker, need, hopeless.detail)
+            return Placed(flow, job, hopeless.worker, need, hopeless.detail)
         return self._last_resort_deal()
 
-    def _last_resort_deal(self) -> Deal | None:
+    def _last_resort_deal(self) -> Placed | None:
         lane = self._last_resort.lane
         flow = lane.first() if lane is not None else None
         if flow is None:
@@ -182,7 +182,7 @@ class Dealer:
         if worker is None:
             return None
         self._end_last_resort()  # the lane's patience stays lost: its next job need not wait for that again
-        return Deal(flow, job, worker, need)
+        return Placed(flow, job, worker, need)
 
     def _end_last_resort(self) -> None:
         """The lanes that waited for their turn with it, and those that could use its machine, try again."""

@@ -8,8 +8,8 @@ from dpip.scheduler.costs import Chain, size_of
 from dpip.scheduler.fair_queue import Blocked, Flow
 from dpip.scheduler.index import Entry
 from dpip.scheduler.jobs import Job
-from dpip.scheduler.matching import Kind, Requirement
-from dpip.scheduler.workers import Worker
+from dpip.scheduler.matching import Requirement, WorkerKind
+from dpip.scheduler.workers import JoinedWorker
 
 _GPU_BONUS = 1.0  # in logs: a GPU is worth a worker that is 2.7 times as busy
 _FAR = 100  # waiting jobs for each slot: then no worker is too slow to help
@@ -17,7 +17,7 @@ _GUIDED = 0.5  # of a worker's share of the waiting jobs may wait with it
 _GRACE_JOBS = 1.0  # job times that a slow worker may end after the others have done everything
 
 
-def choose(flow: Flow, job: Job, need: int) -> Worker | Blocked:
+def choose(flow: Flow, job: Job, need: int) -> JoinedWorker | Blocked:
     """The best worker that has room for the flow's next job, or why there is none.
 
     Idle slots come before prefetching; then a low score: few jobs per slot, a fast worker, a machine that
@@ -48,7 +48,7 @@ def choose(flow: Flow, job: Job, need: int) -> Worker | Blocked:
     return next(in_time, Blocked.LATER)
 
 
-def is_waste(requirement: Requirement, worker: Worker) -> bool:
+def is_waste(requirement: Requirement, worker: JoinedWorker) -> bool:
     """Is this a GPU for work that has no use for it while other work has, or the other way round?"""
     gpu = worker.kind.gpu
     if requirement.wants_gpu == gpu:
@@ -84,13 +84,13 @@ def _tail(requirement: Requirement) -> _Tail | None:
     return _Tail(in_flight, (requirement.waiting + in_flight + _GRACE_JOBS * slots) / speed, speed)
 
 
-def _best_kinds(requirement: Requirement) -> list[Kind]:
+def _best_kinds(requirement: Requirement) -> list[WorkerKind]:
     """Those that its jobs are for: work for a GPU is not done by the others before a GPU has done it."""
     kinds = requirement.kinds
     return (requirement.wants_gpu and [kind for kind in kinds if kind.gpu]) or kinds
 
 
-def _has_its_share(worker: Worker, tail: _Tail) -> bool:
+def _has_its_share(worker: JoinedWorker, tail: _Tail) -> bool:
     """Does it hold so many jobs that others may run out of them? The fewer are left, the fewer may wait with
     a worker: guided self-scheduling (Polychronopoulos and Kuck, 1987). One for each slot may, however few."""
     queued = len(worker.held) - worker.info.slots
@@ -100,7 +100,7 @@ def _has_its_share(worker: Worker, tail: _Tail) -> bool:
     return queued > _GUIDED * waiting * worker.speed / tail.speed
 
 
-def _too_slow(worker: Worker, chain: Chain, size: int, tail: _Tail) -> bool:
+def _too_slow(worker: JoinedWorker, chain: Chain, size: int, tail: _Tail) -> bool:
     """Will the others have done everything before this slow or busy worker could do this job?
 
     Only while another capable worker holds a job: its end is the event that brings the lane up again.

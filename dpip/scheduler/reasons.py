@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dpip.model import Reason
 from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import WorkloadQueue
-from dpip.scheduler.workers import Held, Phase
+from dpip.scheduler.workers import HeldJob, Phase
 
 
 def placed(workload: WorkloadQueue) -> Iterator[Reason]:
@@ -17,7 +17,7 @@ def placed(workload: WorkloadQueue) -> Iterator[Reason]:
             yield Reason(_sentence(held), 1, held.leased.original.seq, held.worker.info.name)
 
 
-def _sentence(held: Held) -> str:
+def _sentence(held: HeldJob) -> str:
     worker, chain, size = held.worker, held.workload.chain, size_of(held.job.pixels)
     assert worker is not None
     place = (

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dpip.model import Load, WorkerInfo
 from dpip.scheduler.costs import Chain
-from dpip.scheduler.limits import Limits
-from dpip.scheduler.matching import Kind, Matching, Requirement
+from dpip.scheduler.limits import SchedulerLimits
+from dpip.scheduler.matching import Matching, Requirement, WorkerKind
 from dpip.scheduler.memory import Machine
-from dpip.scheduler.workers import Held, Worker
+from dpip.scheduler.workers import HeldJob, JoinedWorker
 
 
 class Roster:
-    def __init__(self, limits: Limits) -> None:
-        self.workers: dict[str, Worker] = {}  # by session
+    def __init__(self, limits: SchedulerLimits) -> None:
+        self.workers: dict[str, JoinedWorker] = {}  # by session
         self.room = 0  # workers that may get a job now, if it fits in their memory
         self._limits = limits
         self._machines: dict[str, Machine] = {}
@@ -24,13 +24,13 @@ class Roster:
     def join(self, session: str, info: WorkerInfo) -> None:
         machine = self._machines.setdefault(info.machine, Machine(info.machine))
         kind = self._matching.kind_of(info)
-        worker = Worker(session, self._joined, info, machine, kind)
+        worker = JoinedWorker(session, self._joined, info, machine, kind)
         worker.reckon(self._limits.lookahead_seconds)
         self._joined += 1
         self.workers[session] = machine.workers[session] = worker
         kind.enter(worker)
 
-    def leave(self, worker: Worker) -> None:
+    def leave(self, worker: JoinedWorker) -> None:
         """Its jobs have been taken from it before."""
         del self.workers[worker.session]
         machine = worker.machine
@@ -40,7 +40,7 @@ class Roster:
             del self._machines[machine.name]
         self._leave_kind(worker)
 
-    def report(self, worker: Worker, load: Load) -> None:
+    def report(self, worker: JoinedWorker, load: Load) -> None:
         worker.load = load
         worker.machine.report(worker.footprint, load.memory_total, load.memory_available, load.own_memory)
         worker.reckon(self._limits.lookahead_seconds)
@@ -54,7 +54,7 @@ class Roster:
             self._memory_known_until = now + 1.0
         return self._memory
 
-    def refile(self, worker: Worker) -> None:
+    def refile(self, worker: JoinedWorker) -> None:
         """After any change to what it may take, or to its score."""
         self.room -= worker.filed
         worker.recount()
@@ -71,14 +71,14 @@ class Roster:
             if worker.filed and worker.level < level:
                 worker.kind.index.file(worker)
 
-    def hand(self, worker: Worker, held: Held) -> None:
+    def hand(self, worker: JoinedWorker, held: HeldJob) -> None:
         """The worker holds the job from now on: its slot and its memory are taken."""
         worker.held[held.job.number] = held
         worker.kind.in_flight += 1
         worker.machine.take(held.need)
         self.refile(worker)
 
-    def take_back(self, worker: Worker, held: Held, still_computing: bool) -> None:
+    def take_back(self, worker: JoinedWorker, held: HeldJob, still_computing: bool) -> None:
         """The slot and the memory are free again; the memory at the next report if it is still in use."""
         del worker.held[held.job.number]
         worker.kind.in_flight -= 1
@@ -88,7 +88,7 @@ class Roster:
         self.refile(worker)
         self._lift(worker.machine)
 
-    def learn(self, worker: Worker, chain: Chain, size: int, seconds: float, now: float) -> None:
+    def learn(self, worker: JoinedWorker, chain: Chain, size: int, seconds: float, now: float) -> None:
         """The worker has computed a job of this chain and size."""
         if not worker.pace.wants_to_learn(now):
             return
@@ -109,8 +109,8 @@ class Roster:
     def require_no_more(self, requirement: Requirement) -> None:
         self._matching.forget_use(requirement)
 
-    def _leave_kind(self, worker: Worker) -> None:
-        kind: Kind = worker.kind
+    def _leave_kind(self, worker: JoinedWorker) -> None:
+        kind: WorkerKind = worker.kind
         self.room -= worker.filed
         kind.leave(worker)
         self._matching.forget_kind(kind)

@@ -17,9 +17,9 @@ from zope.interface import implementer
 from dpip.interfaces import IDatastore, IScheduler, IWorkerLink
 from dpip.model import Eta, Lease, LeasedJob, Load, Outcome, Reason, Step, WaitingJob, WorkerInfo, Workload
 from dpip.scheduler import events as e
-from dpip.scheduler.backfill import Filling
-from dpip.scheduler.dispatcher import Carrier
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.backfill import Backfill
+from dpip.scheduler.dispatcher import Dispatcher
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.retrying import Persistence
 from dpip.scheduler.state import State
 from dpip.scheduler.workloads import Need, WantsGpu
@@ -49,16 +49,16 @@ class Scheduler(Service):
         new_nonce: Callable[[], str],
         need: Need,
         wants_gpu: WantsGpu = _no_gpu,
-        limits: Limits | None = None,
+        limits: SchedulerLimits | None = None,
         monotonic: Callable[[], float] | None = None,
         log: Logger | None = None,
     ) -> None:
         self._clock = clock
         self._now = monotonic or clock.seconds
-        self._state = State(need, wants_gpu, limits or Limits())
+        self._state = State(need, wants_gpu, limits or SchedulerLimits())
         self._persistence = Persistence(clock, log or Logger())
-        self._carrier = Carrier(clock, datastore, new_nonce, self._persistence, self._tell, self._wake_at)
-        self._filling = Filling(datastore, self._persistence, self._state.knows, self._tell)
+        self._carrier = Dispatcher(clock, datastore, new_nonce, self._persistence, self._tell, self._wake_at)
+        self._filling = Backfill(datastore, self._persistence, self._state.knows, self._tell)
         self._pass: IDelayedCall | None = None
         self._wake: IDelayedCall | None = None
 

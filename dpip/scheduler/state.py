@@ -16,31 +16,31 @@ from dpip.scheduler import events as e
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import Strikes
-from dpip.scheduler.held_jobs import Attempts
+from dpip.scheduler.held_jobs import HeldJobs
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.outlook import Outlook
-from dpip.scheduler.placement import Dealer
+from dpip.scheduler.placement import Placement
 from dpip.scheduler.reasons import placed
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.stealing import worth_moving
-from dpip.scheduler.workers import Held, Worker
-from dpip.scheduler.workloads import Need, WantsGpu, Workloads
+from dpip.scheduler.workers import HeldJob, JoinedWorker
+from dpip.scheduler.workloads import KnownWorkloads, Need, WantsGpu
 
 
 class State:
-    def __init__(self, need: Need, wants_gpu: WantsGpu, limits: Limits) -> None:
+    def __init__(self, need: Need, wants_gpu: WantsGpu, limits: SchedulerLimits) -> None:
         self._limits = limits
         self._roster = Roster(limits)
-        self._workloads = Workloads(self._roster, need, wants_gpu, limits.idle_workloads)
+        self._workloads = KnownWorkloads(self._roster, need, wants_gpu, limits.idle_workloads)
         self._backlog = Backlog()
-        self._dealer = Dealer(self._backlog, self._roster, limits)
+        self._dealer = Placement(self._backlog, self._roster, limits)
         self._outlook = Outlook(self._workloads, self._roster)
         self._out: list[Instruction] = []
-        self._attempts = Attempts(
+        self._attempts = HeldJobs(
             self._roster, self._workloads, self._backlog, self._dealer, limits, self._out, lambda: self._now
         )
-        self._resting: list[tuple[float, int, Worker]] = []  # a heap by the end of the rest
+        self._resting: list[tuple[float, int, JoinedWorker]] = []  # a heap by the end of the rest
         self._expiry: float | None = None  # when to look for overdue attempts; none is overdue before
         self._balance: float | None = None  # when to look for jobs to be moved
         self._wake: float | None = None  # the Tick asked for
@@ -111,7 +111,7 @@ class State:
         with_workers = sorted(placed(workload), key=lambda reason: reason.seq or 0)
         return with_workers + [Reason(sentence, jobs) for sentence, jobs in reasons.items()]
 
-    # Workloads
+    # KnownWorkloads
 
     def _workload_opened(self, event: e.WorkloadOpened) -> None:
         self._workloads.open(event.workload)
@@ -159,12 +159,12 @@ class State:
             self._attempts.worker_lost(worker)
             self._roster.leave(worker)
 
-    def _withdraw(self, worker: Worker) -> None:
+    def _withdraw(self, worker: JoinedWorker) -> None:
         worker.leaving = True
         self._roster.refile(worker)
         self._dealer.withdrawn(worker)
 
-    def _rest(self, worker: Worker) -> None:
+    def _rest(self, worker: JoinedWorker) -> None:
         """It handed a job back: none for a while. Several jobs handed back in one rest count once."""
         if not worker.resting:
             limits = self._limits
@@ -217,7 +217,7 @@ class State:
             if event.outcome is Outcome.RETURNED:
                 self._rest(worker)
 
-    def _learn(self, worker: Worker, held: Held | None, event: e.JobEnded) -> None:
+    def _learn(self, worker: JoinedWorker, held: HeldJob | None, event: e.JobEnded) -> None:
         """How long a job took; told before its result was committed, or more often after."""
         if held is None:
             known = worker.unheard.pop(event.lease, None)

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 from dpip.scheduler.costs import size_of
 from dpip.scheduler.roster import Roster
-from dpip.scheduler.workers import Held, Phase, Worker
+from dpip.scheduler.workers import HeldJob, JoinedWorker, Phase
 
 _OVERDUE = 3.0  # times the expected seconds, and
 _GRACE = 0.5  # seconds more: reports of ends come late, and transfers take their time
 _GAIN = 2.0  # times faster it must be elsewhere
 
 
-def worth_moving(roster: Roster, now: float) -> Iterator[Held]:
+def worth_moving(roster: Roster, now: float) -> Iterator[HeldJob]:
     """Each is to be taken from its worker before the next is asked for. No more than there are idle slots."""
     idle = sum(max(0, w.info.slots - len(w.held)) for w in roster.workers.values() if w.filed)
     for worker in list(roster.workers.values()) if idle else ():
@@ -32,7 +32,7 @@ def worth_moving(roster: Roster, now: float) -> Iterator[Held]:
                     return
 
 
-def _late(worker: Worker, now: float) -> list[tuple[Held, float]]:
+def _late(worker: JoinedWorker, now: float) -> list[tuple[HeldJob, float]]:
     """The worker's jobs with the seconds we expect until their ends; the last one first."""
     slots, late, before = worker.info.slots, [], 0.0
     for place, held in enumerate(worker.held.values()):
@@ -50,7 +50,7 @@ def _late(worker: Worker, now: float) -> list[tuple[Held, float]]:
     return late[::-1]
 
 
-def _elsewhere(held: Held) -> float | None:
+def _elsewhere(held: HeldJob) -> float | None:
     """Seconds it would take on an idle worker."""
     times = []
     for kind in held.workload.requirement.kinds:

@@ -15,7 +15,7 @@ from dpip.scheduler.memory import Footprint, Machine
 
 if TYPE_CHECKING:
     from dpip.scheduler.fair_queue import WorkloadQueue
-    from dpip.scheduler.matching import Kind
+    from dpip.scheduler.matching import WorkerKind
 
 _PREFETCH = 1000.0  # added to the score when all slots compute: idle slots anywhere come first
 _BUSIEST = 0.9  # however busy others keep a machine, a tenth of it is left for us
@@ -28,13 +28,13 @@ class Phase(Enum):
 
 
 @define(eq=False, repr=False)
-class Held:
+class HeldJob:
     """A job that is not waiting and has not ended. ``worker`` is None once that one is out of it."""
 
     job: Job
     workload: WorkloadQueue
     need: int
-    worker: Worker | None = None
+    worker: JoinedWorker | None = None
     ahead: int = 0  # jobs that the worker held when it was given this one
     phase: Phase = Phase.LEASING
     leased: LeasedJob | None = None
@@ -50,15 +50,15 @@ class Held:
 
 
 @define(eq=False, repr=False)
-class Worker:
+class JoinedWorker:
     """One session of a worker. ``order`` counts joinings: the last word where all else is equal."""
 
     session: str
     order: int
     info: WorkerInfo
     machine: Machine
-    kind: Kind
-    held: dict[int, Held] = field(factory=dict)  # by job number, the oldest first
+    kind: WorkerKind
+    held: dict[int, HeldJob] = field(factory=dict)  # by job number, the oldest first
     unheard: dict[Lease, tuple[Chain, int]] = field(factory=dict)  # done; how long it took may follow
     pace: Pace = field(factory=Pace)
     footprint: Footprint = field(factory=Footprint)
@@ -122,7 +122,7 @@ class Worker:
         if len(self.unheard) > self.info.capacity:
             del self.unheard[next(iter(self.unheard))]
 
-    def likely_running(self) -> list[Held]:
+    def likely_running(self) -> list[HeldJob]:
         """The jobs it computes now: those it named last, then the oldest, as many as it has slots."""
         named = set(self.load.running) if self.load is not None else set()
         sent = [held for held in self.held.values() if held.phase is Phase.LEASED]

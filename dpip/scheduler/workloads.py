@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from dpip.model import Step, WaitingJob, Workload
 from dpip.scheduler.costs import Chains, size_of
-from dpip.scheduler.fair_queue import Owner, WorkloadQueue
+from dpip.scheduler.fair_queue import OwnerQueue, WorkloadQueue
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.matching import asked
 from dpip.scheduler.roster import Roster
@@ -26,7 +26,7 @@ was made must not stop all the others. Workers may still have it; if none has, i
 _SIZES = 4  # of pictures, whose needs are remembered: the frames of a workload are mostly alike
 
 
-class Workloads:
+class KnownWorkloads:
     def __init__(self, roster: Roster, need: Need, wants_gpu: WantsGpu, most_idle: int) -> None:
         self._roster = roster
         self._most_idle = most_idle
@@ -35,7 +35,7 @@ class Workloads:
         self._need = need
         self._wants_gpu = wants_gpu
         self._chains = Chains()
-        self._owners: dict[str, Owner] = {}
+        self._owners: dict[str, OwnerQueue] = {}
         self._known: dict[str, WorkloadQueue] = {}
         self._opened = 0
 
@@ -74,7 +74,7 @@ class Workloads:
         self._unfinished[queue.id] = queue
 
     def finish(self, queue: WorkloadQueue, job: Job, now: float) -> None:
-        """One job less is unfinished. Workloads that are done would pile up: the oldest is forgotten."""
+        """One job less is unfinished. KnownWorkloads that are done would pile up: the oldest is forgotten."""
         queue.unfinished -= 1
         queue.forecast.ended(size_of(job.pixels), now)
         if not queue.unfinished and not queue.dropped:
@@ -107,7 +107,7 @@ class Workloads:
         except Exception:  # noqa: BLE001 - see _UNKNOWN_FACTOR
             return False
 
-    def _owner(self, name: str) -> Owner:
+    def _owner(self, name: str) -> OwnerQueue:
         if name not in self._owners:
-            self._owners[name] = Owner(name, self._opened)
+            self._owners[name] = OwnerQueue(name, self._opened)
         return self._owners[name]

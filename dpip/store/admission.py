@@ -18,21 +18,21 @@ _WORTH_TELLING = 8 * 1024 * 1024  # bytes: by so much at most is wrong what othe
 _UNANSWERED = 512  # uploads: work for a second or two, so that they may come in bursts
 
 
-class Reservation(Protocol):
+class Releasable(Protocol):
     def release(self) -> None: ...
 
 
-class Space(Protocol):
+class Reservable(Protocol):
     """The image store, as far as room on its disk goes; what is essential finds some below the floor.
 
     Raises DiskFull.
     """
 
-    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Reservation: ...
+    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Releasable: ...
 
 
 @define
-class Returns:
+class RetryAfterQueue:
     """When those who are sent away may come again: one after the other, ``each_second``, as ``monotonic`` has
     seconds.
 
@@ -55,7 +55,7 @@ class Returns:
 
 
 @define
-class AdmissionDesk:
+class AdmissionControl:
     """Bounds one upload to ``max_upload`` bytes, all users' uploads under way to ``max_in_flight``, and those
     that have arrived and are not answered yet to ``max_unanswered``.
 
@@ -66,10 +66,10 @@ class AdmissionDesk:
     changed by much.
     """
 
-    space: Space
+    space: Reservable
     max_upload: int
     max_in_flight: int
-    returns: Returns
+    returns: RetryAfterQueue
     told: Callable[[int], object] = field(default=lambda promised: None)
     max_unanswered: int = _UNANSWERED
     in_flight: int = field(default=0, init=False)
@@ -119,11 +119,11 @@ class AdmissionDesk:
 class Admission:
     """Room reserved for one upload on its way in."""
 
-    _desk: AdmissionDesk
+    _desk: AdmissionControl
     _is_result: bool
     _counted: int
     _expected: int
-    _reservation: Reservation | None
+    _reservation: Releasable | None
     limit: int
     _has_arrived: bool = field(default=False, init=False)
 

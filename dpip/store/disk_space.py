@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 
 @define(eq=False)
-class Space:
+class DiskSpace:
     """``measure`` gives (total, free) bytes; ``floor`` bytes stay free for what must not be refused.
 
     What has been reserved and partly written is counted twice until it is released: that errs to the safe
@@ -35,7 +35,7 @@ class Space:
             self._measured, self._measured_at = self._measure(), now
         return self._measured
 
-    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Reservation:
+    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> DiskReservation:
         """Room for ``length`` bytes; ``essential`` things find some below the floor. Raises DiskFull.
 
         ``elsewhere`` is what other processes have promised of the same disk.
@@ -48,17 +48,17 @@ class Space:
                 f"{-(-length // MIB)} MiB. Delete workloads that are not needed any more."
             )
         self._reserved += length
-        return Reservation(self, length)
+        return DiskReservation(self, length)
 
     def _release(self, length: int) -> None:
         self._reserved -= length
 
 
 @define(eq=False)
-class Reservation:
+class DiskReservation:
     """Room for one upload until it is released."""
 
-    _space: Space
+    _space: DiskSpace
     _length: int
 
     def release(self) -> None:

@@ -30,13 +30,13 @@ from zope.interface import implementer
 
 from dpip.errors import NotFound, RetryLater, TooLarge
 from dpip.interfaces import IImageStore, IIncomingFile
-from dpip.model import ImageType, Picture, StoredFile
+from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.threads import FromThreads, MakeThreads, Threads, in_thread, thread_pool
 from dpip.store import orphans
-from dpip.store.disk_space import MIB, Reservation, Space
+from dpip.store.disk_space import MIB, DiskReservation, DiskSpace
 from dpip.store.incoming import IncomingFile, told
-from dpip.store.local_transfer import Desk
+from dpip.store.local_transfer import TransferDirectory
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def read_exactly(path: str, start: int, length: int) -> bytes:
     return data
 
 
-class PictureInfo(Protocol):
+class Probed(Protocol):
     """What a probe says of a picture; ``pixels`` is summed over all frames."""
 
     @property
@@ -115,7 +115,7 @@ class PictureInfo(Protocol):
     def decoded_bytes(self) -> int: ...
 
 
-def probe(path: str) -> PictureInfo:
+def probe(path: str) -> Probed:
     """Raises NotAnImage. The codec is loaded at first use."""
     from dpip.filters.codec import probe
 
@@ -158,7 +158,7 @@ class ImageStore(Service):
         root: Path,
         reactor: FromThreads,
         make_threads: MakeThreads = thread_pool,
-        probe: Callable[[str], PictureInfo] = probe,
+        probe: Callable[[str], Probed] = probe,
         floor: int = 512 * MIB,
         disk_usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage,
         monotonic: Callable[[], float] = time.monotonic,
@@ -171,7 +171,7 @@ class ImageStore(Service):
         self._keepers: Threads = make_threads(_KEEPERS, "images-keep")
         self._readers: Threads = make_threads(_READERS, "images-read")
         self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
-        self._space = Space(lambda: disk_usage(self._root)[::2], monotonic, floor)
+        self._space = DiskSpace(lambda: disk_usage(self._root)[::2], monotonic, floor)
         self._durable: set[str] = set()
         self._has_desks = False
 
@@ -207,7 +207,7 @@ class ImageStore(Service):
         """(total, free) bytes of the disk, at most a second old."""
         return self._space.usage()
 
-    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Reservation:
+    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> DiskReservation:
         """Room until it is released; see :class:`dpip.store.disk_space.Space`. Raises DiskFull."""
         return self._space.reserve(length, essential, elsewhere)
 
@@ -219,16 +219,16 @@ class ImageStore(Service):
     def _new_name(self) -> str:
         return os.path.join(self._root, INCOMING, self._token(16))
 
-    def open_desk(self) -> Desk:
+    def open_desk(self) -> TransferDirectory:
         """For a worker that may be on this machine. Only the controller opens desks: the first one removes
         those of its earlier life, whose workers will join anew. Raises DiskFull, RetryLater."""
         desks = os.path.join(self._root, _DESKS)
         if not self._has_desks:
             shutil.rmtree(desks, ignore_errors=True)
             self._has_desks = True
-        return Desk.open(os.path.join(desks, self._token(16)), self._new_name)
+        return TransferDirectory.open(os.path.join(desks, self._token(16)), self._new_name)
 
-    def close_desk(self, desk: Desk) -> Deferred[None]:
+    def close_desk(self, desk: TransferDirectory) -> Deferred[None]:
         return self._tidy(desk.close)
 
     @property
@@ -261,10 +261,10 @@ class ImageStore(Service):
             raise
         finally:
             os.close(descriptor)
-        picture = Picture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
+        picture = StoredPicture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
         return StoredFile(path, incoming.size, sha256, picture, incoming.name)
 
-    def _checked(self, path: str, max_pixels: int) -> PictureInfo:
+    def _checked(self, path: str, max_pixels: int) -> Probed:
         info = self._probe(path)
         if info.pixels > max_pixels:
             raise TooLarge(

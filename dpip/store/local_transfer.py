@@ -53,7 +53,7 @@ class TakenFile(IncomingFile):
 
 
 @frozen
-class Desk:
+class TransferDirectory:
     """``folder`` is the worker's, ``names()`` gives new names for files that are taken."""
 
     folder: str
@@ -63,7 +63,7 @@ class Desk:
     @classmethod
     def open(
         cls, folder: str, names: Callable[[], str], entropy: Callable[[int], bytes] = os.urandom
-    ) -> Desk:
+    ) -> TransferDirectory:
         """Make it, with a secret in it that only those can read who share our files."""
         proof = entropy(_PROOF_BYTES)
         with told():

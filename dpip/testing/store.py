@@ -14,7 +14,7 @@ from zope.interface import implementer
 from dpip.errors import NotAnImage, TooLarge, WrongHash
 from dpip.filters.codec.headers import probe
 from dpip.interfaces import IImageStore, IIncomingFile
-from dpip.model import ImageType, Picture, StoredFile
+from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.store.image_store import read_exactly
 
 
@@ -82,7 +82,9 @@ class PlainImageStore:
         os.makedirs(os.path.join(self.root, directory), exist_ok=True)
         path = f"{directory}/{name}"
         os.rename(incoming.path, self.absolute(path))
-        picture = Picture(found.format, found.content_type, found.width, found.height, found.decoded_bytes)
+        picture = StoredPicture(
+            found.format, found.content_type, found.width, found.height, found.decoded_bytes
+        )
         return StoredFile(path, incoming.size, incoming.sha256, picture, incoming.name)
 
     def discard(self, path: str) -> Deferred[None]:

@@ -7,30 +7,30 @@ from collections.abc import Callable
 from attrs import frozen
 from twisted.logger import Logger
 
-from dpip.link.worker_messages import Ending, Welcome
+from dpip.link.worker_messages import AttemptEnding, WorkerWelcome
 from dpip.model import LeasedJob, Outcome
-from dpip.worker.compute_child import CANCELLED, Task, Verdict, Work
-from dpip.worker.compute_pool import Pool
-from dpip.worker.image_transport import ByHttp, ByPath, Passage, Source
-from dpip.worker.local_transfer import Desk
+from dpip.worker.compute_child import CANCELLED, ComputeTask, Verdict, Work
+from dpip.worker.compute_pool import ComputePool
+from dpip.worker.image_transport import FileTransport, HttpTransport, ImageTransport, Source
+from dpip.worker.local_transfer import LocalTransfer
 from dpip.worker.spool import Spool
 from dpip.worker.transfer import NotTransferred, Transfer
 
 
 @frozen
-class Tools:
+class AttemptContext:
     """What a joining gives to its attempts. There is a ``desk`` when the image store is on this machine."""
 
-    pool: Pool
+    pool: ComputePool
     spool: Spool
     transfer: Transfer
-    welcome: Welcome
-    desk: Desk | None = None
+    welcome: WorkerWelcome
+    desk: LocalTransfer | None = None
 
-    def passage(self, job: LeasedJob) -> Passage:
+    def passage(self, job: LeasedJob) -> ImageTransport:
         """The shortest way for its pictures."""
-        http = ByHttp(job, self.spool, self.transfer)
-        return ByPath(job, self.desk, http) if self.desk is not None else http
+        http = HttpTransport(job, self.spool, self.transfer)
+        return FileTransport(job, self.desk, http) if self.desk is not None else http
 
 
 class Attempt:
@@ -38,7 +38,7 @@ class Attempt:
 
     log = Logger()
 
-    def __init__(self, job: LeasedJob, tools: Tools, threads: Callable[[], int]) -> None:
+    def __init__(self, job: LeasedJob, tools: AttemptContext, threads: Callable[[], int]) -> None:
         self.job = job
         self.dropped = False
         """Nobody waits for it any more, and nothing is told of it."""
@@ -62,7 +62,7 @@ class Attempt:
         if self._work is not None:
             self._tools.pool.cancel(self._work)
 
-    async def run(self) -> Ending:
+    async def run(self) -> AttemptEnding:
         """How it ended.
 
         Raises:
@@ -76,9 +76,9 @@ class Attempt:
         finally:
             passage.clear()
         code, detail = verdict.code[:64], verdict.detail[:1024]
-        return Ending(self.job.lease, verdict.outcome, verdict.seconds, code, detail)
+        return AttemptEnding(self.job.lease, verdict.outcome, verdict.seconds, code, detail)
 
-    async def _verdict(self, passage: Passage) -> Verdict:
+    async def _verdict(self, passage: ImageTransport) -> Verdict:
         source = await passage.original()
         if self.dropped:
             return CANCELLED
@@ -88,9 +88,9 @@ class Attempt:
             await passage.deliver(verdict)
         return verdict
 
-    def _task(self, source: Source, result: str) -> Task:
+    def _task(self, source: Source, result: str) -> ComputeTask:
         welcome, job = self._tools.welcome, self.job
-        return Task(
+        return ComputeTask(
             source=source.path,
             sha256=source.sha256,
             result=result,

@@ -51,7 +51,7 @@ _RESIDENT_SECONDS: Final = 0.5
 Message = dict[str, Any]
 
 
-class Result(Protocol):
+class ComputeResult(Protocol):
     """As ``dpip.filters.process_steps`` returns it."""
 
     @property
@@ -67,7 +67,7 @@ class Engine(Protocol):
     def warm_up(self) -> Mapping[str, Any]:
         """Make ready; say what there is: ``filters`` (name → version), ``fingerprint`` and ``gpu``."""
 
-    def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
+    def process(self, data: bytes, job: Mapping[str, Any]) -> ComputeResult:
         """Filter a picture."""
 
 
@@ -91,7 +91,7 @@ class Filters:
         fingerprint = f"{engine.fingerprint()} {choice.backend()}".rstrip()
         return {"filters": filters, "fingerprint": fingerprint, "gpu": gpu}
 
-    def process(self, data: bytes, job: Mapping[str, Any]) -> Result:
+    def process(self, data: bytes, job: Mapping[str, Any]) -> ComputeResult:
         from dpip.filters import process_steps
 
         steps = [(name, params) for name, params in job["steps"]]

@@ -33,7 +33,7 @@ _MAX_LINE: Final = 1024 * 1024
 
 
 @frozen
-class Task:
+class ComputeTask:
     """What a child is asked to do: file to file. After ``seconds`` it is killed. ``sha256`` is what the
     source must have, if that has not been checked already. If it is not 0, the original may be decoded to
     ``at_least`` so many pixels each way instead of all that it has."""
@@ -73,7 +73,7 @@ class Work:
     """A task on its way through the pool. ``done`` fires with its verdict once nothing touches its files any
     more; with :data:`CANCELLED` when nobody wants it."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: ComputeTask) -> None:
         self.task = task
         self.started = False
         self.cancelled = False
@@ -84,26 +84,26 @@ class Work:
         self.done.callback(CANCELLED if self.cancelled else verdict)
 
 
-class Owner(Protocol):
+class ChildOwner(Protocol):
     """Who hears of a child's life."""
 
     def kernels_are_cached(self) -> None: ...
 
-    def child_ready(self, child: Child) -> None: ...
+    def child_ready(self, child: ComputeChild) -> None: ...
 
-    def child_free(self, child: Child, seconds: float) -> None: ...
+    def child_free(self, child: ComputeChild, seconds: float) -> None: ...
 
-    def child_ended(self, child: Child, why: str) -> None: ...
+    def child_ended(self, child: ComputeChild, why: str) -> None: ...
 
     def say(self, line: str) -> None: ...
 
 
-class Child(ProcessProtocol):
+class ComputeChild(ProcessProtocol):
     """The first of ``work`` is being computed, the rest wait inside the child."""
 
     transport: Any = None
 
-    def __init__(self, owner: Owner, clock: IReactorTime, monotonic: Callable[[], float]) -> None:
+    def __init__(self, owner: ChildOwner, clock: IReactorTime, monotonic: Callable[[], float]) -> None:
         self.ready: Mapping[str, Any] | None = None
         self.work: deque[Work] = deque()
         self.worn_out = False
@@ -268,10 +268,10 @@ class Child(ProcessProtocol):
 
 
 def spawn(
-    reactor: Any, monotonic: Callable[[], float], owner: Owner, command: Sequence[str], memory_limit: int
-) -> Child:
+    reactor: Any, monotonic: Callable[[], float], owner: ChildOwner, command: Sequence[str], memory_limit: int
+) -> ComputeChild:
     """Start a compute child. It sees the modules that we see, and nothing of our descriptors."""
-    child = Child(owner, reactor, monotonic)
+    child = ComputeChild(owner, reactor, monotonic)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     arguments = [*command, str(os.getpid()), str(memory_limit)]
     reactor.spawnProcess(

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from dpip.runtime.logs import Sparingly
-from dpip.worker.compute_child import CANCELLED, Child, Task, Work, spawn
+from dpip.worker.compute_child import CANCELLED, ComputeChild, ComputeTask, Work, spawn
 
 COMMAND: Final = (sys.executable, "-m", "dpip.worker.child_main")
 SHORT_SECONDS: Final = 0.1
@@ -32,7 +32,7 @@ _MAX_DELAY: Final = 30.0
 _LEARNING: Final = 0.1
 
 
-class Pool:
+class ComputePool:
     """``slots`` children, started by :meth:`start`. ``reactor`` gives timers and processes, ``monotonic()``
     seconds that never jump."""
 
@@ -53,7 +53,9 @@ class Pool:
         self._memory_limit = memory_limit
         self._command = command
         self._waiting: deque[Work] = deque()
-        self._children: dict[Child, None] = {}  # in the order of their starts, so that choices follow from it
+        self._children: dict[
+            ComputeChild, None
+        ] = {}  # in the order of their starts, so that choices follow from it
         self._replacing: set[IDelayedCall] = set()
         self._full = False  # all children are started
         self._deaths = 0  # in a row
@@ -97,7 +99,7 @@ class Pool:
         seconds = self.slots * (now - before)
         return min(100.0, max(0.0, 100 * (waited - waited_before) / seconds)) if seconds > 0 else 0.0
 
-    def run(self, task: Task, first: bool = False) -> Work:
+    def run(self, task: ComputeTask, first: bool = False) -> Work:
         """Have it computed as soon as a child is free; ``first``: before what has been waiting."""
         work = Work(task)
         if first:
@@ -121,21 +123,21 @@ class Pool:
     def kernels_are_cached(self) -> None:
         self._fill()
 
-    def child_ready(self, child: Child) -> None:
+    def child_ready(self, child: ComputeChild) -> None:
         self._fill()
         if not self._ready.called:
             assert child.ready is not None
             self._ready.callback(child.ready)
         self._dispatch()
 
-    def child_free(self, child: Child, seconds: float) -> None:
+    def child_free(self, child: ComputeChild, seconds: float) -> None:
         self._deaths = 0
         self._typical += _LEARNING * (seconds - self._typical)
         if child.worn_out and not child.work:
             child.retire()
         self._dispatch()
 
-    def child_ended(self, child: Child, why: str) -> None:
+    def child_ended(self, child: ComputeChild, why: str) -> None:
         self._children.pop(child, None)
         self._waited += child.waited()
         for work in reversed(child.work):
@@ -158,7 +160,7 @@ class Pool:
             work = self._waiting.popleft()
             child.give(work)
 
-    def _free_child(self) -> Child | None:
+    def _free_child(self) -> ComputeChild | None:
         most = 1 if self._typical >= SHORT_SECONDS else 2
         fit = [
             child for child in self._children if child.ready and not child.worn_out and len(child.work) < most

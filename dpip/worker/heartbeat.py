@@ -23,7 +23,7 @@ MAX_SILENCE: Final = 2
 """Reports since the last answer: with 4 s between them a dead link is noticed after 12 s at most."""
 
 
-class Pulse:
+class Heartbeat:
     """``sample()`` gives a Deferred with the load, ``dead(reason)`` is called when nobody answers."""
 
     log = Logger()

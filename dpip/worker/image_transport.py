@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from dpip.link import worker_messages as wire
 from dpip.model import LeasedJob, Outcome
 from dpip.worker.compute_child import Verdict
-from dpip.worker.local_transfer import Desk
+from dpip.worker.local_transfer import LocalTransfer
 from dpip.worker.spool import Spool
 from dpip.worker.transfer import NotTransferred, Transfer
 
@@ -28,7 +28,7 @@ class Source:
     sha256: str = ""
 
 
-class Passage(Protocol):
+class ImageTransport(Protocol):
     """The way of one job, once."""
 
     @property
@@ -46,7 +46,7 @@ class Passage(Protocol):
 
 
 @define
-class ByHttp:
+class HttpTransport:
     """Through the spool, to and from the API."""
 
     job: LeasedJob
@@ -78,14 +78,14 @@ class ByHttp:
 
 
 @define
-class ByPath:
+class FileTransport:
     """Originals where they lie in the image store, results by way of the desk. What does not work out goes
     over HTTP: an original that is not where it should be, a result that the controller does not take."""
 
     job: LeasedJob
     result: str = field(init=False)
-    _desk: Desk
-    _http: ByHttp
+    _desk: LocalTransfer
+    _http: HttpTransport
 
     def __attrs_post_init__(self) -> None:
         self.result = os.path.join(self._desk.address.results, wire.result_name(self.job.lease))
@@ -98,7 +98,7 @@ class ByPath:
         return Source(path, file.sha256)
 
     async def deliver(self, verdict: Verdict) -> None:
-        if await self._desk.deliver(wire.Result(self.job.lease, verdict.size, verdict.sha256)):
+        if await self._desk.deliver(wire.ResultFile(self.job.lease, verdict.size, verdict.sha256)):
             return
         try:
             await self._http.send(self.result, verdict)

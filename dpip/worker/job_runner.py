@@ -20,7 +20,7 @@ from dpip.link import worker_messages as wire
 from dpip.link.broker import Target, tell
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.runtime.coroutines import deferred
-from dpip.worker.attempt import Attempt, Tools
+from dpip.worker.attempt import Attempt, AttemptContext
 from dpip.worker.thumbnail import thumbnail
 from dpip.worker.transfer import Closed, TokenRefused
 
@@ -36,7 +36,7 @@ _MAX_PAUSE: Final = 30.0
 _NO_TROUBLE: Final = frozenset({"stale-lease", "cancelled"})
 
 
-class Shift(Target):
+class JobRunner(Target):
     """``token_refused`` is called when the API does not know this joining's token, ``asked_to_leave`` when
     the controller wants this worker to end. With ``log_jobs`` there is a line for each job."""
 
@@ -57,17 +57,17 @@ class Shift(Target):
         self._jitter = jitter
         self._token_refused = token_refused
         self._asked_to_leave = asked_to_leave
-        self._tools: Tools | None = None
+        self._tools: AttemptContext | None = None
         self._controller: RemoteReference | None = None
         self._in_hand: dict[Lease, Attempt] = {}
         self._pauses: dict[Attempt, Deferred[None]] = {}
-        self._endings: list[wire.Ending] = []
+        self._endings: list[wire.AttemptEnding] = []
         self._flushing: IDelayedCall | None = None
         self._troubles = 0  # in a row
         self._leaving = False
         self._empty: Deferred[None] | None = None
 
-    def begin(self, controller: RemoteReference, tools: Tools) -> None:
+    def begin(self, controller: RemoteReference, tools: AttemptContext) -> None:
         """The worker has joined."""
         self._controller = controller
         self._tools = tools
@@ -150,7 +150,7 @@ class Shift(Target):
 
     # Jobs
 
-    def _take(self, job: LeasedJob, tools: Tools) -> Attempt:
+    def _take(self, job: LeasedJob, tools: AttemptContext) -> Attempt:
         attempt = Attempt(job, tools, lambda: self._cores if len(self._in_hand) == 1 else 1)
         self._in_hand[job.lease] = attempt
         return attempt
@@ -170,7 +170,7 @@ class Shift(Target):
         del self._in_hand[attempt.job.lease]
         self._check_empty()
 
-    def _log_job(self, job: LeasedJob, ending: wire.Ending) -> None:
+    def _log_job(self, job: LeasedJob, ending: wire.AttemptEnding) -> None:
         if self._log_jobs:
             self.log.info(
                 "Job {job} of workload {workload}: image {image} {outcome} after {ms} ms{result}",
@@ -182,7 +182,7 @@ class Shift(Target):
                 result=f", made /images/{job.result_id}" if ending.outcome is Outcome.DONE else "",
             )
 
-    async def _ending(self, attempt: Attempt) -> wire.Ending:
+    async def _ending(self, attempt: Attempt) -> wire.AttemptEnding:
         try:
             ending = await attempt.run()
         except (TokenRefused, Closed):
@@ -196,7 +196,7 @@ class Shift(Target):
             self._troubles = 0
         return ending
 
-    async def _pause(self, attempt: Attempt, ending: wire.Ending) -> None:
+    async def _pause(self, attempt: Attempt, ending: wire.AttemptEnding) -> None:
         self.log.warn(
             "Job {job} goes back to the controller: {detail}", job=ending.lease.job, detail=ending.detail
         )
@@ -211,7 +211,7 @@ class Shift(Target):
 
     # Endings
 
-    def _tell(self, ending: wire.Ending) -> None:
+    def _tell(self, ending: wire.AttemptEnding) -> None:
         self._endings.append(ending)
         seconds = _HINT_SECONDS if ending.outcome is Outcome.DONE else _FLUSH_SECONDS
         if self._flushing is None:
@@ -225,9 +225,9 @@ class Shift(Target):
         self._flushing = None
         endings, self._endings = self._endings, []
         if self._controller is not None:
-            for message in wire.batches(endings, wire.Endings):
+            for message in wire.batches(endings, wire.AttemptEndings):
                 tell(self._controller, "ended", message)
 
 
-def _returned(attempt: Attempt, code: str, detail: str) -> wire.Ending:
-    return wire.Ending(attempt.job.lease, Outcome.RETURNED, 0.0, code, detail)
+def _returned(attempt: Attempt, code: str, detail: str) -> wire.AttemptEnding:
+    return wire.AttemptEnding(attempt.job.lease, Outcome.RETURNED, 0.0, code, detail)

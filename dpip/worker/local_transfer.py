@@ -24,37 +24,37 @@ _REFUSED: Final = frozenset({NotAnImage.code, TooLarge.code, WrongHash.code})
 _MAX_PROOF: Final = 1024
 
 
-class NotHere(Exception):
+class NotOnThisMachine(Exception):
     """The image store is on another machine, or its files are not ours to read, in a sentence."""
 
 
-class Desk:
+class LocalTransfer:
     """Use it only after :meth:`prove`."""
 
     log = Logger()
 
-    def __init__(self, address: wire.Desk, controller: RemoteReference, clock: IReactorTime) -> None:
+    def __init__(self, address: wire.TransferPaths, controller: RemoteReference, clock: IReactorTime) -> None:
         self.address = address
         self._controller = controller
         self._clock = clock
-        self._waiting: list[tuple[wire.Result, Deferred[wire.Receipt | None]]] = []
+        self._waiting: list[tuple[wire.ResultFile, Deferred[wire.Receipt | None]]] = []
 
     @deferred
     async def prove(self) -> None:
-        """Show the controller that we read its files and it ours. Raises NotHere."""
+        """Show the controller that we read its files and it ours. Raises NotOnThisMachine."""
         folder = Path(self.address.results)
         try:
             with (folder / wire.PROOF).open("rb") as file:
                 proof = file.read(_MAX_PROOF)
             (folder / wire.ANSWER).write_bytes(proof)
         except OSError as error:
-            raise NotHere(str(error)) from None
+            raise NotOnThisMachine(str(error)) from None
         try:
             await call(self._controller, "prove", clock=self._clock, timeout=PROVE_SECONDS)
         except DpipError as error:
-            raise NotHere(error.detail) from None
+            raise NotOnThisMachine(error.detail) from None
 
-    async def deliver(self, result: wire.Result) -> bool:
+    async def deliver(self, result: wire.ResultFile) -> bool:
         """True when it is durable and the job done; False when the controller could not take it this way.
 
         Raises NotTransferred: it is not wanted, whichever way it comes.
@@ -70,7 +70,7 @@ class Desk:
             self.log.info("A result goes over HTTP instead: {why}", why=receipt.detail)
         return not receipt.code
 
-    def _receipt(self, result: wire.Result) -> Deferred[wire.Receipt | None]:
+    def _receipt(self, result: wire.ResultFile) -> Deferred[wire.Receipt | None]:
         """Results of one turn of the reactor go in one call."""
         if not self._waiting:
             self._clock.callLater(0, self._send)
@@ -84,9 +84,9 @@ class Desk:
             self._send_batch(waiting[start : start + wire.BATCH])
 
     @deferred
-    async def _send_batch(self, batch: list[tuple[wire.Result, Deferred[wire.Receipt | None]]]) -> None:
+    async def _send_batch(self, batch: list[tuple[wire.ResultFile, Deferred[wire.Receipt | None]]]) -> None:
         receipts: tuple[wire.Receipt | None, ...] = (None,) * len(batch)
-        message = wire.encode(wire.Results(tuple([result for result, _ in batch])))
+        message = wire.encode(wire.ResultFiles(tuple([result for result, _ in batch])))
         try:
             answer = await call(
                 self._controller, "deliver", message, clock=self._clock, timeout=DELIVER_SECONDS

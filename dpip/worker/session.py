@@ -22,11 +22,11 @@ from dpip.link.connector import Connector
 from dpip.link.session import JoinedSession, NotJoined
 from dpip.model import Load
 from dpip.runtime.coroutines import deferred
-from dpip.worker.attempt import Tools
-from dpip.worker.compute_pool import Pool
-from dpip.worker.heartbeat import Pulse
-from dpip.worker.job_runner import Shift
-from dpip.worker.local_transfer import Desk, NotHere
+from dpip.worker.attempt import AttemptContext
+from dpip.worker.compute_pool import ComputePool
+from dpip.worker.heartbeat import Heartbeat
+from dpip.worker.job_runner import JobRunner
+from dpip.worker.local_transfer import LocalTransfer, NotOnThisMachine
 from dpip.worker.resources import Gpus, Sampler
 from dpip.worker.spool import Spool
 from dpip.worker.store import Store
@@ -39,7 +39,7 @@ _LEAST_RENEWAL: Final = 1.0
 
 
 @define(eq=False, slots=False)
-class Session(Service):
+class WorkerSession(Service):
     """Joins the controller as the worker ``worker_name`` once the filters are warm, and works for it.
 
     ``in_thread`` runs a function off the reactor's thread. ``joined`` fires when it has joined for the first
@@ -55,7 +55,7 @@ class Session(Service):
     tags: tuple[str, ...]
     cores: int
     gpus: Gpus
-    pool: Pool
+    pool: ComputePool
     spool: Spool
     sampler: Sampler
     reactor: Any
@@ -66,8 +66,8 @@ class Session(Service):
     joined: Deferred[None] = field(init=False)
     dismissed: Deferred[None] = field(factory=Deferred, init=False)
     _session: JoinedSession = field(init=False)
-    _hello: wire.Hello = field(init=False)
-    _runner: Shift | None = field(default=None, init=False)  # while joined
+    _hello: wire.WorkerHello = field(init=False)
+    _runner: JobRunner | None = field(default=None, init=False)  # while joined
     _renewal: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -111,9 +111,9 @@ class Session(Service):
 
     # Joining
 
-    def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
+    def hello(self, ready: Mapping[str, Any]) -> wire.WorkerHello:
         """``ready`` is what the first compute child said it can do."""
-        return wire.Hello(
+        return wire.WorkerHello(
             name=self.worker_name,
             version=__version__,
             machine=self.machine,
@@ -129,7 +129,7 @@ class Session(Service):
     @deferred
     async def _join(self, broker: Broker) -> None:
         """Raises NotJoined, DpipError."""
-        runner = Shift(
+        runner = JobRunner(
             cores=self.cores,
             clock=self.reactor,
             jitter=self.jitter,
@@ -142,14 +142,16 @@ class Session(Service):
         if not broker.disconnected:
             self._begin(broker, runner, welcome, controller, desk)
 
-    async def _introduce(self, broker: Broker, runner: Shift) -> tuple[wire.Welcome, RemoteReference]:
+    async def _introduce(
+        self, broker: Broker, runner: JobRunner
+    ) -> tuple[wire.WorkerWelcome, RemoteReference]:
         """Raises NotJoined, DpipError. Without a good certificate the next attempt shows the token again."""
         key = Key()
         hello = evolve(self._hello, key=key.public()) if self.connector.secret else self._hello
         data, controller = await self._session.ask(broker, "join", wire.encode(hello), runner)
         if controller is not None:
-            return wire.decode(data, wire.Welcome), controller
-        said = wire.decode_either(data, wire.Certificate, wire.Refusal)
+            return wire.decode(data, wire.WorkerWelcome), controller
+        said = wire.decode_either(data, wire.Certificate, wire.WorkerRefusal)
         if isinstance(said, wire.Certificate):
             self.connector.certified(key, said.certificate, said.seconds)
             raise NotJoined("The worker comes back with the certificate that it was given.", retry=True)
@@ -157,14 +159,14 @@ class Session(Service):
             self.connector.credential = None
         raise NotJoined(f"The controller does not take this worker: {said.reason}", said.retry)
 
-    async def _desk(self, welcome: wire.Welcome, controller: RemoteReference) -> Desk | None:
+    async def _desk(self, welcome: wire.WorkerWelcome, controller: RemoteReference) -> LocalTransfer | None:
         """None when images go over HTTP."""
         if welcome.desk is None:
             return None
-        desk = Desk(welcome.desk, controller, self.reactor)
+        desk = LocalTransfer(welcome.desk, controller, self.reactor)
         try:
             await desk.prove()
-        except NotHere as why:
+        except NotOnThisMachine as why:
             self._session.say(f"This worker does not share the image store's files, and uses HTTP: {why}")
             return None
         return desk
@@ -172,28 +174,28 @@ class Session(Service):
     def _begin(
         self,
         broker: Broker,
-        runner: Shift,
-        welcome: wire.Welcome,
+        runner: JobRunner,
+        welcome: wire.WorkerWelcome,
         controller: RemoteReference,
-        desk: Desk | None,
+        desk: LocalTransfer | None,
     ) -> None:
         store = Store(welcome.image_store_endpoint, welcome.image_store_token, welcome.image_store_authority)
         transfer = Transfer(store, self.reactor, self.pool.slots + 2, self.jitter)
-        pulse = Pulse(controller, lambda: self._sample(runner), broker.drop, self.reactor)
+        pulse = Heartbeat(controller, lambda: self._sample(runner), broker.drop, self.reactor)
         self._runner = runner
         broker.on_lost(lambda: self._left(runner, pulse))
-        runner.begin(controller, Tools(self.pool, self.spool, transfer, welcome, desk))
+        runner.begin(controller, AttemptContext(self.pool, self.spool, transfer, welcome, desk))
         pulse.start(welcome.report_seconds)
         self._renew_in_time(controller)
         where = f"{store.url}, and in {desk.address.originals}" if desk is not None else store.url
         self.log.info("Joined as {name}; images are at {where}", name=self.worker_name, where=where)
 
-    def _sample(self, runner: Shift) -> Deferred[Load]:
+    def _sample(self, runner: JobRunner) -> Deferred[Load]:
         return self.in_thread(
             self.sampler.sample, self.pool.pids(), runner.running(), self.pool.idle_percent()
         )
 
-    def _left(self, runner: Shift, pulse: Pulse) -> None:
+    def _left(self, runner: JobRunner, pulse: Heartbeat) -> None:
         self._runner = None
         if self._renewal is not None and self._renewal.active():
             self._renewal.cancel()
@@ -213,7 +215,7 @@ class Session(Service):
     async def _renew(self, controller: RemoteReference) -> None:
         """When it fails, again in a while: there is half a certificate's life for that."""
         key = Key()
-        request = wire.encode(wire.Request(key.public()))
+        request = wire.encode(wire.CertificateRequest(key.public()))
         try:
             answer = await call(controller, "renew", request, clock=self.reactor, timeout=JOIN_SECONDS)
             given = wire.decode(answer, wire.Certificate)

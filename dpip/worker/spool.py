@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from dpip.runtime.tempdirs import Scratch
+from dpip.runtime.tempdirs import LockedTempDir
 
 PREFIX: Final = "dpip-spool-"
 FLOOR: Final = 256 * 2**20
@@ -30,7 +30,7 @@ class Spool:
         self._parent = parent
         self._floor = floor
         self._disk_usage = disk_usage
-        self._scratch = Scratch(parent, PREFIX)
+        self._scratch = LockedTempDir(parent, PREFIX)
         self._pairs = 0
 
     @property

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 
 from dpip.errors import Malformed
-from dpip.http.server_address import Address
+from dpip.http.server_address import ServerAddress
 from dpip.link.certificates import Pinned, fingerprint_of_pem
 
 _CONNECT_SECONDS: Final = 10
@@ -27,7 +27,7 @@ class Store:
     def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
         """Raises Malformed: no such address can be used."""
         try:
-            address = Address.parse(self.url)
+            address = ServerAddress.parse(self.url)
             plain = address.endpoint(reactor, _CONNECT_SECONDS)
             if not address.secure:
                 return plain

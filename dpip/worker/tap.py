@@ -23,12 +23,12 @@ from dpip.link.connector import Connector, controller_address, controller_endpoi
 from dpip.link.join_token import JoinToken
 from dpip.runtime import settings
 from dpip.runtime.clock import keep_timers_going
-from dpip.runtime.gc import settle
+from dpip.runtime.gc import tune_gc
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.worker import resources
 from dpip.worker.child_main import UNCONFINED
-from dpip.worker.compute_pool import COMMAND, Pool
-from dpip.worker.session import Session
+from dpip.worker.compute_pool import COMMAND, ComputePool
+from dpip.worker.session import WorkerSession
 from dpip.worker.spool import Spool
 
 _WORD: Final = re.compile(r"[\w.@+-]{1,64}")
@@ -63,7 +63,7 @@ def slots(text: str) -> int:
     return int(text)
 
 
-class Options(usage.Options):
+class WorkerOptions(usage.Options):
     """``twistd dpip-worker``."""
 
     synopsis = "[options]"
@@ -115,11 +115,14 @@ class Options(usage.Options):
         settings.name_process_files(self, f"dpip-worker-{self['worker-name']}")
 
 
-def makeService(options: Options) -> IService:
+Options = WorkerOptions  # the name that twistd looks for
+
+
+def makeService(options: WorkerOptions) -> IService:
     """For twistd."""
     from twisted.internet import reactor
 
-    settle()
+    tune_gc()
     keep_timers_going(reactor)
     worker = make_worker(
         reactor,
@@ -149,16 +152,16 @@ def make_worker(
     local_store: bool = False,
     log_jobs: bool = False,
     command: Sequence[str] = COMMAND,
-) -> Session:
+) -> WorkerSession:
     """A worker, not started. ``read_token`` is called for each attempt to join; see ``token_reader``."""
     gpus = resources.Gpus()
     spool = Spool(spool_dir or Path(tempfile.gettempdir()))
-    pool = Pool(reactor, time.monotonic, slots or resources.cores(), resources.job_memory(), command)
+    pool = ComputePool(reactor, time.monotonic, slots or resources.cores(), resources.job_memory(), command)
 
     def in_thread(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
 
-    return Session(
+    return WorkerSession(
         connector=Connector(controller, read_token, reactor),
         worker_name=name or unique_name(),
         machine=resources.machine(),

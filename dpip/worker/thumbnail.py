@@ -8,8 +8,8 @@ from typing import Final
 from dpip.errors import RetryLater
 from dpip.link.worker_messages import MAX_THUMBNAIL
 from dpip.model import LeasedJob, Outcome
-from dpip.worker.attempt import Tools
-from dpip.worker.compute_child import Task
+from dpip.worker.attempt import AttemptContext
+from dpip.worker.compute_child import ComputeTask
 from dpip.worker.transfer import Closed, NotTransferred, TokenRefused
 
 _SECONDS: Final = 20.0
@@ -17,7 +17,7 @@ _ENOUGH: Final = 512
 """Pixels of each side that a decoder has to give if it can give less than all: twice what is shown."""
 
 
-async def thumbnail(job: LeasedJob, tools: Tools) -> bytes:
+async def thumbnail(job: LeasedJob, tools: AttemptContext) -> bytes:
     """The filtered picture's bytes; none when the picture cannot be filtered.
 
     Raises RetryLater: it did not work out here and now.
@@ -25,7 +25,7 @@ async def thumbnail(job: LeasedJob, tools: Tools) -> bytes:
     passage = tools.passage(job)
     try:
         source = await passage.original()
-        task = Task(
+        task = ComputeTask(
             source=source.path,
             sha256=source.sha256,
             result=passage.result,

@@ -18,7 +18,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from dpip.api.app import all_routes, make_site
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.routes import Route
 from dpip.filters import registry
 from dpip.model import ImageType, Role, WorkloadSpec
@@ -40,7 +40,7 @@ def picture(width: int = 4, height: int = 3, format: str = "PNG", shade: int = 0
 class ApiTest(TestCase):
     """``self.clock`` is of the deadlines and stands still; ``self.admin`` and ``self.user`` are tokens."""
 
-    limits = Limits()
+    limits = HttpLimits()
     behind_proxy = False
 
     def setUp(self) -> None:

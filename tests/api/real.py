@@ -24,7 +24,7 @@ from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role, 
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
 from dpip.runtime.threads import InlineThreads
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore, directory_for
 from dpip.testing import Hold
 
@@ -220,7 +220,7 @@ class RealBackend:
             scheduler=scheduler,
             telemetry=telemetry,
             accounts=accounts,
-            admission=AdmissionDesk(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD, Returns(lambda: 0.0)),
+            admission=AdmissionControl(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD, RetryAfterQueue(lambda: 0.0)),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
             expel_worker=lambda name: None,

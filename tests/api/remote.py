@@ -7,14 +7,14 @@ from typing import Any
 from twisted.internet import reactor
 
 from dpip.api_process.remote_controller import RemoteController
-from dpip.controller.api_processes import Apis, ApiTerms
-from dpip.link.api_messages import PROTOCOL, Hello, Welcome, decode, encode
+from dpip.controller.api_processes import ApiProcesses, ApiTerms
+from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, decode, encode
 from dpip.link.exchange import Exchange
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from tests.api.real import RealBackend
 from tests.link.links import FakeBroker, FakeReference
 
-HELLO = Hello(PROTOCOL, "1", {}, (), wants_identity=False, shares_socket=True)
+HELLO = ApiHello(PROTOCOL, "1", {}, (), wants_identity=False, shares_socket=True)
 
 
 class RemoteBackend(RealBackend):
@@ -23,7 +23,7 @@ class RemoteBackend(RealBackend):
     def served(self: Any) -> Any:
         real = self.controller.real
         limits = real.admission
-        apis = Apis(
+        apis = ApiProcesses(
             admit=lambda secret: None,
             controller=self.controller,
             put_mark=self._mark,
@@ -34,7 +34,7 @@ class RemoteBackend(RealBackend):
             moved=lambda url: None,
         )
         real.tokens_died = apis.forget_tokens
-        self.desk = AdmissionDesk(self.store, 0, 0, Returns(lambda: 0.0))
+        self.desk = AdmissionControl(self.store, 0, 0, RetryAfterQueue(lambda: 0.0))
         api = RemoteController(self.desk, lambda: self.now)
         here = Exchange(reactor, api.answer)  # type: ignore[arg-type]
         broker: Any = FakeBroker()
@@ -42,7 +42,7 @@ class RemoteBackend(RealBackend):
         welcome, there = apis.join(broker, b"", encode(HELLO), to_here)
         to_there: Any = FakeReference(there, FakeBroker(), reactor)
         here.begin(to_there.broker, to_there)
-        api.joined(here, decode(welcome, Welcome))
+        api.joined(here, decode(welcome, ApiWelcome))
         self.addCleanup(here.end)
         self.addCleanup(broker.loseConnection)
         return _Following(api, self.controller)

@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.errors import RetryLater
 from dpip.model import Eta, WorkerState
 from tests.api.client import Connection, request_bytes
@@ -303,7 +303,7 @@ class EventsTests(ApiTest):
 
 class SlowReaderTests(ApiTest):
     timeout = 20.0
-    limits = Limits(streams=2, stall_seconds=5.0)
+    limits = HttpLimits(streams=2, stall_seconds=5.0)
 
     async def test_a_reader_that_takes_nothing_is_skipped_to_the_newest_and_at_last_dropped(self) -> None:
         connection = await self.connect()

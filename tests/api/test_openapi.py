@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from dpip.api.http.auth import Access
 from dpip.api.http.forms import Fields
 from dpip.api.http.problems import _STATUS
-from dpip.api.http.routes import Call
+from dpip.api.http.routes import ApiCall
 from dpip.api.openapi import OPERATIONS, UNDOCUMENTED, template
 from dpip.errors import DpipError
 from dpip.model import Principal, Role
@@ -87,7 +87,7 @@ class OpenApiTests(ApiTest):
                 headers.add(name)
                 return None
 
-            call = Call("r", by, "-", header, Fields(fields), None, lambda: succeed(by))
+            call = ApiCall("r", by, "-", header, Fields(fields), None, lambda: succeed(by))
             handled = Deferred.fromCoroutine(route.handler(call, **dict.fromkeys(names, "0")))
             handled.addErrback(lambda failure: failure.trap(DpipError))
             self.successResultOf(handled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.disk_space import MIB
 from tests.api.client import Form, request_bytes
 from tests.api.fixture import ApiTest, picture
@@ -13,7 +13,9 @@ from tests.store.test_admission import Space
 class OverloadTests(ApiTest):
     def setUp(self) -> None:
         super().setUp()
-        self.desk = AdmissionDesk(Space(free=100 * MIB), MIB, 10 * MIB, Returns(self.clock.seconds))
+        self.desk = AdmissionControl(
+            Space(free=100 * MIB), MIB, 10 * MIB, RetryAfterQueue(self.clock.seconds)
+        )
         self.desk.max_unanswered = 1
         self.controller.admit_upload = self.desk.admit
         self.workload = self.stored_workload()

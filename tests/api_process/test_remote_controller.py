@@ -14,15 +14,15 @@ from zope.interface import implementer, taggedValue
 from zope.interface.verify import verifyObject
 
 from dpip.api_process.remote_controller import RemoteController, forwarding
-from dpip.controller.api_processes import Apis, ApiTerms
+from dpip.controller.api_processes import ApiProcesses, ApiTerms
 from dpip.errors import NotFound, RetryLater
 from dpip.interfaces import IController
-from dpip.link.api_messages import PROTOCOL, Hello, Welcome, calls_of, decode, encode
+from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, calls_of, decode, encode
 from dpip.link.exchange import Exchange
 from dpip.model import Principal, Progress, Role, Selection, WorkloadSpec, WorkloadStatus
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.ids import IdSource
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.testing.controller import MemoryController
 from dpip.testing.store import PlainImageStore
 from tests.link.links import FakeBroker, FakeReference
@@ -67,8 +67,8 @@ class LinkedTests(SynchronousTestCase):
         ids = IdSource()
         store = PlainImageStore(self.enterContext(TemporaryDirectory()))
         self.real = LargerController(self.clock.seconds, ids, store)
-        desk = AdmissionDesk(store, 100, 100, Returns(self.clock.seconds))
-        apis = Apis(
+        desk = AdmissionControl(store, 100, 100, RetryAfterQueue(self.clock.seconds))
+        apis = ApiProcesses(
             admit=lambda secret: None,
             controller=self.real,
             put_mark=lambda text: ("mark", store.incoming()),
@@ -81,14 +81,14 @@ class LinkedTests(SynchronousTestCase):
         )
         self.remote: Any = LargerRemoteController(desk, self.clock.seconds)
         here = Exchange(self.clock, self.remote.answer)
-        hello = encode(Hello(PROTOCOL, "1", {}, (), wants_identity=False, shares_socket=True))
+        hello = encode(ApiHello(PROTOCOL, "1", {}, (), wants_identity=False, shares_socket=True))
         broker: Any = FakeBroker()
         self.addCleanup(broker.loseConnection)
         to_here: Any = FakeReference(here, broker, self.clock)
         welcome, there = apis.join(broker, b"", hello, to_here)
         to_there: Any = FakeReference(there, FakeBroker(), self.clock)
         here.begin(to_there.broker, to_there)
-        self.remote.joined(here, decode(welcome, Welcome))
+        self.remote.joined(here, decode(welcome, ApiWelcome))
 
     def asked(self, answer: Deferred[Any]) -> Any:
         for _ in range(4):

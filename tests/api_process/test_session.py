@@ -19,19 +19,19 @@ from twisted.trial.unittest import TestCase
 from dpip.api_process.remote_controller import RemoteController
 from dpip.api_process.session import ApiSession
 from dpip.controller import api_processes as apis_module
-from dpip.controller.api_processes import Apis, ApiTerms
+from dpip.controller.api_processes import ApiProcesses, ApiTerms
 from dpip.controller.certificates import Certificates
-from dpip.controller.joining import Terms
+from dpip.controller.joining import JoinTerms
 from dpip.controller.workers import Workers
 from dpip.errors import NotFound, RetryLater, StaleLease, Unauthenticated
 from dpip.link import session as session_module
-from dpip.link.api_messages import PROTOCOL, Hello
+from dpip.link.api_messages import PROTOCOL, ApiHello
 from dpip.link.certificates import Authority, presented_over
 from dpip.link.connector import Connector, token_reader
 from dpip.link.join_token import API_TOKEN_FILE
-from dpip.model import Lease, Picture, Principal, Role, StoredFile, WorkloadSpec
+from dpip.model import Lease, Principal, Role, StoredFile, StoredPicture, WorkloadSpec
 from dpip.runtime.ids import IdSource
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.disk_space import MIB
 from dpip.store.image_store import ImageStore
 from dpip.testing import MemoryController
@@ -39,7 +39,7 @@ from tests.controller.test_workers import Record
 
 SPEC = WorkloadSpec("film", (("grayscale", {}),))
 ADMIN = Principal("admin", Role.ADMIN)
-HELLO = Hello(PROTOCOL, "1.0", {"grayscale": "1"}, ("here",), wants_identity=False, shares_socket=False)
+HELLO = ApiHello(PROTOCOL, "1.0", {"grayscale": "1"}, ("here",), wants_identity=False, shares_socket=False)
 
 
 class RemoteCase(TestCase):
@@ -69,13 +69,13 @@ class RemoteCase(TestCase):
 
     async def start_controller(self) -> None:
         """At the same port as before."""
-        self.apis = Apis(
+        self.apis = ApiProcesses(
             admit=lambda secret: self.authority.api_tokens.admit(secret, reactor.seconds()),  # type: ignore[attr-defined]
             controller=self.real,
             put_mark=self._mark,
             new_nonce=IdSource(),
             terms=ApiTerms("1.0", HELLO.filters, 50 * MIB, 100 * MIB, 7, lambda hosts: f"for {hosts}"),
-            desk=AdmissionDesk(self.store, 50 * MIB, 100 * MIB, Returns(lambda: 0.0)),
+            desk=AdmissionControl(self.store, 50 * MIB, 100 * MIB, RetryAfterQueue(lambda: 0.0)),
             clock=reactor,  # type: ignore[arg-type]
             moved=self.moved.append,
         )
@@ -93,7 +93,7 @@ class RemoteCase(TestCase):
             clock=reactor,  # type: ignore[arg-type]
             new_id=IdSource(),
             new_token=IdSource(),
-            terms=Terms("1.0", {}, 1, lambda host: ""),
+            terms=JoinTerms("1.0", {}, 1, lambda host: ""),
             apis=self.apis,
         )
         factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, self.workers.door)
@@ -117,12 +117,14 @@ class RemoteCase(TestCase):
         return os.path.basename(mark.path), mark
 
     def process(
-        self, hello: Hello = HELLO, store: str | None = None, **options: Any
+        self, hello: ApiHello = HELLO, store: str | None = None, **options: Any
     ) -> tuple[ApiSession, RemoteController]:
         """An API process, started; it ends with the test."""
         path = store or str(self.directory / "images")
         image_store = ImageStore(Path(path), reactor, floor=0)  # type: ignore[arg-type]
-        controller = RemoteController(AdmissionDesk(image_store, 0, 0, Returns(lambda: 0.0)), reactor.seconds)  # type: ignore[attr-defined]
+        controller = RemoteController(
+            AdmissionControl(image_store, 0, 0, RetryAfterQueue(lambda: 0.0)), reactor.seconds
+        )  # type: ignore[attr-defined]
         self.identities: list[Any] = []
 
         def listen(identity: str | None) -> Deferred[Any]:
@@ -266,7 +268,7 @@ class LinkTests(RemoteCase):
 
     async def test_a_worker_that_has_downloaded_here_need_not_be_looked_up_for_its_result(self) -> None:
         made = await self.controller.create_workload(ADMIN, SPEC, None)
-        file = StoredFile("w/originals/p", 1, "0", Picture("PNG", "image/png", 1, 1, 3))
+        file = StoredFile("w/originals/p", 1, "0", StoredPicture("PNG", "image/png", 1, 1, 3))
         [original] = await self.controller.commit_originals(ADMIN, made.workload.id, [("i", file)], None)
         worker = await self.controller.authenticate(self.real.join_worker("w"))
         job = self.real.lease("w")

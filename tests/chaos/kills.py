@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
-from dpip.runtime.tempdirs import Scratch
+from dpip.runtime.tempdirs import LockedTempDir
 from dpip.worker.spool import PREFIX
 from tests.chaos.ledger import Ledger, check_disk
 from tests.chaos.nursery import Foundling, Nursery
@@ -84,7 +84,9 @@ class Town:
                 found.append(f"{name} did not end in good order:\n{worker.log[-3000:]}")
         if self._controller.end():
             found.append(f"the controller did not end in good order:\n{self._controller.log[-3000:]}")
-        sweeper = Scratch(self.spools, PREFIX)  # as the next worker: one may have ended before it was up
+        sweeper = LockedTempDir(
+            self.spools, PREFIX
+        )  # as the next worker: one may have ended before it was up
         sweeper.open()
         sweeper.close()
         left = [str(path) for path in self.spools.rglob("*")]

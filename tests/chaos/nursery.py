@@ -193,9 +193,9 @@ def _let_begin(descriptor: int) -> None:
 
 def main(bugs: Sequence[str]) -> None:
     import dpip.controller.tap  # noqa: F401 - what every fork then has
-    from dpip.runtime.gc import settle
+    from dpip.runtime.gc import tune_gc
 
-    settle()
+    tune_gc()
     with ExitStack() as stack:
         for bug in bugs:
             stack.enter_context(planted(bug))

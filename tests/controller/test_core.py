@@ -60,7 +60,7 @@ from dpip.model import (
 )
 from dpip.runtime.ids import IdSource
 from dpip.runtime.threads import InlineThreads
-from dpip.store.admission import AdmissionDesk, Returns
+from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore, directory_for
 
 ANN, BOB = Principal("ann", Role.USER), Principal("bob", Role.USER)
@@ -162,7 +162,7 @@ class CoreTestCase(TestCase):
             scheduler=self.scheduler,
             telemetry=Telemetry(directory / "telemetry.sqlite", self.clock, InlineThreads),
             accounts=self.accounts,
-            admission=AdmissionDesk(self.images, 10**6, 10**7, Returns(lambda: 0.0)),
+            admission=AdmissionControl(self.images, 10**6, 10**7, RetryAfterQueue(lambda: 0.0)),
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
             expel_worker=self.expelled.append,

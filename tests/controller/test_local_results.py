@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from dpip.controller.local_results import Handover
+from dpip.controller.local_results import LocalResults
 from dpip.errors import NotAnImage, NotFound, StaleLease, WrongHash
 from dpip.link import worker_messages as wire
 from dpip.model import Lease, LeasedJob, Outcome, Workload
@@ -19,7 +19,7 @@ from tests.controller.test_core import WORKER, png
 class HandoverTests(test_core.CoreTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.handover = Handover(self.controller, self.images)
+        self.handover = LocalResults(self.controller, self.images)
         desk = self.handover.open()
         assert desk is not None
         self.desk = desk
@@ -29,12 +29,12 @@ class HandoverTests(test_core.CoreTestCase):
         self.upload(made, png(1))
         return made, self.leased_job(made)
 
-    def left(self, lease: Lease, data: bytes) -> wire.Result:
+    def left(self, lease: Lease, data: bytes) -> wire.ResultFile:
         """The worker has left its result at the desk."""
         (Path(self.desk.folder) / wire.result_name(lease)).write_bytes(data)
-        return wire.Result(lease, len(data), hashlib.sha256(data).hexdigest())
+        return wire.ResultFile(lease, len(data), hashlib.sha256(data).hexdigest())
 
-    def codes(self, *results: wire.Result) -> list[str]:
+    def codes(self, *results: wire.ResultFile) -> list[str]:
         taken = self.ok(self.handover.take(WORKER, self.desk, results))
         self.assertEqual(os.listdir(Path(self.images.root) / "incoming"), [])
         return [receipt.code for receipt in taken.receipts]
@@ -63,7 +63,7 @@ class HandoverTests(test_core.CoreTestCase):
             evolve(leased.lease, attempt=9),
             evolve(leased.lease, nonce="../../originals"),
         ]
-        self.assertEqual(self.codes(*(wire.Result(one, 5, "ab") for one in wrong)), [StaleLease.code] * 3)
+        self.assertEqual(self.codes(*(wire.ResultFile(one, 5, "ab") for one in wrong)), [StaleLease.code] * 3)
         another = evolve(WORKER, session="another")
         receipts = self.ok(self.handover.take(another, self.desk, [self.left(leased.lease, png(2))]))
         self.assertEqual([receipt.code for receipt in receipts.receipts], [StaleLease.code])

@@ -7,7 +7,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.controller.options import ControllerOptions, megapixels, size
 from dpip.runtime.addresses import parse
-from dpip.tap import Options as EmbeddedOptions
+from dpip.tap import ServiceOptions as EmbeddedOptions
 
 
 class OptionsTests(TestCase):

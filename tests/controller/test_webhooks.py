@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from dpip.controller.webhooks import ATTEMPTS, AllowedHosts, Poster, Webhooks, signature
+from dpip.controller.webhooks import ATTEMPTS, AllowedHosts, WebhookPoster, Webhooks, signature
 from dpip.errors import BadParameter, Conflict
 from dpip.model import Webhook
 from tests.datastore.support import NOW, DatastoreTestCase, stored
@@ -198,7 +198,7 @@ class PosterTests(TestCase):
 
         port: Any = reactor.listenTCP(0, Site(Hook()), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
-        poster = Poster.of(reactor)  # type: ignore[arg-type]
+        poster = WebhookPoster.of(reactor)  # type: ignore[arg-type]
         url = f"http://127.0.0.1:{port.getHost().port}"
         headers = {"DPIP-Signature": signature("s", "1", b"{}")}
         self.assertEqual(await poster.post(f"{url}/done", headers, b"{}"), 200)

@@ -14,12 +14,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.controller.certificates import Certificates
-from dpip.controller.joining import Terms
+from dpip.controller.joining import JoinTerms
 from dpip.controller.worker_link import MAX_SILENCE, PING_SECONDS, RUN_SECONDS
 from dpip.controller.workers import MAX_OFFENCES, SUSPENDED_SECONDS, Workers
 from dpip.errors import BadCertificate, DpipError, NotFound, RetryLater, WorkerSuspended
 from dpip.link import worker_messages as wire
-from dpip.link.broker import LinkLost, NoAnswer, Refused, Target, call, tell
+from dpip.link.broker import CallRefused, CallTimeout, LinkLost, Target, call, tell
 from dpip.link.certificates import Authority, Key, Presented
 from dpip.model import (
     CertificateRecord,
@@ -29,14 +29,14 @@ from dpip.model import (
     LeasedJob,
     Load,
     Outcome,
-    Picture,
     Role,
     StoredFile,
+    StoredPicture,
 )
 from tests.wires import Wire
 
 LOAD = Load(cpu_percent=12.5, memory_total=2**34, memory_available=2**33)
-HELLO = wire.Hello(
+HELLO = wire.WorkerHello(
     name="anna",
     version="1.0",
     machine="m",
@@ -60,7 +60,7 @@ def in_memory() -> Authority:
 
 
 def job(number: int, params: str = "") -> LeasedJob:
-    picture = Picture("PNG", "image/png", 4, 3, 36)
+    picture = StoredPicture("PNG", "image/png", 4, 3, 36)
     file = StoredFile(f"a/{number}.png", 100, "0" * 64, picture)
     original = Image(f"image{number}", "w", ImageType.ORIGINAL, number, file, 1.0)
     return LeasedJob(
@@ -179,7 +179,7 @@ class WorkersCase(SynchronousTestCase):
             clock=self.clock,
             new_id=lambda: f"session{next(numbers)}",
             new_token=lambda: f"token{next(numbers)}",
-            terms=Terms(
+            terms=JoinTerms(
                 version="1.0",
                 filters={"grayscale": "1", "blur": "1"},
                 max_pixels=1000,
@@ -204,7 +204,7 @@ class WorkersCase(SynchronousTestCase):
         )
         return answer
 
-    def refusal(self, **how: Any) -> wire.Refusal:
+    def refusal(self, **how: Any) -> wire.WorkerRefusal:
         link = self.wire()
         data, session = self.ask(link, Agent(), **how)
         self.assertIsNone(session)
@@ -212,12 +212,12 @@ class WorkersCase(SynchronousTestCase):
         link.pump.flush()
         self.assertTrue(link.server.disconnected, "a refused worker stays connected")
         self.assertEqual(self.record.log, [])
-        return wire.decode(data, wire.Refusal)
+        return wire.decode(data, wire.WorkerRefusal)
 
-    def joined(self, agent: Any = None, hello: wire.Hello = HELLO, host: str = "10.0.0.7") -> Joined:
+    def joined(self, agent: Any = None, hello: wire.WorkerHello = HELLO, host: str = "10.0.0.7") -> Joined:
         link = self.wire(host)
         data, session = self.ask(link, agent or Agent(), hello)
-        return Joined(self, link, session, wire.decode(data, wire.Welcome))
+        return Joined(self, link, session, wire.decode(data, wire.WorkerWelcome))
 
     def told(self, kind: str) -> list[tuple[Any, ...]]:
         return [entry for entry in self.record.log if entry[0] == kind]
@@ -226,7 +226,7 @@ class WorkersCase(SynchronousTestCase):
 class Joined:
     """A worker that has joined, as it sees the controller."""
 
-    def __init__(self, case: WorkersCase, link: Wire, session: Any, welcome: wire.Welcome) -> None:
+    def __init__(self, case: WorkersCase, link: Wire, session: Any, welcome: wire.WorkerWelcome) -> None:
         self.case, self.link, self.session, self.welcome = case, link, session, welcome
 
     def report(self, load: Load = LOAD) -> Any:
@@ -304,18 +304,18 @@ class JoiningTests(WorkersCase):
         ):
             link = self.wire()
             answer = call(link.root, "join", *arguments, clock=self.clock, timeout=5)
-            self.assertRaises(Refused, link.result, answer)
+            self.assertRaises(CallRefused, link.result, answer)
 
     def test_a_connection_may_ask_only_once(self) -> None:
         link = self.wire()
         self.shown = None
         self.ask(link, Agent(), secret=b"guess")
-        self.assertRaises((Refused, LinkLost), self.ask, link, Agent())
+        self.assertRaises((CallRefused, LinkLost), self.ask, link, Agent())
 
     def test_a_datastore_that_cannot_store_refuses_for_now(self) -> None:
         self.record.storing = fail(DpipError("The disk is full."))
         link = self.wire()
-        refusal = wire.decode(self.ask(link, Agent())[0], wire.Refusal)
+        refusal = wire.decode(self.ask(link, Agent())[0], wire.WorkerRefusal)
         self.assertEqual((refusal.code, refusal.retry), ("overloaded", True))
         self.record.storing = succeed(None)
         self.joined()
@@ -336,11 +336,11 @@ class JoiningTests(WorkersCase):
 class CertificateTests(WorkersCase):
     """Who has shown none may get one, and nothing else."""
 
-    def given(self, key: str) -> wire.Certificate | wire.Refusal:
+    def given(self, key: str) -> wire.Certificate | wire.WorkerRefusal:
         self.shown = None
         data, session = self.ask(self.wire(), Agent(), evolve(HELLO, key=key), self.secret)
         self.assertIsNone(session)
-        return wire.decode_either(data, wire.Certificate, wire.Refusal)
+        return wire.decode_either(data, wire.Certificate, wire.WorkerRefusal)
 
     def test_for_the_join_token_there_is_a_certificate_and_no_link(self) -> None:
         given = self.given(Key().public())
@@ -351,7 +351,7 @@ class CertificateTests(WorkersCase):
         self.assertEqual((self.record.log, self.workers.links()), ([], []))
 
     def test_a_key_that_is_none(self) -> None:
-        self.assertIsInstance(self.given("no key"), wire.Refusal)
+        self.assertIsInstance(self.given("no key"), wire.WorkerRefusal)
         self.assertEqual(self.record.certificates, [])
 
     def test_a_certificate_that_is_over_or_not_yet_good(self) -> None:
@@ -363,14 +363,16 @@ class CertificateTests(WorkersCase):
     def test_what_the_datastore_knows_of_it_is_said(self) -> None:
         for error, retry in ((BadCertificate("Gone."), True), (WorkerSuspended("Later."), False)):
             self.record.storing = fail(error)
-            refusal = wire.decode(self.ask(self.wire(), Agent())[0], wire.Refusal)
+            refusal = wire.decode(self.ask(self.wire(), Agent())[0], wire.WorkerRefusal)
             self.assertEqual((refusal.code, refusal.retry), (error.code, retry))
 
     def test_a_link_ends_with_its_certificate_unless_that_is_renewed(self) -> None:
         worker = self.joined()
         self.clock.advance(DAY - 8)
         worker.report()
-        wire.decode(worker.say("renew", wire.encode(wire.Request(Key().public()))), wire.Certificate)
+        wire.decode(
+            worker.say("renew", wire.encode(wire.CertificateRequest(Key().public()))), wire.Certificate
+        )
         for _ in range(4):
             self.clock.advance(4)
             worker.report()
@@ -381,7 +383,9 @@ class CertificateTests(WorkersCase):
     def test_one_that_was_revoked_meanwhile_is_not_renewed(self) -> None:
         worker = self.joined()
         self.record.renewing = fail(BadCertificate("Revoked."))
-        self.assertRaises(Refused, worker.say, "renew", wire.encode(wire.Request(Key().public())))
+        self.assertRaises(
+            CallRefused, worker.say, "renew", wire.encode(wire.CertificateRequest(Key().public()))
+        )
 
     def test_who_is_expelled_is_gone_at_once_with_its_leases_and_its_token(self) -> None:
         worker = self.joined()
@@ -401,7 +405,7 @@ class NameTests(WorkersCase):
         link.pump.flush()
         self.assertNoResult(answer)
         old.link.pump.flush()
-        refusal = wire.decode(link.result(answer)[0], wire.Refusal)
+        refusal = wire.decode(link.result(answer)[0], wire.WorkerRefusal)
         self.assertEqual((refusal.code, refusal.retry), ("name-taken", True))
         self.assertFalse(old.dropped)
 
@@ -417,7 +421,7 @@ class NameTests(WorkersCase):
         self.assertEqual(agent.heard, ["ping"])
         self.clock.advance(PING_SECONDS)
         data, session = link.result(answer)
-        new = Joined(self, link, session, wire.decode(data, wire.Welcome))
+        new = Joined(self, link, session, wire.decode(data, wire.WorkerWelcome))
         new.report()
         self.assertTrue(old.dropped)
         kinds = [entry[0] for entry in self.record.log if entry[0] in ("joined", "lost", "left", "stored")]
@@ -433,7 +437,7 @@ class NameTests(WorkersCase):
         answer = call(second.root, "join", b"", wire.encode(HELLO), Agent(), clock=self.clock, timeout=20)
         second.pump.flush()
         old.link.pump.flush()
-        refusal = wire.decode(self.ask(third, Agent())[0], wire.Refusal)
+        refusal = wire.decode(self.ask(third, Agent())[0], wire.WorkerRefusal)
         self.assertEqual((refusal.code, refusal.retry), ("name-taken", True))
         self.clock.advance(PING_SECONDS)
         self.assertIsNotNone(second.result(answer)[1])
@@ -455,10 +459,10 @@ class TalkTests(WorkersCase):
 
     def test_endings_reach_the_scheduler_in_order(self) -> None:
         endings = (
-            wire.Ending(Lease(1, 1, "a"), Outcome.DONE, 0.5),
-            wire.Ending(Lease(2, 1, "b"), Outcome.FAILED, 0.1, "corrupt-picture", "Cut short."),
+            wire.AttemptEnding(Lease(1, 1, "a"), Outcome.DONE, 0.5),
+            wire.AttemptEnding(Lease(2, 1, "b"), Outcome.FAILED, 0.1, "corrupt-picture", "Cut short."),
         )
-        tell(self.worker.session, "ended", wire.encode(wire.Endings(endings)))
+        tell(self.worker.session, "ended", wire.encode(wire.AttemptEndings(endings)))
         self.worker.link.pump.flush()
         self.assertEqual(
             self.told("ended"),
@@ -504,7 +508,7 @@ class TalkTests(WorkersCase):
 
     def test_a_worker_that_refuses_keeps_its_link(self) -> None:
         self.agent.refusing = True
-        self.assertRaises(Refused, self.worker.link.result, self.link.run([job(1)]))
+        self.assertRaises(CallRefused, self.worker.link.result, self.link.run([job(1)]))
         self.assertFalse(self.worker.dropped)
 
     def test_a_worker_that_does_not_take_its_jobs_is_dropped(self) -> None:
@@ -513,7 +517,7 @@ class TalkTests(WorkersCase):
         taking = self.link.run([job(1)])
         self.worker.link.pump.flush()
         self.clock.advance(RUN_SECONDS)
-        self.failureResultOf(taking, NoAnswer)
+        self.failureResultOf(taking, CallTimeout)
         self.assertTrue(self.worker.dropped)
         self.assertEqual(self.told("lost"), [("lost", self.session)])
 
@@ -587,9 +591,9 @@ class LyingTests(WorkersCase):
         worker.report()
         before = list(self.record.log)
         for _ in range(MAX_OFFENCES):
-            self.assertRaises(Refused, worker.say, name, data)
+            self.assertRaises(CallRefused, worker.say, name, data)
         self.assertFalse(worker.dropped)
-        self.assertRaises((Refused, LinkLost), worker.say, name, data)
+        self.assertRaises((CallRefused, LinkLost), worker.say, name, data)
         self.assertTrue(worker.dropped)
         after = [entry for entry in self.record.log if entry not in before]
         self.assertEqual(sorted(entry[0] for entry in after), ["left", "lost", *["offended"] * 4])
@@ -599,7 +603,7 @@ class LyingTests(WorkersCase):
     def test_offences_count_whatever_the_link_they_came_by(self) -> None:
         for number in range(MAX_OFFENCES + 1):
             worker = self.joined()
-            self.assertRaises((Refused, LinkLost), worker.say, "report", b"")
+            self.assertRaises((CallRefused, LinkLost), worker.say, "report", b"")
             self.assertEqual(worker.dropped, number == MAX_OFFENCES)
             worker.link.server.transport.loseConnection()
             worker.link.pump.flush()
@@ -647,8 +651,8 @@ class LyingTests(WorkersCase):
             self._offends("report", data)
 
     def test_endings_that_no_worker_can_know(self) -> None:
-        lost = wire.Ending(Lease(1, 1, "a"), Outcome.LOST, 0.0)
-        self._offends("ended", wire.encode(wire.Endings((lost,))))
+        lost = wire.AttemptEnding(Lease(1, 1, "a"), Outcome.LOST, 0.0)
+        self._offends("ended", wire.encode(wire.AttemptEndings((lost,))))
 
     def test_what_are_not_endings(self) -> None:
         for data in (b'{"endings": [{}]}', b'{"endings": 7}', b'{"endings": [{"outcome": "won"}]}'):

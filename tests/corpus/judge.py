@@ -19,8 +19,8 @@ from twisted.internet.task import LoopingCall
 from dpip.errors import NotAnImage
 from dpip.filters.codec import decode, probe
 from dpip.model import Outcome, Step
-from dpip.worker.compute_child import Task, Verdict
-from dpip.worker.compute_pool import Pool
+from dpip.worker.compute_child import ComputeTask, Verdict
+from dpip.worker.compute_pool import ComputePool
 
 STEPS: Final[tuple[Step, ...]] = (("blur", {"sigma": 2.0}),)
 SECONDS: Final = 60.0
@@ -62,7 +62,7 @@ class Judge:
         self._reactor = reactor
         self._slots = slots
         self._directory = Path(tempfile.mkdtemp(prefix="dpip-corpus-"))
-        self._pool = Pool(reactor, time.monotonic, slots, MEMORY)
+        self._pool = ComputePool(reactor, time.monotonic, slots, MEMORY)
         self._said: list[str] = []
         self._pool.say = self._said.append  # type: ignore[assignment]
         self._watch = LoopingCall(self._look)
@@ -99,7 +99,7 @@ class Judge:
         began = time.perf_counter()
         wrong = _probed(source)
         probing = time.perf_counter() - began
-        task = Task(str(source), str(result), STEPS, {}, MAX_PIXELS, 1, SECONDS)
+        task = ComputeTask(str(source), str(result), STEPS, {}, MAX_PIXELS, 1, SECONDS)
         began = time.perf_counter()
         verdict = await self._pool.run(task).done
         seconds = time.perf_counter() - began

@@ -17,9 +17,9 @@ from dpip.model import (
     CertificateRecord,
     IdempotencyKey,
     LeasedJob,
-    Picture,
     Role,
     StoredFile,
+    StoredPicture,
     WorkerInfo,
     Workload,
     WorkloadSpec,
@@ -28,7 +28,7 @@ from dpip.runtime.threads import InlineThreads
 
 T = TypeVar("T")
 NOW = 1_700_000_000.25
-PICTURE = Picture("PNG", "image/png", 40, 30, 3600)
+PICTURE = StoredPicture("PNG", "image/png", 40, 30, 3600)
 
 
 def spec(name: str = "holiday", **options: Any) -> WorkloadSpec:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from dpip.datastore import activity_log, jobs, results, uploads
 from dpip.datastore.datastore import Datastore
-from dpip.datastore.writer import Kind, Writer
+from dpip.datastore.writer import OperationKind, Writer
 from dpip.errors import NotFound, QuotaExceeded, RetryLater, StaleLease
 from dpip.model import Activity, ImageType, Lease, Outcome, Role
 from tests.datastore.support import NOW, DatastoreTestCase, HeldThreads, key, stored, workload
@@ -195,16 +195,16 @@ class RuleTests(GroupTestCase):
         assert storage is not None
         writer = Writer(HeldThreads(), self.held[0], storage.writer._engine, limit=0)
         lease = Lease(1, 1, "n")
-        needed: list[tuple[Kind[Any, Any], Any]] = [
-            (results.FINISH, results.Finish(lease, "w", stored(), NOW)),
-            (results.FAIL, results.Fail(lease, "", "", NOW)),
-            (jobs.RELEASE, jobs.Release([(lease, Outcome.LOST)], NOW)),
-            (jobs.LEASE, jobs.Leasing([], NOW)),
+        needed: list[tuple[OperationKind[Any, Any], Any]] = [
+            (results.FINISH, results.FinishOperation(lease, "w", stored(), NOW)),
+            (results.FAIL, results.FailOperation(lease, "", "", NOW)),
+            (jobs.RELEASE, jobs.ReleaseOperation([(lease, Outcome.LOST)], NOW)),
+            (jobs.LEASE, jobs.LeaseOperation([], NOW)),
         ]
         for kind, argument in needed:
             self.assertNoResult(writer.submit(kind, argument).addErrback(lambda _: None))
-        more: list[tuple[Kind[Any, Any], Any]] = [
-            (uploads.ADD, uploads.Upload("w1", [], None, NOW)),
+        more: list[tuple[OperationKind[Any, Any], Any]] = [
+            (uploads.ADD, uploads.UploadOperation("w1", [], None, NOW)),
             (activity_log.APPEND, Activity(NOW, "", "", "")),
         ]
         for kind, argument in more:

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.datastore import engine
-from dpip.datastore.writer import Kind, Writer, _Operation, arranged
+from dpip.datastore.writer import OperationKind, Writer, _Operation, arranged
 from dpip.errors import Conflict, DiskFull, DpipError, RetryLater
 from tests.datastore.support import HeldThreads
 
@@ -30,8 +30,8 @@ def insert_many(connection: Connection, numbers: Sequence[int]) -> Sequence[int 
     return [Conflict("odd") if number % 2 else insert(connection, number) for number in numbers]
 
 
-EVEN: Kind[int, int] = Kind(insert_many, touches=lambda number: [number])
-NEEDED: Kind[int, int] = Kind(insert_many, touches=lambda number: [number], sheds=False)
+EVEN: OperationKind[int, int] = OperationKind(insert_many, touches=lambda number: [number])
+NEEDED: OperationKind[int, int] = OperationKind(insert_many, touches=lambda number: [number], sheds=False)
 
 
 def refuse(connection: Connection, number: int) -> None:
@@ -145,7 +145,9 @@ class FailureTests(WriterTestCase):
         self.assertEqual(self.things(), [1, 2])
 
     def test_a_batch_that_answers_too_little_commits_nothing(self) -> None:
-        short: Kind[int, int] = Kind(lambda connection, numbers: [insert(connection, 5)][:0])
+        short: OperationKind[int, int] = OperationKind(
+            lambda connection, numbers: [insert(connection, 5)][:0]
+        )
         work = self.writer.submit(short, 5)
         self.threads.run()
         self.flushLoggedErrors(ValueError)
@@ -236,11 +238,11 @@ class ArrangementTests(SynchronousTestCase):
     """Operations as ``(kind, things touched)``; things None is a barrier."""
 
     def arranged(self, *wanted: tuple[str, Iterable[Hashable] | None]) -> list[str]:
-        kinds: dict[tuple[str, bool], Kind[Any, Any]] = {}
+        kinds: dict[tuple[str, bool], OperationKind[Any, Any]] = {}
         group = []
         for place, (name, things) in enumerate(wanted):
             touches = None if things is None else lambda argument: argument[1]
-            kind = kinds.setdefault((name, things is None), Kind(lambda c, a: [], touches))
+            kind = kinds.setdefault((name, things is None), OperationKind(lambda c, a: [], touches))
             group.append(_Operation(kind, (place, things)))
         names = {id(kind): name for (name, _), kind in kinds.items()}
         batches = arranged(group)
@@ -267,9 +269,9 @@ class ArrangementTests(SynchronousTestCase):
     )
     @settings(max_examples=300, deadline=None)
     def test_no_dependent_pair_is_ever_turned_round(self, wanted: list[tuple[str, list[int] | None]]) -> None:
-        barrier, plain = Kind[Any, Any](lambda c, a: []), {}
+        barrier, plain = OperationKind[Any, Any](lambda c, a: []), {}
         for name in "abc":
-            plain[name] = Kind[Any, Any](lambda c, a: [], lambda argument: argument[1])
+            plain[name] = OperationKind[Any, Any](lambda c, a: [], lambda argument: argument[1])
         group = [
             _Operation(barrier if things is None else plain[name], (place, things))
             for place, (name, things) in enumerate(wanted)

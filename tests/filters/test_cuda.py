@@ -25,7 +25,7 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 from dpip.link import worker_messages as wire
 from dpip.worker import child_main
 from dpip.worker.child_main import Filters
-from dpip.worker.session import Session
+from dpip.worker.session import WorkerSession
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,11 +75,11 @@ class Telling(SynchronousTestCase):
         self.patch(child_main, "send", lambda message: None)
         return Filters().warm_up()
 
-    def hello(self, ready: Mapping[str, Any]) -> wire.Hello:
-        needed = [each for each in attrs.fields(Session) if each.init and each.default is attrs.NOTHING]
+    def hello(self, ready: Mapping[str, Any]) -> wire.WorkerHello:
+        needed = [each for each in attrs.fields(WorkerSession) if each.init and each.default is attrs.NOTHING]
         facts: dict[str, Any] = {each.name: None for each in needed}
         facts |= {"connector": SimpleNamespace(clock=Clock()), "pool": SimpleNamespace(slots=1)}
-        return Session(**{**facts, "worker_name": "w", "machine": "m", "tags": ()}).hello(ready)
+        return WorkerSession(**{**facts, "worker_name": "w", "machine": "m", "tags": ()}).hello(ready)
 
     def test_with_one_and_without(self) -> None:
         without, with_one = self.hello(self.ready(False)), self.hello(self.ready(True))

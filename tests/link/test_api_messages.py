@@ -27,7 +27,6 @@ from dpip.model import (
     Metric,
     NewcomersToken,
     Numbering,
-    Picture,
     Principal,
     Progress,
     Reason,
@@ -36,6 +35,7 @@ from dpip.model import (
     Sample,
     Selection,
     StoredFile,
+    StoredPicture,
     Thumbnail,
     Token,
     TokenRecord,
@@ -52,7 +52,7 @@ from dpip.model import (
     WorkloadStatus,
 )
 
-FILE = StoredFile("w/originals/a.jpg", 5, "00", Picture("JPEG", "image/jpeg", 4, 3, 36), None)
+FILE = StoredFile("w/originals/a.jpg", 5, "00", StoredPicture("JPEG", "image/jpeg", 4, 3, 36), None)
 IMAGE = Image("i", "w", ImageType.ORIGINAL, 5, FILE, 1.5)
 LOAD = Load(1.0, 2, 3, gpus=(GpuLoad("g", 1.0, 2, 3),), running=(1, 2))
 INFO = WorkerInfo("n", "1", "m", 1, 2, frozenset({"b", "a"}), {"x": "1"}, False, "fp")

@@ -26,9 +26,9 @@ from dpip.link.broker import (
     MAX_STRANGERS_PER_ADDRESS,
     REPORT_BYTES,
     STRANGER_BYTES,
+    CallRefused,
+    CallTimeout,
     LinkLost,
-    NoAnswer,
-    Refused,
     Target,
     call,
     tell,
@@ -107,12 +107,12 @@ class CallTests(BrokerCase):
 
     def test_an_expected_error_crosses_as_its_sentence_and_the_link_stays(self) -> None:
         wire = Wire(self.door, self.clock)
-        self.assertEqual(self.assertRaises(Refused, self.ask, wire, "refuse").detail, "Not like this.")
+        self.assertEqual(self.assertRaises(CallRefused, self.ask, wire, "refuse").detail, "Not like this.")
         self.assertEqual(self.ask(wire, "echo", b"still here"), b"still here")
 
     def test_a_bug_is_logged_here_and_nothing_of_it_crosses(self) -> None:
         wire = Wire(self.door, self.clock)
-        error = self.assertRaises(Refused, self.ask, wire, "bug")
+        error = self.assertRaises(CallRefused, self.ask, wire, "bug")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertNotIn("secret", error.detail)
         self.assertNotIn("ZeroDivision", error.detail)
@@ -130,7 +130,7 @@ class CallTests(BrokerCase):
         answer = call(wire.root, "late", clock=self.clock, timeout=5)
         wire.pump.flush()
         self.clock.advance(5)
-        self.failureResultOf(answer, NoAnswer)
+        self.failureResultOf(answer, CallTimeout)
         self.target.later.callback(b"too late")
         wire.pump.flush()
         self.assertEqual(self.ask(wire, "echo", b"no harm done"), b"no harm done")

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.errors import NotFound, QuotaExceeded, RetryLater
 from dpip.link import exchange as exchange_module
-from dpip.link.exchange import BEAT_SECONDS, Exchange, Failed
+from dpip.link.exchange import BEAT_SECONDS, Exchange, PeerFault
 from tests.link.links import joined
 
 
@@ -76,7 +76,7 @@ class ExchangeTests(SynchronousTestCase):
         self.answers = {"a": ZeroDivisionError("private")}
         asked = self.one.ask("a")
         self.turn()
-        self.assertNotIn("private", str(self.failureResultOf(asked, Failed).value))
+        self.assertNotIn("private", str(self.failureResultOf(asked, PeerFault).value))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_what_is_told_is_not_answered(self) -> None:

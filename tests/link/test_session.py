@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from dpip.errors import RetryLater
-from dpip.link.broker import Broker, Door, Target
+from dpip.link.broker import Broker, LinkServerFactory, Target
 from dpip.link.certificates import Authority, Key
 from dpip.link.connector import Connector
 from dpip.link.join_token import JoinToken
@@ -34,7 +34,7 @@ class Controller:
     """Refuses connections until ``door`` is set; ``calls`` counts the attempts."""
 
     clock: Clock
-    door: Door | None = None
+    door: LinkServerFactory | None = None
     pump: IOPump | None = None
     calls: int = 0
 

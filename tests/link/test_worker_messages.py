@@ -20,8 +20,8 @@ from dpip.model import (
     LeasedJob,
     Load,
     Outcome,
-    Picture,
     StoredFile,
+    StoredPicture,
 )
 
 text = st.text(max_size=40)
@@ -30,7 +30,7 @@ sizes = st.integers(0, 2**50)
 percents = st.floats(0, 100)
 params = st.dictionaries(text, st.none() | st.booleans() | st.integers() | text | percents, max_size=3)
 leases = st.builds(Lease, st.integers(0, 2**62), st.integers(0, 2**31), text)
-pictures = st.builds(Picture, words, text, sizes, sizes, sizes)
+pictures = st.builds(StoredPicture, words, text, sizes, sizes, sizes)
 files = st.builds(StoredFile, text, sizes, text, pictures, st.none() | text)
 images = st.builds(Image, text, text, st.sampled_from(ImageType), sizes, files, percents)
 steps = st.lists(st.tuples(words, params), min_size=1, max_size=3).map(tuple)
@@ -42,25 +42,33 @@ loads = st.builds(Load, percents, sizes, st.just(0), percents, sizes, gpus, runn
         lambda available: evolve(load, memory_available=available)
     )
 )
-endings = st.builds(wire.Ending, leases, st.sampled_from(Outcome), st.floats(0, 1e6), words, text)
+endings = st.builds(wire.AttemptEnding, leases, st.sampled_from(Outcome), st.floats(0, 1e6), words, text)
 hellos = st.builds(
-    wire.Hello,
+    wire.WorkerHello,
     words, text, text, st.integers(1, 1024), st.integers(1, 8192), st.lists(words, max_size=3).map(tuple),
     st.dictionaries(words, text, max_size=3), st.booleans(), text, st.integers(0, 9),
 )  # fmt: skip
 welcomes = st.builds(
-    wire.Welcome, text, text, st.none() | text, st.floats(0.1, 9), st.floats(1, 9), st.integers(1, 2**40)
+    wire.WorkerWelcome,
+    text,
+    text,
+    st.none() | text,
+    st.floats(0.1, 9),
+    st.floats(1, 9),
+    st.integers(1, 2**40),
 )
-results = st.builds(wire.Result, leases, st.integers(1, 2**40), st.from_regex("[0-9a-f]{64}", fullmatch=True))
+results = st.builds(
+    wire.ResultFile, leases, st.integers(1, 2**40), st.from_regex("[0-9a-f]{64}", fullmatch=True)
+)
 messages = st.one_of(
     hellos,
     welcomes,
-    st.builds(wire.Refusal, st.sampled_from(["bad-token", "version"]), text, st.booleans()),
+    st.builds(wire.WorkerRefusal, st.sampled_from(["bad-token", "version"]), text, st.booleans()),
     st.builds(wire.Report, loads),
     st.lists(jobs, max_size=3).map(lambda some: wire.Jobs(tuple(some))),
     st.lists(leases, max_size=3).map(lambda some: wire.Leases(tuple(some))),
-    st.lists(endings, max_size=3).map(lambda some: wire.Endings(tuple(some))),
-    st.lists(results, max_size=3).map(lambda some: wire.Results(tuple(some))),
+    st.lists(endings, max_size=3).map(lambda some: wire.AttemptEndings(tuple(some))),
+    st.lists(results, max_size=3).map(lambda some: wire.ResultFiles(tuple(some))),
     st.lists(st.builds(wire.Receipt, words, text), max_size=3).map(lambda some: wire.Receipts(tuple(some))),
 )
 
@@ -89,7 +97,7 @@ class RefusalTests(SynchronousTestCase):
     @given(st.binary(max_size=200))
     @settings(deadline=None)
     def test_noise(self, data: bytes) -> None:
-        for kind in (wire.Hello, wire.Jobs, wire.Endings, wire.Report):
+        for kind in (wire.WorkerHello, wire.Jobs, wire.AttemptEndings, wire.Report):
             self.refused(data, kind)
 
     @given(
@@ -101,12 +109,12 @@ class RefusalTests(SynchronousTestCase):
     )
     @settings(deadline=None)
     def test_json_of_another_shape(self, value: Any) -> None:
-        for kind in (wire.Hello, wire.Jobs, wire.Endings, wire.Report):
+        for kind in (wire.WorkerHello, wire.Jobs, wire.AttemptEndings, wire.Report):
             self.refused(json.dumps(value).encode(), kind)
 
     @given(hellos, st.data())
     @settings(deadline=None)
-    def test_one_field_of_another_type(self, hello: wire.Hello, data: Any) -> None:
+    def test_one_field_of_another_type(self, hello: wire.WorkerHello, data: Any) -> None:
         fields = json.loads(wire.encode(hello))
         name = data.draw(st.sampled_from(sorted(fields)))
         before, fields[name] = (
@@ -114,7 +122,7 @@ class RefusalTests(SynchronousTestCase):
             data.draw(st.sampled_from([None, [[1]], {"a": 1}, -1, 2.5, "a\nb" * 600, "abc"])),
         )
         assume(not (fields[name] == "abc" and isinstance(before, str)))
-        self.refused(json.dumps(fields).encode(), wire.Hello)
+        self.refused(json.dumps(fields).encode(), wire.WorkerHello)
 
     def test_what_is_not_bytes(self) -> None:
         for value in (None, "text", 1, [], object()):
@@ -133,41 +141,41 @@ class RefusalTests(SynchronousTestCase):
     def test_numbers_that_are_none(self) -> None:
         for value in ("NaN", "Infinity", "-Infinity", "1e999"):
             data = b'{"endings":[{"lease":{"job":1,"attempt":1,"nonce":"n"},"outcome":"done","seconds":%s}]}'
-            self.refused(data % value.encode(), wire.Endings)
+            self.refused(data % value.encode(), wire.AttemptEndings)
 
     def test_the_reason_does_not_repeat_much_of_what_was_sent(self) -> None:
         reason = self.refused(json.dumps({"leases": ["x" * 5000]}).encode(), wire.Leases)
         self.assertLess(len(reason), 300)
 
     def test_larger_than_its_kind_may_be(self) -> None:
-        for kind, most in ((wire.Hello, wire.MAX_HELLO), (wire.Endings, wire.MAX_REPORT)):
+        for kind, most in ((wire.WorkerHello, wire.MAX_HELLO), (wire.AttemptEndings, wire.MAX_REPORT)):
             self.assertIn(str(most), self.refused(b" " * (most + 1), kind))
 
 
 class BatchTests(SynchronousTestCase):
-    def ending(self, number: int, detail: str) -> wire.Ending:
-        return wire.Ending(Lease(number, 1, "n"), Outcome.FAILED, 0.0, "code", detail)
+    def ending(self, number: int, detail: str) -> wire.AttemptEnding:
+        return wire.AttemptEnding(Lease(number, 1, "n"), Outcome.FAILED, 0.0, "code", detail)
 
-    def together(self, data: list[bytes]) -> list[wire.Ending]:
-        return [end for message in data for end in wire.decode(message, wire.Endings).endings]
+    def together(self, data: list[bytes]) -> list[wire.AttemptEnding]:
+        return [end for message in data for end in wire.decode(message, wire.AttemptEndings).endings]
 
     def test_nothing_needs_no_message(self) -> None:
         self.assertEqual(wire.batches([], wire.Jobs), [])
 
     def test_few_go_together_and_many_in_order(self) -> None:
         few = [self.ending(number, "") for number in range(10)]
-        self.assertEqual(len(wire.batches(few, wire.Endings)), 1)
+        self.assertEqual(len(wire.batches(few, wire.AttemptEndings)), 1)
         many = [self.ending(number, "") for number in range(3 * wire.BATCH + 1)]
-        self.assertEqual(self.together(wire.batches(many, wire.Endings)), many)
+        self.assertEqual(self.together(wire.batches(many, wire.AttemptEndings)), many)
 
     def test_large_ones_are_spread(self) -> None:
         large = [self.ending(number, "\0" * 1000) for number in range(100)]
-        messages = wire.batches(large, wire.Endings)
+        messages = wire.batches(large, wire.AttemptEndings)
         self.assertGreater(len(messages), 4)
         self.assertEqual(self.together(messages), large)
 
     def test_one_that_fits_no_message_is_an_error(self) -> None:
-        picture = Picture("PNG", "image/png", 1, 1, 3)
+        picture = StoredPicture("PNG", "image/png", 1, 1, 3)
         image = Image("i", "w", ImageType.ORIGINAL, 0, StoredFile("p", 1, "s", picture), 0.0)
         job = LeasedJob(Lease(1, 1, "n"), "w", image, "r", (("f", {"p": "x" * wire.MAX_MESSAGE}),), {})
         self.assertRaises(Malformed, wire.batches, [job], wire.Jobs)

@@ -14,7 +14,7 @@ from twisted.internet import reactor
 
 from dpip.client import ApiError, Client
 from dpip.filters import process
-from dpip.tap import EmbeddedService, Options, make_service
+from dpip.tap import EmbeddedService, ServiceOptions, make_service
 from tests.frames import encoded
 from tests.probe import watched
 
@@ -29,7 +29,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embe
     state: Path = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DPIP_ADMIN_PASSWORD", PASSWORD)
-        options = Options()
+        options = ServiceOptions()
         options.parseOptions(["--state-dir", str(state), "--http", "0", "--pb", "0", "--slots", "1"])
         service = make_service(options, reactor)
         service.startService()

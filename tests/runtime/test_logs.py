@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.api_process.tap import Options as ApiOptions
 from dpip.controller.options import ControllerOptions
 from dpip.runtime import logs, settings
-from dpip.worker.tap import Options as WorkerOptions
+from dpip.worker.tap import WorkerOptions as WorkerOptions
 
 
 class ProcessLogTests(SynchronousTestCase):

@@ -17,10 +17,10 @@ from dpip.model import (
     LeasedJob,
     Load,
     Outcome,
-    Picture,
     Selection,
     Step,
     StoredFile,
+    StoredPicture,
     WaitingJob,
     WorkerInfo,
     Workload,
@@ -90,7 +90,7 @@ def load(
 
 
 def leased(job: int, attempt: int = 1, nonce: str = "n", workload_id: str = "w") -> LeasedJob:
-    picture = Picture("PNG", "image/png", 1280, 720, PIXELS * 3)
+    picture = StoredPicture("PNG", "image/png", 1280, 720, PIXELS * 3)
     stored = StoredFile(f"{workload_id}/{job}.png", 1000, "0" * 64, picture)
     original = Image(f"original-{job}", workload_id, ImageType.ORIGINAL, job, stored, 0.0)
     return LeasedJob(Lease(job, attempt, nonce), workload_id, original, f"result-{job}", (("blur", {}),), {})

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
 from dpip.scheduler.index import Index
-from dpip.scheduler.matching import Kind
+from dpip.scheduler.matching import WorkerKind
 from dpip.scheduler.memory import Machine
-from dpip.scheduler.workers import Worker
+from dpip.scheduler.workers import JoinedWorker
 from tests.scheduler.fakes import info, load
 
 SIZES = st.sampled_from([0, 1, 5, 6, 7, 8, 15, 16, 100, 1000, 1023, 1024, 5000])
@@ -21,9 +21,11 @@ class IndexTests(TestCase):
         self.machines = [Machine(f"m{i}") for i in range(3)]
         self.workers = [self.make(i) for i in range(8)]
 
-    def make(self, number: int) -> Worker:
+    def make(self, number: int) -> JoinedWorker:
         machine = self.machines[number % 3]
-        worker = Worker(f"s{number}", number, info(slots=number % 3 + 1), machine, Kind(frozenset(), False))
+        worker = JoinedWorker(
+            f"s{number}", number, info(slots=number % 3 + 1), machine, WorkerKind(frozenset(), False)
+        )
         worker.load = load()
         machine.workers[worker.session] = worker
         worker.reckon(0.5)

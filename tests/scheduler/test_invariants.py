@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dpip.model import Lease, Outcome
 from dpip.scheduler import events as e
 from dpip.scheduler.instructions import Fail
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.memory import Machine
-from dpip.scheduler.workers import Held, Worker
+from dpip.scheduler.workers import HeldJob, JoinedWorker
 from tests.scheduler.fakes import GIB, MIB, info, load, waiting, workload
 from tests.scheduler.world import World
 
@@ -26,7 +26,7 @@ OUTCOMES = (Outcome.FAILED, Outcome.CRASHED, Outcome.RETURNED, Outcome.LOST, Out
 class Events(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(limits=Limits(max_losses=4, idle_workloads=2))
+        self.world = World(limits=SchedulerLimits(max_losses=4, idle_workloads=2))
         self.number = 0  # of the last job
         self.session = 0  # number of the last session
         self.leases: list[tuple[str, Lease]] = []  # every lease that was ever sent, with its session
@@ -219,13 +219,13 @@ class Events(RuleBasedStateMachine):
 
     # Looking inside
 
-    def workers(self) -> dict[str, Worker]:
+    def workers(self) -> dict[str, JoinedWorker]:
         return self.world.state._roster.workers
 
     def machines(self) -> list[Machine]:
         return list(self.world.state._roster._machines.values())
 
-    def held(self) -> dict[int, Held]:
+    def held(self) -> dict[int, HeldJob]:
         return self.world.state._attempts._held
 
     def _pick(self, data: st.DataObject, of: dict) -> object:

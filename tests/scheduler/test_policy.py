@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.model import GpuLoad, Step
 from dpip.scheduler import events as e
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.state import State
 from tests.scheduler.fakes import GIB, MIB, info, load, waiting, workload
 from tests.scheduler.world import World
@@ -320,7 +320,7 @@ class LostFilterTests(PolicyTestCase):
                 raise LookupError
             return 5 * decoded_bytes
 
-        self.world.state = State(need, self.wants_gpu, Limits())
+        self.world.state = State(need, self.wants_gpu, SchedulerLimits())
         self.join("a", filters=("lost", "blur"), slots=8, capacity=8, available=250 * MIB)
         self.add(4, pixels=100 * MIB // 24, filters=("lost",))
         self.assertEqual(self.counts(), {"a": 2})

@@ -9,14 +9,14 @@ from twisted.trial.unittest import TestCase
 from dpip.model import Lease, Outcome
 from dpip.scheduler import events as e
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Drop, Fail, Instruction, Release, WakeAt
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from tests.scheduler.fakes import info, leased, load, waiting, workload
 from tests.scheduler.world import World
 
 
 class RulesTestCase(TestCase):
     def setUp(self) -> None:
-        self.limits = Limits()
+        self.limits = SchedulerLimits()
         self.world = World(limits=self.limits)
 
     def add(self, *numbers: int, workload_id: str = "w") -> None:
@@ -438,7 +438,7 @@ class IdleWorkloadTests(RulesTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.world = World(limits=Limits(idle_workloads=2))
+        self.world = World(limits=SchedulerLimits(idle_workloads=2))
         self.join()
 
     def do(self, job: int, workload_id: str) -> None:

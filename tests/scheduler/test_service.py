@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from dpip.errors import DiskFull, RetryLater
 from dpip.interfaces import IScheduler
 from dpip.model import Lease, Outcome
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.service import Scheduler
 from tests.scheduler.fakes import MIB, FakeDatastore, FakeLink, info, load, need, waiting, workload
 
@@ -22,7 +22,7 @@ class ServiceTestCase(TestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.datastore = FakeDatastore()
-        self.limits = Limits()
+        self.limits = SchedulerLimits()
         self.scheduler = self.make()
 
     def make(self) -> Scheduler:

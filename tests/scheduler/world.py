@@ -10,7 +10,7 @@ from attrs import define, field
 from dpip.model import Lease, LeasedJob, Load, Outcome, Step, WaitingJob, WorkerInfo, Workload
 from dpip.scheduler import events as e
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Drop, Fail, Instruction, Release, WakeAt
-from dpip.scheduler.limits import Limits
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.state import State
 from tests.scheduler.fakes import FakeDatastore, need
 
@@ -23,7 +23,7 @@ def _no_gpu(steps: Sequence[Step]) -> bool:
 class World:
     """``work_off`` lets the datastore answer, in order; until then its operations wait in ``pending``."""
 
-    limits: Limits = field(factory=Limits)
+    limits: SchedulerLimits = field(factory=SchedulerLimits)
     wants_gpu: Callable[[Sequence[Step]], bool] = _no_gpu
     now: float = 0.0
     datastore: FakeDatastore = field(factory=FakeDatastore)

@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from dpip.runtime.gc import settle
+from dpip.runtime.gc import tune_gc
 from tests.security.port import Port, Seen, lasting
 
 _SHOWN = 20
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    settle()
+    tune_gc()
     port = _warm(options.seed)
     before, began, cpu = psutil.Process().memory_info().rss, time.perf_counter(), time.process_time()
     seen = port.throw(options.inputs - _FIRST)

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from twisted.internet.task import Clock
 
 from dpip.controller.certificates import Certificates
-from dpip.controller.joining import Terms
+from dpip.controller.joining import JoinTerms
 from dpip.controller.workers import Workers
 from dpip.link import worker_messages as wire
 from dpip.link.broker import call, tell
@@ -61,7 +61,7 @@ def workers_port(clock: Clock) -> tuple[Workers, Record]:
         clock=clock,
         new_id=lambda: f"session{next(numbers)}",
         new_token=lambda: f"token{next(numbers)}",
-        terms=Terms(
+        terms=JoinTerms(
             version="1.0", filters=HELLO.filters, max_pixels=1000, api_url=lambda host: f"http://{host}:8080"
         ),
     )
@@ -91,7 +91,7 @@ class _Recorder:
         protocol.dataReceived = heard
         return protocol
 
-    def join(self, secret: bytes = b"", hello: wire.Hello = HELLO, method: str = "join") -> Any:
+    def join(self, secret: bytes = b"", hello: wire.WorkerHello = HELLO, method: str = "join") -> Any:
         answer = self.ask(self.wire.root, method, secret, wire.encode(hello), Agent())
         self.joining = len(self.sent)
         return answer[1]
@@ -144,8 +144,10 @@ def _busy() -> Session:
 
 
 def _endings(count: int, outcome: Outcome) -> bytes:
-    endings = [wire.Ending(Lease(number, 1, f"n{number}"), outcome, 0.25, "", "") for number in range(count)]
-    return wire.encode(wire.Endings(tuple(endings)))
+    endings = [
+        wire.AttemptEnding(Lease(number, 1, f"n{number}"), outcome, 0.25, "", "") for number in range(count)
+    ]
+    return wire.encode(wire.AttemptEndings(tuple(endings)))
 
 
 _RECORDERS: tuple[Callable[[], Session], ...] = (_at_work, _reporting, _refused, _busy)

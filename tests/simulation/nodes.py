@@ -25,8 +25,8 @@ from dpip.link.connector import Connector
 from dpip.link.join_token import TOKEN_FILE, JoinToken
 from dpip.model import CertificateRecord, Load, Role
 from dpip.runtime.threads import InlineThreads, in_thread
-from dpip.worker.compute_pool import Pool
-from dpip.worker.session import Session
+from dpip.worker.compute_pool import ComputePool
+from dpip.worker.session import WorkerSession
 from dpip.worker.spool import Spool
 from tests.simulation.child import Engine, SimulatedChild
 from tests.simulation.process import EPOCH, Process, Threads
@@ -185,14 +185,14 @@ class WorkerNode:
             secured=lambda tls, endpoint: _Showing(endpoint, self.name),
             credential=Credential(self.token.pin, *_certified(), _END, _END),
         )
-        machine.service = service = Session(
+        machine.service = service = WorkerSession(
             connector=connector,
             worker_name=self.name,
             machine=self.name,
             tags=(),
             cores=self.slots,
             gpus=_NoGpus(),
-            pool=Pool(process, process.host.monotonic, self.slots, _GIB),
+            pool=ComputePool(process, process.host.monotonic, self.slots, _GIB),
             spool=Spool(process.disk.root / "spool", disk_usage=process.disk.usage),
             sampler=_Gauge(process),
             reactor=process,

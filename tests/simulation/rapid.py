@@ -31,8 +31,17 @@ from zope.interface import implementer
 from dpip.datastore.datastore import Datastore
 from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IWorkerLink
-from dpip.model import CertificateRecord, Lease, LeasedJob, Outcome, Picture, Role, StoredFile, WorkerInfo
-from dpip.scheduler.limits import Limits
+from dpip.model import (
+    CertificateRecord,
+    Lease,
+    LeasedJob,
+    Outcome,
+    Role,
+    StoredFile,
+    StoredPicture,
+    WorkerInfo,
+)
+from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.service import Scheduler
 from tests.scheduler.fakes import info, load, need, workload
 from tests.simulation.checker import rows_that_cannot_be
@@ -236,7 +245,7 @@ class World:
             _Unreliable(self.datastore, self),
             new_nonce=lambda: f"nonce{self.chance.getrandbits(40)}",
             need=need,
-            limits=Limits(lease_seconds=60.0),
+            limits=SchedulerLimits(lease_seconds=60.0),
         )
         self.scheduler.startService()
         for worker in self._workers:
@@ -286,7 +295,9 @@ class World:
     def _file(self) -> StoredFile:
         self._numbers += 1
         digest = f"{self._numbers:064x}"
-        return StoredFile(f"{self._numbers}.png", 100, digest, Picture("PNG", "image/png", 100, 100, 30_000))
+        return StoredFile(
+            f"{self._numbers}.png", 100, digest, StoredPicture("PNG", "image/png", 100, 100, 30_000)
+        )
 
     def order(self) -> None:
         """A workload with a few originals, in a few uploads; perhaps cancelled, retried, deleted again."""

@@ -5,7 +5,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.errors import DiskFull, RetryLater, TooLarge
 from dpip.model import Principal, Role
-from dpip.store.admission import Admission, AdmissionDesk, Returns
+from dpip.store.admission import Admission, AdmissionControl, RetryAfterQueue
 from dpip.store.disk_space import MIB
 
 ANN = Principal("ann", Role.USER)
@@ -38,7 +38,7 @@ class AdmissionTests(TestCase):
     def setUp(self) -> None:
         self.now = 0.0
         self.space = Space(free=10_000)
-        self.desk = AdmissionDesk(self.space, 1_000, 2_000, Returns(lambda: self.now))
+        self.desk = AdmissionControl(self.space, 1_000, 2_000, RetryAfterQueue(lambda: self.now))
 
     def test_an_upload_larger_than_the_limit_is_refused_with_both_numbers(self) -> None:
         refused = self.assertRaises(TooLarge, self.desk.admit, ANN, 1_001)
@@ -86,7 +86,7 @@ class AdmissionTests(TestCase):
 
     def test_who_is_sent_away_is_told_a_time_after_the_others(self) -> None:
         self.desk.max_unanswered = 0
-        self.desk.returns = Returns(lambda: self.now, each_second=2, longest=3)
+        self.desk.returns = RetryAfterQueue(lambda: self.now, each_second=2, longest=3)
 
         def told() -> int:
             return int(self.assertRaises(RetryLater, self.desk.admit, ANN, 1).retry_after)
@@ -114,7 +114,9 @@ class SeveralProcessesTests(TestCase):
     def setUp(self) -> None:
         self.told: list[int] = []
         self.space = Space(free=100 * MIB)
-        self.desk = AdmissionDesk(self.space, 50 * MIB, 60 * MIB, Returns(lambda: 0.0), self.told.append)
+        self.desk = AdmissionControl(
+            self.space, 50 * MIB, 60 * MIB, RetryAfterQueue(lambda: 0.0), self.told.append
+        )
 
     def test_what_others_take_in_counts_as_well(self) -> None:
         self.desk.elsewhere = 30 * MIB

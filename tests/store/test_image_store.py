@@ -16,9 +16,9 @@ from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dpip.errors import DiskFull, DpipError, NotAnImage, NotFound, RetryLater, TooLarge
-from dpip.model import ImageType, Picture, StoredFile
+from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.threads import InlineThreads
-from dpip.store.disk_space import MIB, Space
+from dpip.store.disk_space import MIB, DiskSpace
 from dpip.store.image_store import ImageStore, directory_for, directory_of
 from dpip.store.incoming import IncomingFile
 
@@ -114,7 +114,7 @@ class KeepTests(StoreTestCase):
                 kept.path,
                 7,
                 hashlib.sha256(b"one two").hexdigest(),
-                Picture("PNG", "image/png", 40, 30, 3600),
+                StoredPicture("PNG", "image/png", 40, 30, 3600),
                 "../../client's own.png",
             ),
         )
@@ -519,7 +519,7 @@ class SpaceTests(StoreTestCase):
 
     def test_the_disk_is_asked_once_a_second_at_most(self) -> None:
         asked: list[float] = []
-        space = Space(lambda: (asked.append(self.clock), (100, 50))[1], lambda: self.clock, floor=0)
+        space = DiskSpace(lambda: (asked.append(self.clock), (100, 50))[1], lambda: self.clock, floor=0)
         for self.clock in (0.0, 0.5, 0.99, 1.0, 1.5, 2.5):
             space.reserve(1)
             self.assertEqual(space.usage(), (100, 50))

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.errors import NotFound, RetryLater
 from dpip.runtime.threads import InlineThreads
 from dpip.store.image_store import ImageStore
-from dpip.store.local_transfer import Desk
+from dpip.store.local_transfer import TransferDirectory
 
 
 class DeskCase(SynchronousTestCase):
@@ -103,7 +103,7 @@ class StartTests(DeskCase):
         self.assertTrue(Path(new.folder).exists())
 
     def test_a_desk_is_no_directory_of_a_workload(self) -> None:
-        desk = Desk.open(os.path.join(self.store.root, "desks", "another"), lambda: "")
+        desk = TransferDirectory.open(os.path.join(self.store.root, "desks", "another"), lambda: "")
         nothing: frozenset[str] = frozenset()
         self.successResultOf(
             self.store.sweep(lambda: succeed(nothing), lambda directory: succeed(nothing), before=1e12)

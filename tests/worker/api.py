@@ -19,7 +19,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from dpip.model import Image, ImageType, Lease, LeasedJob, Picture, Step, StoredFile
+from dpip.model import Image, ImageType, Lease, LeasedJob, Step, StoredFile, StoredPicture
 
 TOKEN = "the worker's token"
 Handler = Callable[[Request], Any]
@@ -27,7 +27,7 @@ Handler = Callable[[Request], Any]
 
 def job(number: int, data: bytes, *steps: Step) -> LeasedJob:
     """A job whose original is ``data``."""
-    picture = Picture("PNG", "image/png", 4, 3, 36)
+    picture = StoredPicture("PNG", "image/png", 4, 3, 36)
     file = StoredFile(f"w/{number}.png", len(data), hashlib.sha256(data).hexdigest(), picture)
     original = Image(f"image{number}", "workload", ImageType.ORIGINAL, number, file, 1.0)
     lease = Lease(number, 1, f"nonce{number}")

@@ -16,8 +16,8 @@ from twisted.trial.unittest import TestCase
 
 from dpip.controller import worker_link as link_module
 from dpip.controller.certificates import Certificates
-from dpip.controller.joining import Terms
-from dpip.controller.local_results import Handover
+from dpip.controller.joining import JoinTerms
+from dpip.controller.local_results import LocalResults
 from dpip.controller.workers import Workers
 from dpip.link import session as session_module
 from dpip.link.certificates import Authority, presented_over
@@ -26,7 +26,7 @@ from dpip.link.join_token import TOKEN_FILE
 from dpip.model import Lease, Outcome
 from dpip.worker import heartbeat as pulse_module
 from dpip.worker import job_runner as shift_module
-from dpip.worker.session import Session
+from dpip.worker.session import WorkerSession
 from dpip.worker.tap import make_worker
 from tests.controller.test_workers import Record
 from tests.worker.api import Api
@@ -85,7 +85,7 @@ class ClusterCase(TestCase):
     workers share the image store's files if they ask for it."""
 
     timeout = 60
-    handover: Handover | None = None
+    handover: LocalResults | None = None
     certificate_seconds = 3600.0
     filters: dict[str, str] = {"copy": "1"}  # noqa: RUF012 - never changed
 
@@ -143,7 +143,7 @@ class ClusterCase(TestCase):
             clock=reactor,  # type: ignore[arg-type]
             new_id=lambda: f"session{next(numbers)}",
             new_token=new_token,
-            terms=Terms(
+            terms=JoinTerms(
                 version="1.0",
                 filters=self.filters,
                 max_pixels=1000,
@@ -168,7 +168,7 @@ class ClusterCase(TestCase):
         self.addCleanup(close)
         return int(listening.getHost().port)
 
-    def worker(self, name: str = "anna", slots: int = 1, **more: Any) -> Session:
+    def worker(self, name: str = "anna", slots: int = 1, **more: Any) -> WorkerSession:
         """Started; it ends with the test."""
         more.setdefault("read_token", token_reader(None, {}, self.state))
         session = make_worker(

@@ -20,8 +20,8 @@ from twisted.trial.unittest import TestCase
 
 from dpip.model import Outcome
 from dpip.worker import compute_child as child_module
-from dpip.worker.compute_child import Task, Verdict, Work
-from dpip.worker.compute_pool import Pool
+from dpip.worker.compute_child import ComputeTask, Verdict, Work
+from dpip.worker.compute_pool import ComputePool
 
 PROGRAM = (sys.executable, "-m", "tests.worker.child_program")
 
@@ -36,7 +36,7 @@ class PoolCase(TestCase):
         self.directory = Path(temporary.name)
         self.source = self.directory / "source"
         self.source.write_bytes(b"picture")
-        self.pool = Pool(reactor, time.monotonic, self.slots, 64 * 2**20, PROGRAM)
+        self.pool = ComputePool(reactor, time.monotonic, self.slots, 64 * 2**20, PROGRAM)
         self.said: list[str] = []
         self.pool.say = self.said.append  # type: ignore[assignment]
         self.addCleanup(self.stop)
@@ -47,9 +47,9 @@ class PoolCase(TestCase):
             await self.pool.stop()
         self.assertFalse([pid for pid in pids if psutil.pid_exists(pid)])
 
-    def task(self, step: str, seconds: float = 30.0, **params: Any) -> Task:
+    def task(self, step: str, seconds: float = 30.0, **params: Any) -> ComputeTask:
         number = len(list(self.directory.iterdir()))
-        return Task(
+        return ComputeTask(
             str(self.source),
             str(self.directory / f"result{number}{time.monotonic_ns()}"),
             ((step, params),),
@@ -109,7 +109,7 @@ class ComputeTests(PoolCase):
 
     async def test_no_room_for_the_result_is_no_crash(self) -> None:
         await self.pool.start()
-        task = Task(str(self.source), "/dev/full", (("copy", {}),), {}, 1000, 1, 30.0)
+        task = ComputeTask(str(self.source), "/dev/full", (("copy", {}),), {}, 1000, 1, 30.0)
         verdict = await self.pool.run(task).done
         self.assertEqual((verdict.outcome, verdict.code), (Outcome.RETURNED, "disk-full"))
 
@@ -323,12 +323,12 @@ class SeveralTests(PoolCase):
 PARENT = """
 import sys, time
 from twisted.internet import reactor
-from dpip.worker.compute_child import Task
-from dpip.worker.compute_pool import Pool
+from dpip.worker.compute_child import ComputeTask
+from dpip.worker.compute_pool import ComputePool
 from tests.worker.test_compute_pool import PROGRAM
-pool = Pool(reactor, time.monotonic, 2, 2**26, PROGRAM)
+pool = ComputePool(reactor, time.monotonic, 2, 2**26, PROGRAM)
 def ready(_):
-    pool.run(Task(sys.argv[1], sys.argv[1] + ".out", (("hold_the_gil", {}),), {}, 1, 1, 60.0))
+    pool.run(ComputeTask(sys.argv[1], sys.argv[1] + ".out", (("hold_the_gil", {}),), {}, 1, 1, 60.0))
     reactor.callLater(0.3, lambda: print(*pool.pids(), flush=True))
 pool.start().addCallback(ready)
 reactor.run()

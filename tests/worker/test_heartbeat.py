@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.link import worker_messages as wire
 from dpip.link.broker import Target
 from dpip.model import Load
-from dpip.worker.heartbeat import MAX_SILENCE, Pulse
+from dpip.worker.heartbeat import MAX_SILENCE, Heartbeat
 from tests.wires import Wire, door_to
 
 LOAD = Load(cpu_percent=1.0, memory_total=100, memory_available=50)
@@ -40,7 +40,7 @@ class PulseTests(SynchronousTestCase):
         self.wire.server.trust()
         self.loads: Any = lambda: succeed(LOAD)
         self.dead: list[str] = []
-        self.pulse = Pulse(self.wire.root, lambda: self.loads(), self.dead.append, self.clock)
+        self.pulse = Heartbeat(self.wire.root, lambda: self.loads(), self.dead.append, self.clock)
         self.pulse.start(4.0)
         self.addCleanup(self.pulse.stop)
 

@@ -11,11 +11,11 @@ from attrs import frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 
-from dpip.controller.local_results import Handover
+from dpip.controller.local_results import LocalResults
 from dpip.controller.workers import Workers
 from dpip.errors import DpipError, NotAnImage, RetryLater, StaleLease
-from dpip.link.broker import Refused, call
-from dpip.link.worker_messages import Desk, Result, Results, encode, result_name
+from dpip.link.broker import CallRefused, call
+from dpip.link.worker_messages import ResultFile, ResultFiles, TransferPaths, encode, result_name
 from dpip.model import Image, ImageType, Lease, LeasedJob, Outcome, Principal, StoredFile
 from dpip.store.image_store import ImageStore
 from dpip.worker import compute_child as child_module
@@ -67,7 +67,7 @@ class LocalCase(test_session.WorkingCase):
             self.store.startService()
             self.addCleanup(self.store.stopService)
             self.office = Office(self.images)
-            self.handover = Handover(self.office, self.store)  # type: ignore[arg-type]
+            self.handover = LocalResults(self.office, self.store)  # type: ignore[arg-type]
         return super().make_workers(report_seconds)
 
     async def start(self, slots: int = 1) -> None:
@@ -125,7 +125,9 @@ class SharingTests(LocalCase):
         for number in range(5):
             new = self.give(number)
             (self.desks()[0] / result_name(new.lease)).write_bytes(b"PICTURE")
-        kept = [Deferred.fromCoroutine(desk.deliver(Result(lease(number), 7, digest))) for number in range(5)]
+        kept = [
+            Deferred.fromCoroutine(desk.deliver(ResultFile(lease(number), 7, digest))) for number in range(5)
+        ]
         self.assertEqual([await one for one in kept], [True] * 5)
         self.assertEqual(calls, [5])
 
@@ -233,7 +235,7 @@ class ProofTests(LocalCase):
     async def test_on_another_machine_images_go_over_http(self) -> None:
         """There is no such directory, or another one of the same name."""
         elsewhere = self.directory / "elsewhere"
-        self.patch(Handover, "address", lambda handover, desk: _address(elsewhere))
+        self.patch(LocalResults, "address", lambda handover, desk: _address(elsewhere))
         await self.start()
         await self.said("does not share the image store's files, and uses HTTP")
         await self.works_over_http()
@@ -269,11 +271,14 @@ class ProofTests(LocalCase):
         controller = self.session._runner._controller  # type: ignore[union-attr]
         assert controller is not None
         self.give(1)
-        for name, arguments in (("deliver", (encode(Results((Result(lease(1), 7, "ab"),))),)), ("prove", ())):
+        for name, arguments in (
+            ("deliver", (encode(ResultFiles((ResultFile(lease(1), 7, "ab"),))),)),
+            ("prove", ()),
+        ):
             answer = call(controller, name, *arguments, clock=reactor, timeout=5)  # type: ignore[arg-type]
-            await self.assertFailure(answer, Refused)
+            await self.assertFailure(answer, CallRefused)
         self.assertEqual(self.results(), [])
 
 
-def _address(folder: Path) -> Desk:
-    return Desk(originals=str(folder), results=str(folder / "desk"))
+def _address(folder: Path) -> TransferPaths:
+    return TransferPaths(originals=str(folder), results=str(folder / "desk"))

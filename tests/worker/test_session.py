@@ -16,7 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dpip.errors import BadCertificate
 from dpip.link import session as session_module
-from dpip.link.broker import Refused
+from dpip.link.broker import CallRefused
 from dpip.link.certificates import Authority
 from dpip.model import LeasedJob, Outcome, Role
 from dpip.worker import compute_child as child_module
@@ -309,7 +309,7 @@ class LeavingTests(WorkingCase):
         await self.record.times("leaving")
         await self.record.times("ended", 2)
         self.assertEqual(set(self.record.endings().values()), {(Outcome.RETURNED, "leaving")})
-        await self.assertFailure(self.record.link.run([self.give(4)]), Refused)
+        await self.assertFailure(self.record.link.run([self.give(4)]), CallRefused)
         marker.unlink()
         await self.record.times("lost")
         await stopped

@@ -14,13 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.link.connector import NoToken, controller_endpoint, token_reader
 from dpip.link.join_token import TOKEN_FILE, JoinToken
-from dpip.worker.tap import Options, unique_name
+from dpip.worker.tap import WorkerOptions, unique_name
 
 TOKEN = "ab" * 32 + "." + "s" * 32
 
 
-def parsed(*arguments: str) -> Options:
-    options = Options()
+def parsed(*arguments: str) -> WorkerOptions:
+    options = WorkerOptions()
     options.parseOptions(list(arguments))
     return options
 

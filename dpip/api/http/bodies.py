@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from attrs import define, field
 
 from dpip.api.http.forms import texts
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import MultipartReader
 from dpip.errors import RetryLater, TooLarge
 from dpip.interfaces import IAdmission, IImageStore, IIncomingFile
@@ -64,13 +64,13 @@ class FileBudget:
 
 
 @define
-class Upload:
+class UploadBody:
     """A multipart body; its files are written and hashed as they arrive, whatever order the parts come in."""
 
     admission: IAdmission
     image_store: IImageStore
     boundary: bytes
-    limits: Limits
+    limits: HttpLimits
     more_files: FileBudget
     incoming: list[IIncomingFile] = field(factory=list, init=False)
     _size: int = field(default=0, init=False)

@@ -18,10 +18,10 @@ from zope.interface import implementer
 
 from dpip.api.http.answers import cut_short, write_head
 from dpip.api.http.filenames import content_disposition, safe_name
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.problems import RangeNotSatisfiable
 from dpip.api.http.request import Request
-from dpip.api.http.stall_timeout import Patience
+from dpip.api.http.stall_timeout import StallTimeout
 from dpip.errors import NotFound
 from dpip.model import Image, Role
 from dpip.runtime.transports import PIECE
@@ -45,7 +45,7 @@ class Download:
     def etag(self) -> str:
         return f'"{self.image.file.sha256}"'
 
-    async def send(self, request: Request, clock: IReactorTime, limits: Limits) -> None:
+    async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
         """A :class:`dpip.api.http.streams.Streamed`."""
         headers = _headers(self)
         if request.principal is None or request.principal.role is not Role.WORKER:
@@ -70,7 +70,7 @@ class Download:
             with file:
                 request.write(_exactly(file, length))
             return
-        producer = FileProducer(request, file, length, Patience(request, clock, limits.stall_seconds))
+        producer = FileProducer(request, file, length, StallTimeout(request, clock, limits.stall_seconds))
         try:
             await producer.start()
         finally:
@@ -153,7 +153,7 @@ class FileProducer:
     request: Request
     file: FileIO
     remaining: int
-    patience: Patience
+    patience: StallTimeout
     _paused: bool = field(default=False, init=False)
     _writing: bool = field(default=False, init=False)
     _done: Deferred[None] = field(factory=Deferred, init=False)

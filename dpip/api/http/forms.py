@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from attrs import frozen
 from werkzeug.http import parse_options_header
 
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import FileSink, MultipartReader, boundary_of
 from dpip.api.http.problems import UnsupportedBody
 from dpip.errors import BadParameter, Malformed
@@ -111,7 +111,7 @@ def _one_of(name: str, kind: type[Choice], value: str) -> Choice:
         raise BadParameter(f"{name} must be one of {known}.", parameter=name) from None
 
 
-def read_fields(query: bytes, body: bytes, content_type: str | None, limits: Limits) -> Fields:
+def read_fields(query: bytes, body: bytes, content_type: str | None, limits: HttpLimits) -> Fields:
     """The body's fields win over the query's. Raises Malformed, UnsupportedBody, TooLarge."""
     values = {} if not query else _urlencoded(query, limits)
     if body:
@@ -137,7 +137,7 @@ def check_type(content_type: str | None) -> None:
         )
 
 
-def _body_values(body: bytes, content_type: str | None, limits: Limits) -> dict[str, Any]:
+def _body_values(body: bytes, content_type: str | None, limits: HttpLimits) -> dict[str, Any]:
     check_type(content_type)
     kind, boundary = _kind(content_type), boundary_of(content_type)
     if boundary is None:
@@ -193,7 +193,7 @@ def _json(text: str, name: str) -> Any:
         raise BadParameter(f"{name}: {problem.detail}", parameter=name) from None
 
 
-def _urlencoded(data: bytes, limits: Limits) -> dict[str, Any]:
+def _urlencoded(data: bytes, limits: HttpLimits) -> dict[str, Any]:
     try:
         pairs = parse_qsl(
             data.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=limits.fields

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from dpip.api.http.auth import Access, check_access, secret_of
-from dpip.api.http.bodies import Body, FileBudget, SmallBody, Upload, too_large
+from dpip.api.http.bodies import Body, FileBudget, SmallBody, UploadBody, too_large
 from dpip.api.http.forms import check_type
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import boundary_of
 from dpip.api.http.problems import UnsupportedBody
 from dpip.interfaces import IController, IImageStore
@@ -27,7 +27,7 @@ class Gate:
 
     controller: IController
     image_store: IImageStore
-    limits: Limits
+    limits: HttpLimits
     access: Callable[[Request], Access | None]  # of the route that would answer, if there is one
     _more_files: FileBudget = field(init=False)
 
@@ -49,7 +49,7 @@ class Gate:
             check_access(access, request.principal)
         return _small(self.limits.small_body, length, request)
 
-    async def _upload(self, request: Request, by: Principal, length: int | None) -> Upload:
+    async def _upload(self, request: Request, by: Principal, length: int | None) -> UploadBody:
         boundary = boundary_of(request.header("Content-Type"))
         if boundary is None:
             raise not_multipart()
@@ -57,7 +57,7 @@ class Gate:
             least = max(1, (length or 0) - self.limits.framing)
             await self.controller.check_quota(by, least, request.header("Idempotency-Key"))
         admission = self.controller.admit_upload(by, length)
-        return Upload(admission, self.image_store, boundary, self.limits, self._more_files)
+        return UploadBody(admission, self.image_store, boundary, self.limits, self._more_files)
 
 
 def is_upload(request: Request) -> bool:

@@ -6,14 +6,14 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from dpip.api.http.routes import Call
+from dpip.api.http.routes import ApiCall
 from dpip.errors import Malformed
 from dpip.model import IdempotencyKey
 
 _MAX_KEY = 255
 
 
-def key_of(call: Call, operation: str, asked: Any) -> IdempotencyKey | None:
+def key_of(call: ApiCall, operation: str, asked: Any) -> IdempotencyKey | None:
     """The key of this request, or None. ``asked`` is what it asks for, as JSON.
 
     The fingerprint is of fields and file hashes, never of the body's bytes: a multipart boundary changes with

@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 @frozen
-class Limits:
+class HttpLimits:
     """Bytes, counts and seconds. Parsing a small body of the largest size costs 2 ms of the reactor."""
 
     small_body: int = 256 * 1024  # of any request but an upload

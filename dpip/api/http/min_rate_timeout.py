@@ -7,15 +7,15 @@ from collections.abc import Callable
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 
 
 @define
-class Pace:
+class MinRateTimeout:
     """Calls ``too_slow`` once, with the reason, unless :meth:`stop` comes first."""
 
     clock: IReactorTime
-    limits: Limits
+    limits: HttpLimits
     too_slow: Callable[[str], None]
     _began: float = field(default=0.0, init=False)
     _arrived: int = field(default=0, init=False)

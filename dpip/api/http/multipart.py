@@ -15,7 +15,7 @@ from attrs import define, field
 from multipart import MultipartError, MultipartSegment, ParserError, ParserLimitReached, PushMultipartParser
 from werkzeug.http import parse_options_header
 
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.text import lenient
 from dpip.errors import Malformed, TooLarge
 
@@ -75,7 +75,7 @@ class MultipartReader:
 
     boundary: bytes
     open_file: OpenFile
-    limits: Limits
+    limits: HttpLimits
     fields: list[tuple[str, bytes]] = field(factory=list, init=False)
     _parser: PushMultipartParser = field(init=False)
     _first_bytes: bytes | None = field(default=b"", init=False)  # until there are enough to judge them

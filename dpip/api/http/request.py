@@ -17,7 +17,7 @@ from twisted.web import server
 
 from dpip.api.http.answers import write_answer
 from dpip.api.http.bodies import Body
-from dpip.api.http.min_rate_timeout import Pace
+from dpip.api.http.min_rate_timeout import MinRateTimeout
 from dpip.api.http.problems import InternalError, TooSlow, problem
 from dpip.api.http.text import lenient
 from dpip.errors import DpipError, Malformed
@@ -50,7 +50,7 @@ class Request(server.Request):
     began = 0.0
     made = ""  # for the log: what is there now that was not before
     _body: Body | None = None
-    _pace: Pace | None = None
+    _pace: MinRateTimeout | None = None
     _held: list[bytes] | None = None  # not None: the gate has not decided yet
     _complete: tuple[bytes, bytes, bytes] | None = None
     _owed_continue = False
@@ -201,7 +201,7 @@ class Request(server.Request):
             self._watch(lambda _: self.channel.transport.abortConnection())
 
     def _watch(self, too_slow: Callable[[str], None]) -> None:
-        self._pace = Pace(self.site.clock, self.site.limits, too_slow)
+        self._pace = MinRateTimeout(self.site.clock, self.site.limits, too_slow)
         self._pace.start()
 
     def _stop(self) -> None:

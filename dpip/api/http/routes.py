@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from dpip.api.http.answers import Answer
 from dpip.api.http.auth import Access
-from dpip.api.http.bodies import Upload
+from dpip.api.http.bodies import UploadBody
 from dpip.api.http.forms import Fields
 from dpip.api.http.streams import Streamed
 from dpip.errors import Unauthenticated
@@ -21,7 +21,7 @@ DEFAULT_PAGE, MAX_PAGE = 100, 1000
 
 
 @frozen
-class Call:
+class ApiCall:
     """One request as its handler sees it: authenticated, allowed for its role, its body parsed.
 
     ``header(name)`` gives a header of the request or None; ``still_allowed()`` asks anew about its token.
@@ -32,7 +32,7 @@ class Call:
     address: str
     header: Callable[[str], str | None] = field(repr=False)
     fields: Fields = field(repr=False)
-    upload: Upload | None
+    upload: UploadBody | None
     still_allowed: Callable[[], Deferred[Principal]] = field(repr=False)
     encrypted: bool = False  # on its whole way, as far as we know
 

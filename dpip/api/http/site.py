@@ -15,7 +15,7 @@ from twisted.web.resource import IResource
 
 from dpip.api.http.channel import Channel
 from dpip.api.http.gate import Gate, is_upload
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.problems import LATER
 from dpip.api.http.request import Request
 from dpip.runtime.logs import Ration
@@ -42,7 +42,7 @@ class Site(server.Site):
         gate: Gate,
         ids: Callable[[], str],
         clock: IReactorTime,
-        limits: Limits,
+        limits: HttpLimits,
         shortcut: Shortcut,
         quiet: bool = False,
     ) -> None:

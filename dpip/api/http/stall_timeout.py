@@ -10,7 +10,7 @@ from dpip.api.http.request import Request
 
 
 @define(eq=False)
-class Patience:
+class StallTimeout:
     """A request whose transport has been full for ``seconds`` on end is dropped."""
 
     request: Request

@@ -15,15 +15,15 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from dpip.api.http.answers import write_head
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
-from dpip.api.http.stall_timeout import Patience
+from dpip.api.http.stall_timeout import StallTimeout
 
 
 class Streamed(Protocol):
     """An answer that is written piece by piece."""
 
-    async def send(self, request: Request, clock: IReactorTime, limits: Limits) -> None:
+    async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
         """Write head and body. When the client goes away this is cancelled, if it waits for anything."""
 
 
@@ -36,11 +36,11 @@ class Outflow:
     request: Request
     clock: IReactorTime
     stall: float
-    _patience: Patience = field(init=False)
+    _patience: StallTimeout = field(init=False)
     _ready: Deferred[None] | None = field(default=None, init=False)  # not None: we have to pause
 
     def __attrs_post_init__(self) -> None:
-        self._patience = Patience(self.request, self.clock, self.stall)
+        self._patience = StallTimeout(self.request, self.clock, self.stall)
 
     def __enter__(self) -> Outflow:
         self.request.registerProducer(self, True)

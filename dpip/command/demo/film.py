@@ -27,7 +27,7 @@ _FLOWERS = ((250, 84, 92), (255, 214, 60), (250, 250, 250), (196, 112, 226))
 
 
 @define
-class Film:
+class DemoFilm:
     """``length`` frames of WIDTH×HEIGHT pixels, from sunrise to sunset. Threads may draw it together."""
 
     length: int

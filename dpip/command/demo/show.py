@@ -27,7 +27,7 @@ from dpip.client import (
     Workload,
     gather_bounded,
 )
-from dpip.command.demo.film import HEIGHT, WIDTH, Film
+from dpip.command.demo.film import HEIGHT, WIDTH, DemoFilm
 from dpip.command.demo.folder import SIGMA, DemoFolder
 from dpip.command.demo.system import whole_system
 from dpip.command.log_file import log_to
@@ -97,7 +97,7 @@ class Show:
                 self.timings.append(f"{name:10} {await filtering.run()}")
 
     async def _draw(self, stage: Stage) -> None:
-        film = await deferToThread(Film, self.frames)
+        film = await deferToThread(DemoFilm, self.frames)
         drawn = 0
 
         def save(number: int) -> None:

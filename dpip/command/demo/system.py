@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from dpip.client import Client
 from dpip.command.temporary_directory import temporary
 from dpip.runtime.startup import CannotStart
-from dpip.tap import Options, make_service
+from dpip.tap import ServiceOptions, make_service
 
 _VARIABLE = "DPIP_ADMIN_PASSWORD"
 _START_SECONDS, _STOP_SECONDS = 300, 20
@@ -33,7 +33,7 @@ async def whole_system(reactor: Any, slots: int | None) -> AsyncIterator[Client]
         arguments = ["--state-dir", str(state), "--http", "127.0.0.1:0", "--pb", "127.0.0.1:0"]
         arguments += ["--disk-floor", _DISK_FLOOR]
         arguments += ["--slots", str(slots)] if slots else []
-        options = Options()
+        options = ServiceOptions()
         options.parseOptions(arguments)
         os.environ[_VARIABLE] = password = secrets.token_urlsafe()  # of the admin that the first start makes
         service = make_service(options, reactor)

@@ -22,9 +22,9 @@ from dpip.filters import registry
 from dpip.filters.codec.headers import probe
 from dpip.filters.engine import MAX_PIXELS
 from dpip.model import Outcome
-from dpip.scheduler.limits import Limits
-from dpip.worker.compute_child import Task, Verdict
-from dpip.worker.compute_pool import Pool
+from dpip.scheduler.limits import SchedulerLimits
+from dpip.worker.compute_child import ComputeTask, Verdict
+from dpip.worker.compute_pool import ComputePool
 from dpip.worker.resources import cores, job_memory, memory
 
 _PREFIX: Final = ".dpip-run-"
@@ -50,7 +50,7 @@ async def local_executor(
     Raises ClickException when the processes do not start, OSError when ``parent`` cannot be written to.
     """
     async with temporary(parent, _PREFIX) as directory:
-        pool = Pool(reactor, time.monotonic, slots or cores(), job_memory())
+        pool = ComputePool(reactor, time.monotonic, slots or cores(), job_memory())
         try:
             await pool.start().addTimeout(_START_SECONDS, reactor)
             yield LocalExecutor(pool, directory, sender, steps, output)
@@ -112,7 +112,7 @@ class LocalExecutor:
     need more than ``memory``.
     """
 
-    pool: Pool
+    pool: ComputePool
     directory: Path
     sender: Sender
     steps: Sequence[Mapping[str, Any]]
@@ -194,8 +194,8 @@ class LocalExecutor:
         return await deferToThread(_look_into, item.source, place)
 
     async def _compute(self, path: Path, made: Path) -> Verdict:
-        for _ in range(Limits().max_crashes):
-            task = Task(
+        for _ in range(SchedulerLimits().max_crashes):
+            task = ComputeTask(
                 source=os.path.abspath(path),
                 result=str(made),
                 steps=tuple(self._chain),

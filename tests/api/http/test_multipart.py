@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.api.http.limits import Limits
+from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import MultipartReader, boundary_of
 from dpip.errors import DpipError, Malformed, TooLarge
 from tests.api.client import Form
@@ -41,7 +41,7 @@ class Outcome:
     refused: type[DpipError] | None = None
 
 
-def outcome(pieces: Iterable[bytes], limits: Limits | None = None) -> Outcome:
+def outcome(pieces: Iterable[bytes], limits: HttpLimits | None = None) -> Outcome:
     files: list[Kept] = []
     refused: type[DpipError] | None = None
 
@@ -49,7 +49,7 @@ def outcome(pieces: Iterable[bytes], limits: Limits | None = None) -> Outcome:
         files.append(Kept(name))
         return files[-1]
 
-    reader = MultipartReader(BOUNDARY.encode(), open_file, limits or Limits())
+    reader = MultipartReader(BOUNDARY.encode(), open_file, limits or HttpLimits())
     try:
         for piece in pieces:
             reader.write(piece)
@@ -64,7 +64,7 @@ def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
     return [body[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
-def read(body: bytes, cuts: Iterable[int] = (), limits: Limits | None = None):
+def read(body: bytes, cuts: Iterable[int] = (), limits: HttpLimits | None = None):
     """``(fields, files)`` of a body that arrives in pieces. Raises what the reader raises."""
     come = outcome(cut(body, cuts), limits)
     if come.refused is not None:
@@ -119,7 +119,7 @@ a_part = st.sampled_from(
         b"",
     ]
 )
-few = Limits(files=2, fields=2, field_size=12, fields_size=20)
+few = HttpLimits(files=2, fields=2, field_size=12, fields_size=20)
 
 
 class MultipartTests(SynchronousTestCase):
@@ -214,7 +214,7 @@ class MultipartTests(SynchronousTestCase):
         for unit in (b"\r\n--frontieR", b"\r\n--frontie", b"\r\n--", b"\r\n", b"\r", b"\n--frontier", b"x"):
             for size, count in ((1, 200), (7, 50), (11, 50), (64 * 1024, 3)):
                 file, sent = Kept(None), 0
-                reader = MultipartReader(BOUNDARY.encode(), lambda _name, file=file: file, Limits())
+                reader = MultipartReader(BOUNDARY.encode(), lambda _name, file=file: file, HttpLimits())
                 reader.write(b'--frontier\r\nContent-Disposition: form-data; name="data"\r\n\r\n')
                 for piece in cut((unit * size * count)[: size * count], range(size, size * count, size)):
                     sent += len(piece)
@@ -228,7 +228,7 @@ class MultipartTests(SynchronousTestCase):
             def write(self, data: bytes) -> None:
                 taken.append(data)
 
-        reader = MultipartReader(BOUNDARY.encode(), lambda _name: Sink(), Limits())
+        reader = MultipartReader(BOUNDARY.encode(), lambda _name: Sink(), HttpLimits())
         reader.write(b'--frontier\r\nContent-Disposition: form-data; name="data"\r\n\r\n')
         piece = bytes(64 * 1024)
         reader.write(piece)
@@ -259,12 +259,12 @@ class MultipartTests(SynchronousTestCase):
             files.append(Kept(name))
             return files[-1]
 
-        reader = MultipartReader(BOUNDARY.encode(), open_file, Limits())
+        reader = MultipartReader(BOUNDARY.encode(), open_file, HttpLimits())
         reader.write(body[:600])
         self.assertGreater(len(files[0].data), 400)
 
     def test_each_bound(self) -> None:
-        limits = Limits(files=1, fields=1, field_size=3, fields_size=4)
+        limits = HttpLimits(files=1, fields=1, field_size=3, fields_size=4)
         for form in (
             Form(BOUNDARY).file("a", "a", b"").file("b", "b", b""),
             Form(BOUNDARY).field("a", "").field("b", ""),

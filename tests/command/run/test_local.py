@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from dpip.client import Image, Item, Result
 from dpip.command.run.local import LocalExecutor, MemoryBudget
 from dpip.filters import registry
-from dpip.worker.compute_pool import Pool
+from dpip.worker.compute_pool import ComputePool
 from tests.frames import encoded
 
 PROGRAM = (sys.executable, "-m", "tests.worker.child_program")
@@ -62,7 +62,7 @@ class LocalExecutorTests(TestCase):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
         self.directory = self.folder / "way"
         self.directory.mkdir()
-        self.pool = Pool(reactor, time.monotonic, SLOTS, 64 * 2**20, PROGRAM)
+        self.pool = ComputePool(reactor, time.monotonic, SLOTS, 64 * 2**20, PROGRAM)
         self.pool.say = lambda _: None  # type: ignore[assignment,method-assign]
         self.addCleanup(self.pool.stop)
         await self.pool.start()
