@@ -23,8 +23,9 @@ from bench.timing import seconds, together
 from dpip.filters import apply, process
 from dpip.filters.codec import encode
 from dpip.filters.codec.picture import Frame, Picture
-from dpip.filters.engine import fingerprint, warm_up
+from dpip.filters.fingerprint import fingerprint
 from dpip.filters.registry import validate_output
+from dpip.filters.warmup import warm_up
 
 Array = npt.NDArray[Any]
 SIZES = {"VGA": (640, 480), "720p": (1280, 720), "1080p": (1920, 1080), "12 MP": (4000, 3000)}

@@ -1,79 +1,127 @@
-"""The rules of architecture.md about which part may import which, held by reading the sources."""
+"""The rules of architecture.md about which part may import which, and how things are named."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
 
 from twisted.trial.unittest import TestCase
 
-ROOT = Path(__file__).parents[1]
-PURE = {"twisted", "sqlite3", "sqlalchemy", "time", "random"}
-FORBIDDEN = {
-    "dpip.controller": {"dpip.worker"},
-    "dpip.worker": {"dpip.controller", "dpip.api", "dpip.datastore"},
-    "dpip.filters": PURE,
-    "dpip.model": PURE,
-    "dpip.scheduler.state": PURE,
-    "dpip.scheduler.policy": PURE,
-    "dpip.api": {"twisted.spread", "dpip.filters.kernels", "dpip.controller", "dpip.datastore", "sqlalchemy"},
-    "dpip.remote": {"dpip.controller", "dpip.datastore", "dpip.scheduler", "dpip.filters", "sqlalchemy"},
-    "dpip.http": {"dpip.client", "dpip.worker", "dpip.controller", "dpip.datastore", "dpip.api"},
-    "dpip.client": {"dpip.controller", "dpip.worker", "dpip.datastore", "dpip.api"},
-}
+from tests import layers
 
-
-def modules() -> Iterator[tuple[str, Path]]:
-    for path in sorted((ROOT / "dpip").rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
-
-
-def imported(path: Path, everywhere: bool = True) -> set[str]:
-    """Names of imported modules; with ``everywhere`` False only those run at import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = ast.walk(tree) if everywhere else iter(tree.body)
-    found: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
-
-
-def within(module: str, package: str) -> bool:
-    return module == package or module.startswith(package + ".")
+MAY_REPEAT = frozenset[str](
+    {
+        # The client's answers have the names of the model's nouns: ``dpip.client.Workload`` is public.
+        *("Image", "Token", "User", "Workload"),
+    }
+)
+"""Class names that occur more than once. This list may only shrink."""
+CIRCLE_OF_TYPES = "if TYPE_CHECKING:  # a circle of types: "
 
 
 class LayeringTests(TestCase):
-    def test_no_part_imports_what_it_must_not_know(self) -> None:
+    def test_a_package_imports_only_what_the_table_allows(self) -> None:
         broken = [
             f"{module} imports {name}"
-            for module, path in modules()
-            for part, banned in FORBIDDEN.items()
-            if within(module, part) and not module.endswith(".tap")
-            for name in sorted(imported(path))
-            if any(within(name, ban) for ban in banned)
+            for module, names in layers.graph().items()
+            for name in sorted(names)
+            if layers.package(module)
+            and layers.package(name) not in {layers.package(module), *_allowed(layers.package(module))}
+        ]
+        self.assertEqual(broken, [])
+
+    def test_the_table_has_a_row_for_each_package_and_allows_no_more_than_is_used(self) -> None:
+        used: dict[str, set[str]] = {}
+        for module, names in layers.graph().items():
+            mine = used.setdefault(layers.package(module), set())
+            mine |= {layers.package(name) for name in names} - {layers.package(module)}
+        del used[""]
+        self.assertEqual(used, {name: _allowed(name) for name in layers.MAY_IMPORT})
+
+    def test_the_table_is_without_circles(self) -> None:
+        self.assertEqual(layers.circles({name: _allowed(name) for name in layers.MAY_IMPORT}), [])
+
+    def test_the_table_stands_in_architecture_md(self) -> None:
+        text = layers.PAGE.read_text(encoding="utf-8")
+        self.assertEqual(text, layers.page_with_table(text), "run python -m tests.layers")
+        self.assertIn(layers.table(), text)
+
+    def test_no_two_files_import_each_other_when_they_are_loaded(self) -> None:
+        self.assertEqual(layers.circles(layers.graph(types=False)), [])
+
+    def test_files_that_know_each_others_types_say_why(self) -> None:
+        paths = dict(layers.modules())
+        for circle in layers.circles(layers.graph()):
+            texts = [paths[module].read_text(encoding="utf-8") for module in circle]
+            for module, text in zip(circle, texts, strict=True):
+                if "if TYPE_CHECKING:" in text:
+                    self.assertIn(CIRCLE_OF_TYPES, text, module)
+            self.assertTrue(any(CIRCLE_OF_TYPES in text for text in texts), circle)
+
+    def test_pure_parts_load_no_reactor_no_database_and_no_clock(self) -> None:
+        paths = dict(layers.modules())
+        edges = layers.graph(types=False)
+        broken = [
+            f"{module} imports {name}"
+            for module in sorted(_reached(edges, {m for m in paths if _is_pure(m)}))
+            for name in sorted(layers.imported(paths[module], types=False))
+            if name.partition(".")[0] in layers.IMPURE
         ]
         self.assertEqual(broken, [])
 
     def test_only_the_builders_the_commands_and_the_blocking_client_import_the_global_reactor(self) -> None:
         broken = [
             module
-            for module, path in modules()
-            if "twisted.internet.reactor" in imported(path)
+            for module, path in layers.modules()
+            if "twisted.internet.reactor" in layers.imported(path)
             and not module.endswith("tap")
-            and not within(module, "dpip.command")
+            and layers.package(module) != "command"
             and module != "dpip.client.blocking"  # for programs that have no reactor to give
         ]
         self.assertEqual(broken, [])
 
     def test_the_plugin_imports_nothing_of_dpip(self) -> None:
-        names = imported(ROOT / "twisted" / "plugins" / "dpip_plugin.py")
-        self.assertEqual([name for name in names if within(name, "dpip")], [])
+        names = layers.imported(layers.ROOT / "twisted" / "plugins" / "dpip_plugin.py")
+        self.assertEqual([name for name in names if layers.within(name, "dpip")], [])
+
+    def test_the_api_knows_nothing_of_perspective_broker_or_kernels(self) -> None:
+        banned = ("twisted.spread", "dpip.filters.kernels", "sqlalchemy")
+        broken = [
+            f"{module} imports {name}"
+            for module, path in layers.modules()
+            if layers.within(module, "dpip.api")
+            for name in layers.imported(path)
+            if any(layers.within(name, ban) for ban in banned)
+        ]
+        self.assertEqual(broken, [])
 
     def test_twisted_stays_a_namespace_that_others_own(self) -> None:
-        self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
+        self.assertEqual(list((layers.ROOT / "twisted").rglob("__init__.py")), [])
+
+
+class NamesTests(TestCase):
+    def test_no_two_classes_have_one_name(self) -> None:
+        names = Counter(
+            node.name
+            for _, path in layers.modules()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ClassDef)
+        )
+        self.assertEqual({name for name, times in names.items() if times > 1}, MAY_REPEAT)
+
+
+def _allowed(package: str) -> set[str]:
+    return set(layers.MAY_IMPORT[package].split())
+
+
+def _is_pure(module: str) -> bool:
+    return any(layers.within(module, f"dpip.{part}") for part in layers.PURE)
+
+
+def _reached(edges: dict[str, set[str]], start: set[str]) -> set[str]:
+    seen, left = set(start), list(start)
+    while left:
+        new = edges[left.pop()] - seen
+        seen |= new
+        left += new
+    return seen

@@ -66,7 +66,7 @@ class PackagingTests(TestCase):
         shutil.rmtree(sources)
         self._assert_twistd_lists_the_commands(self._twistd_help(bin / "python"))
         self.assertIn("demo", run(bin / "dpip", "--help", cwd=self.elsewhere))
-        page = "from dpip.api.page import Page; print(*sorted(Page().sources))"
+        page = "from dpip.api.page import PageRoutes; print(*sorted(PageRoutes().sources))"
         parts = {path.name for path in (ROOT / "dpip" / "page").iterdir()}
         self.assertEqual(set(run(bin / "python", "-c", page, cwd=self.elsewhere).split()), parts)
 

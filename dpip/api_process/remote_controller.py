@@ -65,7 +65,7 @@ def _forwarder(call: RemoteMethod) -> Callable[..., Deferred[Any]]:
 @forwarding(IController)
 class RemoteController:
     """Everything is asked over the link that :meth:`joined` gave; while there is none, everything raises
-    RetryLater. Uploads are admitted here, at a desk that knows what the others have promised.
+    RetryLater. Uploads are admitted here, by a control that knows what the others have promised.
 
     Written here are the methods that do more than ask.
     """
@@ -77,9 +77,9 @@ class RemoteController:
         def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
             """The methods that are filled in."""
 
-    def __init__(self, desk: AdmissionControl, monotonic: Callable[[], float]) -> None:
+    def __init__(self, admission: AdmissionControl, monotonic: Callable[[], float]) -> None:
         self.max_pixels = 0
-        self._desk = desk
+        self._admission = admission
         self._exchange: Exchange | None = None
         self._principals: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _TRUSTED_SECONDS, monotonic)
         self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(
@@ -92,9 +92,9 @@ class RemoteController:
     def joined(self, exchange: Exchange, welcome: ApiWelcome) -> None:
         self._exchange = exchange
         self.max_pixels = welcome.max_pixels
-        self._desk.max_upload, self._desk.max_in_flight = welcome.max_upload, welcome.max_in_flight
-        self._desk.told = lambda promised: exchange.tell("promised", promised)
-        exchange.tell("promised", self._desk.promised)  # uploads may be under way since an earlier link
+        self._admission.max_upload, self._admission.max_in_flight = welcome.max_upload, welcome.max_in_flight
+        self._admission.told = lambda promised: exchange.tell("promised", promised)
+        exchange.tell("promised", self._admission.promised)  # uploads may be under way since an earlier link
 
     def left(self) -> None:
         """Nothing that was known can be trusted any more."""
@@ -108,7 +108,7 @@ class RemoteController:
         if name == "forget_tokens":
             self._principals.clear()
         elif name == "elsewhere":
-            [self._desk.elsewhere] = arguments
+            [self._admission.elsewhere] = arguments
 
     def _ask(self, name: str, *arguments: Any) -> Deferred[Any]:
         if self._exchange is None:
@@ -135,7 +135,7 @@ class RemoteController:
     def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
         if self._exchange is None:
             raise _no_controller()
-        return self._desk.admit(by, length)
+        return self._admission.admit(by, length)
 
     @deferred
     async def check_upload(

@@ -24,18 +24,23 @@ from dpip import __version__
 from dpip.api.app import make_site
 from dpip.api_process.remote_controller import RemoteController
 from dpip.api_process.session import ApiSession
-from dpip.controller.options import address, check_openness, coerce_defaults
 from dpip.filters import registry
 from dpip.link.api_messages import PROTOCOL, ApiHello
 from dpip.link.certificates import options_of, own_hosts
 from dpip.link.connector import Connector, controller_address, controller_endpoint, token_reader
 from dpip.link.join_token import API_TOKEN_FILE
-from dpip.runtime import settings
 from dpip.runtime.clock import keep_timers_going
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.gc import tune_gc
 from dpip.runtime.ids import IdSource
 from dpip.runtime.logs import LOG_FORMAT_OPTION
+from dpip.runtime.options import (
+    address,
+    check_openness,
+    coerce_defaults,
+    default_state_dir,
+    name_process_files,
+)
 from dpip.runtime.startup import cannot_listen, end_process
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore
@@ -90,11 +95,11 @@ class ApiOptions(usage.Options):
             raise usage.UsageError("--controller host:port is needed: where is the controller?")
         if self["inherited-socket"] is None:
             check_openness(self)
-        self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
+        self["state-dir"] = Path(self["state-dir"] or default_state_dir()).absolute()
         self["store"] = Path(self["store"] or self["state-dir"] / "images").absolute()
         self["api-token-file"] = Path(self["api-token-file"]).absolute() if self["api-token-file"] else None
         name = "dpip-api" if self["number"] is None else f"dpip-api-{self['number']}"
-        settings.name_process_files(self, name)
+        name_process_files(self, name)
 
 
 Options = ApiOptions  # the name that twistd looks for

@@ -49,6 +49,6 @@ def restore(file: Path, replace: bool, state_dir: Path | None) -> None:
 
 
 def _there(state_dir: Path | None) -> Path:
-    from dpip.runtime.settings import default_state_dir
+    from dpip.runtime.options import default_state_dir
 
     return (state_dir or default_state_dir()).absolute()

@@ -78,7 +78,8 @@ def _filters() -> Iterator[Finding]:
     import numpy as np
 
     from dpip.filters import registry
-    from dpip.filters.engine import apply, warm_up
+    from dpip.filters.engine import apply
+    from dpip.filters.warmup import warm_up
 
     said: list[str] = []
     began = time.monotonic()
@@ -162,7 +163,7 @@ def _ports() -> Iterator[Finding]:
 
 
 def _disks() -> Iterator[Finding]:
-    from dpip.runtime.settings import default_state_dir
+    from dpip.runtime.options import default_state_dir
 
     for path, use in ((default_state_dir(), "state"), (Path(tempfile.gettempdir()), "temporary files")):
         there = next(each for each in (path, *path.parents) if each.exists())

@@ -17,7 +17,7 @@ from dpip.controller.passwords import Passwords
 from dpip.datastore.datastore import Datastore
 from dpip.errors import Conflict, NotFound
 from dpip.model import Activity, Role, User
-from dpip.runtime.settings import default_state_dir
+from dpip.runtime.options import default_state_dir
 from dpip.runtime.threads import InlineThreads
 
 T = TypeVar("T")

@@ -41,7 +41,7 @@ def users() -> None:
 
 
 def _quota(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
-    from dpip.controller.options import size as parsed
+    from dpip.runtime.options import size as parsed
 
     try:
         return None if text is None else parsed(text)

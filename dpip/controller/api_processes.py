@@ -75,8 +75,8 @@ class _ApiLink:
 class ApiProcesses:
     """``admit(secret)`` raises BadToken unless it is the API token's. ``put_mark(text)`` leaves a file with
     that text among the store's incoming ones; ``moved(url)`` is called when workers that use that address
-    have to go elsewhere. ``desk`` admits our own uploads. ``calls`` are what may be asked of ``controller``.
-    ``serving`` fires when the first of them answers requests.
+    have to go elsewhere. ``admission`` admits our own uploads. ``calls`` are what may be asked of
+    ``controller``. ``serving`` fires when the first of them answers requests.
     """
 
     log = Logger()
@@ -86,7 +86,7 @@ class ApiProcesses:
     put_mark: Callable[[str], tuple[str, IIncomingFile]]
     new_nonce: Callable[[], str]
     terms: ApiTerms
-    desk: AdmissionControl
+    admission: AdmissionControl
     clock: IReactorTime
     moved: Callable[[str], object]
     calls: Mapping[str, RemoteMethod] = CALLS
@@ -98,7 +98,7 @@ class ApiProcesses:
     _stopped: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.desk.told = lambda _: self._share()
+        self.admission.told = lambda _: self._share()
 
     # Joining
 
@@ -178,8 +178,8 @@ class ApiProcesses:
 
     def _share(self) -> None:
         """Each learns what all the others have promised of the disk."""
-        total = self.desk.promised + sum(api.promised for api in self._joined.values())
-        self.desk.elsewhere = total - self.desk.promised
+        total = self.admission.promised + sum(api.promised for api in self._joined.values())
+        self.admission.elsewhere = total - self.admission.promised
         for api in self._joined.values():
             api.exchange.tell("elsewhere", total - api.promised)
 

@@ -21,7 +21,7 @@ _PAGE = 100
 
 @define(eq=False, slots=False)
 class Housekeeping(Service):
-    """``keep_days`` is how long a finished workload stays (None: for ever); ``sweep`` removes strays of the
+    """``keep_days`` is how long a finished workload stays (None: for ever); ``sweep`` removes orphans of the
     image store; ``look_at_disk`` watches its room."""
 
     log = Logger()

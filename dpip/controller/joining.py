@@ -27,11 +27,11 @@ class JoinTerms:
 
 @frozen
 class Newcomer:
-    """Who may join. ``wants_desk``: it would like to share the image store's files; ``key``: it would like
-    a certificate for that public key (PEM)."""
+    """A worker that may join. ``wants_local_transfer``: it asks to share the image store's files; ``key``: it
+    asks for a certificate for that public key (PEM)."""
 
     info: WorkerInfo
-    wants_desk: bool
+    wants_local_transfer: bool
     key: str
 
 

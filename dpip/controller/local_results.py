@@ -1,4 +1,4 @@
-"""Results that workers on this machine leave at their desks: the same checks and fences as over HTTP."""
+"""Results that workers on this machine leave as files: the same checks and fences as over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_SENTENCE = 500
 
 @define
 class LocalResults:
-    """Desks of one image store, and what lies there."""
+    """Transfer directories of one image store, and what lies there."""
 
     log = Logger()
 
@@ -32,33 +32,37 @@ class LocalResults:
     def open(self) -> TransferDirectory | None:
         """None when there cannot be one now: the worker uses HTTP then."""
         try:
-            return self.store.open_desk()
+            return self.store.open_transfer_directory()
         except DpipError as error:
-            self.log.warn("A worker gets no desk in the image store: {why}", why=error.detail)
+            self.log.warn("A worker gets no transfer directory in the image store: {why}", why=error.detail)
             return None
 
-    def address(self, desk: TransferDirectory) -> wire.TransferPaths:
-        return wire.TransferPaths(originals=self.store.root, results=desk.folder)
+    def address(self, directory: TransferDirectory) -> wire.TransferPaths:
+        return wire.TransferPaths(originals=self.store.root, results=directory.folder)
 
-    def close(self, desk: TransferDirectory) -> None:
+    def close(self, directory: TransferDirectory) -> None:
         """In a while. At the controller's own end it stays: the next start removes it."""
         if self.store.running:
-            closing = self.store.close_desk(desk)
-            closing.addErrback(lambda failure: self.log.failure("A desk could not be removed", failure))
+            closing = self.store.close_transfer_directory(directory)
+            closing.addErrback(
+                lambda failure: self.log.failure("A transfer directory could not be removed", failure)
+            )
 
     @deferred
     async def take(
-        self, by: Principal, desk: TransferDirectory, results: Sequence[wire.ResultFile]
+        self, by: Principal, directory: TransferDirectory, results: Sequence[wire.ResultFile]
     ) -> wire.Receipts:
         """All of them at once, so that they share fsyncs and a transaction."""
-        taking = [self._take(by, desk, result) for result in results]
+        taking = [self._take(by, directory, result) for result in results]
         return wire.Receipts(tuple(await gatherResults(taking, consumeErrors=True)))
 
     @deferred
-    async def _take(self, by: Principal, desk: TransferDirectory, result: wire.ResultFile) -> wire.Receipt:
+    async def _take(
+        self, by: Principal, directory: TransferDirectory, result: wire.ResultFile
+    ) -> wire.Receipt:
         try:
             job = await self.controller.check_lease(by, result.lease)
-            file = desk.take(wire.result_name(job.lease), result.size, result.sha256)
+            file = directory.take(wire.result_name(job.lease), result.size, result.sha256)
             await keep_result(self.controller, self.store, by, job, file)
         except DpipError as error:
             return wire.Receipt(error.code, error.detail[:_MAX_SENTENCE])

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from twisted.python import reflect, usage
+from twisted.python import usage
 
-from dpip.runtime import addresses, settings
 from dpip.runtime.logs import LOG_FORMAT_OPTION
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-def size(text: str) -> int:
-    """``500M`` as a number of bytes; units are K, M, G, T, powers of 1024."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"{text!r} is not a size such as 500M or 2G")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def address(text: str) -> addresses.ListenAddress:
-    return addresses.parse(text)
+from dpip.runtime.options import (
+    address,
+    check_openness,
+    coerce_defaults,
+    default_state_dir,
+    name_process_files,
+    size,
+)
 
 
 def days(text: str) -> float:
@@ -125,8 +117,8 @@ class ControllerOptions(usage.Options):
         check_openness(self)
         if self["api-processes"] and self["http"].tls:
             raise usage.UsageError("--api-processes share a plain socket: use --http-tls instead of ssl:.")
-        self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
-        settings.name_process_files(self, self.process_name)
+        self["state-dir"] = Path(self["state-dir"] or default_state_dir()).absolute()
+        name_process_files(self, self.process_name)
 
     def child_arguments(self, number: int, controller: str, socket: int) -> list[str]:
         """Of the API process of that number: where to join, and which descriptor listens there."""
@@ -142,24 +134,3 @@ class ControllerOptions(usage.Options):
             *("--inherited-socket", str(socket)),
             *same,
         ]
-
-
-def check_openness(options: usage.Options) -> None:
-    """Raises UsageError: whoever opens the API to a network says how passwords are kept secret."""
-    http = options["http"]
-    if not (http.loopback or http.tls or options["http-tls"] or options["behind-proxy"]):
-        raise usage.UsageError(
-            "The API would be open to the network without TLS, passwords in the clear: add --http-tls, "
-            "or --behind-proxy when a proxy in front of it speaks TLS."
-        )
-    if http.tls and options["http-tls"]:
-        raise usage.UsageError("--http is an ssl: endpoint already; leave out --http-tls.")
-
-
-def coerce_defaults(options: usage.Options) -> None:
-    """usage.Options coerces what it is given, but not its defaults, which --help shows as they stand."""
-    parameters: list[list[Any]] = []
-    reflect.accumulateClassList(type(options), "optParameters", parameters)
-    for name, _, default, _, *coerce in parameters:
-        if coerce and isinstance(default, str) and options[name] == default:
-            options[name] = coerce[0](default)

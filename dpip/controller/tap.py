@@ -103,7 +103,9 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         monotonic=host.monotonic,
     )
     in_flight = _UPLOADS_AT_ONCE * options["max-upload"]
-    desk = AdmissionControl(image_store, options["max-upload"], in_flight, RetryAfterQueue(host.monotonic))
+    admission = AdmissionControl(
+        image_store, options["max-upload"], in_flight, RetryAfterQueue(host.monotonic)
+    )
     disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
     webhooks = Webhooks(
         datastore=datastore,
@@ -118,7 +120,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         scheduler=scheduler,
         telemetry=telemetry,
         accounts=accounts,
-        admission=desk,
+        admission=admission,
         authenticate_worker=lambda token: workers.authenticate_worker(token),
         dismiss_worker=lambda name: workers.dismiss(name),
         expel_worker=lambda name: workers.expel(name),
@@ -147,8 +149,8 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         controller=controller,
         put_mark=mark_store,
         new_nonce=host.secret,
-        terms=_api_terms(service, desk),
-        desk=desk,
+        terms=_api_terms(service, admission),
+        admission=admission,
         clock=reactor,
         moved=lambda url: workers.leave_api(url),
     )
@@ -167,7 +169,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         new_id=ids,
         new_token=host.secret,
         terms=_terms(service, apis),
-        handover=LocalResults(controller, image_store),
+        local_results=LocalResults(controller, image_store),
         apis=apis,
         changed=feed.worker_changed,
         meters=meters,
@@ -217,13 +219,13 @@ def _filters() -> dict[str, str]:
     return {name: registry.find(name).version for name in registry.names()}
 
 
-def _api_terms(service: ControllerService, desk: AdmissionControl) -> ApiTerms:
+def _api_terms(service: ControllerService, admission: AdmissionControl) -> ApiTerms:
     reactor = service.reactor
     return ApiTerms(
         version=__version__,
         filters=_filters(),
-        max_upload=desk.max_upload,
-        max_in_flight=desk.max_in_flight,
+        max_upload=admission.max_upload,
+        max_in_flight=admission.max_in_flight,
         disk_floor=service.options["disk-floor"],
         identity_for=lambda hosts: service.authority.identity_for(hosts, reactor.seconds()),
     )

@@ -71,7 +71,7 @@ class WorkerLink(Target):
         self.shown = shown  # the certificate by which it is here
         self.known = False  # to the scheduler: from the first report on
         self.api_url = ""  # where it transfers images
-        self.desk: TransferDirectory | None = None  # it asked for one,
+        self.transfer_directory: TransferDirectory | None = None  # it asked for one,
         self.shares_store = False  # and has proved that it can use it
         self._broker = broker
         self._agent = agent

@@ -84,7 +84,7 @@ class Workers:
         new_id: Callable[[], str],
         new_token: Callable[[], str],
         terms: JoinTerms,
-        handover: LocalResults | None = None,
+        local_results: LocalResults | None = None,
         apis: ApiProcesses | None = None,
         changed: Callable[[WorkerState], object] = lambda _: None,
         meters: Meters | None = None,
@@ -101,7 +101,7 @@ class Workers:
         self._new_id = new_id
         self._new_token = new_token
         self._terms = terms
-        self._handover = handover
+        self._local_results = local_results
         self._changed = changed
         self._links: dict[str, WorkerLink] = {}  # by the worker's name
         self._principals: dict[bytes, Principal] = {}  # by the digest of its token
@@ -185,7 +185,9 @@ class Workers:
         token = self._new_token()
         self._links[info.name] = link
         self._principals[_digest(token)] = link.principal
-        link.desk = self._handover.open() if self._handover and newcomer.wants_desk else None
+        link.transfer_directory = (
+            self._local_results.open() if self._local_results and newcomer.wants_local_transfer else None
+        )
         broker.on_lost(lambda: self._lost(link, token))
         broker.trust()
         self._changed(WorkerState(info.name, joined=True))
@@ -202,7 +204,9 @@ class Workers:
             report_seconds=self._terms.report_seconds,
             job_seconds=self._terms.job_seconds,
             max_pixels=self._terms.max_pixels,
-            desk=self._handover.address(link.desk) if self._handover and link.desk else None,
+            transfer_paths=self._local_results.address(link.transfer_directory)
+            if self._local_results and link.transfer_directory
+            else None,
         )
 
     async def _make_room_for(self, name: str) -> None:
@@ -269,17 +273,17 @@ class Workers:
 
     def proving(self, link: WorkerLink) -> None:
         """Raises NotFound, Malformed: it does not share the image store's files."""
-        if link.desk is None:
-            raise Malformed("This worker was given no desk.")
-        link.desk.check_answer()
+        if link.transfer_directory is None:
+            raise Malformed("This worker was given no transfer directory.")
+        link.transfer_directory.check_answer()
         link.shares_store = True
         self.log.info("Worker {name} is on this machine, and shares the image store", name=link.info.name)
 
     def delivered(self, link: WorkerLink, results: Sequence[wire.ResultFile]) -> Deferred[wire.Receipts]:
         """Raises Malformed."""
-        if self._handover is None or link.desk is None or not link.shares_store:
+        if self._local_results is None or link.transfer_directory is None or not link.shares_store:
             raise Malformed("This worker has not proved that it shares the image store.")
-        return self._handover.take(link.principal, link.desk, results)
+        return self._local_results.take(link.principal, link.transfer_directory, results)
 
     def offended(self, link: WorkerLink) -> bool:
         """On record. Offences count whatever the link they came by; after too many it may not join for a
@@ -311,8 +315,8 @@ class Workers:
         self._principals.pop(_digest(token), None)
         if self.apis is not None:
             self.apis.forget_tokens()  # who does not say that it has is dropped
-        if self._handover is not None and link.desk is not None:
-            self._handover.close(link.desk)
+        if self._local_results is not None and link.transfer_directory is not None:
+            self._local_results.close(link.transfer_directory)
         if self._links.get(link.info.name) is link:
             self.log.info("Worker {name} is gone", name=link.info.name)
             self._forget(link)

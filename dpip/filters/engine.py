@@ -16,9 +16,8 @@ from dpip.filters.cuda import choice
 from dpip.filters.fingerprint import fingerprint
 from dpip.filters.output import CONTENT_TYPES
 from dpip.filters.schema import Filter, Pixels
-from dpip.filters.warmup import warm_up
 
-__all__ = ["Processed", "apply", "fingerprint", "process", "process_steps", "warm_up"]
+__all__ = ["Processed", "apply", "fingerprint", "process", "process_steps"]
 
 _PIXELS = "an array of uint8 or uint16, H x W or H x W x C with 1 to 4 channels,"
 MAX_PIXELS = 100_000_000

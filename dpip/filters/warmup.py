@@ -14,9 +14,7 @@ def warm_up(say: Callable[[str], object]) -> None:
     """
     from dpip.filters import kernels
     from dpip.filters.kernels import compile
-    from dpip.runtime.malloc import keep_freed_memory
 
-    keep_freed_memory()
     _, moved = compile.cache_directory()
     if moved:
         say(moved)

@@ -6,7 +6,8 @@ An API process is trusted: it sees passwords, and it says for whom it asks. So i
 
 ::
 
-    controller root    serve(secret: bytes, hello: ApiHello, exchange) -> (ApiWelcome, exchange) | (ApiRefusal, None)
+    controller root    serve(secret: bytes, hello: ApiHello, exchange)
+                           -> (ApiWelcome, exchange) | (ApiRefusal, None)
     API process asks   the methods of IController in CALLS
     API process tells  serving(url or None, scheme, port)   promised(bytes)
     controller asks    forget_tokens()

@@ -45,7 +45,7 @@ class JoinedSession(ClientService):
     """Keeps a process joined, from its start to its stop.
 
     ``join(broker)`` is called for each connection. It calls :meth:`ask`, prepares the process for the
-    controller's calls, and raises NotJoined, DpipError or CannotStart. After ``patience`` attempts in vain
+    controller's calls, and raises NotJoined, DpipError or CannotStart. After ``quick_attempts`` failures
     the delay is the long one. ``joined`` fires when ``join`` has succeeded for the first time, or fails with
     CannotStart.
     """
@@ -57,12 +57,12 @@ class JoinedSession(ClientService):
         connector: Connector,
         join: Callable[[Broker], Awaitable[None]],
         jitter: Callable[[], float],
-        patience: float = inf,
+        quick_attempts: float = inf,
     ) -> None:
         connector.say = self.say
         self.joined: Deferred[None] = Deferred()
         self._connector, self._clock = connector, connector.clock
-        self._join, self._jitter, self._patience = join, jitter, patience
+        self._join, self._jitter, self._quick_attempts = join, jitter, quick_attempts
         # Its own jitter is up to a second, however short the delay: see _delay.
         self._backoff = backoffPolicy(FIRST_DELAY, MAX_DELAY, factor=2.0, jitter=lambda: 0.0)
         self._broker: Broker | None = None  # of the connection, joined or not
@@ -150,5 +150,5 @@ class JoinedSession(ClientService):
         if self._connector.newly_certified:
             return 0.0
         attempts = max(attempt, self._failures)
-        hopeless = self._hopeless or attempts > self._patience
+        hopeless = self._hopeless or attempts > self._quick_attempts
         return (LONG_DELAY if hopeless else self._backoff(attempts)) * (0.5 + self._jitter())

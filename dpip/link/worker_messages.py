@@ -10,12 +10,12 @@ The calls themselves::
                            -> (Certificate, None) | (WorkerWelcome, session) | (WorkerRefusal, None)
     agent (worker)     run(Jobs)   cancel(Leases)   ping()   leave()
                        thumbnail(Jobs of one) -> bytes of a JPEG
-    session (control)  report(Report)   ended(AttemptEndings)   leaving()   prove()   deliver(ResultFiles) -> Receipts
-                       renew(CertificateRequest) -> Certificate
+    session (control)  report(Report)   ended(AttemptEndings)   leaving()   prove()
+                       deliver(ResultFiles) -> Receipts   renew(CertificateRequest) -> Certificate
 
-Who has shown no certificate gets one for the join token's secret and the ``key`` of its ``WorkerHello``, and
-connects anew with it; who has shown one joins, and sends no secret. ``renew`` gives the next one while the
-link lasts.
+A worker without a certificate gets one for the join token's secret and the ``key`` of its ``WorkerHello``,
+and connects again with it. A worker with a certificate joins, and sends no secret. ``renew`` gives the next
+certificate while the link lasts.
 
 ``report`` is also the heartbeat, both ways: the controller drops a worker it has not heard for a few
 intervals, the worker a controller that has not answered for as many. A worker is sent jobs from its first
@@ -23,11 +23,11 @@ report on, so that no job can overtake the welcome. ``cancel`` and ``ended`` are
 ``thumbnail`` answers nothing (no bytes) for a picture that cannot be filtered, and fails when another worker
 should try.
 
-A worker that asks for it (``WorkerHello.local_store``) is told of a :class:`TransferPaths`: a directory of its own within
-the image store. If the two machines are one, it finds a file named ``PROOF`` there, and copies it to
-``ANSWER`` beside it. ``prove()`` fails when the controller does not find the same bytes there, in a file that
-it can take over. After that the worker reads originals where they lie, and leaves results at its desk under
-:func:`result_name`. No message of a worker ever holds a path.
+A worker that asks for it (``WorkerHello.local_store``) is told :class:`TransferPaths`, with a directory of
+its own in the image store. If the two machines are one, the worker finds a file named ``PROOF`` there, and
+copies it to ``ANSWER`` beside it. ``prove()`` fails when the controller does not find the same bytes there,
+in a file that it can take over. After that the worker reads originals in place, and leaves results in its
+transfer directory under :func:`result_name`. No message of a worker holds a path.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from typing import Any, TypeVar, get_args
 import cattrs
 from attrs import field, frozen
 from attrs.validators import and_, deep_iterable, deep_mapping, ge, in_, instance_of, le, matches_re, max_len
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from dpip.errors import Malformed
 from dpip.model import ImageType, Lease, LeasedJob, Load, Outcome
@@ -134,7 +135,7 @@ class WorkerWelcome:
     report_seconds: float = field(validator=_within(float, 0.01, 3600))
     job_seconds: float = field(validator=_within(float, 0.01, 86400))  # deadline of one job's computing
     max_pixels: int = field(validator=_within(int, 1, 2**48))
-    desk: TransferPaths | None = None
+    transfer_paths: TransferPaths | None = None
 
 
 def _is_credible(instance: object, attribute: object, load: Load) -> None:
@@ -201,7 +202,7 @@ class AttemptEndings:
 
 @frozen
 class ResultFile:
-    """A filtered picture that lies at the worker's desk under the :func:`result_name` of its lease."""
+    """A filtered picture in the worker's transfer directory, under the :func:`result_name` of its lease."""
 
     lease: Lease
     size: int = field(validator=_within(int, 1, 2**50))
@@ -229,7 +230,7 @@ class Receipts:
 
 
 def result_name(lease: Lease) -> str:
-    """The file's name at the desk: like no other, and not to be guessed before the job has been leased."""
+    """The file's name in the transfer directory: unique, and not to be guessed before the job is leased."""
     return f"{lease.job}-{lease.attempt}-{lease.nonce}"
 
 
@@ -270,6 +271,13 @@ for _kind in (int, bool, str):
 for _enum in (Outcome, ImageType):  # or the hook of str would take them, and leave them as they are
     _converter.register_structure_hook(_enum, lambda value, kind: kind(value))
 _converter.register_structure_hook(float, lambda value, _: _number(value))
+_renamed: Any = {"transfer_paths": override(rename="desk")}  # what protocol 3 calls it
+_converter.register_unstructure_hook(
+    WorkerWelcome, make_dict_unstructure_fn(WorkerWelcome, _converter, **_renamed)
+)
+_converter.register_structure_hook(
+    WorkerWelcome, make_dict_structure_fn(WorkerWelcome, _converter, **_renamed)
+)
 
 
 _LIMITS: dict[type, int] = {

@@ -22,7 +22,7 @@ from attrs import define, field
 from dpip.scheduler.forecast import Forecast
 from dpip.scheduler.jobs import JobQueue
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a circle of types: queues count what workers hold
     from dpip.scheduler.costs import Chain
     from dpip.scheduler.matching import Requirement
     from dpip.scheduler.workers import HeldJob
@@ -142,7 +142,7 @@ class Lane:
     stamp: int = 0
     blocked: Blocked | None = None
     blocked_need: int = 0
-    timed: bool = False  # somebody will look when its patience is over
+    timed: bool = False  # somebody will look when it has waited long enough for memory
     short_since: float | None = None  # since when its next job has fitted nowhere for want of memory
 
     def enter(self, flow: Flow) -> None:

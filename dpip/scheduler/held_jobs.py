@@ -28,7 +28,7 @@ class HeldJobs:
         roster: Roster,
         workloads: KnownWorkloads,
         backlog: Backlog,
-        dealer: Placement,
+        placement: Placement,
         limits: SchedulerLimits,
         out: list[Instruction],
         now: Callable[[], float],
@@ -36,7 +36,7 @@ class HeldJobs:
         self._roster = roster
         self._workloads = workloads
         self._backlog = backlog
-        self._dealer = dealer
+        self._placement = placement
         self._limits = limits
         self._out = out
         self._now = now
@@ -55,15 +55,15 @@ class HeldJobs:
 
     # Leasing
 
-    def assign(self, deal: Placed) -> None:
-        job = deal.job
-        self._backlog.take(deal.flow, job)
+    def assign(self, placed: Placed) -> None:
+        job = placed.job
+        self._backlog.take(placed.flow, job)
         if job.number in self._held:  # we were told twice that it waits
-            self._workloads.finish(deal.flow.workload, job, self._now())
+            self._workloads.finish(placed.flow.workload, job, self._now())
             return
-        worker, workload = deal.worker, deal.flow.workload
-        held = self._held[job.number] = HeldJob(job, workload, deal.need, doom=deal.hopeless)
-        if deal.hopeless is None:
+        worker, workload = placed.worker, placed.flow.workload
+        held = self._held[job.number] = HeldJob(job, workload, placed.need, doom=placed.hopeless)
+        if placed.hopeless is None:
             held.worker, held.ahead = worker, len(worker.held)
             workload.held[job.number] = held
             self._roster.hand(worker, held)
@@ -224,4 +224,4 @@ class HeldJobs:
         if held.leased is not None:
             self._by_image.pop(held.leased.original.id, None)
         self._roster.take_back(worker, held, still_computing)
-        self._dealer.offer(worker)
+        self._placement.offer(worker)

@@ -36,5 +36,5 @@ class SchedulerLimits:
     balance_seconds: float = 1.0
     """How often it is looked for jobs that an idle worker would finish much sooner than their own."""
 
-    patience_seconds: float = 30.0
+    memory_wait_seconds: float = 30.0
     """A job for which memory never suffices waits this long; then it runs alone, or fails."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a circle of types: a machine has its workers, which have their machine
     from dpip.scheduler.workers import JoinedWorker
 
 

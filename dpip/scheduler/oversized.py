@@ -1,7 +1,7 @@
 """Jobs for which memory never suffices.
 
-A job that needs more than any machine has free waits ``patience_seconds``, since memory is mostly short for a
-moment only, or a larger machine may join. Then:
+A job that needs more than any machine has free waits ``memory_wait_seconds``: memory is mostly short for a
+moment only, and a larger machine may join. Then:
 
 - if a machine of a capable worker has that much in all, one is emptied (it gets nothing else meanwhile) and
   the job runs there, alone if still more is needed than is free: an estimate that errs upwards, on a machine
@@ -42,7 +42,7 @@ class OversizedJobs:
         self._machine: Machine | None = None
 
     def consider(self, flow: Flow, need: int) -> Hopeless | None:
-        """The flow's next job has lost its patience: it fails, or a machine is emptied if none is yet."""
+        """The flow's next job has waited long enough: it fails, or a machine is emptied if none is yet."""
         able = list(_able(flow))
         if not able:
             return None

@@ -1,7 +1,7 @@
 """Bringing jobs and workers together: which waiting jobs are worth trying, and what each gets.
 
 What cannot be placed is closed, so that a decision looks only at what may succeed; it opens again when a
-worker that matches gets room, or when its patience is over.
+worker that matches gets room, or when it has waited long enough for memory.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ class Placement:
         self._backlog = backlog
         self._roster = roster
         self._limits = limits
-        self._last_resort = OversizedJobs(roster)
-        self._patience: list[tuple[float, int, Lane]] = []  # a heap: when lanes short of memory lose it
+        self._oversized = OversizedJobs(roster)
+        self._memory_waits: list[
+            tuple[float, int, Lane]
+        ] = []  # a heap: when lanes short of memory have waited long enough
 
-    def deals(self, now: float, most: int) -> Iterator[Placed]:
+    def placements(self, now: float, most: int) -> Iterator[Placed]:
         """The next jobs, each with its worker. Each is to be taken before the next is asked for.
 
         First without waste: a GPU for work that can use it, other workers for other work. Only what room is
@@ -49,22 +51,22 @@ class Placement:
         """
         for wasteful in (False, True):
             aside: list[Lane] = []
-            while most and (deal := self._deal(now, aside, wasteful)) is not None:
+            while most and (placed := self._place_next(now, aside, wasteful)) is not None:
                 most -= 1
-                yield deal
+                yield placed
             for lane in aside:
                 self._backlog.open_lane(lane)
             if not aside:
                 return
 
-    def _deal(self, now: float, aside: list[Lane], wasteful: bool) -> Placed | None:
-        deal = self._last_resort_deal() if self._last_resort.lane is not None else None
-        while deal is None and self._roster.room and (flow := self._backlog.first()) is not None:
-            deal = self._try(flow, now, aside, wasteful)
-        return deal
+    def _place_next(self, now: float, aside: list[Lane], wasteful: bool) -> Placed | None:
+        placed = self._oversized_job() if self._oversized.lane is not None else None
+        while placed is None and self._roster.room and (flow := self._backlog.first()) is not None:
+            placed = self._try(flow, now, aside, wasteful)
+        return placed
 
     def worthwhile(self) -> bool:
-        """Might there be deals?"""
+        """Might there be placements?"""
         return self._roster.room > 0 and self._backlog.first() is not None
 
     def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Placed | None:
@@ -76,22 +78,22 @@ class Placement:
             if self._backlog.short_of_memory and self._hoards(chosen):
                 chosen = Blocked.LATER
             elif wasteful or not is_waste(lane.requirement, chosen):
-                return self._deal_to(chosen, flow, job, need, now)
+                return self._place_at(chosen, flow, job, need, now)
             else:
                 aside.append(lane)
                 chosen = Blocked.LATER
-        elif chosen is Blocked.MEMORY and self._patience_is_lost(lane, now):
-            deal = self._resort(flow, job, need)
-            if deal is not None:
-                return deal
+        elif chosen is Blocked.MEMORY and self._has_waited_enough(lane, now):
+            placed = self._place_oversized(flow, job, need)
+            if placed is not None:
+                return placed
         self._close(lane, chosen, need)
         return None
 
-    def _deal_to(self, worker: JoinedWorker, flow: Flow, job: Job, need: int, now: float) -> Placed:
+    def _place_at(self, worker: JoinedWorker, flow: Flow, job: Job, need: int, now: float) -> Placed:
         """The flow's next job, or one of the same workload that fills the worker's memory better."""
         if crowds(worker, need):
             better = rather(flow, need, worker)
-            if better is not flow and not self._patience_is_lost(flow.lane, now):
+            if better is not flow and not self._has_waited_enough(flow.lane, now):
                 flow = better
                 job, need = next_job(flow)
         self._placed(flow.lane)
@@ -121,24 +123,24 @@ class Placement:
 
     def withdrawn(self, worker: JoinedWorker) -> None:
         """The worker takes no more jobs."""
-        if self._last_resort.concerns(worker.machine):
-            self._end_last_resort()
+        if self._oversized.concerns(worker.machine):
+            self._end_oversized()
 
     def shortened(self, lane: Lane) -> None:
         """Jobs of the lane were deleted."""
-        if self._last_resort.lane is lane:
-            self._end_last_resort()
+        if self._oversized.lane is lane:
+            self._end_oversized()
 
-    def next_patience(self) -> float | None:
-        """When a lane will lose its patience."""
-        return self._patience[0][0] if self._patience else None
+    def next_memory_wait_end(self) -> float | None:
+        """When a lane will have waited long enough."""
+        return self._memory_waits[0][0] if self._memory_waits else None
 
-    def lose_patience(self, now: float) -> None:
-        """Try the lanes again whose patience is over."""
-        while self._patience and self._patience[0][0] <= now:
-            lane = heappop(self._patience)[2]
+    def end_memory_waits(self, now: float) -> None:
+        """Try the lanes again that have waited long enough."""
+        while self._memory_waits and self._memory_waits[0][0] <= now:
+            lane = heappop(self._memory_waits)[2]
             lane.timed = False
-            if lane.blocked is Blocked.MEMORY and self._patience_is_lost(lane, now):
+            if lane.blocked is Blocked.MEMORY and self._has_waited_enough(lane, now):
                 self._backlog.open_lane(lane)
 
     def _close(self, lane: Lane, why: Blocked, need: int) -> None:
@@ -153,40 +155,40 @@ class Placement:
 
     def _placed(self, lane: Lane) -> None:
         lane.short_since = None
-        if self._last_resort.lane is lane:
-            self._end_last_resort()
+        if self._oversized.lane is lane:
+            self._end_oversized()
 
-    def _patience_is_lost(self, lane: Lane, now: float) -> bool:
+    def _has_waited_enough(self, lane: Lane, now: float) -> bool:
         """Is the lane short of memory for long enough? If not, it will be looked at again then."""
         if lane.short_since is None:
             lane.short_since = now
-        over = lane.short_since + self._limits.patience_seconds
+        over = lane.short_since + self._limits.memory_wait_seconds
         if now < over and not lane.timed:
             lane.timed = True  # one entry for each lane, however often memory is short and suffices again
-            heappush(self._patience, (over, lane.order, lane))
+            heappush(self._memory_waits, (over, lane.order, lane))
         return now >= over
 
-    def _resort(self, flow: Flow, job: Job, need: int) -> Placed | None:
-        hopeless = self._last_resort.consider(flow, need)
+    def _place_oversized(self, flow: Flow, job: Job, need: int) -> Placed | None:
+        hopeless = self._oversized.consider(flow, need)
         if hopeless is not None:
             return Placed(flow, job, hopeless.worker, need, hopeless.detail)
-        return self._last_resort_deal()
+        return self._oversized_job()
 
-    def _last_resort_deal(self) -> Placed | None:
-        lane = self._last_resort.lane
+    def _oversized_job(self) -> Placed | None:
+        lane = self._oversized.lane
         flow = lane.first() if lane is not None else None
         if flow is None:
             return None
         job, need = next_job(flow)
-        worker = self._last_resort.ready(flow, need)
+        worker = self._oversized.ready(flow, need)
         if worker is None:
             return None
-        self._end_last_resort()  # the lane's patience stays lost: its next job need not wait for that again
+        self._end_oversized()  # the lane has waited: its next job need not wait again
         return Placed(flow, job, worker, need)
 
-    def _end_last_resort(self) -> None:
+    def _end_oversized(self) -> None:
         """The lanes that waited for their turn with it, and those that could use its machine, try again."""
-        machine = self._last_resort.end()
+        machine = self._oversized.end()
         for lane in list(self._backlog.short_of_memory.values()):
             self._backlog.open_lane(lane)
         for worker in machine.workers.values() if machine is not None else ():

@@ -10,7 +10,7 @@ from dpip.scheduler.fair_queue import WorkloadQueue
 from dpip.scheduler.workers import HeldJob, Phase
 
 
-def placed(workload: WorkloadQueue) -> Iterator[Reason]:
+def reasons_of_held(workload: WorkloadQueue) -> Iterator[Reason]:
     """Of each job that a worker has, in the order in which they were given away."""
     for held in workload.held.values():
         if held.worker is not None and held.phase is Phase.LEASED and held.leased is not None:

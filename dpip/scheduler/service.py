@@ -57,14 +57,16 @@ class Scheduler(Service):
         self._now = monotonic or clock.seconds
         self._state = State(need, wants_gpu, limits or SchedulerLimits())
         self._persistence = Persistence(clock, log or Logger())
-        self._carrier = Dispatcher(clock, datastore, new_nonce, self._persistence, self._tell, self._wake_at)
-        self._filling = Backfill(datastore, self._persistence, self._state.knows, self._tell)
+        self._dispatcher = Dispatcher(
+            clock, datastore, new_nonce, self._persistence, self._tell, self._wake_at
+        )
+        self._backfill = Backfill(datastore, self._persistence, self._state.knows, self._tell)
         self._pass: IDelayedCall | None = None
         self._wake: IDelayedCall | None = None
 
     def startService(self) -> None:
         super().startService()
-        self._filling.start(self._soon)
+        self._backfill.start(self._soon)
         self._soon()
 
     def stopService(self) -> Deferred[None]:
@@ -78,7 +80,7 @@ class Scheduler(Service):
     @property
     def ready(self) -> bool:
         """Are all jobs that were waiting at the start known?"""
-        return self._filling.done
+        return self._backfill.done
 
     # Facts
 
@@ -86,14 +88,14 @@ class Scheduler(Service):
         self._tell(e.WorkloadOpened(workload))
 
     def workload_dropped(self, workload_id: str) -> None:
-        self._filling.forget(workload_id)
+        self._backfill.forget(workload_id)
         self._tell(e.WorkloadDropped(workload_id))
 
     def jobs_waiting(self, workload_id: str, jobs: Sequence[WaitingJob]) -> None:
-        self._filling.jobs_waiting(workload_id, jobs)
+        self._backfill.jobs_waiting(workload_id, jobs)
 
     def worker_joined(self, session: str, info: WorkerInfo, link: IWorkerLink) -> None:
-        self._carrier.links[session] = link
+        self._dispatcher.links[session] = link
         self._tell(e.WorkerJoined(session, info))
 
     def worker_reported(self, session: str, load: Load) -> None:
@@ -103,7 +105,7 @@ class Scheduler(Service):
         self._tell(e.WorkerLeaving(session))
 
     def worker_lost(self, session: str) -> None:
-        self._carrier.links.pop(session, None)
+        self._dispatcher.links.pop(session, None)
         self._tell(e.WorkerLost(session))
 
     def job_ended(
@@ -135,7 +137,7 @@ class Scheduler(Service):
 
     def _tell(self, event: e.Event) -> None:
         instructions = self._state.handle(event, self._now())
-        self._carrier.take(instructions)
+        self._dispatcher.take(instructions)
         if self._pass is None and (instructions or self._may_decide()):
             self._soon()
 
@@ -146,13 +148,13 @@ class Scheduler(Service):
     def _run_pass(self) -> None:
         self._pass = None
         if self._may_decide():
-            self._carrier.take(self._state.handle(e.Decide(_PASS_JOBS), self._now()))
-        self._carrier.flush()
+            self._dispatcher.take(self._state.handle(e.Decide(_PASS_JOBS), self._now()))
+        self._dispatcher.flush()
         if self._may_decide():
             self._soon()
 
     def _may_decide(self) -> bool:
-        return self.ready and self._carrier.leasing < _BATCHES and self._state.worth_deciding()
+        return self.ready and self._dispatcher.leasing < _BATCHES and self._state.worth_deciding()
 
     def _wake_at(self, time: float) -> None:
         """The state asks only for times earlier than what it asked for before."""

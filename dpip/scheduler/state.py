@@ -21,7 +21,7 @@ from dpip.scheduler.instructions import Drop, Instruction, WakeAt
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.outlook import Outlook
 from dpip.scheduler.placement import Placement
-from dpip.scheduler.reasons import placed
+from dpip.scheduler.reasons import reasons_of_held
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.stealing import worth_moving
 from dpip.scheduler.workers import HeldJob, JoinedWorker
@@ -34,11 +34,17 @@ class State:
         self._roster = Roster(limits)
         self._workloads = KnownWorkloads(self._roster, need, wants_gpu, limits.idle_workloads)
         self._backlog = Backlog()
-        self._dealer = Placement(self._backlog, self._roster, limits)
+        self._placement = Placement(self._backlog, self._roster, limits)
         self._outlook = Outlook(self._workloads, self._roster)
         self._out: list[Instruction] = []
-        self._attempts = HeldJobs(
-            self._roster, self._workloads, self._backlog, self._dealer, limits, self._out, lambda: self._now
+        self._held_jobs = HeldJobs(
+            self._roster,
+            self._workloads,
+            self._backlog,
+            self._placement,
+            limits,
+            self._out,
+            lambda: self._now,
         )
         self._resting: list[tuple[float, int, JoinedWorker]] = []  # a heap by the end of the rest
         self._expiry: float | None = None  # when to look for overdue attempts; none is overdue before
@@ -78,14 +84,14 @@ class State:
 
     def worth_deciding(self) -> bool:
         """Might ``Decide`` hand out a job?"""
-        return self._dealer.worthwhile()
+        return self._placement.worthwhile()
 
     def leased(self, session: str, lease: Lease) -> LeasedJob | None:
-        held = self._attempts.find(session, lease)
+        held = self._held_jobs.find(session, lease)
         return held.leased if held is not None else None
 
     def holds(self, session: str, image_id: str) -> LeasedJob | None:
-        held = self._attempts.find_image(session, image_id)
+        held = self._held_jobs.find_image(session, image_id)
         return held.leased if held is not None else None
 
     def running_jobs(self, workload_id: str) -> int:
@@ -106,9 +112,9 @@ class State:
         reasons: dict[str, int] = {}
         for flow in workload.flows.values():
             if flow.jobs:
-                reason = self._dealer.why(flow)
+                reason = self._placement.why(flow)
                 reasons[reason] = reasons.get(reason, 0) + len(flow.jobs)
-        with_workers = sorted(placed(workload), key=lambda reason: reason.seq or 0)
+        with_workers = sorted(reasons_of_held(workload), key=lambda reason: reason.seq or 0)
         return with_workers + [Reason(sentence, jobs) for sentence, jobs in reasons.items()]
 
     # KnownWorkloads
@@ -131,9 +137,9 @@ class State:
         if workload is not None:
             workload.dropped = True
             self._backlog.discard(workload)
-            self._attempts.drop(workload)
+            self._held_jobs.drop(workload)
             for flow in workload.flows.values():
-                self._dealer.shortened(flow.lane)
+                self._placement.shortened(flow.lane)
 
     # Workers
 
@@ -145,7 +151,7 @@ class State:
         worker = self._roster.workers.get(event.session)
         if worker is not None:
             self._roster.report(worker, event.load)
-            self._dealer.offer(worker)
+            self._placement.offer(worker)
 
     def _worker_leaving(self, event: e.WorkerLeaving) -> None:
         worker = self._roster.workers.get(event.session)
@@ -156,13 +162,13 @@ class State:
         worker = self._roster.workers.get(event.session)
         if worker is not None:
             self._withdraw(worker)
-            self._attempts.worker_lost(worker)
+            self._held_jobs.worker_lost(worker)
             self._roster.leave(worker)
 
     def _withdraw(self, worker: JoinedWorker) -> None:
         worker.leaving = True
         self._roster.refile(worker)
-        self._dealer.withdrawn(worker)
+        self._placement.withdrawn(worker)
 
     def _rest(self, worker: JoinedWorker) -> None:
         """It handed a job back: none for a while. Several jobs handed back in one rest count once."""
@@ -177,7 +183,7 @@ class State:
     # Leases
 
     def _lease_granted(self, event: e.LeaseGranted) -> None:
-        self._attempts.granted(event.leased, self._now)
+        self._held_jobs.granted(event.leased, self._now)
         if self._balance is None:
             self._balance = self._now + self._limits.balance_seconds
             self._wake_by(self._balance)
@@ -186,16 +192,16 @@ class State:
             self._wake_by(self._expiry)
 
     def _lease_refused(self, event: e.LeaseRefused) -> None:
-        self._attempts.refused(event.job)
+        self._held_jobs.refused(event.job)
 
     def _released(self, event: e.Released) -> None:
-        self._attempts.released(event.lease)
+        self._held_jobs.released(event.lease)
 
     def _dispatch_failed(self, event: e.DispatchFailed) -> None:
         for lease in event.leases:
-            held = self._attempts.find(event.session, lease)
+            held = self._held_jobs.find(event.session, lease)
             if held is not None:
-                self._attempts.put_back(held, Outcome.RETURNED)
+                self._held_jobs.put_back(held, Outcome.RETURNED)
         worker = self._roster.workers.get(event.session)
         if worker is not None:
             worker.dispatch_failures += 1
@@ -207,13 +213,13 @@ class State:
 
     def _job_ended(self, event: e.JobEnded) -> None:
         worker = self._roster.workers.get(event.session)
-        held = self._attempts.find(event.session, event.lease)
+        held = self._held_jobs.find(event.session, event.lease)
         if worker is None:
             return
         if event.outcome is Outcome.DONE:
             self._learn(worker, held, event)
         elif held is not None:
-            self._attempts.ended(held, worker, event.outcome, event.code, event.detail)
+            self._held_jobs.ended(held, worker, event.outcome, event.code, event.detail)
             if event.outcome is Outcome.RETURNED:
                 self._rest(worker)
 
@@ -228,7 +234,7 @@ class State:
             self._roster.learn(worker, *known, event.seconds, self._now)
 
     def _result_committed(self, event: e.ResultCommitted) -> None:
-        worker = self._attempts.committed(event.lease)
+        worker = self._held_jobs.committed(event.lease)
         if worker is not None:
             worker.last_end = self._now
             worker.rest_seconds = 0.0
@@ -237,8 +243,8 @@ class State:
     # Decisions
 
     def _decide(self, event: e.Decide) -> None:
-        for deal in self._dealer.deals(self._now, event.most):
-            self._attempts.assign(deal)
+        for placed in self._placement.placements(self._now, event.most):
+            self._held_jobs.assign(placed)
         self._ask_for_ticks()
 
     # Time
@@ -246,21 +252,21 @@ class State:
     def _tick(self, event: e.Tick) -> None:
         self._wake = None
         self._end_rests()
-        self._dealer.lose_patience(self._now)
+        self._placement.end_memory_waits(self._now)
         if self._expiry is not None and self._expiry <= self._now:
-            self._attempts.expire(self._now - self._limits.lease_seconds)
-            oldest = self._attempts.oldest()
+            self._held_jobs.expire(self._now - self._limits.lease_seconds)
+            oldest = self._held_jobs.oldest()
             self._expiry = None if oldest is None else oldest + self._limits.lease_seconds
         if self._balance is not None and self._balance <= self._now:
             self._move_jobs()
-            self._balance = self._now + self._limits.balance_seconds if self._attempts.any() else None
+            self._balance = self._now + self._limits.balance_seconds if self._held_jobs.any() else None
         self._ask_for_ticks()
 
     def _move_jobs(self) -> None:
         """The worker a running job is taken from rests: being idle now, it would get it back."""
         for held in worth_moving(self._roster, self._now):
             worker = held.worker
-            self._attempts.move(held)
+            self._held_jobs.move(held)
             if worker is not None and len(worker.held) < worker.info.slots:
                 self._rest(worker)
 
@@ -270,11 +276,11 @@ class State:
             worker.resting = False
             if worker.session in self._roster.workers:
                 self._roster.refile(worker)
-                self._dealer.offer(worker)
+                self._placement.offer(worker)
 
     def _ask_for_ticks(self) -> None:
         rest = self._resting[0][0] if self._resting else None
-        for time in (rest, self._dealer.next_patience(), self._balance, self._expiry):
+        for time in (rest, self._placement.next_memory_wait_end(), self._balance, self._expiry):
             self._wake_by(time)
 
     def _wake_by(self, time: float | None) -> None:

@@ -13,7 +13,7 @@ from dpip.scheduler.costs import Chain, Pace
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.memory import Footprint, Machine
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a circle of types: workers hold jobs of queues, which count what workers hold
     from dpip.scheduler.fair_queue import WorkloadQueue
     from dpip.scheduler.matching import WorkerKind
 

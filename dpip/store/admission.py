@@ -119,7 +119,7 @@ class AdmissionControl:
 class Admission:
     """Room reserved for one upload on its way in."""
 
-    _desk: AdmissionControl
+    _admission: AdmissionControl
     _is_result: bool
     _counted: int
     _expected: int
@@ -131,12 +131,12 @@ class Admission:
         """The whole body is here."""
         if not self._is_result:
             self._has_arrived = True
-            self._desk.unanswered += 1
+            self._admission.unanswered += 1
 
     def release(self) -> None:
         """The upload has ended; idempotent."""
         reservation, self._reservation = self._reservation, None
         if reservation is not None:
-            self._desk.unanswered -= self._has_arrived
-            self._desk.released(self._counted, self._expected)
+            self._admission.unanswered -= self._has_arrived
+            self._admission.released(self._counted, self._expected)
             reservation.release()

@@ -41,7 +41,7 @@ from dpip.store.local_transfer import TransferDirectory
 T = TypeVar("T")
 
 INCOMING = "incoming"
-_DESKS = "desks"
+_TRANSFERS = "desks"  # its name since the first version
 _FOLDERS = {ImageType.ORIGINAL: "originals", ImageType.FILTERED: "results"}
 _EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}
 _SLUG = 40  # characters of a workload's name in its directory's
@@ -173,7 +173,7 @@ class ImageStore(Service):
         self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
         self._space = DiskSpace(lambda: disk_usage(self._root)[::2], monotonic, floor)
         self._durable: set[str] = set()
-        self._has_desks = False
+        self._has_transfer_directories = False
 
     def startService(self) -> None:
         for folder in (self._root, os.path.join(self._root, INCOMING)):
@@ -208,7 +208,7 @@ class ImageStore(Service):
         return self._space.usage()
 
     def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> DiskReservation:
-        """Room until it is released; see :class:`dpip.store.disk_space.Space`. Raises DiskFull."""
+        """Room until it is released; see :class:`dpip.store.disk_space.DiskSpace`. Raises DiskFull."""
         return self._space.reserve(length, essential, elsewhere)
 
     # One file's way in
@@ -219,17 +219,17 @@ class ImageStore(Service):
     def _new_name(self) -> str:
         return os.path.join(self._root, INCOMING, self._token(16))
 
-    def open_desk(self) -> TransferDirectory:
-        """For a worker that may be on this machine. Only the controller opens desks: the first one removes
+    def open_transfer_directory(self) -> TransferDirectory:
+        """For a worker that may be on this machine. Only the controller opens them: the first one removes
         those of its earlier life, whose workers will join anew. Raises DiskFull, RetryLater."""
-        desks = os.path.join(self._root, _DESKS)
-        if not self._has_desks:
-            shutil.rmtree(desks, ignore_errors=True)
-            self._has_desks = True
-        return TransferDirectory.open(os.path.join(desks, self._token(16)), self._new_name)
+        directories = os.path.join(self._root, _TRANSFERS)
+        if not self._has_transfer_directories:
+            shutil.rmtree(directories, ignore_errors=True)
+            self._has_transfer_directories = True
+        return TransferDirectory.open(os.path.join(directories, self._token(16)), self._new_name)
 
-    def close_desk(self, desk: TransferDirectory) -> Deferred[None]:
-        return self._tidy(desk.close)
+    def close_transfer_directory(self, directory: TransferDirectory) -> Deferred[None]:
+        return self._tidy(directory.close)
 
     @property
     def root(self) -> str:

@@ -1,6 +1,6 @@
-"""A desk in the image store: where a worker on this machine leaves its results.
+"""A transfer directory in the image store: where a worker on this machine leaves its results.
 
-Nobody but the controller opens a desk, and no message of a worker names a path. What lies there is taken only
+Nobody but the controller opens one, and no message of a worker names a path. What lies there is taken only
 as what it can be seen to be: a plain file of ours, of the size that was said. Taking gives it a second name;
 the first stays until the worker removes it, so that what could not be kept now can be sent another way.
 """
@@ -27,7 +27,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @define(eq=False)
 class TakenFile(IncomingFile):
-    """A file that was taken from a desk."""
+    """A file that was taken from a transfer directory."""
 
     claimed: str | None = field(kw_only=True)
 
@@ -46,7 +46,8 @@ class TakenFile(IncomingFile):
         plain = stat.S_ISREG(status.st_mode)
         if not plain or status.st_uid != os.geteuid() or status.st_size != size:
             raise NotFound(
-                f"What lies at the worker's desk is not a file of {size} bytes of the controller's own user."
+                f"What lies in the worker's transfer directory is not a file of {size} bytes of the "
+                "controller's own user."
             )
         os.fchmod(self._descriptor, 0o600)
         self.size = size
@@ -82,7 +83,7 @@ class TransferDirectory:
         try:
             with open(answer.path, "rb") as file:
                 if not hmac.compare_digest(file.read(), self._proof):
-                    raise NotFound("The worker has not read what lies at its desk.")
+                    raise NotFound("The worker has not read what lies in its transfer directory.")
         finally:
             answer.abandon()
             for name in (PROOF, ANSWER):
@@ -96,7 +97,7 @@ class TransferDirectory:
             try:
                 os.link(os.path.join(self.folder, name), path, follow_symlinks=False)
             except FileNotFoundError:
-                raise NotFound("There is no such file at the worker's desk.") from None
+                raise NotFound("There is no such file in the worker's transfer directory.") from None
             try:
                 file = TakenFile(path, claimed=sha256)
             except BaseException:

@@ -75,13 +75,13 @@ T = TypeVar("T")
 @define
 class MemoryAdmission:
     limit: int
-    _desk: set[int]
+    _admitted: set[int]
 
     def arrived(self) -> None:
         """Nobody is refused here for want of time."""
 
     def release(self) -> None:
-        self._desk.discard(id(self))
+        self._admitted.discard(id(self))
 
 
 def _asked(method: Callable[P, Coroutine[Deferred[Any], Any, T]]) -> Callable[P, Deferred[T]]:

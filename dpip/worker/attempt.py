@@ -19,18 +19,21 @@ from dpip.worker.transfer import NotTransferred, Transfer
 
 @frozen
 class AttemptContext:
-    """What a joining gives to its attempts. There is a ``desk`` when the image store is on this machine."""
+    """What attempts work with between joining and losing the link.
+
+    There is a ``local_transfer`` when the image store is on this machine.
+    """
 
     pool: ComputePool
     spool: Spool
     transfer: Transfer
     welcome: WorkerWelcome
-    desk: LocalTransfer | None = None
+    local_transfer: LocalTransfer | None = None
 
-    def passage(self, job: LeasedJob) -> ImageTransport:
+    def transport(self, job: LeasedJob) -> ImageTransport:
         """The shortest way for its pictures."""
         http = HttpTransport(job, self.spool, self.transfer)
-        return FileTransport(job, self.desk, http) if self.desk is not None else http
+        return FileTransport(job, self.local_transfer, http) if self.local_transfer is not None else http
 
 
 class Attempt:
@@ -38,11 +41,11 @@ class Attempt:
 
     log = Logger()
 
-    def __init__(self, job: LeasedJob, tools: AttemptContext, threads: Callable[[], int]) -> None:
+    def __init__(self, job: LeasedJob, context: AttemptContext, threads: Callable[[], int]) -> None:
         self.job = job
         self.dropped = False
         """Nobody waits for it any more, and nothing is told of it."""
-        self._tools = tools
+        self._context = context
         self._threads = threads
         self._work: Work | None = None
 
@@ -60,7 +63,7 @@ class Attempt:
         """Stop as soon as that is cheap."""
         self.dropped = True
         if self._work is not None:
-            self._tools.pool.cancel(self._work)
+            self._context.pool.cancel(self._work)
 
     async def run(self) -> AttemptEnding:
         """How it ended.
@@ -68,28 +71,28 @@ class Attempt:
         Raises:
             TokenRefused, Closed: this joining is over.
         """
-        passage = self._tools.passage(self.job)
+        transport = self._context.transport(self.job)
         try:
-            verdict = await self._verdict(passage)
+            verdict = await self._verdict(transport)
         except NotTransferred as trouble:
             verdict = Verdict(trouble.outcome, trouble.code, trouble.detail)
         finally:
-            passage.clear()
+            transport.clear()
         code, detail = verdict.code[:64], verdict.detail[:1024]
         return AttemptEnding(self.job.lease, verdict.outcome, verdict.seconds, code, detail)
 
-    async def _verdict(self, passage: ImageTransport) -> Verdict:
-        source = await passage.original()
+    async def _verdict(self, transport: ImageTransport) -> Verdict:
+        source = await transport.original()
         if self.dropped:
             return CANCELLED
-        self._work = self._tools.pool.run(self._task(source, passage.result))
+        self._work = self._context.pool.run(self._task(source, transport.result))
         verdict = await self._work.done
         if verdict.outcome is Outcome.DONE and not self.dropped:
-            await passage.deliver(verdict)
+            await transport.deliver(verdict)
         return verdict
 
     def _task(self, source: Source, result: str) -> ComputeTask:
-        welcome, job = self._tools.welcome, self.job
+        welcome, job = self._context.welcome, self.job
         return ComputeTask(
             source=source.path,
             sha256=source.sha256,

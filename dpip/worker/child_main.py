@@ -78,14 +78,17 @@ class Filters:
         from dpip.filters import engine, registry
         from dpip.filters.cuda import choice
         from dpip.filters.kernels import compile
+        from dpip.filters.warmup import warm_up
+        from dpip.runtime.malloc import keep_freed_memory
 
+        keep_freed_memory()
         if compile.is_warm():
             send({"cached": True})
 
         def say(words: str) -> None:
             send({"say": words})
 
-        engine.warm_up(say)
+        warm_up(say)
         gpu = choice.start(say, time.perf_counter)
         filters = {name: registry.find(name).version for name in registry.names()}
         fingerprint = f"{engine.fingerprint()} {choice.backend()}".rstrip()

@@ -118,7 +118,7 @@ class ComputePool:
         for child in self._children:
             child.cancelled(work)
 
-    # What children tell (dpip.worker.compute_child.Owner)
+    # What children tell (dpip.worker.compute_child.ChildOwner)
 
     def kernels_are_cached(self) -> None:
         self._fill()

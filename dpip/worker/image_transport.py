@@ -79,36 +79,41 @@ class HttpTransport:
 
 @define
 class FileTransport:
-    """Originals where they lie in the image store, results by way of the desk. What does not work out goes
-    over HTTP: an original that is not where it should be, a result that the controller does not take."""
+    """Originals are read in the image store, results are written to the transfer directory.
+
+    What does not work goes over HTTP: an original that is not where it should be, a result that the
+    controller does not take.
+    """
 
     job: LeasedJob
     result: str = field(init=False)
-    _desk: LocalTransfer
+    _local: LocalTransfer
     _http: HttpTransport
 
     def __attrs_post_init__(self) -> None:
-        self.result = os.path.join(self._desk.address.results, wire.result_name(self.job.lease))
+        self.result = os.path.join(self._local.address.results, wire.result_name(self.job.lease))
 
     async def original(self) -> Source:
         file = self.job.original.file
-        path = os.path.join(self._desk.address.originals, file.path)
+        path = os.path.join(self._local.address.originals, file.path)
         if _size(path) != file.size:
             return await self._http.original()
         return Source(path, file.sha256)
 
     async def deliver(self, verdict: Verdict) -> None:
-        if await self._desk.deliver(wire.ResultFile(self.job.lease, verdict.size, verdict.sha256)):
+        if await self._local.deliver(wire.ResultFile(self.job.lease, verdict.size, verdict.sha256)):
             return
         try:
             await self._http.send(self.result, verdict)
         except FileNotFoundError:
             raise NotTransferred(
-                Outcome.RETURNED, "desk-gone", "The link has ended, and the desk with it."
+                Outcome.RETURNED,
+                "transfer-directory-gone",
+                "The link has ended, and the transfer directory with it.",
             ) from None
 
     def clear(self) -> None:
-        with suppress(OSError):  # the desk goes with the link
+        with suppress(OSError):  # the directory goes with the link
             os.unlink(self.result)
         self._http.clear()
 

@@ -57,7 +57,7 @@ class JobRunner(Target):
         self._jitter = jitter
         self._token_refused = token_refused
         self._asked_to_leave = asked_to_leave
-        self._tools: AttemptContext | None = None
+        self._context: AttemptContext | None = None
         self._controller: RemoteReference | None = None
         self._in_hand: dict[Lease, Attempt] = {}
         self._pauses: dict[Attempt, Deferred[None]] = {}
@@ -67,10 +67,10 @@ class JobRunner(Target):
         self._leaving = False
         self._empty: Deferred[None] | None = None
 
-    def begin(self, controller: RemoteReference, tools: AttemptContext) -> None:
+    def begin(self, controller: RemoteReference, context: AttemptContext) -> None:
         """The worker has joined."""
         self._controller = controller
-        self._tools = tools
+        self._context = context
 
     def running(self) -> list[int]:
         """Jobs that are being computed now."""
@@ -80,9 +80,9 @@ class JobRunner(Target):
 
     def remote_run(self, data: object) -> None:
         jobs = wire.decode(data, wire.Jobs).jobs
-        if self._tools is None or self._leaving:
+        if self._context is None or self._leaving:
             raise RetryLater("This worker takes no jobs now.")
-        for attempt in [self._take(job, self._tools) for job in jobs if job.lease not in self._in_hand]:
+        for attempt in [self._take(job, self._context) for job in jobs if job.lease not in self._in_hand]:
             self._see_through(attempt)
 
     def remote_cancel(self, data: object) -> None:
@@ -92,9 +92,9 @@ class JobRunner(Target):
     @deferred
     async def remote_thumbnail(self, data: object) -> bytes:
         jobs = wire.decode(data, wire.Jobs).jobs
-        if self._tools is None or self._leaving or len(jobs) != 1:
+        if self._context is None or self._leaving or len(jobs) != 1:
             raise RetryLater("This worker makes no thumbnail now.")
-        return await thumbnail(jobs[0], self._tools)
+        return await thumbnail(jobs[0], self._context)
 
     def remote_leave(self) -> None:
         self._asked_to_leave()
@@ -112,7 +112,7 @@ class JobRunner(Target):
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        return self._tools.transfer.close() if self._tools is not None else succeed(None)
+        return self._context.transfer.close() if self._context is not None else succeed(None)
 
     @deferred
     async def drain(self) -> None:
@@ -150,8 +150,8 @@ class JobRunner(Target):
 
     # Jobs
 
-    def _take(self, job: LeasedJob, tools: AttemptContext) -> Attempt:
-        attempt = Attempt(job, tools, lambda: self._cores if len(self._in_hand) == 1 else 1)
+    def _take(self, job: LeasedJob, context: AttemptContext) -> Attempt:
+        attempt = Attempt(job, context, lambda: self._cores if len(self._in_hand) == 1 else 1)
         self._in_hand[job.lease] = attempt
         return attempt
 

@@ -1,4 +1,4 @@
-"""The desk that the controller gives to a worker on its own machine: proving that it is, and delivering."""
+"""Sharing files with a controller on this machine: proving that it is on this machine, and delivering."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from dpip.worker.spool import Spool
 from dpip.worker.store import Store
 from dpip.worker.transfer import Transfer
 
-_PATIENCE: Final = 100
+_QUICK_ATTEMPTS: Final = 100
 """Attempts to join in vain, before they become rare."""
 _LEAST_RENEWAL: Final = 1.0
 """Seconds between attempts to renew the certificate."""
@@ -71,7 +71,7 @@ class WorkerSession(Service):
     _renewal: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._session = JoinedSession(self.connector, self._join, self.jitter, _PATIENCE)
+        self._session = JoinedSession(self.connector, self._join, self.jitter, _QUICK_ATTEMPTS)
         self.joined = self._session.joined
 
     def startService(self) -> None:
@@ -138,9 +138,9 @@ class WorkerSession(Service):
             log_jobs=self.log_jobs,
         )
         welcome, controller = await self._introduce(broker, runner)
-        desk = await self._desk(welcome, controller)
+        local_transfer = await self._prove_local_transfer(welcome, controller)
         if not broker.disconnected:
-            self._begin(broker, runner, welcome, controller, desk)
+            self._begin(broker, runner, welcome, controller, local_transfer)
 
     async def _introduce(
         self, broker: Broker, runner: JobRunner
@@ -159,17 +159,19 @@ class WorkerSession(Service):
             self.connector.credential = None
         raise NotJoined(f"The controller does not take this worker: {said.reason}", said.retry)
 
-    async def _desk(self, welcome: wire.WorkerWelcome, controller: RemoteReference) -> LocalTransfer | None:
+    async def _prove_local_transfer(
+        self, welcome: wire.WorkerWelcome, controller: RemoteReference
+    ) -> LocalTransfer | None:
         """None when images go over HTTP."""
-        if welcome.desk is None:
+        if welcome.transfer_paths is None:
             return None
-        desk = LocalTransfer(welcome.desk, controller, self.reactor)
+        local_transfer = LocalTransfer(welcome.transfer_paths, controller, self.reactor)
         try:
-            await desk.prove()
+            await local_transfer.prove()
         except NotOnThisMachine as why:
             self._session.say(f"This worker does not share the image store's files, and uses HTTP: {why}")
             return None
-        return desk
+        return local_transfer
 
     def _begin(
         self,
@@ -177,17 +179,21 @@ class WorkerSession(Service):
         runner: JobRunner,
         welcome: wire.WorkerWelcome,
         controller: RemoteReference,
-        desk: LocalTransfer | None,
+        local_transfer: LocalTransfer | None,
     ) -> None:
         store = Store(welcome.image_store_endpoint, welcome.image_store_token, welcome.image_store_authority)
         transfer = Transfer(store, self.reactor, self.pool.slots + 2, self.jitter)
-        pulse = Heartbeat(controller, lambda: self._sample(runner), broker.drop, self.reactor)
+        heartbeat = Heartbeat(controller, lambda: self._sample(runner), broker.drop, self.reactor)
         self._runner = runner
-        broker.on_lost(lambda: self._left(runner, pulse))
-        runner.begin(controller, AttemptContext(self.pool, self.spool, transfer, welcome, desk))
-        pulse.start(welcome.report_seconds)
+        broker.on_lost(lambda: self._left(runner, heartbeat))
+        runner.begin(controller, AttemptContext(self.pool, self.spool, transfer, welcome, local_transfer))
+        heartbeat.start(welcome.report_seconds)
         self._renew_in_time(controller)
-        where = f"{store.url}, and in {desk.address.originals}" if desk is not None else store.url
+        where = (
+            f"{store.url}, and in {local_transfer.address.originals}"
+            if local_transfer is not None
+            else store.url
+        )
         self.log.info("Joined as {name}; images are at {where}", name=self.worker_name, where=where)
 
     def _sample(self, runner: JobRunner) -> Deferred[Load]:
@@ -195,12 +201,12 @@ class WorkerSession(Service):
             self.sampler.sample, self.pool.pids(), runner.running(), self.pool.idle_percent()
         )
 
-    def _left(self, runner: JobRunner, pulse: Heartbeat) -> None:
+    def _left(self, runner: JobRunner, heartbeat: Heartbeat) -> None:
         self._runner = None
         if self._renewal is not None and self._renewal.active():
             self._renewal.cancel()
         runner.abandon()
-        pulse.stop()
+        heartbeat.stop()
         self.log.info("The link to the controller has ended")
 
     # The next certificate

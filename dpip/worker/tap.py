@@ -21,10 +21,10 @@ from twisted.python import usage
 
 from dpip.link.connector import Connector, controller_address, controller_endpoint, token_reader
 from dpip.link.join_token import JoinToken
-from dpip.runtime import settings
 from dpip.runtime.clock import keep_timers_going
 from dpip.runtime.gc import tune_gc
 from dpip.runtime.logs import LOG_FORMAT_OPTION
+from dpip.runtime.options import default_state_dir, name_process_files
 from dpip.worker import resources
 from dpip.worker.child_main import UNCONFINED
 from dpip.worker.compute_pool import COMMAND, ComputePool
@@ -108,11 +108,11 @@ class WorkerOptions(usage.Options):
         if not self["controller"]:
             raise usage.UsageError("--controller host:port is needed: where is the controller?")
         self["worker-name"] = self["worker-name"] or unique_name()
-        self["state-dir"] = Path(self["state-dir"] or settings.default_state_dir()).absolute()
+        self["state-dir"] = Path(self["state-dir"] or default_state_dir()).absolute()
         # Made absolute now: a daemon may change directory before it reads them.
         for option in ("join-token-file", "spool-dir"):
             self[option] = Path(self[option]).absolute() if self[option] else None
-        settings.name_process_files(self, f"dpip-worker-{self['worker-name']}")
+        name_process_files(self, f"dpip-worker-{self['worker-name']}")
 
 
 Options = WorkerOptions  # the name that twistd looks for

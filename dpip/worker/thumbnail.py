@@ -17,32 +17,32 @@ _ENOUGH: Final = 512
 """Pixels of each side that a decoder has to give if it can give less than all: twice what is shown."""
 
 
-async def thumbnail(job: LeasedJob, tools: AttemptContext) -> bytes:
+async def thumbnail(job: LeasedJob, context: AttemptContext) -> bytes:
     """The filtered picture's bytes; none when the picture cannot be filtered.
 
     Raises RetryLater: it did not work out here and now.
     """
-    passage = tools.passage(job)
+    transport = context.transport(job)
     try:
-        source = await passage.original()
+        source = await transport.original()
         task = ComputeTask(
             source=source.path,
             sha256=source.sha256,
-            result=passage.result,
+            result=transport.result,
             steps=job.steps,
             output=job.output,
-            max_pixels=tools.welcome.max_pixels,
+            max_pixels=context.welcome.max_pixels,
             threads=1,
             seconds=_SECONDS,
             at_least=_ENOUGH,
         )
-        verdict = await tools.pool.run(task, first=True).done
+        verdict = await context.pool.run(task, first=True).done
         if verdict.outcome is Outcome.FAILED:
             return b""
         if verdict.outcome is not Outcome.DONE or verdict.size > MAX_THUMBNAIL:
             raise RetryLater(verdict.detail or "The thumbnail was not finished.")
-        return Path(passage.result).read_bytes()
+        return Path(transport.result).read_bytes()
     except (NotTransferred, TokenRefused, Closed, OSError) as trouble:
         raise RetryLater(str(trouble) or type(trouble).__name__) from None
     finally:
-        passage.clear()
+        transport.clear()

@@ -29,13 +29,13 @@ class RemoteBackend(RealBackend):
             put_mark=self._mark,
             new_nonce=self.ids,
             terms=ApiTerms("1", {}, limits.max_upload, limits.max_in_flight, 0, lambda hosts: ""),
-            desk=limits,
+            admission=limits,
             clock=reactor,  # type: ignore[arg-type]
             moved=lambda url: None,
         )
         real.tokens_died = apis.forget_tokens
-        self.desk = AdmissionControl(self.store, 0, 0, RetryAfterQueue(lambda: 0.0))
-        api = RemoteController(self.desk, lambda: self.now)
+        self.admission = AdmissionControl(self.store, 0, 0, RetryAfterQueue(lambda: 0.0))
+        api = RemoteController(self.admission, lambda: self.now)
         here = Exchange(reactor, api.answer)  # type: ignore[arg-type]
         broker: Any = FakeBroker()
         to_here: Any = FakeReference(here, broker, reactor)
@@ -53,7 +53,7 @@ class RemoteBackend(RealBackend):
         return "mark", mark
 
     def uploads_under_way(self: Any) -> int:
-        return int(self.desk.in_flight > 0)
+        return int(self.admission.in_flight > 0)
 
 
 class _Following:
@@ -64,5 +64,5 @@ class _Following:
 
     def __getattr__(self, name: str) -> Any:
         self._api.max_pixels = self._controller.max_pixels
-        self._api._desk.max_upload = self._controller.max_upload
+        self._api._admission.max_upload = self._controller.max_upload
         return getattr(self._api, name)

@@ -13,11 +13,11 @@ from tests.store.test_admission import Space
 class OverloadTests(ApiTest):
     def setUp(self) -> None:
         super().setUp()
-        self.desk = AdmissionControl(
+        self.admission = AdmissionControl(
             Space(free=100 * MIB), MIB, 10 * MIB, RetryAfterQueue(self.clock.seconds)
         )
-        self.desk.max_unanswered = 1
-        self.controller.admit_upload = self.desk.admit
+        self.admission.max_unanswered = 1
+        self.controller.admit_upload = self.admission.admit
         self.workload = self.stored_workload()
         self.wire = Wire(self.site)
 
@@ -51,10 +51,10 @@ class OverloadTests(ApiTest):
         self.assertEqual(other.response().status, 201)
         self.wire.send(self.request())
         self.assertEqual(self.wire.response().status, 201)
-        self.assertEqual(self.desk.unanswered, 0)
+        self.assertEqual(self.admission.unanswered, 0)
 
     def test_nothing_is_opened_or_asked_for_who_is_sent_away(self) -> None:
-        self.desk.max_unanswered = 0
+        self.admission.max_unanswered = 0
         opened: list[object] = []
         self.patch(self.store, "incoming", lambda: opened.append(1))
         before = len(self.controller.log)
@@ -65,14 +65,14 @@ class OverloadTests(ApiTest):
         self.assertLessEqual(asked, {"authenticate", "admit_upload"})
 
     def test_what_is_not_an_upload_is_answered_as_always(self) -> None:
-        self.desk.max_unanswered = 0
+        self.admission.max_unanswered = 0
         self.wire.send(self.request())
         self.assert_sent_away(self.wire)
         self.wire.send(request_bytes("GET", "/workloads", {"Authorization": f"Bearer {self.user}"}))
         self.assertEqual(self.wire.response().status, 200)
 
     def test_the_rest_of_the_body_is_no_request(self) -> None:
-        self.desk.max_unanswered = 0
+        self.admission.max_unanswered = 0
         rest = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
         self.wire.send(self.head(2 * len(rest)) + rest)
         self.assert_sent_away(self.wire)
@@ -82,20 +82,20 @@ class OverloadTests(ApiTest):
         self.assertEqual(self.wire.response().status, 200)
 
     def test_a_rest_that_does_not_come_is_not_waited_for(self) -> None:
-        self.desk.max_unanswered = 0
+        self.admission.max_unanswered = 0
         self.wire.send(self.head(1000))
         self.assert_sent_away(self.wire)
         self.clock.advance(self.limits.pace_seconds)
         self.assertTrue(self.wire.aborted)
 
     def test_a_client_that_leaves_leaves_nothing_behind(self) -> None:
-        self.desk.max_unanswered = 0
+        self.admission.max_unanswered = 0
         self.wire.send(self.head(1000))
         self.wire.hang_up()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_long_or_doubtful_rest_ends_the_connection(self) -> None:
-        self.desk.max_unanswered = 0
+        self.admission.max_unanswered = 0
         expects = self.head(1000, Expect="100-continue")
         for head in (self.head(self.limits.passed_over + 1), expects):
             wire = Wire(self.site)

@@ -67,19 +67,19 @@ class LinkedTests(SynchronousTestCase):
         ids = IdSource()
         store = PlainImageStore(self.enterContext(TemporaryDirectory()))
         self.real = LargerController(self.clock.seconds, ids, store)
-        desk = AdmissionControl(store, 100, 100, RetryAfterQueue(self.clock.seconds))
+        admission = AdmissionControl(store, 100, 100, RetryAfterQueue(self.clock.seconds))
         apis = ApiProcesses(
             admit=lambda secret: None,
             controller=self.real,
             put_mark=lambda text: ("mark", store.incoming()),
             new_nonce=ids,
             terms=ApiTerms("1", {}, 100, 100, 0, lambda hosts: ""),
-            desk=desk,
+            admission=admission,
             clock=self.clock,
             moved=lambda url: None,
             calls=calls_of(ILargerController),
         )
-        self.remote: Any = LargerRemoteController(desk, self.clock.seconds)
+        self.remote: Any = LargerRemoteController(admission, self.clock.seconds)
         here = Exchange(self.clock, self.remote.answer)
         hello = encode(ApiHello(PROTOCOL, "1", {}, (), wants_identity=False, shares_socket=True))
         broker: Any = FakeBroker()

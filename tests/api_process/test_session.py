@@ -75,7 +75,7 @@ class RemoteCase(TestCase):
             put_mark=self._mark,
             new_nonce=IdSource(),
             terms=ApiTerms("1.0", HELLO.filters, 50 * MIB, 100 * MIB, 7, lambda hosts: f"for {hosts}"),
-            desk=AdmissionControl(self.store, 50 * MIB, 100 * MIB, RetryAfterQueue(lambda: 0.0)),
+            admission=AdmissionControl(self.store, 50 * MIB, 100 * MIB, RetryAfterQueue(lambda: 0.0)),
             clock=reactor,  # type: ignore[arg-type]
             moved=self.moved.append,
         )
@@ -292,14 +292,14 @@ class LinkTests(RemoteCase):
         other, its_controller = self.process()
         await other.joined
         its_controller.admit_upload(ADMIN, 40 * MIB)
-        desk = self.controller._desk
-        await self.until(lambda: desk.elsewhere == 40 * MIB)
-        self.assertEqual(self.apis.desk.elsewhere, 40 * MIB)
-        self.apis.desk.admit(ADMIN, 30 * MIB)
-        await self.until(lambda: desk.elsewhere == 70 * MIB)
+        admission = self.controller._admission
+        await self.until(lambda: admission.elsewhere == 40 * MIB)
+        self.assertEqual(self.apis.admission.elsewhere, 40 * MIB)
+        self.apis.admission.admit(ADMIN, 30 * MIB)
+        await self.until(lambda: admission.elsewhere == 70 * MIB)
         self.assertRaises(RetryLater, self.controller.admit_upload, ADMIN, 40 * MIB)
         await other.stopService()
-        await self.until(lambda: desk.elsewhere == 30 * MIB)
+        await self.until(lambda: admission.elsewhere == 30 * MIB)
 
     async def test_when_it_stays_away_its_workers_are_sent_elsewhere(self) -> None:
         await self.apis.serving

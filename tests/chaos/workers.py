@@ -6,7 +6,7 @@ from typing import Final
 
 IMPATIENT: Final = (
     "-c",
-    "from dpip.worker import session; session._FIRST_DELAY = session._MAX_DELAY = 0.05; "
-    "session._PATIENT = 1 << 30; from twisted.scripts.twistd import run; run()",
+    "from dpip.link import session; session.FIRST_DELAY = session.MAX_DELAY = session.LONG_DELAY = 0.05; "
+    "from twisted.scripts.twistd import run; run()",
 )
 """Python's way to twistd with the real worker, but that it joins again at once."""

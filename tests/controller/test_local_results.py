@@ -1,4 +1,4 @@
-"""Results that come by way of a desk: the same fences as over HTTP, with the real stores."""
+"""Results that come by way of the transfer directory: the same fences as over HTTP, with the real stores."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.controller.test_core import WORKER, png
 class HandoverTests(test_core.CoreTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.handover = LocalResults(self.controller, self.images)
-        desk = self.handover.open()
-        assert desk is not None
-        self.desk = desk
+        self.local_results = LocalResults(self.controller, self.images)
+        directory = self.local_results.open()
+        assert directory is not None
+        self.directory = directory
 
     def leased(self) -> tuple[Workload, LeasedJob]:
         made = self.workload()
@@ -30,16 +30,16 @@ class HandoverTests(test_core.CoreTestCase):
         return made, self.leased_job(made)
 
     def left(self, lease: Lease, data: bytes) -> wire.ResultFile:
-        """The worker has left its result at the desk."""
-        (Path(self.desk.folder) / wire.result_name(lease)).write_bytes(data)
+        """The worker has left its result in the transfer directory."""
+        (Path(self.directory.folder) / wire.result_name(lease)).write_bytes(data)
         return wire.ResultFile(lease, len(data), hashlib.sha256(data).hexdigest())
 
     def codes(self, *results: wire.ResultFile) -> list[str]:
-        taken = self.ok(self.handover.take(WORKER, self.desk, results))
+        taken = self.ok(self.local_results.take(WORKER, self.directory, results))
         self.assertEqual(os.listdir(Path(self.images.root) / "incoming"), [])
         return [receipt.code for receipt in taken.receipts]
 
-    def test_a_result_at_the_desk_completes_the_job(self) -> None:
+    def test_a_result_in_the_transfer_directory_completes_the_job(self) -> None:
         made, leased = self.leased()
         result = self.left(leased.lease, png(2))
         self.assertEqual(self.codes(result), [""])
@@ -65,7 +65,9 @@ class HandoverTests(test_core.CoreTestCase):
         ]
         self.assertEqual(self.codes(*(wire.ResultFile(one, 5, "ab") for one in wrong)), [StaleLease.code] * 3)
         another = evolve(WORKER, session="another")
-        receipts = self.ok(self.handover.take(another, self.desk, [self.left(leased.lease, png(2))]))
+        receipts = self.ok(
+            self.local_results.take(another, self.directory, [self.left(leased.lease, png(2))])
+        )
         self.assertEqual([receipt.code for receipt in receipts.receipts], [StaleLease.code])
 
     def test_another_hash_than_it_says_is_an_offence_and_the_job_goes_back(self) -> None:

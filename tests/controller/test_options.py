@@ -5,8 +5,9 @@ from pathlib import Path
 from twisted.python import usage
 from twisted.trial.unittest import TestCase
 
-from dpip.controller.options import ControllerOptions, megapixels, size
+from dpip.controller.options import ControllerOptions, megapixels
 from dpip.runtime.addresses import parse
+from dpip.runtime.options import size
 from dpip.tap import ServiceOptions as EmbeddedOptions
 
 

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.api_process.tap import Options as ApiOptions
 from dpip.controller.options import ControllerOptions
-from dpip.runtime import logs, settings
+from dpip.runtime import logs
+from dpip.runtime import options as process_options
 from dpip.worker.tap import WorkerOptions as WorkerOptions
 
 
@@ -76,7 +77,7 @@ class ProcessLogTests(SynchronousTestCase):
         options = usage.Options()
         options.parent = twistd
         self.patch(logs.process_log, "path", "")
-        settings.name_process_files(options, "dpip")
+        process_options.name_process_files(options, "dpip")
         twistd.postOptions()  # as twistd does it after those of the command
         return logs.process_log.path if twistd["logger"] is logs.process_log else None
 

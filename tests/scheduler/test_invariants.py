@@ -226,7 +226,7 @@ class Events(RuleBasedStateMachine):
         return list(self.world.state._roster._machines.values())
 
     def held(self) -> dict[int, HeldJob]:
-        return self.world.state._attempts._held
+        return self.world.state._held_jobs._held
 
     def _pick(self, data: st.DataObject, of: dict) -> object:
         return data.draw(st.sampled_from(sorted(of)))

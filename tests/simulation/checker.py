@@ -49,8 +49,8 @@ def _spooled(world: World) -> Iterator[str]:
 
 def _held(controller: Machine) -> Iterator[str]:
     state = _state(controller)
-    if state._attempts.any():
-        yield f"jobs are held though all have ended: {list(state._attempts._held)}"
+    if state._held_jobs.any():
+        yield f"jobs are held though all have ended: {list(state._held_jobs._held)}"
     for worker in state._roster.workers.values():
         if worker.held:
             yield f"slots of {worker.info.name} are taken though all jobs have ended"

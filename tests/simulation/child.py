@@ -22,7 +22,7 @@ _SIGKILL, _SIGSEGV = 9, 11
 
 
 class SimulatedChild:
-    """The transport of a :class:`dpip.worker.compute_child.Child`. ``engine`` says what it can do."""
+    """The transport of a :class:`dpip.worker.compute_child.ComputeChild`. ``engine`` says what it can do."""
 
     def __init__(self, process: Any, protocol: Any, engine: Engine) -> None:
         self._process = process

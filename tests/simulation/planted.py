@@ -80,7 +80,7 @@ _STORE = "dpip.store.image_store:ImageStore"
 _DATA = "dpip.datastore"
 _CORE = "dpip.controller.core:Controller"
 _STATE = "dpip.scheduler.state:State"
-_ATTEMPTS = "dpip.scheduler.held_jobs:Attempts"
+_HELD_JOBS = "dpip.scheduler.held_jobs:HeldJobs"
 
 _DURABLE = {
     "file not fsynced": Bug(f"{_STORE}._keep", "os.fsync(descriptor)", "pass"),
@@ -109,35 +109,37 @@ _LEASES = {
     ),
     "leases stay after a restart": Bug(f"{_DATA}.jobs:recover", "connection.execute(_RECOVER_JOBS)", "pass"),
     "released jobs are forgotten": Bug(
-        f"{_ATTEMPTS}.released", "self._backlog.put_back(held.workload, held.job)", "pass"
+        f"{_HELD_JOBS}.released", "self._backlog.put_back(held.workload, held.job)", "pass"
     ),
     "release not persisted": Bug(f"{_DATA}.jobs:_release", "end(connection, list(endings.values()))", "pass"),
     "slot not freed": Bug(
         "dpip.scheduler.roster:Roster.take_back", "del worker.held[held.job.number]", "pass"
     ),
     "jobs computed by a lost worker are lost": Bug(
-        f"{_ATTEMPTS}._lost", "self.put_back(held, Outcome.LOST)", "pass"
+        f"{_HELD_JOBS}._lost", "self.put_back(held, Outcome.LOST)", "pass"
     ),
-    "crashed jobs are lost": Bug(f"{_ATTEMPTS}._crashed", "self.put_back(held, Outcome.CRASHED)", "pass"),
-    "returned jobs are lost": Bug(f"{_ATTEMPTS}.ended", "self.put_back(held, Outcome.RETURNED)", "pass"),
-    "crashes are not counted": Bug(f"{_ATTEMPTS}._strike", "had.crashes + crashes", "had.crashes"),
-    "failures are not recorded": Bug(f"{_ATTEMPTS}._fail", "self._out.append(", "str("),
-    "deleted jobs keep their slots": Bug(f"{_ATTEMPTS}.drop", "self._abandon(held.worker, held)", "pass"),
+    "crashed jobs are lost": Bug(f"{_HELD_JOBS}._crashed", "self.put_back(held, Outcome.CRASHED)", "pass"),
+    "returned jobs are lost": Bug(f"{_HELD_JOBS}.ended", "self.put_back(held, Outcome.RETURNED)", "pass"),
+    "crashes are not counted": Bug(f"{_HELD_JOBS}._strike", "had.crashes + crashes", "had.crashes"),
+    "failures are not recorded": Bug(f"{_HELD_JOBS}._fail", "self._out.append(", "str("),
+    "deleted jobs keep their slots": Bug(f"{_HELD_JOBS}.drop", "self._abandon(held.worker, held)", "pass"),
     "the datastore is asked once": Bug(
         "dpip.scheduler.retrying:Persistence.until_done", "await self.pause(pause)", "raise CancelledError"
     ),
     "jobs that waited before the start are lost": Bug(
-        "dpip.scheduler.backfill:Filling._read_jobs", "self._tell(e.JobsWaiting(workload_id, jobs))", "pass"
+        "dpip.scheduler.backfill:Backfill._read_jobs", "self._tell(e.JobsWaiting(workload_id, jobs))", "pass"
     ),
-    "results do not free": Bug(f"{_ATTEMPTS}.committed", "self._end(held)", "pass"),
+    "results do not free": Bug(f"{_HELD_JOBS}.committed", "self._end(held)", "pass"),
 }
 
 _UPLOADS = {
-    "keys are not looked up": Bug(f"{_DATA}.keys:answered", "earlier.get(_name(key))", "None"),
-    "keys are not kept": Bug(f"{_DATA}.keys:remember", "execute(", "(lambda *_: None)("),
-    "a key opens everything": Bug(f"{_DATA}.keys:answered", "fingerprint != key.fingerprint", "False"),
-    "temporary files stay": Bug("dpip.api.http.bodies:Upload.close", "file.abandon()", "pass"),
-    "room stays reserved": Bug("dpip.api.http.bodies:Upload.close", "self.admission.release()", "pass"),
+    "keys are not looked up": Bug(f"{_DATA}.idempotency_keys:answered", "earlier.get(_name(key))", "None"),
+    "keys are not kept": Bug(f"{_DATA}.idempotency_keys:remember", "execute(", "(lambda *_: None)("),
+    "a key opens everything": Bug(
+        f"{_DATA}.idempotency_keys:answered", "fingerprint != key.fingerprint", "False"
+    ),
+    "temporary files stay": Bug("dpip.api.http.bodies:UploadBody.close", "file.abandon()", "pass"),
+    "room stays reserved": Bug("dpip.api.http.bodies:UploadBody.close", "self.admission.release()", "pass"),
     "the scheduler is not told of uploads": Bug(
         f"{_CORE}.commit_originals", "self.scheduler.jobs_waiting(workload_id, [", "list(["
     ),
@@ -172,20 +174,20 @@ _OWNERS = {
 
 _LINKS = {
     "the controller never gives up a worker": Bug(
-        "dpip.controller.worker_link:Link.interval_passed", "self._silence >= MAX_SILENCE", "False"
+        "dpip.controller.worker_link:WorkerLink.interval_passed", "self._silence >= MAX_SILENCE", "False"
     ),
     "a worker never gives up its controller": Bug(
-        "dpip.worker.heartbeat:Pulse._beat", "self._unanswered >= MAX_SILENCE", "False"
+        "dpip.worker.heartbeat:Heartbeat._beat", "self._unanswered >= MAX_SILENCE", "False"
     ),
     "a worker joins once": Bug("dpip.link.session:JoinedSession._delay", "(0.5 + self._jitter())", "1000"),
-    "the heartbeat goes on": Bug("dpip.worker.heartbeat:Pulse.stop", "self._loop.stop()", "pass"),
+    "the heartbeat goes on": Bug("dpip.worker.heartbeat:Heartbeat.stop", "self._loop.stop()", "pass"),
     "the controller's heartbeat goes on": Bug(
         "dpip.controller.workers:Workers.stop", "self._heartbeat.stop()", "pass"
     ),
     "endings are not sent": Bug(
-        "dpip.worker.job_runner:Shift._flush", 'tell(self._controller, "ended", message)', "pass"
+        "dpip.worker.job_runner:JobRunner._flush", 'tell(self._controller, "ended", message)', "pass"
     ),
-    "a shift outlives its link": Bug("dpip.worker.session:Session._left", "runner.abandon()", "pass"),
+    "a shift outlives its link": Bug("dpip.worker.session:WorkerSession._left", "runner.abandon()", "pass"),
     "a lost worker stays joined": Bug(
         "dpip.controller.workers:Workers._forget", "self._remember_as_gone(link.info.name)", "pass"
     ),
@@ -196,11 +198,15 @@ _LINKS = {
 
 _COMPUTING = {
     "crashes are nobody's": Bug(
-        "dpip.worker.compute_child:Child.processEnded", "charged.end(verdict)", "charged.end(CANCELLED)"
+        "dpip.worker.compute_child:ComputeChild.processEnded",
+        "charged.end(verdict)",
+        "charged.end(CANCELLED)",
     ),
-    "hanging children live": Bug("dpip.worker.compute_child:Child._expire", "self.kill()", "pass"),
-    "dead children are not replaced": Bug("dpip.worker.compute_pool:Pool._replace", "self._spawn()", "pass"),
-    "the spool fills": Bug("dpip.worker.image_transport:ByHttp.clear", "os.unlink(path)", "pass"),
+    "hanging children live": Bug("dpip.worker.compute_child:ComputeChild._expire", "self.kill()", "pass"),
+    "dead children are not replaced": Bug(
+        "dpip.worker.compute_pool:ComputePool._replace", "self._spawn()", "pass"
+    ),
+    "the spool fills": Bug("dpip.worker.image_transport:HttpTransport.clear", "os.unlink(path)", "pass"),
 }
 
 BUGS: dict[str, Bug] = {**_DURABLE, **_LEASES, **_UPLOADS, **_OWNERS, **_LINKS, **_COMPUTING}

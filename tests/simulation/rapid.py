@@ -402,8 +402,8 @@ class World:
         with closing(sqlite3.connect(self.path)) as database:
             self.violations += rows_that_cannot_be(database, joined=False)
         state = self.scheduler._state
-        if state._attempts.any():
-            self.violations.append(f"jobs are held though all have ended: {list(state._attempts._held)}")
+        if state._held_jobs.any():
+            self.violations.append(f"jobs are held though all have ended: {list(state._held_jobs._held)}")
         for worker in state._roster.workers.values():
             if worker.held:
                 self.violations.append(f"slots of {worker.info.name} are taken though all jobs have ended")

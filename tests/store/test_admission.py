@@ -38,58 +38,58 @@ class AdmissionTests(TestCase):
     def setUp(self) -> None:
         self.now = 0.0
         self.space = Space(free=10_000)
-        self.desk = AdmissionControl(self.space, 1_000, 2_000, RetryAfterQueue(lambda: self.now))
+        self.admission = AdmissionControl(self.space, 1_000, 2_000, RetryAfterQueue(lambda: self.now))
 
     def test_an_upload_larger_than_the_limit_is_refused_with_both_numbers(self) -> None:
-        refused = self.assertRaises(TooLarge, self.desk.admit, ANN, 1_001)
+        refused = self.assertRaises(TooLarge, self.admission.admit, ANN, 1_001)
         self.assertIn("1001", refused.detail)
         self.assertEqual(refused.members["limit"], 1_000)
 
     def test_room_is_given_back_once_however_often_it_is_released(self) -> None:
-        admission = self.desk.admit(ANN, 600)
-        self.assertEqual((self.space.free, self.desk.in_flight, admission.limit), (9_400, 600, 600))
+        admission = self.admission.admit(ANN, 600)
+        self.assertEqual((self.space.free, self.admission.in_flight, admission.limit), (9_400, 600, 600))
         admission.release()
         admission.release()
-        self.assertEqual((self.space.free, self.desk.in_flight), (10_000, 0))
+        self.assertEqual((self.space.free, self.admission.in_flight), (10_000, 0))
 
     def test_bytes_in_flight_are_bounded_for_users_but_never_for_results(self) -> None:
-        self.desk.admit(ANN, 1_000)
-        self.desk.admit(ANN, 1_000)
-        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
-        self.desk.admit(WORKER, 1_000)
+        self.admission.admit(ANN, 1_000)
+        self.admission.admit(ANN, 1_000)
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
+        self.admission.admit(WORKER, 1_000)
 
     def arrived(self, by: Principal = ANN) -> Admission:
-        admission = self.desk.admit(by, 1)
+        admission = self.admission.admit(by, 1)
         admission.arrived()
         return admission
 
     def test_so_many_may_wait_for_their_answers_whatever_is_still_on_its_way(self) -> None:
-        self.desk.max_unanswered = 2
-        on_their_way = [self.desk.admit(ANN, 1) for _ in range(10)]
+        self.admission.max_unanswered = 2
+        on_their_way = [self.admission.admit(ANN, 1) for _ in range(10)]
         first = self.arrived()
         self.arrived()
-        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
         on_their_way[0].arrived()  # it was let in: who waits is bounded by who comes, not by who came
         first.release()
         first.release()
-        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
         on_their_way[0].release()
         self.arrived()
 
     def test_results_are_never_too_many_and_make_nobody_wait(self) -> None:
-        self.desk.max_unanswered = 1
+        self.admission.max_unanswered = 1
         self.arrived(WORKER).release()
         self.arrived(WORKER)
         self.arrived()
         self.arrived(WORKER)
-        self.assertEqual(self.desk.unanswered, 1)
+        self.assertEqual(self.admission.unanswered, 1)
 
     def test_who_is_sent_away_is_told_a_time_after_the_others(self) -> None:
-        self.desk.max_unanswered = 0
-        self.desk.returns = RetryAfterQueue(lambda: self.now, each_second=2, longest=3)
+        self.admission.max_unanswered = 0
+        self.admission.returns = RetryAfterQueue(lambda: self.now, each_second=2, longest=3)
 
         def told() -> int:
-            return int(self.assertRaises(RetryLater, self.desk.admit, ANN, 1).retry_after)
+            return int(self.assertRaises(RetryLater, self.admission.admit, ANN, 1).retry_after)
 
         self.assertEqual([told() for _ in range(7)], [1, 1, 2, 2, 3, 3, 3])
         self.now = 1.0
@@ -98,44 +98,44 @@ class AdmissionTests(TestCase):
         self.assertEqual(told(), 1)
 
     def test_a_body_of_unknown_length_may_grow_to_the_limit(self) -> None:
-        self.assertEqual(self.desk.admit(ANN, None).limit, 1_000)
+        self.assertEqual(self.admission.admit(ANN, None).limit, 1_000)
 
     def test_a_full_disk_refuses_and_keeps_nothing_reserved(self) -> None:
         self.space.free = 10
-        self.assertRaises(DiskFull, self.desk.admit, ANN, 11)
-        self.assertEqual(self.desk.in_flight, 0)
+        self.assertRaises(DiskFull, self.admission.admit, ANN, 11)
+        self.assertEqual(self.admission.in_flight, 0)
 
     def test_a_result_is_let_in_below_the_floor(self) -> None:
         self.space.free = 10
-        self.desk.admit(WORKER, 11)
+        self.admission.admit(WORKER, 11)
 
 
 class SeveralProcessesTests(TestCase):
     def setUp(self) -> None:
         self.told: list[int] = []
         self.space = Space(free=100 * MIB)
-        self.desk = AdmissionControl(
+        self.admission = AdmissionControl(
             self.space, 50 * MIB, 60 * MIB, RetryAfterQueue(lambda: 0.0), self.told.append
         )
 
     def test_what_others_take_in_counts_as_well(self) -> None:
-        self.desk.elsewhere = 30 * MIB
-        self.desk.admit(ANN, 30 * MIB)
-        self.assertRaises(RetryLater, self.desk.admit, ANN, 1)
-        self.desk.admit(WORKER, 10 * MIB)
+        self.admission.elsewhere = 30 * MIB
+        self.admission.admit(ANN, 30 * MIB)
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
+        self.admission.admit(WORKER, 10 * MIB)
 
     def test_the_others_have_taken_the_room(self) -> None:
-        self.desk.max_in_flight = 1000 * MIB
-        self.desk.elsewhere = 80 * MIB
-        self.assertRaises(DiskFull, self.desk.admit, ANN, 21 * MIB)
-        self.desk.admit(ANN, 20 * MIB)
+        self.admission.max_in_flight = 1000 * MIB
+        self.admission.elsewhere = 80 * MIB
+        self.assertRaises(DiskFull, self.admission.admit, ANN, 21 * MIB)
+        self.admission.admit(ANN, 20 * MIB)
 
     def test_large_changes_are_told_and_small_ones_only_together(self) -> None:
-        large = self.desk.admit(ANN, 20 * MIB)
-        small = [self.desk.admit(WORKER, 3 * MIB) for _ in range(4)]
+        large = self.admission.admit(ANN, 20 * MIB)
+        small = [self.admission.admit(WORKER, 3 * MIB) for _ in range(4)]
         self.assertEqual(self.told, [20 * MIB, 29 * MIB])
         large.release()
         for each in small:
             each.release()
         self.assertEqual(self.told[2:], [12 * MIB, 3 * MIB])
-        self.assertEqual((self.desk.promised, self.space.free), (0, 100 * MIB))
+        self.assertEqual((self.admission.promised, self.space.free), (0, 100 * MIB))

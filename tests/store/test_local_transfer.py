@@ -1,4 +1,4 @@
-"""A desk: what is taken from it, and what is not."""
+"""A transfer directory: what is taken from it, and what is not."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class DeskCase(SynchronousTestCase):
         self.store = ImageStore(Path(self.mktemp()), InlineThreads(), InlineThreads, floor=0)
         self.store.startService()
         self.addCleanup(self.store.stopService)
-        self.desk = self.store.open_desk()
-        self.folder = Path(self.desk.folder)
+        self.directory = self.store.open_transfer_directory()
+        self.folder = Path(self.directory.folder)
         self.incoming = Path(self.store.root) / "incoming"
 
     def refused(self, name: str, size: int = 6) -> None:
-        self.assertRaises((NotFound, RetryLater), self.desk.take, name, size, "ab")
+        self.assertRaises((NotFound, RetryLater), self.directory.take, name, size, "ab")
         self.assertEqual(list(self.incoming.iterdir()), [])
 
 
 class TakingTests(DeskCase):
-    def test_a_file_that_is_taken_stays_at_the_desk_until_the_worker_removes_it(self) -> None:
+    def test_a_file_that_is_taken_stays_until_the_worker_removes_it(self) -> None:
         (self.folder / "r").write_bytes(b"result")
         for _ in range(2):
-            file = self.desk.take("r", 6, "ab")
+            file = self.directory.take("r", 6, "ab")
             self.assertEqual((file.size, file.claimed, Path(file.path).read_bytes()), (6, "ab", b"result"))
             file.abandon()
             self.assertEqual(list(self.incoming.iterdir()), [])
@@ -41,7 +41,7 @@ class TakingTests(DeskCase):
     def test_nobody_else_may_read_what_was_taken(self) -> None:
         (self.folder / "r").write_bytes(b"result")
         (self.folder / "r").chmod(0o666)
-        file = self.desk.take("r", 6, "ab")
+        file = self.directory.take("r", 6, "ab")
         self.assertEqual(os.stat(file.path).st_mode & 0o777, 0o600)
 
     def test_what_is_missing_or_of_another_size_is_not_taken(self) -> None:
@@ -64,48 +64,48 @@ class TakingTests(DeskCase):
 
     def test_after_its_end_nothing_can_be_left_or_taken(self) -> None:
         (self.folder / "r").write_bytes(b"result")
-        self.successResultOf(self.store.close_desk(self.desk))
+        self.successResultOf(self.store.close_transfer_directory(self.directory))
         self.refused("r")
         self.assertRaises(FileNotFoundError, (self.folder / "r").write_bytes, b"late")
-        self.successResultOf(self.store.close_desk(self.desk))
+        self.successResultOf(self.store.close_transfer_directory(self.directory))
 
 
 class ProofTests(DeskCase):
     def test_who_can_read_and_write_here_can_prove_it_once(self) -> None:
         proof = (self.folder / "proof").read_bytes()
         (self.folder / "answer").write_bytes(proof)
-        self.desk.check_answer()
+        self.directory.check_answer()
         self.assertEqual([*self.folder.iterdir(), *self.incoming.iterdir()], [])
-        self.assertRaises(NotFound, self.desk.check_answer)
+        self.assertRaises(NotFound, self.directory.check_answer)
 
     def test_other_bytes_are_no_proof(self) -> None:
         for answer in (b"x" * 32, b"", b"x" * 1000):
             (self.folder / "answer").write_bytes(answer)
-            self.assertRaises(NotFound, self.desk.check_answer)
+            self.assertRaises(NotFound, self.directory.check_answer)
 
-    def test_every_desk_has_a_proof_and_a_folder_of_its_own(self) -> None:
-        other = self.store.open_desk()
-        self.assertNotEqual(other.folder, self.desk.folder)
-        proofs = {(Path(desk.folder) / "proof").read_bytes() for desk in (self.desk, other)}
+    def test_every_transfer_directory_has_a_proof_and_a_folder_of_its_own(self) -> None:
+        other = self.store.open_transfer_directory()
+        self.assertNotEqual(other.folder, self.directory.folder)
+        proofs = {(Path(directory.folder) / "proof").read_bytes() for directory in (self.directory, other)}
         self.assertEqual(len(proofs), 2)
         self.assertEqual(self.folder.stat().st_mode & 0o777, 0o700)
 
 
 class StartTests(DeskCase):
-    def test_the_first_desk_of_a_start_removes_those_of_the_one_before(self) -> None:
+    def test_the_first_transfer_directory_of_a_start_removes_those_of_the_one_before(self) -> None:
         again = ImageStore(Path(self.store.root), InlineThreads(), InlineThreads, floor=0)
         again.startService()
         self.addCleanup(again.stopService)
         self.assertTrue(self.folder.exists())
-        new = again.open_desk()
+        new = again.open_transfer_directory()
         self.assertFalse(self.folder.exists())
-        again.open_desk()
+        again.open_transfer_directory()
         self.assertTrue(Path(new.folder).exists())
 
-    def test_a_desk_is_no_directory_of_a_workload(self) -> None:
-        desk = TransferDirectory.open(os.path.join(self.store.root, "desks", "another"), lambda: "")
+    def test_a_transfer_directory_is_no_directory_of_a_workload(self) -> None:
+        directory = TransferDirectory.open(os.path.join(self.store.root, "desks", "another"), lambda: "")
         nothing: frozenset[str] = frozenset()
         self.successResultOf(
             self.store.sweep(lambda: succeed(nothing), lambda directory: succeed(nothing), before=1e12)
         )
-        self.assertTrue(Path(desk.folder).exists())
+        self.assertTrue(Path(directory.folder).exists())

@@ -16,12 +16,12 @@ _LIAR = (
     """
 from attrs import evolve
 from twisted.scripts.twistd import run
-from dpip.worker import passage
+from dpip.worker import image_transport
 
 def lying(honest):
     return lambda self, verdict: honest(self, evolve(verdict, sha256="0" * 64))
 
-for way in (passage.ByHttp, passage.ByPath):
+for way in (image_transport.HttpTransport, image_transport.FileTransport):
     way.deliver = lying(way.deliver)
 run()
 """,
@@ -59,5 +59,5 @@ class LyingTests(TestCase):
     def test_over_http_to_an_api_process(self) -> None:
         self._is_found_out(self.cluster.start_controller("--api-processes", "1"))
 
-    def test_at_its_desk(self) -> None:
+    def test_in_its_transfer_directory(self) -> None:
         self._is_found_out(self.cluster.start_controller(), "--local-store")

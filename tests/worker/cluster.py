@@ -81,11 +81,13 @@ class _Told(list[tuple[Any, ...]]):
 
 
 class ClusterCase(TestCase):
-    """``record`` is what the controller's neighbours hear; ``lines`` what the log says; with a ``handover``
-    workers share the image store's files if they ask for it."""
+    """``record`` is what the controller's neighbours hear, ``lines`` what the log says.
+
+    With ``local_results`` workers share the image store's files if they ask for it.
+    """
 
     timeout = 60
-    handover: LocalResults | None = None
+    local_results: LocalResults | None = None
     certificate_seconds = 3600.0
     filters: dict[str, str] = {"copy": "1"}  # noqa: RUF012 - never changed
 
@@ -151,7 +153,7 @@ class ClusterCase(TestCase):
                 report_seconds=report_seconds,
                 job_seconds=20.0,
             ),
-            handover=self.handover,
+            local_results=self.local_results,
         )
 
     async def listen(self, workers: Workers, port: int = 0) -> int:

@@ -40,9 +40,9 @@ class PulseTests(SynchronousTestCase):
         self.wire.server.trust()
         self.loads: Any = lambda: succeed(LOAD)
         self.dead: list[str] = []
-        self.pulse = Heartbeat(self.wire.root, lambda: self.loads(), self.dead.append, self.clock)
-        self.pulse.start(4.0)
-        self.addCleanup(self.pulse.stop)
+        self.heartbeat = Heartbeat(self.wire.root, lambda: self.loads(), self.dead.append, self.clock)
+        self.heartbeat.start(4.0)
+        self.addCleanup(self.heartbeat.stop)
 
     def beats(self, count: int) -> None:
         for _ in range(count):
@@ -100,7 +100,7 @@ class PulseTests(SynchronousTestCase):
         late: Deferred[Load] = Deferred()
         self.loads = lambda: late
         self.beats(1)
-        self.pulse.stop()
+        self.heartbeat.stop()
         late.errback(FileNotFoundError("no spool"))
         self.assertEqual(self.flushLoggedErrors(FileNotFoundError), [])
 
@@ -108,5 +108,5 @@ class PulseTests(SynchronousTestCase):
         self.beats(1)
         self.wire.cut()
         self.beats(1)
-        self.pulse.stop()
+        self.heartbeat.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -61,13 +61,13 @@ class LocalCase(test_session.WorkingCase):
     """No original is at the API unless a test puts it there."""
 
     def make_workers(self, report_seconds: float = 0.05) -> Workers:
-        if self.handover is None:
+        if self.local_results is None:
             self.images = self.directory / "images"
             self.store = ImageStore(self.images, reactor, probe=lambda path: Small(), floor=0)  # type: ignore[arg-type]
             self.store.startService()
             self.addCleanup(self.store.stopService)
             self.office = Office(self.images)
-            self.handover = LocalResults(self.office, self.store)  # type: ignore[arg-type]
+            self.local_results = LocalResults(self.office, self.store)  # type: ignore[arg-type]
         return super().make_workers(report_seconds)
 
     async def start(self, slots: int = 1) -> None:
@@ -85,11 +85,11 @@ class LocalCase(test_session.WorkingCase):
     def results(self) -> list[tuple[str, bytes]]:
         return self.office.results
 
-    def desks(self) -> list[Path]:
+    def directories(self) -> list[Path]:
         return list((self.images / "desks").iterdir())
 
     def spooled(self) -> list[str]:
-        left = [path.name for desk in self.desks() for path in desk.iterdir()]
+        left = [path.name for directory in self.directories() for path in directory.iterdir()]
         return [*super().spooled(), *left, *os.listdir(self.images / "incoming")]
 
 
@@ -119,39 +119,40 @@ class SharingTests(LocalCase):
             "delivered",
             lambda link, results: (calls.append(len(results)), delivered(link, results))[1],
         )
-        desk = self.session._runner._tools.desk  # type: ignore[union-attr]
-        assert desk is not None
+        directory = self.session._runner._context.local_transfer  # type: ignore[union-attr]
+        assert directory is not None
         digest = sha256(b"PICTURE").hexdigest()
         for number in range(5):
             new = self.give(number)
-            (self.desks()[0] / result_name(new.lease)).write_bytes(b"PICTURE")
+            (self.directories()[0] / result_name(new.lease)).write_bytes(b"PICTURE")
         kept = [
-            Deferred.fromCoroutine(desk.deliver(ResultFile(lease(number), 7, digest))) for number in range(5)
+            Deferred.fromCoroutine(directory.deliver(ResultFile(lease(number), 7, digest)))
+            for number in range(5)
         ]
         self.assertEqual([await one for one in kept], [True] * 5)
         self.assertEqual(calls, [5])
 
-    async def test_the_desk_goes_with_the_link(self) -> None:
+    async def test_the_transfer_directory_goes_with_the_link(self) -> None:
         await self.start()
-        (desk,) = self.desks()
+        (directory,) = self.directories()
         self.record.link.drop("for the test")
         await self.record.times("joined", 2)
-        while desk.exists():
+        while directory.exists():
             await self.record.times("reported", len(self.record.told("reported")) + 1)
-        self.assertEqual(len(self.desks()), 1)
+        self.assertEqual(len(self.directories()), 1)
 
-    async def test_a_result_that_goes_with_its_desk_is_no_fault(self) -> None:
+    async def test_a_result_that_goes_with_its_transfer_directory_is_no_fault(self) -> None:
         await self.start()
-        (desk,) = self.desks()
+        (directory,) = self.directories()
 
         def taken_away(link: object, results: object) -> Deferred[object]:
-            for path in desk.iterdir():
+            for path in directory.iterdir():
                 path.unlink()
             return fail(RetryLater("The link is about to end."))
 
         self.patch(self.workers, "delivered", taken_away)
         await self.record.link.run([self.give(1)])
-        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "desk-gone")})
+        self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "transfer-directory-gone")})
         self.assertEqual(self.results(), [])
 
     async def test_a_stale_result_is_no_trouble(self) -> None:
@@ -206,14 +207,14 @@ class SharingTests(LocalCase):
 
     async def test_a_full_disk_hands_the_job_back(self) -> None:
         await self.start()
-        (desk,) = self.desks()
-        desk.rmdir()
-        desk.write_bytes(b"no folder")
+        (directory,) = self.directories()
+        directory.rmdir()
+        directory.write_bytes(b"no folder")
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
-        desk.unlink()
+        directory.unlink()
 
-    async def test_cancelled_work_leaves_nothing_at_the_desk(self) -> None:
+    async def test_cancelled_work_leaves_nothing_in_the_transfer_directory(self) -> None:
         self.patch(child_module, "PATIENCE_SECONDS", 0.05)
         await self.start()
         await self.record.link.run([self.give(1, "hold_the_gil"), self.give(2)])
@@ -235,35 +236,35 @@ class ProofTests(LocalCase):
     async def test_on_another_machine_images_go_over_http(self) -> None:
         """There is no such directory, or another one of the same name."""
         elsewhere = self.directory / "elsewhere"
-        self.patch(LocalResults, "address", lambda handover, desk: _address(elsewhere))
+        self.patch(LocalResults, "address", lambda local_results, directory: _address(elsewhere))
         await self.start()
         await self.said("does not share the image store's files, and uses HTTP")
         await self.works_over_http()
 
     async def test_a_proof_that_was_not_read_is_none(self) -> None:
-        opened = ImageStore.open_desk
+        opened = ImageStore.open_transfer_directory
 
         def with_another_proof(store: ImageStore) -> Any:
-            desk = opened(store)
-            (Path(desk.folder) / "proof").write_bytes(b"x" * 32)
-            return desk
+            directory = opened(store)
+            (Path(directory.folder) / "proof").write_bytes(b"x" * 32)
+            return directory
 
-        self.patch(ImageStore, "open_desk", with_another_proof)
+        self.patch(ImageStore, "open_transfer_directory", with_another_proof)
         await self.start()
-        await self.said("has not read what lies at its desk")
+        await self.said("has not read what lies in its transfer directory")
         await self.works_over_http()
 
-    async def test_a_controller_without_desks_gives_none(self) -> None:
-        self.patch(self.workers, "_handover", None)
+    async def test_a_controller_without_transfer_directories_gives_none(self) -> None:
+        self.patch(self.workers, "_local_results", None)
         await self.start()
         await self.works_over_http()
 
-    async def test_who_does_not_ask_gets_no_desk(self) -> None:
+    async def test_who_does_not_ask_gets_no_transfer_directory(self) -> None:
         await super().start()
         self.session = self.worker("bob")
         await self.record.times("joined", 2)
-        self.assertEqual(len(self.desks()), 1)
-        self.assertIsNone(self.record.link.desk)
+        self.assertEqual(len(self.directories()), 1)
+        self.assertIsNone(self.record.link.transfer_directory)
 
     async def test_without_proof_nothing_is_taken(self) -> None:
         self.session = self.worker()

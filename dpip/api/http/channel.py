@@ -18,7 +18,7 @@ from dpip.errors import DpipError, Malformed
 from dpip.runtime.transports import widen
 from dpip.runtime.twisted_private import HookedChannel
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a circle of types: a site makes its channels
     from dpip.api.http.site import Site
 
 

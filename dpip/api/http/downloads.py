@@ -153,7 +153,7 @@ class FileProducer:
     request: Request
     file: FileIO
     remaining: int
-    patience: StallTimeout
+    stall_timeout: StallTimeout
     _paused: bool = field(default=False, init=False)
     _writing: bool = field(default=False, init=False)
     _done: Deferred[None] = field(factory=Deferred, init=False)
@@ -167,11 +167,11 @@ class FileProducer:
 
     def pauseProducing(self) -> None:
         self._paused = True
-        self.patience.full()
+        self.stall_timeout.full()
 
     def resumeProducing(self) -> None:
         self._paused = False
-        self.patience.taking()
+        self.stall_timeout.taking()
         if self._writing:  # the transport resumed us from within our own write
             return
         self._writing = True
@@ -201,7 +201,7 @@ class FileProducer:
 
     def close(self) -> None:
         """Idempotent, and harmless when the connection is gone."""
-        self.patience.taking()
+        self.stall_timeout.taking()
         if not self.file.closed:
             self.file.close()
             if self.request.channel is not None:

@@ -17,7 +17,7 @@ from dpip.interfaces import IController, IImageStore
 from dpip.model import Principal, Role
 from dpip.runtime.coroutines import deferred
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a circle of types: a gate is asked by requests, and reads their headers
     from dpip.api.http.request import Request
 
 

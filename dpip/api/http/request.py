@@ -23,7 +23,7 @@ from dpip.api.http.text import lenient
 from dpip.errors import DpipError, Malformed
 from dpip.model import Principal
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a circle of types: a request belongs to a channel and a site, which make it
     from dpip.api.http.channel import Channel
     from dpip.api.http.site import Site
 

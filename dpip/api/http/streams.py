@@ -36,11 +36,11 @@ class Outflow:
     request: Request
     clock: IReactorTime
     stall: float
-    _patience: StallTimeout = field(init=False)
+    _stall_timeout: StallTimeout = field(init=False)
     _ready: Deferred[None] | None = field(default=None, init=False)  # not None: we have to pause
 
     def __attrs_post_init__(self) -> None:
-        self._patience = StallTimeout(self.request, self.clock, self.stall)
+        self._stall_timeout = StallTimeout(self.request, self.clock, self.stall)
 
     def __enter__(self) -> Outflow:
         self.request.registerProducer(self, True)
@@ -49,7 +49,7 @@ class Outflow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._patience.taking()
+        self._stall_timeout.taking()
         if self.request.channel is not None:  # else the connection is gone
             self.request.unregisterProducer()
 
@@ -62,17 +62,17 @@ class Outflow:
     def pauseProducing(self) -> None:
         if self._ready is None:
             self._ready = Deferred()
-            self._patience.full()
+            self._stall_timeout.full()
 
     def resumeProducing(self) -> None:
-        self._patience.taking()
+        self._stall_timeout.taking()
         ready, self._ready = self._ready, None
         if ready is not None:
             ready.callback(None)
 
     def stopProducing(self) -> None:
         """The client is gone; whoever waits is cancelled by that as well."""
-        self._patience.taking()
+        self._stall_timeout.taking()
 
 
 def begin(request: Request, headers: Mapping[str, str]) -> bool:

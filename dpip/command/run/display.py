@@ -14,7 +14,7 @@ from dpip.client import ClientError, Counts
 from dpip.command.progress import Display, Stage
 from dpip.command.run.options import ExecutorOptions
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a circle of types: an executor has a display, which shows the executor
     from dpip.command.run.executor import Executor
 
 _COMPILING: Final = "Compiling"  # how the line of the log begins that tells of it

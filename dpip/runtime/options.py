@@ -1,0 +1,77 @@
+"""What the options of all processes share: kinds of values, the state directory, pid file and log."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_state_dir
+from twisted.python import reflect, usage
+
+from dpip.runtime import addresses, logs
+
+_STOCK_PID_FILE = "twistd.pid"
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def default_state_dir() -> Path:
+    """``DPIP_STATE_DIR``, or the place that this platform has for a user's state."""
+    return Path(os.environ.get("DPIP_STATE_DIR") or user_state_dir("dpip", appauthor=False))
+
+
+def name_process_files(options: usage.Options, name: str) -> None:
+    """Name twistd's pid file and log after the process, unless its user has named them.
+
+    twistd writes ``twistd.pid`` into the current directory even with ``-n``, so that a second process
+    started there is refused. In the foreground nobody needs the file; a daemon gets ``<name>.pid`` and
+    ``<name>.log``. A log in a file is kept within bounds.
+    """
+    twistd = options.parent
+    if twistd is None:
+        return
+    foreground = twistd["nodaemon"]
+    if twistd["pidfile"] == _STOCK_PID_FILE:
+        twistd["pidfile"] = "" if foreground else f"{name}.pid"
+    if twistd["syslog"] or twistd["logger"]:
+        return
+    path = twistd["logfile"] or ("-" if foreground else f"{name}.log")
+    as_json = options.get("log-format") == "json"
+    if path != "-" or as_json:
+        logs.process_log.path = "" if path == "-" else path
+        logs.process_log.json = as_json
+        twistd["logger"] = "dpip.runtime.logs.process_log"
+
+
+def size(text: str) -> int:
+    """``500M`` as a number of bytes; units are K, M, G, T, powers of 1024."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 500M or 2G")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def address(text: str) -> addresses.ListenAddress:
+    return addresses.parse(text)
+
+
+def check_openness(options: usage.Options) -> None:
+    """Raises UsageError: whoever opens the API to a network says how passwords are kept secret."""
+    http = options["http"]
+    if not (http.loopback or http.tls or options["http-tls"] or options["behind-proxy"]):
+        raise usage.UsageError(
+            "The API would be open to the network without TLS, passwords in the clear: add --http-tls, "
+            "or --behind-proxy when a proxy in front of it speaks TLS."
+        )
+    if http.tls and options["http-tls"]:
+        raise usage.UsageError("--http is an ssl: endpoint already; leave out --http-tls.")
+
+
+def coerce_defaults(options: usage.Options) -> None:
+    """usage.Options coerces what it is given, but not its defaults, which --help shows as they stand."""
+    parameters: list[list[Any]] = []
+    reflect.accumulateClassList(type(options), "optParameters", parameters)
+    for name, _, default, _, *coerce in parameters:
+        if coerce and isinstance(default, str) and options[name] == default:
+            options[name] = coerce[0](default)
