@@ -10,7 +10,7 @@ from pathlib import Path
 
 SETUP = Path(__file__).parents[1] / "setup.py"
 LISTS = ("RUNTIME", "VIDEO")
-_REQUIREMENT = re.compile(r"([\w-]+)(?:\[\w+\])? >= ([\d.]+)(; .+)?")
+_REQUIREMENT = re.compile(r"([\w-]+)(?:\[\w+\])? >= ([\d.]+)(?:, < [\d.]+)?(; .+)?")
 
 
 def requirements() -> Iterator[str]:

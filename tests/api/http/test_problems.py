@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.api.http.problems import LATER, InternalError, problem, status_of
 from dpip.errors import DiskFull, DpipError, PictureError, RetryLater, TooManyRequests
 
-GUIDE = Path(__file__).parents[2] / "user-guide.md"
+GUIDE = Path(__file__).parents[3] / "user-guide.md"
 ROW = re.compile(r"^\| ([\d, ]+) \| ([^|]*) \|", re.MULTILINE)
 
 
