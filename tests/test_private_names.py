@@ -91,9 +91,11 @@ def made_here(tree: ast.Module) -> set[str]:
 
 
 def classes() -> Iterator[type]:
-    """Those of ``dpip``, but of the one module that may."""
+    """Those of ``dpip``, but of the one module that may, and of the filters, which know no Twisted."""
     for module in pkgutil.walk_packages([str(ROOT)], "dpip."):
-        if module.name == THE_ONE or module.name.endswith("__main__") or "migrations" in module.name:
+        if module.name == THE_ONE or module.name.endswith("__main__"):
+            continue
+        if module.name.startswith("dpip.filters.") or "migrations" in module.name:
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if inspect.isclass(value) and value.__module__ == module.name:
