@@ -286,9 +286,17 @@ class IDatastore(Interface):
         """All the user's tokens go with it. Raises NotFound."""
 
     def add_token(
-        digest: bytes, user: str, now: float, expires_at: float, name: str | None = None
+        digest: bytes,
+        user: str,
+        now: float,
+        expires_at: float,
+        name: str | None = None,
+        verified: str | None = None,
     ) -> Deferred[TokenRecord]:
-        """``digest`` is the SHA-256 of the secret."""
+        """``digest`` is the SHA-256 of the secret, ``verified`` the hash that a login was checked against.
+
+        Raises BadCredentials when the user has another hash by now: to verify one takes a tenth of a second.
+        """
 
     def tokens(user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
         """Of one user or of all: those with names first, then the newest."""

@@ -68,19 +68,21 @@ class Accounts:
         if not seen:
             self.by_account.check(name, self.monotonic())
         with (self.turns_of_seen if seen else self.turns).turn(address):
-            right = await self._is_right(name, password[: MAX_PASSWORD + 1])
-        if not right:
+            verified = await self._verified_hash(name, password[: MAX_PASSWORD + 1])
+        if verified is None:
             self.by_address.failed(address, self.monotonic())
             self.by_account.failed(name, self.monotonic())
             raise BadCredentials("The user name or the password is wrong.")
         self.by_account.succeeded(name)
         self._seen[name, address] = True  # strangers' guesses do not keep its user out there
-        _, token = await self._new_token(name)
+        _, token = await self._new_token(name, verified=verified)
         return token
 
-    async def _is_right(self, name: str, password: str) -> bool:
+    async def _verified_hash(self, name: str, password: str) -> str | None:
+        """The user's password hash if the password is right. A wrong name takes as long as a right one."""
         found = await self.datastore.user(name) if len(name) <= MAX_NAME else None
-        return await self.passwords.verify(password, found[1] if found else None)
+        known = found[1] if found else None
+        return known if await self.passwords.verify(password, known) else None
 
     async def issue(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
         """A token with a name, for programs. Raises BadParameter, NotFound."""
@@ -89,12 +91,16 @@ class Accounts:
         return await self._new_token(user, name.strip(), seconds)
 
     async def _new_token(
-        self, user: str, name: str | None = None, seconds: float = TOKEN_SECONDS
+        self,
+        user: str,
+        name: str | None = None,
+        seconds: float = TOKEN_SECONDS,
+        verified: str | None = None,
     ) -> tuple[TokenRecord, Token]:
         secret = urlsafe_b64encode(self.entropy(32)).rstrip(b"=").decode()
         now = self.clock()
         token = Token(secret, user, now + seconds)
-        record = await self.datastore.add_token(_digest(secret), user, now, token.expires_at, name)
+        record = await self.datastore.add_token(_digest(secret), user, now, token.expires_at, name, verified)
         return record, token
 
     async def revoke(self, token_id: str, user: str | None) -> TokenRecord:

@@ -10,7 +10,7 @@ from dpip.datastore.bulk import Row, text
 from dpip.datastore.rows import USER, micros, seconds, user_of
 from dpip.datastore.schema import tokens, users, workloads
 from dpip.datastore.workloads import bury
-from dpip.errors import Conflict, NotFound
+from dpip.errors import BadCredentials, Conflict, NotFound
 from dpip.model import Principal, Role, TokenRecord, User, Workload
 
 
@@ -54,14 +54,29 @@ def set_password(connection: Connection, name: str, password_hash: str) -> None:
 
 
 def add_token(
-    connection: Connection, digest: bytes, user: str, now: float, expires_at: float, name: str | None
+    connection: Connection,
+    digest: bytes,
+    user: str,
+    now: float,
+    expires_at: float,
+    name: str | None,
+    verified: str | None,
 ) -> TokenRecord:
+    if verified is not None:
+        _check_verified(connection, user, verified)
     user_id, _ = _found(connection, user)
     created, expires = micros(now), micros(expires_at)
     connection.execute(
         insert(tokens).values(digest=digest, user_id=user_id, created=created, expires=expires, name=name)
     )
     return _token_of((digest, user, name, created, expires))
+
+
+def _check_verified(connection: Connection, user: str, verified: str) -> None:
+    """Raises BadCredentials when that is not the user's password hash, or not any more."""
+    stored = connection.scalar(select(users.c.password_hash).where(users.c.name == text(user)))
+    if stored != verified:
+        raise BadCredentials("The user name or the password is wrong.")
 
 
 # A token is called by the beginning of its digest: it says nothing of the secret, and is there already.

@@ -160,9 +160,15 @@ class Datastore(Service):
         return self._call(accounts.set_password, name, password_hash)
 
     def add_token(
-        self, digest: bytes, user: str, now: float, expires_at: float, name: str | None = None
+        self,
+        digest: bytes,
+        user: str,
+        now: float,
+        expires_at: float,
+        name: str | None = None,
+        verified: str | None = None,
     ) -> Deferred[TokenRecord]:
-        return self._call(accounts.add_token, digest, user, now, expires_at, name)
+        return self._call(accounts.add_token, digest, user, now, expires_at, name, verified)
 
     def tokens(self, user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
         return self._read(accounts.all_tokens, user, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,18 +18,21 @@ RIGHT = "the right password"
 
 
 class Users:
-    """A datastore with one user, ann; how often it was asked."""
+    """A datastore with one user, ann; how often it was asked. The password stands for its hash."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.stored = RIGHT
 
     def user(self, name: str) -> Deferred[tuple[User, str] | None]:
         self.asked += 1
-        return succeed((User(name, Role.USER, 0.0, None, 0), RIGHT) if name == "ann" else None)
+        return succeed((User(name, Role.USER, 0.0, None, 0), self.stored) if name == "ann" else None)
 
     def add_token(
-        self, digest: bytes, user: str, now: float, until: float, name: None
+        self, digest: bytes, user: str, now: float, until: float, name: None, verified: str
     ) -> Deferred[TokenRecord]:
+        if verified != self.stored:
+            return fail(BadCredentials("The user name or the password is wrong."))
         return succeed(TokenRecord("t", user, name, now, until))
 
 
@@ -62,6 +65,15 @@ class AccountsCase(SynchronousTestCase):
 
     def wrong(self, name: str, address: str) -> None:
         self.failureResultOf(self.login(name, "wrong", address), BadCredentials)
+
+
+class ChangedMeanwhileTests(AccountsCase):
+    def test_a_password_that_is_changed_while_it_is_verified_opens_nothing(self) -> None:
+        self.hashing.at_once = False
+        login = self.login()
+        self.users.stored = "another password"
+        self.hashing.waiting[0].callback(True)
+        self.failureResultOf(login, BadCredentials)
 
 
 class FloodTests(AccountsCase):
