@@ -34,21 +34,19 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 
             pixels=info.pixels,
         )
     from dpip.filters.codec import jpeg, pillow, png, tiff, webp
+    from dpip.filters.codec.budget import DecodeBudget
 
+    budget = DecodeBudget.of(info)
     with pillow.damage_as_corrupt():
         if info.format == "JPEG":
-            return jpeg.decode(data, luma=luma, at_least=at_least)
+            return jpeg.decode(data, budget, luma=luma, at_least=at_least)
         if info.format == "PNG":
-            picture = png.decode(data)
-        elif info.format == "WEBP":
-            picture = webp.decode(data)
-        elif info.format == "TIFF":
-            picture = tiff.decode(data, info.bits)
-        else:
-            picture = pillow.decode(data, info.format)
-        if picture.frame_count > info.frames + 1:  # an APNG's default picture is none of the frames it counts
-            raise CorruptPicture("The picture is damaged: it has more frames than can be counted.")
-        return picture
+            return png.decode(data, budget)
+        if info.format == "WEBP":
+            return webp.decode(data, budget)
+        if info.format == "TIFF":
+            return tiff.decode(data, budget, info.bits)
+        return pillow.decode(data, info.format, budget)
 
 
 def _probe(data: bytes) -> PictureInfo:

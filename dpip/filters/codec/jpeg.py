@@ -20,6 +20,7 @@ import simplejpeg
 
 from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
@@ -43,7 +44,7 @@ _SCAN = b"\xff\xda"  # within the entropy-coded data a zero follows each FF
 _SUBSAMPLINGS = {"444": "444", "422": "422", "420": "420", "440": "440", "411": "411"}
 
 
-def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
+def decode(data: bytes, budget: DecodeBudget, *, luma: bool = False, at_least: int = 0) -> Picture:
     """The picture; with ``luma`` the Y of a YCbCr file is handed over as gray, straight from the file. If
     ``at_least`` is not 0, the inverse cosine transform may give fewer pixels, so many each way or more.
 
@@ -61,23 +62,27 @@ def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
             f"The JPEG has {scans} scans, which are too many for a picture of this size."
         )
     metadata = _metadata(parts)
+    fresh = attrs.evolve(budget)
     try:
-        _, _, colours, subsampling = simplejpeg.decode_jpeg_header(data)
+        height, width, colours, subsampling = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "Gray", "RGB"):
-            return _by_pillow(data, metadata, parts)
+            return _by_pillow(data, metadata, parts, budget)
+        budget.take_frame(width, height)
         gray = colours == "Gray" or (luma and colours == "YCbCr")
         pixels = simplejpeg.decode_jpeg(
             data, "GRAY" if gray else "RGB", min_height=at_least, min_width=at_least
         )
     except ValueError:
-        return _by_pillow(data, metadata, parts)
+        return _by_pillow(data, metadata, parts, fresh)
     pixels = upright(pixels[..., 0] if gray else pixels, orientation(metadata.exif))
     return _picture(pixels, metadata, _style(parts) | {"subsampling": _SUBSAMPLINGS.get(subsampling, "420")})
 
 
-def _by_pillow(data: bytes, metadata: Metadata, parts: list[tuple[int, bytes]]) -> Picture:
+def _by_pillow(
+    data: bytes, metadata: Metadata, parts: list[tuple[int, bytes]], budget: DecodeBudget
+) -> Picture:
     try:
-        picture = pillow.decode(data, "JPEG")
+        picture = pillow.decode(data, "JPEG", budget)
         (frame,) = picture.frames
     except CorruptPicture as problem:
         raise _rare(_frame(parts)) or problem from problem

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.ExifTags import IFD
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.output import FORMATS
@@ -65,7 +66,7 @@ def _told(problem: Exception) -> str:
     return str(problem)[:_LONGEST_REASON]
 
 
-def decode(data: bytes, format: str) -> Picture:
+def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
     """The picture in ``data``, a file of that format.
 
     :raises CorruptPicture: (also while its frames are read) where it is damaged or cut short.
@@ -78,9 +79,10 @@ def decode(data: bytes, format: str) -> Picture:
             raise UnsupportedPicture(f"The picture holds {kind}; DPIP filters 8 and 16 bits per channel.")
         metadata = _metadata(image)
         count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "TIFF") else 1
+        budget.check_count(count)
         return Picture(
             format=format,
-            frames=_frames(image, count, 1 if format == "TIFF" else orientation(metadata.exif)),
+            frames=_frames(image, count, 1 if format == "TIFF" else orientation(metadata.exif), budget),
             frame_count=count,
             metadata=_upright_metadata(metadata, image),
             loop=image.info.get("loop"),
@@ -88,11 +90,12 @@ def decode(data: bytes, format: str) -> Picture:
         )
 
 
-def _frames(image: Image.Image, count: int, turn: int) -> Iterator[Frame]:
+def _frames(image: Image.Image, count: int, turn: int, budget: DecodeBudget) -> Iterator[Frame]:
     with damage_as_corrupt():
         width, height = image.size
         for number in range(count):
             image.seek(number)
+            budget.take_frame(*image.size)
             image.load()
             pixels = _pixels(image)
             if image.format == "GIF":  # what a later frame has outside is not shown

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from dpip.errors import CorruptPicture
 from dpip.filters.codec import changes, deflate, pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.kernels import png_rows
@@ -53,7 +54,7 @@ class _Header:
             raise CorruptPicture("The PNG is damaged: its header names methods that there are not.")
 
 
-def decode(data: bytes) -> Picture:
+def decode(data: bytes, budget: DecodeBudget) -> Picture:
     """Stills of 8 or 16 bits here, interlaced or not, with or without a colour key; all else through Pillow.
 
     :raises CorruptPicture: also where a checksum is wrong.
@@ -66,7 +67,8 @@ def decode(data: bytes) -> Picture:
     turn = orientation(metadata.exif)
     kept = attrs.evolve(metadata, exif=reset_orientation(metadata.exif))
     if header.bits < 8 or header.colour not in _CHANNELS or b"acTL" in kinds:
-        return attrs.evolve(pillow.decode(data, "PNG"), metadata=kept)
+        return attrs.evolve(pillow.decode(data, "PNG", budget), metadata=kept)
+    budget.take_frame(header.width, header.height)
     pixels = _pixels(header, b"".join(body for kind, body in chunks if kind == b"IDAT"))
     key = next((body for kind, body in chunks if kind == b"tRNS"), None)
     if key is not None and header.colour in (0, 2):

@@ -17,6 +17,7 @@ from PIL import Image, TiffImagePlugin
 
 from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
@@ -82,7 +83,7 @@ class _Layout:
 _WRITTEN = _Layout("<")  # what Pillow writes
 
 
-def decode(data: bytes, bits: int) -> Picture:
+def decode(data: bytes, budget: DecodeBudget, bits: int) -> Picture:
     """All pages.
 
     :raises UnsupportedPicture: for other than unsigned whole numbers of at most 16 bits.
@@ -92,19 +93,20 @@ def decode(data: bytes, bits: int) -> Picture:
             f"The picture has {bits} bits per channel; DPIP filters 8 and 16 bits per channel."
         )
     if bits != 16:
-        return pillow.decode(data, "TIFF")
+        return pillow.decode(data, "TIFF", budget)
     layout = _Layout.of(data)
     pages = list(_directories(data, layout))
-    metadata, style = _described(data)
-    frames = (Frame(_page(data, layout, page)) for page in pages)
+    budget.check_count(len(pages))
+    metadata, style = _described(data, budget)
+    frames = (Frame(_page(data, layout, page, budget)) for page in pages)
     return Picture("TIFF", frames, len(pages), metadata, style=style)
 
 
-def _described(data: bytes) -> tuple[Metadata, dict[str, Any]]:
+def _described(data: bytes, budget: DecodeBudget) -> tuple[Metadata, dict[str, Any]]:
     """Metadata and style, where Pillow knows this kind of picture (it does not know 16-bit gray with
     alpha)."""
     try:
-        picture = pillow.decode(data, "TIFF")
+        picture = pillow.decode(data, "TIFF", budget)
     except CorruptPicture:
         return Metadata(), {}
     return picture.metadata, picture.style
@@ -140,13 +142,15 @@ def _numbers(data: bytes, layout: _Layout, page: _Directory, tag: int, default: 
     return struct.unpack_from(numbers, data, *struct.unpack(layout.place, value))
 
 
-def _page(data: bytes, layout: _Layout, page: _Directory) -> Pixels:
+def _page(data: bytes, layout: _Layout, page: _Directory, budget: DecodeBudget | None = None) -> Pixels:
     with pillow.damage_as_corrupt():
 
         def number(tag: int, default: int = 1) -> int:
             return _numbers(data, layout, page, tag, default)[0]
 
         width, height, samples = number(_WIDTH), number(_HEIGHT), number(_SAMPLES)
+        if budget is not None:  # else it is one plane of a page
+            budget.take_frame(width, height)
         tile, predictor, photometric = number(_TILE_WIDTH, 0), number(_PREDICTOR), number(_PHOTOMETRIC)
         if (
             set(_numbers(data, layout, page, _BITS, 1)) != {16}

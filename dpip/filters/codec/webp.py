@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 
 from dpip.filters.codec import changes, pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02
@@ -22,9 +23,9 @@ _QUALITY = 80
 _METHOD = 2
 
 
-def decode(data: bytes) -> Picture:
+def decode(data: bytes, budget: DecodeBudget) -> Picture:
     """With how each frame was disposed of and blended, and whether the original was lossless."""
-    picture = pillow.decode(data, "WEBP")
+    picture = pillow.decode(data, "WEBP", budget)
     chunks = list(_chunks(data, 12))
     animation = [body for kind, body in chunks if kind == b"ANMF"]
     coded = {kind for kind, _ in (_chunks(animation[0], 16) if animation else chunks)}
