@@ -9,7 +9,7 @@ from hashlib import sha256
 from attrs import Factory, define, field
 from cachetools import LRUCache, TTLCache
 
-from dpip.controller.login_limits import FailureLimit, LoginTurns
+from dpip.controller.login_limits import FailureLimit, LoginTurns, network_of
 from dpip.controller.passwords import Passwords
 from dpip.errors import BadCredentials, BadParameter, Unauthenticated
 from dpip.interfaces import IDatastore
@@ -63,17 +63,18 @@ class Accounts:
 
     async def login(self, name: str, password: str, address: str) -> Token:
         """Raises BadCredentials, TooManyRequests, RetryLater."""
-        name, seen = name[: MAX_NAME + 1], (name, address) in self._seen
+        name, address = name[: MAX_NAME + 1], network_of(address)
+        seen = (name, address) in self._seen
+        account = f"{name} at {address}" if seen else name
         self.by_address.check(address, self.monotonic())
-        if not seen:
-            self.by_account.check(name, self.monotonic())
+        self.by_account.check(account, self.monotonic())
         with (self.turns_of_seen if seen else self.turns).turn(address):
             verified = await self._verified_hash(name, password[: MAX_PASSWORD + 1])
         if verified is None:
             self.by_address.failed(address, self.monotonic())
-            self.by_account.failed(name, self.monotonic())
+            self.by_account.failed(account, self.monotonic())
             raise BadCredentials("The user name or the password is wrong.")
-        self.by_account.succeeded(name)
+        self.by_account.succeeded(account)
         self._seen[name, address] = True  # strangers' guesses do not keep its user out there
         _, token = await self._new_token(name, verified=verified)
         return token

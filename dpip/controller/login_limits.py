@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
 from math import ceil
 
 from attrs import Factory, define, field
 from cachetools import LRUCache
 
 from dpip.errors import RetryLater, TooManyRequests
+
+_IPV6_HOST_BITS = 64
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: an IPv6 host has 2**64 of them, which are one here; other words stay."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(IPv6Address(int(parsed) >> _IPV6_HOST_BITS << _IPV6_HOST_BITS))
+    return address
 
 
 @define

@@ -129,6 +129,21 @@ class FloodTests(AccountsCase):
         for one in strangers:
             self.failureResultOf(one, BadCredentials, RetryLater)
 
+    def test_where_its_user_has_logged_in_before_guesses_are_limited_too(self) -> None:
+        self.successResultOf(self.login())
+        for _ in range(10):
+            self.wrong("ann", "192.0.2.1")
+        self.failureResultOf(self.login(), TooManyRequests)
+        self.clock.advance(60)
+        self.successResultOf(self.login())
+
+    def test_addresses_of_one_ipv6_network_are_one(self) -> None:
+        for number in range(50):
+            self.wrong(f"user {number}", f"2001:db8::{number:x}")
+        self.failureResultOf(self.login(address="2001:db8::ffff"), TooManyRequests)
+        self.successResultOf(self.login(address="2001:db8:0:1::1"))
+        self.successResultOf(self.login(address="::ffff:192.0.2.9"))
+
     def test_a_turn_ends_whatever_came_of_it(self) -> None:
         for number in range(40):
             self.wrong(f"nobody{number}", "192.0.2.66")
