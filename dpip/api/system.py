@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -149,6 +148,9 @@ class SystemRoutes:
         raise RetryLater("The controller does not answer at the moment.", retry_after=5)
 
 
+_LAST_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
+
+
 def _time(fields: Fields, name: str) -> float | None:
     """RFC 3339, or seconds since the epoch."""
     text = fields.text(name)
@@ -158,7 +160,7 @@ def _time(fields: Fields, name: str) -> float | None:
         seconds = float(text)
     except ValueError:
         seconds = _from_date(text, name)
-    if not math.isfinite(seconds):
+    if not abs(seconds) <= _LAST_TIME:  # nor is it what is no number
         raise _no_time(name)
     return seconds
 
