@@ -72,7 +72,7 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="DPIP_AUTHORITY",
         show_envvar=True,
         type=click.Path(exists=True, dir_okay=False, resolve_path=True),
-        help="Certificates to trust instead of the system's, such as a controller's authority.pem.",
+        help="Certificates to trust instead of the system's, such as a controller's ca.pem.",
     )
     @wraps(command)
     def chosen(*arguments: Any, server: str | None, authority: str | None, **options: Any) -> Any:
