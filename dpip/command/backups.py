@@ -20,14 +20,21 @@ _state = click.option(
 
 @click.command()
 @_file
+@click.option(
+    "--verify", "checks", is_flag=True, help="Check that FILE, made earlier, is whole and unchanged."
+)
 @_state
-def backup(file: Path, state_dir: Path | None) -> None:
+def backup(file: Path, checks: bool, state_dir: Path | None) -> None:
     """Write users, workloads, images and keys of the service on this machine to FILE.
 
     While it runs, too: the backup is of one moment. It holds the keys: keep it as safe as them.
     """
-    from dpip.backup import back_up
+    from dpip.backup import back_up, verify
 
+    if checks:
+        found = verify(file)
+        click.echo(f"{file} is whole: {found.images} images ({size(found.size)}) with everything else.")
+        return
     saved = back_up(_there(state_dir), file)
     click.echo(f"{saved.images} images ({size(saved.size)}) with everything else are in {file}.")
 
