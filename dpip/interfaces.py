@@ -80,8 +80,11 @@ class IController(Interface):
     def remove_user(by: Principal, name: str) -> Deferred[None]:
         """The user, its tokens and all its workloads go. Raises NotFound, Conflict for the last admin."""
 
-    def set_password(by: Principal, name: str, password: str) -> Deferred[None]:
-        """For admins, and for everyone's own; all tokens of the user die."""
+    def set_password(by: Principal, name: str, password: str, old_password: str | None) -> Deferred[None]:
+        """Set anyone's as an admin, or one's own, which needs the old one. All tokens of the user die.
+
+        Raises BadParameter, Forbidden for a wrong old password, TooManyRequests, NotFound.
+        """
 
     def tokens(by: Principal, user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
         """One's own; an admin's are everybody's, or those of one user. Those with names come first."""
@@ -282,8 +285,8 @@ class IDatastore(Interface):
     def remove_user(name: str, now: float) -> Deferred[Sequence[Workload]]:
         """Its tokens go; its workloads are deleted and returned. NotFound; Conflict for the last admin."""
 
-    def set_password(name: str, password_hash: str) -> Deferred[None]:
-        """All the user's tokens go with it. Raises NotFound."""
+    def set_password(name: str, password_hash: str, verified: str | None = None) -> Deferred[None]:
+        """All the user's tokens go with it. ``verified`` is as in :meth:`add_token`. Raises NotFound."""
 
     def add_token(
         digest: bytes,

@@ -202,7 +202,9 @@ OPERATIONS: Final[dict[Key, Operation]] = {
         _json(members(user=STRING, deleted={"type": "boolean"})), (409,)
     ),
     ("PUT", "/users/<path:name>/password"): Operation(
-        _json(members(user=STRING, message=STRING)), (422,), body=members(password=STRING)
+        _json(members(user=STRING, message=STRING)),
+        (422, 429),
+        body=members(("old_password",), password=STRING, old_password=STRING),
     ),
     ("GET", "/tokens"): Operation(
         _json(array(ref("Token"))),

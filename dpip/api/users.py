@@ -51,9 +51,12 @@ class UserRoutes:
         return json_answer({"user": name, "deleted": True})
 
     async def set_password(self, call: ApiCall, name: str) -> Answer:
-        """``password``. All tokens of the user die with the old one."""
-        call.fields.only("password")
-        await self.controller.set_password(call.by, name, call.fields.required("password"))
+        """``password``; and ``old_password`` for one's own. All tokens of the user die with the old one."""
+        fields = call.fields
+        fields.only("password", "old_password")
+        await self.controller.set_password(
+            call.by, name, fields.required("password"), fields.text("old_password")
+        )
         return json_answer(
             {"user": name, "message": "The password is changed; all tokens of the user are dead."}
         )

@@ -359,9 +359,15 @@ class Client:
         """With all its workloads. For admins."""
         await self._until_gone(f"/users/{_part(name)}")
 
-    async def set_password(self, name: str, password: str) -> None:
-        """One's own, or as an admin anybody's. All tokens of that user die, perhaps this client's too."""
-        await self._request("PUT", f"/users/{_part(name)}/password", content={"password": password})
+    async def set_password(self, name: str, password: str, old_password: str | None = None) -> None:
+        """Set one's own, which needs the old one, or as an admin anybody's.
+
+        All tokens of that user die, perhaps this client's too.
+        """
+        content = {"password": password}
+        if old_password is not None:
+            content["old_password"] = old_password
+        await self._request("PUT", f"/users/{_part(name)}/password", content=content)
 
     # Tokens
 

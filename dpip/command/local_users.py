@@ -84,7 +84,11 @@ class Directory:
         _finish(self.accounts.add(name, password, role, quota))
         self._note("add-user", name, role=role.value)
 
-    def set_password(self, name: str, password: str) -> None:
+    def needs_old_password(self, name: str) -> bool:
+        """Who may write the state directory needs none."""
+        return False
+
+    def set_password(self, name: str, password: str, old: str | None) -> None:
         """Raises BadParameter, NotFound."""
         _finish(self.accounts.set_password(name, password))
         self._note("set-password", name)

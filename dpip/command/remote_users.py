@@ -37,8 +37,12 @@ class RemoteUsers:
     def add(self, name: str, password: str, admin: bool, quota: int | None) -> None:
         ask(self.choice, lambda client: client.add_user(name, password, admin, quota))
 
-    def set_password(self, name: str, password: str) -> None:
-        ask(self.choice, lambda client: client.set_password(name, password))
+    def needs_old_password(self, name: str) -> bool:
+        """Is it the caller's own?"""
+        return bool(ask(self.choice, lambda client: client.status())["user"] == name)
+
+    def set_password(self, name: str, password: str, old: str | None) -> None:
+        ask(self.choice, lambda client: client.set_password(name, password, old))
 
     def remove(self, name: str) -> int:
         """How many workloads went too is not told: 0."""

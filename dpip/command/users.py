@@ -122,11 +122,13 @@ def remove(name: str, yes: bool, opened: Opened) -> None:
 def passwd(name: str, opened: Opened) -> None:
     """Set the password of the user NAME, who is logged out everywhere.
 
-    Asks for it, or takes the first line of standard input when that is not a terminal.
+    Asks for it, or takes the first line of standard input when that is not a terminal. A server asks for the
+    old password first where you set your own.
     """
     with opened as directory:
         directory.check_known(name)
-        directory.set_password(name, ask_password(name, new=True))
+        old = ask_password(name) if directory.needs_old_password(name) else None
+        directory.set_password(name, ask_password(name, new=True), old)
     click.echo(f"The password of {name} is changed.{directory.noticed}")
 
 

@@ -11,7 +11,7 @@ from cachetools import LRUCache, TTLCache
 
 from dpip.controller.login_limits import FailureLimit, LoginTurns, network_of
 from dpip.controller.passwords import Passwords
-from dpip.errors import BadCredentials, BadParameter, Unauthenticated
+from dpip.errors import BadCredentials, BadParameter, Forbidden, Unauthenticated
 from dpip.interfaces import IDatastore
 from dpip.model import Principal, Role, Token, TokenRecord, User
 
@@ -142,10 +142,25 @@ class Accounts:
         hashed = await self.passwords.hash(check_password(password))
         return await self.datastore.add_user(name, hashed, role, quota, self.clock())
 
-    async def set_password(self, name: str, password: str) -> None:
+    async def change_own_password(self, name: str, old: str | None, new: str) -> None:
+        """As :meth:`set_password`, for a user that knows the old one: a stolen token does not suffice.
+
+        Raises BadParameter, Forbidden, TooManyRequests.
+        """
+        if old is None:
+            raise BadParameter("Give your old password too, as old_password.", parameter="old_password")
+        account = f"{name}, changing its password"
+        self.by_account.check(account, self.monotonic())
+        verified = await self._verified_hash(name, old[: MAX_PASSWORD + 1])
+        if verified is None:
+            self.by_account.failed(account, self.monotonic())
+            raise Forbidden("The old password is wrong: nothing was changed.")
+        await self.set_password(name, new, verified)
+
+    async def set_password(self, name: str, password: str, verified: str | None = None) -> None:
         """All tokens of the user die. Raises BadParameter, NotFound."""
         hashed = await self.passwords.hash(check_password(password))
-        await self.datastore.set_password(name, hashed)
+        await self.datastore.set_password(name, hashed, verified)
         self.forget_tokens_of(name)
 
     def forget_tokens_of(self, name: str) -> None:

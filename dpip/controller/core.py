@@ -161,10 +161,12 @@ class Controller:
             self._forget_workload(workload)
 
     @deferred
-    async def set_password(self, by: Principal, name: str, password: str) -> None:
-        if by.name != name or by.role is Role.WORKER:
+    async def set_password(self, by: Principal, name: str, password: str, old_password: str | None) -> None:
+        if by.name == name and by.role is not Role.WORKER:
+            await self.accounts.change_own_password(name, old_password, password)
+        else:
             admins_only(by)
-        await self.accounts.set_password(name, password)
+            await self.accounts.set_password(name, password)
         await self._tokens_die()
         self._note(by.name, "set-password", name)
 

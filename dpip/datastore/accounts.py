@@ -47,7 +47,9 @@ def remove_user(connection: Connection, name: str, now: float) -> Sequence[Workl
     return buried
 
 
-def set_password(connection: Connection, name: str, password_hash: str) -> None:
+def set_password(connection: Connection, name: str, password_hash: str, verified: str | None) -> None:
+    if verified is not None:
+        _check_verified(connection, name, verified)
     user_id, _ = _found(connection, name)
     connection.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
     connection.execute(delete(tokens).where(tokens.c.user_id == user_id))

@@ -156,8 +156,8 @@ class Datastore(Service):
         self._purge()
         return removed
 
-    def set_password(self, name: str, password_hash: str) -> Deferred[None]:
-        return self._call(accounts.set_password, name, password_hash)
+    def set_password(self, name: str, password_hash: str, verified: str | None = None) -> Deferred[None]:
+        return self._call(accounts.set_password, name, password_hash, verified)
 
     def add_token(
         self,

@@ -36,7 +36,7 @@ from dpip.errors import DpipError, Malformed, RetryLater
 from dpip.interfaces import IController
 from dpip.model import Params
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Changes whenever an old peer could misunderstand a new one."""
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from dpip.errors import BadCredentials, BadParameter, Conflict, NotFound, Unauthenticated
+from dpip.errors import BadCredentials, BadParameter, Conflict, Forbidden, NotFound, Unauthenticated
 from dpip.model import Principal, Role, Token, TokenRecord, User
 
 TOKEN_SECONDS = 3600.0
@@ -92,6 +92,12 @@ class MemoryAccounts:
             raise Conflict("The last admin stays.")
         del self._users[name]
         self._forget_tokens(name)
+
+    def check_old_password(self, name: str, old_password: str | None) -> None:
+        if old_password is None:
+            raise BadParameter("The old password is needed.", parameter="old_password")
+        if self._users[name][1] != old_password:
+            raise Forbidden("The old password is wrong.")
 
     def set_password(self, name: str, password: str) -> None:
         self._users[name] = self.known(name), password

@@ -200,9 +200,11 @@ class MemoryController:
         self.feed.wake()
 
     @_asked
-    async def set_password(self, by: Principal, name: str, password: str) -> None:
+    async def set_password(self, by: Principal, name: str, password: str, old_password: str | None) -> None:
         if by.name != name and not by.is_admin:
             raise Forbidden("Only an admin may do this.")
+        if by.name == name:
+            self.accounts.check_old_password(name, old_password)
         self.accounts.set_password(name, password)
         self.feed.wake()
 

@@ -68,7 +68,7 @@ RULES: Final[dict[tuple[str, str], Rule]] = {
     ("POST", "/users"): Rule(Access.ADMINS, status=422, fields={"user": "new"}),
     ("DELETE", "/users/<path:name>"): Rule(Access.ADMINS),
     ("PUT", "/users/<path:name>/password"): Rule(
-        Access.USERS, _NAMED, fields={"password": "password-of-ann"}
+        Access.USERS, _NAMED, fields={"password": "password-of-ann", "old_password": "password-of-ann"}
     ),
     ("GET", "/tokens"): Rule(Access.USERS, _NAMED, query="?user=ann"),
     ("POST", "/tokens"): Rule(Access.USERS, _NAMED, 201, fields={"name": "n", "user": "ann"}),
@@ -350,7 +350,7 @@ class RolesTests(ApiTest):
             for record in await controller.tokens(by, name, 10):
                 await controller.revoke_token(by, record.id)
         elif end is End.PASSWORD_CHANGED:
-            await controller.set_password(by, name, "another password")
+            await controller.set_password(by, name, "another password", f"password-of-{name}")
         elif end is End.USER_REMOVED:
             await controller.remove_user(admin, name)
 

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.controller.accounts import Accounts
-from dpip.errors import BadCredentials, RetryLater, TooManyRequests
+from dpip.errors import BadCredentials, Forbidden, RetryLater, TooManyRequests
 from dpip.model import Role, Token, TokenRecord, User
 from dpip.runtime.coroutines import deferred
 
@@ -74,6 +74,16 @@ class ChangedMeanwhileTests(AccountsCase):
         self.users.stored = "another password"
         self.hashing.waiting[0].callback(True)
         self.failureResultOf(login, BadCredentials)
+
+    def test_old_passwords_are_not_guessed_by_a_stolen_token(self) -> None:
+        for _ in range(10):
+            self.failureResultOf(self.change("wrong"), Forbidden)
+        self.failureResultOf(self.change(RIGHT), TooManyRequests)
+        self.successResultOf(self.login())
+
+    @deferred
+    async def change(self, old: str) -> None:
+        await self.accounts.change_own_password("ann", old, "another password")
 
 
 class FloodTests(AccountsCase):

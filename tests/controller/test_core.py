@@ -562,9 +562,11 @@ class AccountTests(CoreTestCase):
 
     def test_a_new_password_kills_the_tokens_and_only_an_admin_or_the_user_sets_it(self) -> None:
         token = self.ok(self.controller.login("ann", "secret password", "127.0.0.1"))
-        self.refused(self.controller.set_password(BOB, "ann", "another password"), Forbidden)
+        self.refused(self.controller.set_password(BOB, "ann", "another password", None), Forbidden)
         self.ok(self.controller.authenticate(token.secret))
-        self.ok(self.controller.set_password(ANN, "ann", "another password"))
+        for wrong in ("wrong", "another password"):
+            self.refused(self.controller.set_password(ANN, "ann", "another password", wrong), Forbidden)
+        self.ok(self.controller.set_password(ANN, "ann", "another password", "secret password"))
         self.refused(self.controller.authenticate(token.secret), DpipError)
         self.ok(self.controller.login("ann", "another password", "127.0.0.1"))
 
