@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from io import FileIO
 from typing import Final
@@ -24,6 +23,7 @@ from dpip.api.http.request import Request
 from dpip.api.http.stall_timeout import StallTimeout
 from dpip.errors import NotFound
 from dpip.model import Image, Role
+from dpip.runtime.platform import advise_sequential_read
 from dpip.runtime.transports import PIECE
 
 _ONE_WRITE = PIECE  # a file up to this size is read and written at once: no producer, one system call less
@@ -160,7 +160,7 @@ class FileProducer:
 
     def start(self) -> Deferred[None]:
         """Fires when all has been handed to the transport, and not at all when the client leaves."""
-        os.posix_fadvise(self.file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        advise_sequential_read(self.file.fileno())
         self.request.registerProducer(self, True)
         self.resumeProducing()
         return self._done
