@@ -26,7 +26,8 @@ from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.streams import Outflow, begin
-from dpip.api.views import Json, summary, timestamp, worker_state_json
+from dpip.api.schemas import Json
+from dpip.api.views import summary, timestamp, worker_state_json
 from dpip.errors import NotFound, RetryLater, TooManyRequests, Unauthenticated
 from dpip.interfaces import IController
 from dpip.model import Update, Updates

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from twisted.internet.defer import DeferredLock
 
 from dpip.api.http.answers import to_json
-from dpip.api.views import failure_json, filtered_name
+from dpip.api.views import failure_json
 from dpip.interfaces import IController
 from dpip.model import Numbering, Principal, Progress, Results, Workload, WorkloadStatus
 
@@ -124,7 +124,8 @@ def changes(workload: Workload) -> tuple[int, int, int, int]:
 
 
 def _page(ended: int, results: Results, numbering: Numbering) -> _Page:
-    filtered = [filtered_name(seq, image_id, numbering) for seq, image_id in results.filtered]
+    by_seq = numbering is Numbering.FRAMES
+    filtered = [str(seq) if by_seq else image_id for seq, image_id in results.filtered]
     failed = [failure_json(failure) for failure in results.failed]
     return _Page(ended, _items(filtered), _items(failed))
 

@@ -77,7 +77,7 @@ class SystemRoutes:
     async def workers(self, call: ApiCall) -> Answer:
         """Every worker known, joined or gone, with its newest load."""
         known = await self.controller.workers(call.by)
-        return json_answer([worker_json(record, load) for record, load in known])
+        return json_answer([worker_json(one) for one in known])
 
     async def history(self, call: ApiCall, name: str) -> Answer:
         """A worker's load over time, oldest first, ``since`` a time (default: an hour ago)."""
@@ -124,7 +124,7 @@ class SystemRoutes:
         found = await self.controller.activity(call.by, before, limit + 1)
         shown = found[:limit]
         more = next_page("/activity", before=shown[-1][0], limit=limit) if len(found) > limit else {}
-        return json_answer([activity_json(number, activity) for number, activity in shown], headers=more)
+        return json_answer([activity_json(one) for one in shown], headers=more)
 
     async def metrics(self, call: ApiCall) -> Answer:
         """What is measured, as Prometheus reads it. Give the scraper a named token of an admin."""

@@ -18,7 +18,7 @@ from dpip.api.http.forms import Fields
 from dpip.api.http.idempotency import key_of
 from dpip.api.http.routes import ApiCall, Route, next_page
 from dpip.api.lists import ListMaker, Lists, changes
-from dpip.api.views import SUMMARY, filter_label, summary, webhook_json, why_json
+from dpip.api.views import WORKLOAD_MEMBERS, filter_label, summary, webhook_json, why_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController
 from dpip.model import Numbering, Params, Selection, Step, Webhook, WorkloadSpec, WorkloadStatus
@@ -31,10 +31,8 @@ MAX_URL, MIN_SECRET, MAX_SECRET = 2000, 16, 256
 
 _ASKED = ("filter", "steps", "workload_name", "params", "numbering", "tags", "output")
 _LISTS = frozenset({"filtered_images", "failed_images"})
-#: Of an answer, in its order.
-MEMBERS = (*SUMMARY, "filtered_images", "failed_images")
 #: Parts of our own answers, which clients send back with the rest: harmless, so they are passed over.
-_ANSWERED = tuple(name for name in MEMBERS if name not in _ASKED)
+_ANSWERED = tuple(name for name in WORKLOAD_MEMBERS if name not in _ASKED)
 
 
 class Registry(Protocol):
@@ -81,7 +79,7 @@ class WorkloadRoutes:
         """
         key = key_of(call, "workloads", call.fields.values)
         progress = await self.controller.create_workload(call.by, self._spec(call.fields), key)
-        body = _body(await self._lists.lists(call.by, progress), MEMBERS)
+        body = _body(await self._lists.lists(call.by, progress), WORKLOAD_MEMBERS)
         return Answer(body, 201, {**_JSON, "Location": f"/workloads/{progress.workload.id}"})
 
     async def show(self, call: ApiCall, workload_id: str) -> Answer:
@@ -211,14 +209,14 @@ def _webhook(fields: Fields) -> Webhook | None:
 def _wanted(fields: Fields) -> Sequence[str]:
     """The members of the answer, in its order. Raises BadParameter."""
     asked = fields.words("fields")
-    unknown = [name for name in asked if name not in MEMBERS]
+    unknown = [name for name in asked if name not in WORKLOAD_MEMBERS]
     if unknown:
         raise BadParameter(
-            f"A workload has no {unknown[0][:64]!r}. fields may name: {', '.join(MEMBERS)}.",
+            f"A workload has no {unknown[0][:64]!r}. fields may name: {', '.join(WORKLOAD_MEMBERS)}.",
             parameter="fields",
-            available=list(MEMBERS),
+            available=list(WORKLOAD_MEMBERS),
         )
-    return [name for name in MEMBERS if name in asked] if asked else MEMBERS
+    return [name for name in WORKLOAD_MEMBERS if name in asked] if asked else WORKLOAD_MEMBERS
 
 
 def _said(lists: Lists, fields: Sequence[str]) -> dict[str, object]:
