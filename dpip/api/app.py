@@ -1,8 +1,5 @@
 """All routes in one Klein application, and the way of one request through it."""
 
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
-
 from __future__ import annotations
 
 import time

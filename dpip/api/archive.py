@@ -20,7 +20,7 @@ from dpip.api.http.filenames import content_disposition, plain_name, safe_name
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
-from dpip.api.http.streams import Outflow, begin
+from dpip.api.http.streams import BodyWriter, begin_body
 from dpip.api.images import image_type
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Image, ImageType, Principal, Workload
@@ -79,8 +79,8 @@ class Archive:
             "Cache-Control": "no-store",
             **SANDBOX,
         }
-        if begin(request, headers):
-            with Outflow(request, clock, limits.stall_seconds) as out:
+        if begin_body(request, headers):
+            with BodyWriter(request, clock, limits.stall_seconds) as out:
                 async for image in self._images():
                     await self._add(image, out)
                 for piece in self.writer.end():
@@ -94,7 +94,7 @@ class Archive:
                 yield image
             after = page[-1].seq
 
-    async def _add(self, image: Image, out: Outflow) -> None:
+    async def _add(self, image: Image, out: BodyWriter) -> None:
         entry = await self._entry(image)
         pieces = self._pieces(image)
         await out.write(self.writer.before(entry) + await anext(pieces, b""))

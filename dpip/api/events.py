@@ -25,7 +25,7 @@ from dpip.api.http.auth import Access
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
-from dpip.api.http.streams import Outflow, begin
+from dpip.api.http.streams import BodyWriter, begin_body
 from dpip.api.schemas import Json
 from dpip.api.views import summary, timestamp, worker_state_json
 from dpip.errors import NotFound, RetryLater, TooManyRequests, Unauthenticated
@@ -89,13 +89,13 @@ class EventStream:
             )
         self.watching[name] += 1
         try:
-            if begin(request, _HEADERS):
-                with Outflow(request, clock, limits.stall_seconds) as out:
+            if begin_body(request, _HEADERS):
+                with BodyWriter(request, clock, limits.stall_seconds) as out:
                     await self._tell(out, clock)
         finally:
             self.watching[name] -= 1
 
-    async def _tell(self, out: Outflow, clock: IReactorTime) -> None:
+    async def _tell(self, out: BodyWriter, clock: IReactorTime) -> None:
         updates = self.first
         await out.write(b"retry: %d\n\n" % _RETRY_MS)
         while True:
@@ -110,7 +110,7 @@ class EventStream:
                 await out.write(_event("deleted", "", {"workload_id": self.workload_id}))
                 return
 
-    async def _after(self, id: str, out: Outflow, clock: IReactorTime) -> Updates:
+    async def _after(self, id: str, out: BodyWriter, clock: IReactorTime) -> Updates:
         """What comes next. Raises Unauthenticated when the token has died, NotFound."""
         while True:
             try:

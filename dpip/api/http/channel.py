@@ -1,8 +1,5 @@
 """One connection: deadlines that bytes alone do not extend, and answers that a refused client can read."""
 
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
-
 from __future__ import annotations
 
 from collections.abc import Iterable

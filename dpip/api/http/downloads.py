@@ -1,8 +1,5 @@
 """Images out of their files: with an ETag, in ranges, in constant memory, at the pace the client reads."""
 
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
-
 from __future__ import annotations
 
 import os
@@ -10,23 +7,18 @@ import re
 from io import FileIO
 from typing import Final
 
-from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.logger import Logger
-from zope.interface import implementer
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
 
-from dpip.api.http.answers import cut_short, write_head
+from dpip.api.http.answers import write_head
 from dpip.api.http.filenames import content_disposition, safe_name
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.problems import RangeNotSatisfiable
 from dpip.api.http.request import Request
-from dpip.api.http.stall_timeout import StallTimeout
+from dpip.api.http.streams import BodyWriter
 from dpip.errors import NotFound
 from dpip.model import Image, Role
 from dpip.runtime.transports import PIECE
-
-_ONE_WRITE = PIECE  # a file up to this size is read and written at once: no producer, one system call less
 
 #: For browsers: nothing in it may do anything.
 SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -60,21 +52,23 @@ class Download:
         if part is not None:
             headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
         # Opening and reading costs some ten microseconds: the file was written or announced a moment ago.
-        file = _open(self.path)
-        write_head(request, 200 if part is None else 206, headers, request.id)
-        if request.method == b"HEAD":
-            file.close()
-            return
-        file.seek(start)
-        if length <= _ONE_WRITE:
-            with file:
-                request.write(_exactly(file, length))
-            return
-        producer = FileProducer(request, file, length, StallTimeout(request, clock, limits.stall_seconds))
-        try:
-            await producer.start()
-        finally:
-            producer.close()
+        with _open(self.path) as file:
+            write_head(request, 200 if part is None else 206, headers, request.id)
+            if request.method != b"HEAD":
+                file.seek(start)
+                await _write_file(request, file, length, clock, limits)
+
+
+async def _write_file(
+    request: Request, file: FileIO, length: int, clock: IReactorTime, limits: HttpLimits
+) -> None:
+    if length <= PIECE:  # read and written at once: no producer, one system call less
+        request.write(_exactly(file, length))
+        return
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    with BodyWriter(request, clock, limits.stall_seconds) as out:
+        for left in range(length, 0, -PIECE):
+            await out.write(_exactly(file, min(PIECE, left)))
 
 
 def not_modified(if_none_match: str | None, etag: str) -> bool:
@@ -137,72 +131,3 @@ def _exactly(file: FileIO, length: int) -> bytes:
     if data is None or len(data) != length:
         raise OSError(f"{file.name!r} is shorter than its record says")
     return data
-
-
-@implementer(IPushProducer)
-@define(eq=False)
-class FileProducer:
-    """Writes ``length`` bytes of a file while the transport takes them.
-
-    The transport asks for a pause as soon as its buffer is full, so that a slow client costs two chunks of
-    memory; one that takes nothing for too long is dropped.
-    """
-
-    log = Logger()
-
-    request: Request
-    file: FileIO
-    remaining: int
-    stall_timeout: StallTimeout
-    _paused: bool = field(default=False, init=False)
-    _writing: bool = field(default=False, init=False)
-    _done: Deferred[None] = field(factory=Deferred, init=False)
-
-    def start(self) -> Deferred[None]:
-        """Fires when all has been handed to the transport, and not at all when the client leaves."""
-        os.posix_fadvise(self.file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        self.request.registerProducer(self, True)
-        self.resumeProducing()
-        return self._done
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-        self.stall_timeout.full()
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self.stall_timeout.taking()
-        if self._writing:  # the transport resumed us from within our own write
-            return
-        self._writing = True
-        try:
-            while not self._paused and self.remaining:
-                self._write_chunk()
-        finally:
-            self._writing = False
-        if not self.remaining and not self.file.closed:
-            self.close()
-            self._done.callback(None)
-
-    def stopProducing(self) -> None:
-        """The client is gone. ``_done`` stays silent: to fire it would finish a request that is dead."""
-        self.remaining = 0
-        self.close()
-
-    def _write_chunk(self) -> None:
-        data = self.file.read(min(PIECE, self.remaining))
-        if data:
-            self.remaining -= len(data)
-            self.request.write(data)
-            return
-        self.log.error("{path!r} is shorter than its record says", path=self.file.name)
-        self.stopProducing()
-        cut_short(self.request)
-
-    def close(self) -> None:
-        """Idempotent, and harmless when the connection is gone."""
-        self.stall_timeout.taking()
-        if not self.file.closed:
-            self.file.close()
-            if self.request.channel is not None:
-                self.request.unregisterProducer()

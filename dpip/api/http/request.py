@@ -1,8 +1,5 @@
 """One request: decided at its headers, its body handed on as it arrives, answered even when it is refused."""
 
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,8 +1,5 @@
 """The factory that ties connections, requests and routes together."""
 
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
-
 from __future__ import annotations
 
 from collections.abc import Callable
