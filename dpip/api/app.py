@@ -206,18 +206,19 @@ def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
     poll, login = known["GET", "/workloads/<workload_id>"], known["POST", "/login"]
 
     def answer(request: Request) -> bool:
+        arguments = {}
         match request.method, request.segments:
             case b"POST", (b"images",):
-                serving = server.serve(request, upload, {})
+                route = upload
             case b"GET", (b"images", reference) if reference:
-                serving = server.serve(request, show, {"reference": reference.decode()})
+                route, arguments = show, {"reference": reference.decode()}
             case b"GET", (b"workloads", workload_id) if workload_id:
-                serving = server.serve(request, poll, {"workload_id": workload_id.decode()})
+                route, arguments = poll, {"workload_id": workload_id.decode()}
             case b"POST", (b"login",):
-                serving = server.serve(request, login, {})
+                route = login
             case _:
                 return False
-        served = Deferred.fromCoroutine(serving)
+        served = Deferred.fromCoroutine(server.serve(request, route, arguments))
         request.notifyFinish().addErrback(lambda _: served.cancel())
         served.addErrback(lambda failure: _explain(request, failure))
         served.addCallback(lambda _: _finish(request))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from attrs import define
 
-from dpip.api.http.answers import Answer, json_answer
+from dpip.api.http.answers import Answer
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import Download, not_modified, sandboxed
 from dpip.api.http.forms import Fields
-from dpip.api.http.routes import ApiCall, Route, next_page
+from dpip.api.http.routes import ApiCall, Route, page_answer
 from dpip.api.views import image_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController, IImageStore
@@ -66,10 +66,5 @@ class ImageRoutes:
         kind = image_type(fields) or ImageType.FILTERED
         after = fields.integer("after", -1, _MAX_SEQ)
         found = await self.controller.images(call.by, workload_id, kind, after, limit + 1)
-        shown = found[:limit]
-        more: dict[str, str] = {}
-        if len(found) > limit:
-            more = next_page(
-                "/images", workload_id=workload_id, type=kind.value, after=shown[-1].seq, limit=limit
-            )
-        return json_answer([image_json(image) for image in shown], headers=more)
+        asked = {"workload_id": workload_id, "type": kind.value}
+        return page_answer("/images", limit, found, image_json, lambda last: {**asked, "after": last.seq})

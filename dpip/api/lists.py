@@ -99,7 +99,8 @@ class ListMaker:
     async def _make(self, by: Principal, progress: Progress, known: _Known) -> Lists:
         began = self.seconds()
         await self._renew(by, progress.workload, known)
-        made = Lists(progress, *(_joined(parts) for parts in _columns(known.pages)))
+        filtered = _joined(page.filtered for page in known.pages)
+        made = Lists(progress, filtered, _joined(page.failed for page in known.pages))
         known.made = self.seconds()
         known.took = known.made - began
         return made
@@ -132,10 +133,6 @@ def _page(ended: int, results: Results, numbering: Numbering) -> _Page:
 
 def _items(values: Sequence[object]) -> bytes:
     return to_json(values).strip()[1:-1]
-
-
-def _columns(pages: Iterable[_Page]) -> tuple[list[bytes], list[bytes]]:
-    return [page.filtered for page in pages], [page.failed for page in pages]
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:

@@ -15,7 +15,7 @@ from dpip import __version__
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.forms import Fields
-from dpip.api.http.routes import MAX_PAGE, ApiCall, Route, next_page
+from dpip.api.http.routes import MAX_PAGE, ApiCall, Route, page_answer
 from dpip.api.views import activity_json, join_token_json, sample_json, summary, timestamp, worker_json
 from dpip.api.workloads import Registry
 from dpip.errors import BadParameter, RetryLater, Unauthenticated
@@ -119,12 +119,9 @@ class SystemRoutes:
 
     async def activity(self, call: ApiCall) -> Answer:
         """Who did what, newest first; ``before`` is the last number of the page before."""
-        limit = call.limit
         before = call.fields.integer("before", 0, _MAX_NUMBER)
-        found = await self.controller.activity(call.by, before, limit + 1)
-        shown = found[:limit]
-        more = next_page("/activity", before=shown[-1][0], limit=limit) if len(found) > limit else {}
-        return json_answer([activity_json(one) for one in shown], headers=more)
+        found = await self.controller.activity(call.by, before, call.limit + 1)
+        return page_answer("/activity", call.limit, found, activity_json, lambda last: {"before": last[0]})
 
     async def metrics(self, call: ApiCall) -> Answer:
         """What is measured, as Prometheus reads it. Give the scraper a named token of an admin."""

@@ -16,7 +16,7 @@ from dpip.api.http.auth import Access
 from dpip.api.http.downloads import not_modified
 from dpip.api.http.forms import Fields
 from dpip.api.http.idempotency import key_of
-from dpip.api.http.routes import ApiCall, Route, next_page
+from dpip.api.http.routes import ApiCall, Route, page_answer
 from dpip.api.lists import ListMaker, Lists, changes
 from dpip.api.views import WORKLOAD_MEMBERS, filter_label, summary, webhook_json, why_json
 from dpip.errors import BadParameter
@@ -105,12 +105,10 @@ class WorkloadRoutes:
         found = await self.controller.workloads(
             call.by, Selection(statuses, name), fields.text("after") or None, limit + 1
         )
-        shown = found[:limit]
-        more = {}
-        if len(found) > limit:
-            asked = {"status": ",".join(statuses) or None, "name": name or None}
-            more = next_page("/workloads", **asked, after=shown[-1].workload.id, limit=limit)
-        return json_answer([summary(progress) for progress in shown], headers=more)
+        asked = {"status": ",".join(statuses) or None, "name": name or None}
+        return page_answer(
+            "/workloads", limit, found, summary, lambda last: {**asked, "after": last.workload.id}
+        )
 
     async def why(self, call: ApiCall, workload_id: str) -> Answer:
         """Why its jobs are where they are: those that workers have, one by one, and the waiting ones."""

@@ -20,6 +20,7 @@ from dpip.api.http.problems import UnsupportedBody
 from dpip.errors import BadParameter, Malformed
 
 Choice = TypeVar("Choice", bound=StrEnum)
+Structure = TypeVar("Structure", dict[str, Any], list[Any])
 
 
 @frozen
@@ -63,21 +64,11 @@ class Fields:
 
     def object(self, name: str) -> dict[str, Any]:
         """A JSON object; in a form, its text. Empty when it is not given."""
-        value = self._maybe_json(name)
-        if value is None or value == "":
-            return {}
-        if not isinstance(value, dict):
-            raise BadParameter(f'{name} must be a JSON object such as {{"sigma": 3}}.', parameter=name)
-        return value
+        return self._structure(name, dict, 'a JSON object such as {"sigma": 3}')
 
     def array(self, name: str) -> list[Any]:
         """A JSON array; in a form, its text. Empty when it is not given."""
-        value = self._maybe_json(name)
-        if value is None or value == "":
-            return []
-        if not isinstance(value, list):
-            raise BadParameter(f'{name} must be a JSON list such as [{{"name": "blur"}}].', parameter=name)
-        return value
+        return self._structure(name, list, 'a JSON list such as [{"name": "blur"}]')
 
     def words(self, name: str) -> list[str]:
         """A JSON list of texts; in a form its text, or words with commas, or the field several times."""
@@ -98,9 +89,14 @@ class Fields:
             shown = ", ".join(repr(name[:60]) for name in unknown[:10])
             raise BadParameter(f"Not known here: {shown}. Known: {', '.join(known)}.", unknown=unknown[:10])
 
-    def _maybe_json(self, name: str) -> Any:
+    def _structure(self, name: str, kind: type[Structure], what: str) -> Structure:
         value = self.values.get(name)
-        return _json(value, name) if isinstance(value, str) and value else value
+        if value is None or value == "":
+            return kind()
+        value = _json(value, name) if isinstance(value, str) else value
+        if not isinstance(value, kind):
+            raise BadParameter(f"{name} must be {what}.", parameter=name)
+        return value
 
 
 def _one_of(name: str, kind: type[Choice], value: str) -> Choice:

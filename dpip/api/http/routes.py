@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
-from dpip.api.http.answers import Answer
+from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.bodies import UploadBody
 from dpip.api.http.forms import Fields
@@ -18,6 +18,7 @@ from dpip.errors import Unauthenticated
 from dpip.model import Principal
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
+T = TypeVar("T")
 
 
 @frozen
@@ -67,7 +68,21 @@ class Route:
     by_link: bool = False
 
 
-def next_page(path: str, **parameters: Any) -> dict[str, str]:
-    """The header that leads to the next page (RFC 8288)."""
-    query = urlencode({name: value for name, value in parameters.items() if value is not None})
-    return {"Link": f'<{path}?{query}>; rel="next"'}
+def page_answer(
+    path: str,
+    limit: int,
+    found: Sequence[T],
+    show: Callable[[T], object],
+    asked_after: Callable[[T], Mapping[str, object]],
+) -> Answer:
+    """Answer with the first ``limit`` of what was found.
+
+    If there is more, a header Link leads to the next page (RFC 8288): ``asked_after(last)`` is its query, from
+    which members that are None are left out.
+    """
+    headers = {}
+    if len(found) > limit:
+        asked = {**asked_after(found[limit - 1]), "limit": limit}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        headers = {"Link": f'<{path}?{query}>; rel="next"'}
+    return json_answer([show(one) for one in found[:limit]], headers=headers)
