@@ -6,6 +6,6 @@ lets it go on. The tests of the API run against these and against the real thing
 
 from dpip.testing.controller import MemoryController
 from dpip.testing.hold import Hold
-from dpip.testing.store import PlainImageStore
+from dpip.testing.store import inline_image_store
 
-__all__ = ["Hold", "MemoryController", "PlainImageStore"]
+__all__ = ["Hold", "MemoryController", "inline_image_store"]

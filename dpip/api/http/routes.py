@@ -77,8 +77,8 @@ def page_answer(
 ) -> Answer:
     """Answer with the first ``limit`` of what was found.
 
-    If there is more, a header Link leads to the next page (RFC 8288): ``asked_after(last)`` is its query, from
-    which members that are None are left out.
+    If there is more, a header Link leads to the next page (RFC 8288). Its query is ``asked_after(last)`` without
+    what is None there, and ``limit``.
     """
     headers = {}
     if len(found) > limit:
