@@ -1,4 +1,4 @@
-"""Getting images: one by id or place, or a page of a workload's."""
+"""Images to get: one by its id or place, its thumbnail, or a page of a workload's images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SMALL_CACHE = "private, max-age=3600"  # it never changes, but its image may be
 
 
 def image_type(fields: Fields) -> ImageType | None:
-    """``original`` or ``filtered``; the seed's scripts write ``orginal``."""
+    """Read the field ``type``; scripts of the first clients write ``orginal``."""
     text = (fields.text("type") or "").strip().lower()
     if text in ("original", "orginal"):
         return ImageType.ORIGINAL
@@ -43,14 +43,17 @@ class ImageRoutes:
         ]
 
     async def show(self, call: ApiCall, reference: str) -> Download:
-        """The bytes. ``reference`` is a global id, or a place within the ``workload_id`` sent along."""
+        """Get the bytes. ``reference`` is a global id, or a place within the ``workload_id`` sent along."""
         workload_id = call.fields.text("workload_id") or None
         image = await self.controller.image(call.by, reference, workload_id, image_type(call.fields))
         return Download(self.image_store.absolute(image.file.path), image)
 
     async def thumbnail(self, call: ApiCall, reference: str) -> Answer:
-        """A JPEG whose longer side has at most 256 pixels. A worker makes it when it is asked for the first
-        time; while none has time for it, 503 says when to ask again."""
+        """Get a JPEG whose longer side has at most 256 pixels.
+
+        A worker makes it when it is asked for the first time; while none has time for it, 503 says when to
+        ask again.
+        """
         workload_id = call.fields.text("workload_id") or None
         made = await self.controller.thumbnail(call.by, reference, workload_id, image_type(call.fields))
         etag = f'"thumbnail-{made.image.id}"'
@@ -60,7 +63,7 @@ class ImageRoutes:
         return Answer(made.data, 200, {**headers, "Content-Type": "image/jpeg"})
 
     async def page(self, call: ApiCall) -> Answer:
-        """A workload's images of ``type`` (default ``filtered``) by ``seq``, beginning after ``after``."""
+        """List a workload's images of ``type`` (default ``filtered``) by ``seq``, from behind ``after``."""
         fields, limit = call.fields, call.limit
         workload_id = fields.required("workload_id")
         kind = image_type(fields) or ImageType.FILTERED

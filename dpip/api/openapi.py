@@ -1,4 +1,4 @@
-"""The API as an OpenAPI 3.1 document: made from the route table and what is said of each row here."""
+"""The API as an OpenAPI 3.1 document, made from the route table and :mod:`dpip.api.operations`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpip import __version__
 from dpip.api.http.auth import SESSION, Access
 from dpip.api.http.problems import LATER
 from dpip.api.http.routes import Route
-from dpip.api.operations import OPERATIONS, SCHEMAS, UNDOCUMENTED, Operation, QueryParameter
+from dpip.api.operations import OPERATIONS, SCHEMAS, UNDOCUMENTED, Operation
 from dpip.api.schemas import INTEGER, STRING, ref
 
 #: What an answer gives that other operations take: parameter, where it is in the answer, which paths mean it.
@@ -27,7 +27,7 @@ _ALWAYS: Final = (400, 408, 413, 415, 500, 503)
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """Raises KeyError for a route of which nothing is said."""
+    """Describe these routes. Raises KeyError for a route that has no operation."""
     paths: dict[str, Any] = {}
     for route in routes:
         if (route.method, route.path) not in UNDOCUMENTED:
@@ -56,7 +56,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def _links(paths: dict[str, Any], parameter: str, value: str, start: str) -> dict[str, Any]:
-    """To every operation that takes this parameter."""
+    """Return links to every operation that takes this parameter."""
     return {
         operation["operationId"]: {
             "operationId": operation["operationId"],
@@ -70,7 +70,7 @@ def _links(paths: dict[str, Any], parameter: str, value: str, start: str) -> dic
 
 
 def template(path: str) -> tuple[str, list[str]]:
-    """``/workers/<path:name>`` as ``/workers/{name}``, and the names."""
+    """Return ``/workers/<path:name>`` as ``/workers/{name}``, and the names."""
     names = re.findall(r"<(?:\w+:)?(\w+)>", path)
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path), names
 
@@ -96,7 +96,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "security": _security(route),
         "parameters": [
             *({"name": name, "in": "path", "required": True, "schema": STRING} for name in names),
-            *map(_parameter, operation.query),
+            *operation.parameters,
         ],
         "responses": _responses(operation, statuses_of_errors(route)),
     }
@@ -112,16 +112,6 @@ def _security(route: Route) -> Sequence[dict[str, list[str]]]:
     if route.access is Access.PUBLIC:
         return []
     return [{"token": []}, {"page": []}] if route.by_link else [{"token": []}]
-
-
-def _parameter(parameter: QueryParameter) -> dict[str, Any]:
-    return {
-        "name": parameter.name,
-        "in": "header" if parameter.header else "query",
-        "required": parameter.required,
-        "description": parameter.description,
-        "schema": parameter.schema,
-    }
 
 
 def _body(operation: Operation) -> dict[str, Any] | None:

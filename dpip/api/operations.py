@@ -1,4 +1,4 @@
-"""What each route takes and gives, and the shapes of all JSON in it: the facts of the OpenAPI document."""
+"""What each route takes and gives, and the shapes of the JSON in it: the facts of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dpip.api.schemas import (
     INTEGER,
     STRING,
     TIME,
+    Json,
     Schema,
     array,
     choice,
@@ -73,15 +74,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
 }
 
 
-@frozen
-class QueryParameter:
-    """Of the query; with ``header`` a header."""
+def _query(name: str, schema: Schema, description: str, required: bool = False) -> Json:
+    return _header(name, schema, description) | {"in": "query", "required": required}
 
-    name: str
-    schema: Schema
-    description: str
-    required: bool = False
-    header: bool = False
+
+def _header(name: str, schema: Schema, description: str) -> Json:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
 @frozen
@@ -91,7 +89,7 @@ class Operation:
 
     answers: dict[int, dict[str, Schema]]
     errors: tuple[int, ...] = ()
-    query: tuple[QueryParameter, ...] = ()
+    parameters: tuple[Json, ...] = ()
     body: Schema | None = None
     upload: Schema | None = None
 
@@ -102,22 +100,20 @@ def _json(schema: Schema, status: int = 200) -> dict[int, dict[str, Schema]]:
 
 _IMAGE_TYPES = tuple(f"image/{name}" for name in ("jpeg", "png", "webp", "bmp", "gif", "tiff"))
 _PICTURE = dict.fromkeys(_IMAGE_TYPES, FILE)
-_LIMIT = QueryParameter(
+_LIMIT = _query(
     "limit",
     {**INTEGER, "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
     "Length of the page; the header Link leads to the next one.",
 )
 _KIND = {**choice(model.ImageType), "default": model.ImageType.FILTERED.value}
-_TYPE = QueryParameter("type", _KIND, "Results or originals.")
+_TYPE = _query("type", _KIND, "Results or originals.")
 _OF = (
-    QueryParameter("workload_id", STRING, "Needed where the image is given by its place in a workload."),
-    QueryParameter("type", _KIND, "Which of the two images at that place."),
+    _query("workload_id", STRING, "Needed where the image is given by its place in a workload."),
+    _query("type", _KIND, "Which of the two images at that place."),
 )
-_KEY = QueryParameter(
-    "Idempotency-Key", STRING, "The same request with the same key gives the first answer.", header=True
-)
-_KNOWN = QueryParameter("If-None-Match", STRING, "An ETag: 304 when nothing has changed.", header=True)
-_AFTER_EVENT = QueryParameter("Last-Event-ID", STRING, "Go on after this event.", header=True)
+_KEY = _header("Idempotency-Key", STRING, "The same request with the same key gives the first answer.")
+_KNOWN = _header("If-None-Match", STRING, "An ETag: 304 when nothing has changed.")
+_AFTER_EVENT = _header("Last-Event-ID", STRING, "Go on after this event.")
 _STREAM: dict[int, dict[str, Schema]] = {200: {"text/event-stream": ref("Event")}}
 _SAID = members(workload_id=STRING, deleted=BOOLEAN)
 _SPEC = members(
@@ -165,16 +161,16 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         _json(array(ref("WorkloadSummary"))),
         (422,),
         (
-            QueryParameter("status", STRING, "One or several, with commas: only workloads in these states."),
-            QueryParameter("name", STRING, "A part of the workload's name."),
-            QueryParameter("after", STRING, "The last workload_id of the page before."),
+            _query("status", STRING, "One or several, with commas: only workloads in these states."),
+            _query("name", STRING, "A part of the workload's name."),
+            _query("after", STRING, "The last workload_id of the page before."),
             _LIMIT,
         ),
     ),
     ("GET", "/workloads/<workload_id>"): Operation(
         {**_json(ref("WorkloadPart")), 304: {}},
         (422,),
-        (QueryParameter("fields", STRING, "Names of the members that are wanted, with commas."), _KNOWN),
+        (_query("fields", STRING, "Names of the members that are wanted, with commas."), _KNOWN),
     ),
     ("GET", "/workloads/<workload_id>/why"): Operation(_json(ref("Why"))),
     ("POST", "/workloads/<workload_id>/seal"): Operation(
@@ -196,9 +192,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         {200: {"application/zip": FILE, "application/x-tar": FILE}},
         (422,),
         (
-            QueryParameter(
-                "format", {"type": "string", "enum": ["zip", "tar"], "default": "zip"}, "Of the archive."
-            ),
+            _query("format", {"type": "string", "enum": ["zip", "tar"], "default": "zip"}, "Of the archive."),
             _TYPE,
         ),
     ),
@@ -208,9 +202,9 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         _json(array(ref("Image"))),
         (404, 422),
         (
-            QueryParameter("workload_id", STRING, "Whose images.", required=True),
+            _query("workload_id", STRING, "Whose images.", required=True),
             _TYPE,
-            QueryParameter("after", {**INTEGER, "minimum": -1}, "The last seq of the page before."),
+            _query("after", {**INTEGER, "minimum": -1}, "The last seq of the page before."),
             _LIMIT,
         ),
     ),
@@ -220,8 +214,8 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         (
             *_OF,
             _KNOWN,
-            QueryParameter("Range", STRING, "RFC 9110: a part of the bytes.", header=True),
-            QueryParameter("If-Range", STRING, "An ETag that the range is meant for.", header=True),
+            _header("Range", STRING, "RFC 9110: a part of the bytes."),
+            _header("If-Range", STRING, "An ETag that the range is meant for."),
         ),
     ),
     ("GET", "/images/<reference>/thumbnail"): Operation(
@@ -242,14 +236,14 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/tokens"): Operation(
         _json(array(ref("Token"))),
         (404, 422),
-        (QueryParameter("user", STRING, "For admins: whose."), _LIMIT),
+        (_query("user", STRING, "For admins: whose."), _LIMIT),
     ),
     ("POST", "/tokens"): Operation(_json(ref("NewToken"), 201), (404, 409, 422), body=_NEW_TOKEN),
     ("DELETE", "/tokens/<token_id>"): Operation(_json(ref("RevokedToken"))),
     ("GET", "/filters"): Operation(_json(array(ref("Filter")))),
     ("GET", "/workers"): Operation(_json(array(ref("Worker")))),
     ("GET", "/workers/<path:name>/history"): Operation(
-        _json(array(ref("Sample"))), (422,), (QueryParameter("since", TIME, "By default an hour ago."),)
+        _json(array(ref("Sample"))), (422,), (_query("since", TIME, "By default an hour ago."),)
     ),
     ("POST", "/workers/<path:name>/drain"): Operation(
         _json(members(worker=STRING, draining=BOOLEAN), 202), (409, 422)
@@ -270,7 +264,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/activity"): Operation(
         _json(array(ref("Activity"))),
         (422,),
-        (QueryParameter("before", {**INTEGER, "minimum": 0}, "The last number of the page before."), _LIMIT),
+        (_query("before", {**INTEGER, "minimum": 0}, "The last number of the page before."), _LIMIT),
     ),
     ("GET", "/metrics"): Operation({200: {CONTENT_TYPE: STRING}}),
     ("GET", "/healthz"): Operation(_json(members(status=STRING))),

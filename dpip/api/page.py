@@ -1,4 +1,4 @@
-"""The page at ``/`` and what it is made of: public files that hold no data, kept in memory."""
+"""The browser's page at ``/`` and its parts: public files that hold no data, kept in memory."""
 
 from __future__ import annotations
 
@@ -46,8 +46,11 @@ def _type_of(name: str) -> str | None:
 
 @frozen
 class PageRoutes:
-    """``/`` is asked for anew each time. All the rest is below an address with the hash of it all, so that a
-    browser may keep it for good and never mixes two versions."""
+    """The routes of the page.
+
+    A browser asks for ``/`` anew each time. All the rest is below an address with the hash of it all, so that
+    the browser may keep it for good and never mixes two versions.
+    """
 
     sources: Mapping[str, bytes] = field(factory=_sources)
     version: str = field(init=False, default=Factory(lambda self: _hash(self.sources), takes_self=True))

@@ -1,4 +1,4 @@
-"""Users, for admins; and everyone's own password."""
+"""Users: admins list, add and remove them; all users change their own passwords."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class UserRoutes:
         ]
 
     async def all(self, call: ApiCall) -> Answer:
-        """By name, with what each keeps."""
+        """List the users by name, with the bytes that each keeps."""
         return json_answer([user_json(user) for user in await self.controller.users(call.by)])
 
     async def add(self, call: ApiCall) -> Answer:
-        """``user``, ``password``, ``role`` (default ``user``), ``quota`` in bytes (default none)."""
+        """Add ``user`` with ``password``, ``role`` (default ``user``), ``quota`` in bytes (default none)."""
         fields = call.fields
         fields.only("user", "password", "role", "quota")
         user = await self.controller.add_user(
@@ -46,12 +46,12 @@ class UserRoutes:
         return json_answer(user_json(user), 201, {"Location": f"/users/{quote(user.name)}"})
 
     async def remove(self, call: ApiCall, name: str) -> Answer:
-        """The user's tokens and workloads go too."""
+        """Remove a user, with all tokens and workloads of that user."""
         await self.controller.remove_user(call.by, name)
         return json_answer({"user": name, "deleted": True})
 
     async def set_password(self, call: ApiCall, name: str) -> Answer:
-        """``password``. All tokens of the user die with the old one."""
+        """Change the ``password``. All tokens of the user die with the old one."""
         call.fields.only("password")
         await self.controller.set_password(call.by, name, call.fields.required("password"))
         return json_answer(

@@ -1,4 +1,4 @@
-"""WorkloadRoutes: making, looking, changing their course, deleting."""
+"""Workloads: making them, looking at them, changing their course, deleting them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ANSWERED = tuple(name for name in WORKLOAD_MEMBERS if name not in _ASKED)
 
 
 class Registry(Protocol):
-    """What the API needs of :mod:`dpip.filters.registry`."""
+    """The part of :mod:`dpip.filters.registry` that the API needs."""
 
     def names(self) -> list[str]: ...
     def describe(self) -> list[dict[str, Any]]: ...
@@ -70,8 +70,9 @@ class WorkloadRoutes:
         ]
 
     async def create(self, call: ApiCall) -> Answer:
-        """``filter`` and ``params``, or a chain of ``steps``; ``workload_name``, ``numbering``, ``tags``,
-        ``output``; or nothing at all.
+        """Make a workload of ``filter`` and ``params``, or of a chain of ``steps``, or of nothing at all.
+
+        ``workload_name``, ``numbering``, ``tags`` and ``output`` may be given, too.
 
         With no body the workload is grayscale, gets a generated name, and numbers its results as frames.
         Other members are refused by name, so that a misspelt option is not lost; members of our own answers
@@ -83,8 +84,10 @@ class WorkloadRoutes:
         return Answer(body, 201, {**_JSON, "Location": f"/workloads/{progress.workload.id}"})
 
     async def show(self, call: ApiCall, workload_id: str) -> Answer:
-        """Polled by every client: ``fields`` names the members that are wanted, and who has the newest is
-        not sent it again."""
+        """Show a workload with its lists.
+
+        ``fields`` names the members that are wanted. A client that has the newest answer gets a 304.
+        """
         fields = _wanted(call.fields)
         progress = await self.controller.workload(call.by, workload_id)
         lists = await self._lists.lists(call.by, progress) if _LISTS & set(fields) else Lists(progress)
@@ -95,7 +98,7 @@ class WorkloadRoutes:
         return Answer(_body(lists, fields), 200, headers)
 
     async def page(self, call: ApiCall) -> Answer:
-        """The caller's own, newest first, without their lists; ``after`` is the last id of a page before.
+        """List the caller's workloads, newest first, without lists; ``after`` is the last page's last id.
 
         ``status`` names one or several, ``name`` a part of the name.
         """
@@ -111,12 +114,12 @@ class WorkloadRoutes:
         )
 
     async def why(self, call: ApiCall, workload_id: str) -> Answer:
-        """Why its jobs are where they are: those that workers have, one by one, and the waiting ones."""
+        """Say why its jobs are where they are: those that workers have, one by one, and the waiting ones."""
         reasons = await self.controller.why(call.by, workload_id)
         return json_answer(why_json(workload_id, reasons))
 
     async def seal(self, call: ApiCall, workload_id: str) -> Answer:
-        """No more uploads: ``completed`` is final then. The answer is the workload without its lists.
+        """Take no more uploads: ``completed`` is final then. The answer is the workload without its lists.
 
         ``webhook`` is an object of ``url`` and ``secret``: it is called when the workload has completed.
         """
@@ -125,17 +128,17 @@ class WorkloadRoutes:
         return json_answer(summary(await sealing))
 
     async def webhook(self, call: ApiCall, workload_id: str) -> Answer:
-        """What became of the calls of its webhook, the newest first."""
+        """Show its webhook, and what became of the calls, the newest first."""
         return json_answer(webhook_json(await self.controller.webhook(call.by, workload_id)))
 
     async def cancel(self, call: ApiCall, workload_id: str) -> Answer:
-        """What has not ended fails, and the workload is completed. ``cancelled`` counts these images."""
+        """Fail what has not ended, so that the workload is completed. ``cancelled`` counts these images."""
         call.fields.only()
         progress, ended = await self.controller.cancel_workload(call.by, workload_id)
         return json_answer({**summary(progress), "cancelled": ended})
 
     async def retry(self, call: ApiCall, workload_id: str) -> Answer:
-        """The failed images once more, or those of the list ``images`` (ids of originals).
+        """Filter the failed images once more, or those of the list ``images`` (ids of originals).
 
         ``retried`` counts them; named images that have not failed stay as they are.
         """
@@ -147,13 +150,13 @@ class WorkloadRoutes:
         return json_answer({**summary(progress), "retried": retried})
 
     async def delete(self, call: ApiCall, workload_id: str) -> Answer:
-        """With all its images, also while it runs."""
+        """Delete the workload with all its images, also while it runs."""
         await self.controller.delete_workload(call.by, workload_id)
         self._lists.forget(workload_id)
         return json_answer({"workload_id": workload_id, "deleted": True})
 
     def _spec(self, fields: Fields) -> WorkloadSpec:
-        """Raises BadParameter, UnknownFilter."""
+        """Read what is asked for. Raises BadParameter, UnknownFilter."""
         if not fields.given:
             fields = Fields({"filter": DEFAULT_FILTER, "numbering": Numbering.FRAMES.value})
         fields.only(*_ASKED, passed_over=_ANSWERED)
@@ -167,7 +170,7 @@ class WorkloadRoutes:
         )
 
     def _steps(self, fields: Fields) -> tuple[Step, ...]:
-        """The chain that is asked for; a single filter is a chain of one."""
+        """Return the chain that is asked for; a single filter is a chain of one."""
         name, params, chain = fields.text("filter"), fields.object("params"), fields.array("steps")
         if chain:
             steps = tuple(self.registry.validate_steps(chain))
@@ -205,7 +208,7 @@ def _webhook(fields: Fields) -> Webhook | None:
 
 
 def _wanted(fields: Fields) -> Sequence[str]:
-    """The members of the answer, in its order. Raises BadParameter."""
+    """Return the members that the answer shall have, in its order. Raises BadParameter."""
     asked = fields.words("fields")
     unknown = [name for name in asked if name not in WORKLOAD_MEMBERS]
     if unknown:
@@ -217,23 +220,23 @@ def _wanted(fields: Fields) -> Sequence[str]:
     return [name for name in WORKLOAD_MEMBERS if name in asked] if asked else WORKLOAD_MEMBERS
 
 
-def _said(lists: Lists, fields: Sequence[str]) -> dict[str, object]:
-    """The wanted members but the lists."""
+def _members_but_lists(lists: Lists, fields: Sequence[str]) -> dict[str, object]:
+    """Return the wanted members except the lists."""
     said = summary(lists.progress)
     return {name: said[name] for name in fields if name in said}
 
 
 def _body(lists: Lists, fields: Sequence[str]) -> bytes:
-    """The JSON object; the lists, which may be long, are joined to it as they are."""
-    members = [to_json(_said(lists, fields)).strip()[1:-1]]
+    """Return the JSON object. The lists, which may be long, are joined to it as they are."""
+    members = [to_json(_members_but_lists(lists, fields)).strip()[1:-1]]
     members += [b'"filtered_images": ' + lists.filtered] if "filtered_images" in fields else []
     members += [b'"failed_images": ' + lists.failed] if "failed_images" in fields else []
     return b"{" + b", ".join(member for member in members if member) + b"}\n"
 
 
 def _etag(lists: Lists, fields: Sequence[str]) -> str:
-    """Of what is said. The counts of a workload determine its lists, see ``dpip.api.lists``."""
-    text = to_json([fields, changes(lists.progress.workload), _said(lists, fields)])
+    """Return the ETag of an answer. A workload's counts determine its lists, see :mod:`dpip.api.lists`."""
+    text = to_json([fields, changes(lists.progress.workload), _members_but_lists(lists, fields)])
     return f'W/"{blake2b(text, digest_size=12).hexdigest()}"'
 
 
@@ -241,7 +244,7 @@ _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
 
 def _workload_name(fields: Fields) -> str | None:
-    """Any printable text, ``../../etc`` and emoji too: it is data, and never a path."""
+    """Return any printable text, ``../../etc`` and emoji too: it is data, and never a path."""
     name = fields.text("workload_name")
     if name is None:
         return None

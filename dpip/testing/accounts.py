@@ -1,4 +1,4 @@
-"""Users and tokens in memory; passwords as they are."""
+"""Users and tokens in memory, with passwords that are not hashed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ TOKEN_SECONDS = 3600.0
 
 @define
 class MemoryAccounts:
-    """``clock`` gives seconds since the epoch. It begins with the admin ``admin``, password ``password``."""
+    """Accounts that begin with the admin ``admin``, password ``password``.
+
+    ``clock`` gives seconds since the epoch.
+    """
 
     clock: Callable[[], float]
     ids: Callable[[], str]

@@ -1,4 +1,4 @@
-"""Images out of their files: with an ETag, in ranges, in constant memory, at the pace the client reads."""
+"""Downloads of images from their files: with an ETag, in ranges, in constant memory, at the client's pace."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*$")
 
 @frozen
 class Download:
-    """An answer that is a picture's file. ``path`` is where it lies on this machine."""
+    """An answer that is a picture's file, a :class:`dpip.api.http.streams.Streamed`.
+
+    ``path`` is where the file is on this machine.
+    """
 
     path: str
     image: Image
@@ -38,7 +41,6 @@ class Download:
         return f'"{self.image.file.sha256}"'
 
     async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
-        """A :class:`dpip.api.http.streams.Streamed`."""
         headers = _headers(self)
         if request.principal is None or request.principal.role is not Role.WORKER:
             headers |= sandboxed(self.image, self.image.file.picture.content_type)
@@ -72,7 +74,7 @@ async def _write_file(
 
 
 def not_modified(if_none_match: str | None, etag: str) -> bool:
-    """Whether the client's copy is good. The comparison is weak, as RFC 9110, 13.1.2 asks."""
+    """Say whether the client's copy is good. The comparison is weak, as RFC 9110, 13.1.2 asks."""
     if if_none_match is None:
         return False
     known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
@@ -80,9 +82,9 @@ def not_modified(if_none_match: str | None, etag: str) -> bool:
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """``(start, length)``, or None to send the whole: RFC 9110 lets a server ignore what it does not know.
+    """Return ``(start, length)``, or None to send the whole.
 
-    Raises RangeNotSatisfiable.
+    RFC 9110 lets a server ignore a range that it does not understand. Raises RangeNotSatisfiable.
     """
     match = _RANGE.match((header or "").strip())
     if match is None or match.groups() == ("", ""):
@@ -115,13 +117,13 @@ def _headers(download: Download) -> dict[str, str]:
 
 
 def sandboxed(image: Image, content_type: str) -> dict[str, str]:
-    """For browsers: what to call it, and that nothing in it may do anything."""
+    """Return headers that tell browsers what to call the file, and that nothing in it may do anything."""
     name = safe_name(image.file.name, image.id, content_type)
     return {"Content-Disposition": content_disposition(name), **SANDBOX}
 
 
 def _range_applies(request: Request, download: Download) -> bool:
-    """If-Range: the range is meant for that very content, else the whole is wanted."""
+    """Say whether the range is wanted: with If-Range it is only for that very content."""
     condition = request.header("If-Range")
     return condition is None or condition.strip() == download.etag
 

@@ -1,4 +1,4 @@
-"""A route is a row of data: method, path, who may use it, its handler. Tests read these rows too."""
+"""Routes as rows of data: method, path, who may use it, its handler. Tests read these rows too."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ Handler = Callable[..., Coroutine[Any, Any, Answer | Streamed]]
 
 @frozen
 class Route:
-    """``path`` as werkzeug has it: its ``<names>`` become arguments of the handler beside the call.
+    """One route. ``path`` is as werkzeug has it: its ``<names>`` become arguments of the handler.
 
-    ``by_link``: browsers fetch it for an element of the page, so that the page's cookie alone opens it; only
-    for what changes nothing.
+    With ``by_link`` browsers fetch it for an element of the page, so that the page's cookie alone opens it;
+    only for what changes nothing.
     """
 
     method: str
@@ -77,8 +77,8 @@ def page_answer(
 ) -> Answer:
     """Answer with the first ``limit`` of what was found.
 
-    If there is more, a header Link leads to the next page (RFC 8288). Its query is ``asked_after(last)`` without
-    what is None there, and ``limit``.
+    If there is more, a header Link leads to the next page (RFC 8288). Its query is ``asked_after(last)``
+    without what is None there, and ``limit``.
     """
     headers = {}
     if len(found) > limit:

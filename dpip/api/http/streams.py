@@ -1,4 +1,4 @@
-"""Bodies whose length nobody knows when they begin, written as fast as the client takes them."""
+"""Long bodies of answers, written as fast as the client takes them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Streamed(Protocol):
     """An answer that is written piece by piece."""
 
     async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
-        """Write head and body. When the client goes away this is cancelled, if it waits for anything."""
+        """Write head and body. When the client leaves, this is cancelled, if it waits for anything."""
 
 
 @implementer(IPushProducer)
 @define(eq=False)
 class BodyWriter:
-    """Writes a body between ``with`` and its end.
+    """A writer of one body, which lasts as long as its ``with``.
 
     The transport asks for a pause as soon as its buffer is full, so a slow client costs that buffer, and one
     that takes nothing for ``stall_seconds`` is dropped.
