@@ -22,7 +22,6 @@ from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile
 from dpip.store.results import keep_result
 
-_MAX_NUMBER = 2**62
 T = TypeVar("T")
 
 
@@ -114,7 +113,7 @@ def _first_error(outcomes: Sequence[StoredFile | Failure]) -> BaseException:
 
 
 def _number(fields: Fields, name: str) -> int:
-    number = fields.integer(name, 0, _MAX_NUMBER)
+    number = fields.integer(name, 0)
     if number is None:
         raise BadParameter(f"{name} is missing.", parameter=name)
     return number

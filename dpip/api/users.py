@@ -13,8 +13,6 @@ from dpip.api.views import user_json
 from dpip.interfaces import IController
 from dpip.model import Role
 
-_MAX_QUOTA = 2**62
-
 
 @define
 class UserRoutes:
@@ -41,7 +39,7 @@ class UserRoutes:
             fields.required("user"),
             fields.required("password"),
             fields.choice("role", Role) or Role.USER,
-            fields.integer("quota", 0, _MAX_QUOTA),
+            fields.integer("quota", 0),
         )
         return json_answer(user_json(user), 201, {"Location": f"/users/{quote(user.name)}"})
 

@@ -81,13 +81,10 @@ class RemoteController:
         self.max_pixels = 0
         self._admission = admission
         self._exchange: Exchange | None = None
-        self._principals: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _TRUSTED_SECONDS, monotonic)
-        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(
-            _REMEMBERED, _TRUSTED_SECONDS, monotonic
-        )
-        self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(
-            _REMEMBERED, _TRUSTED_SECONDS, monotonic
-        )
+        bounds = _REMEMBERED, _TRUSTED_SECONDS, monotonic
+        self._principals: TTLCache[str, Principal] = TTLCache(*bounds)
+        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(*bounds)
+        self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(*bounds)
 
     def joined(self, exchange: Exchange, welcome: ApiWelcome) -> None:
         self._exchange = exchange

@@ -22,6 +22,7 @@ from dpip.api.http.multipart import FileSink, MultipartReader, boundary_of
 from dpip.api.http.problems import UnsupportedBody
 from dpip.errors import BadParameter, Malformed
 
+MAX_INTEGER = 2**62  # what the database takes, and more than any of our numbers
 Choice = TypeVar("Choice", bound=StrEnum)
 Structure = TypeVar("Structure", dict[str, Any], list[Any])
 
@@ -50,7 +51,7 @@ class Fields:
             raise BadParameter(f"{name} is missing.", parameter=name)
         return value
 
-    def integer(self, name: str, low: int, high: int) -> int | None:
+    def integer(self, name: str, low: int, high: int = MAX_INTEGER) -> int | None:
         value = self.values.get(name)
         if value is None:
             return None
