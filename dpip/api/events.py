@@ -50,15 +50,15 @@ class EventRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/events", Access.USERS, self.all, by_link=True),
-            Route("GET", "/workloads/<workload_id>/events", Access.USERS, self.one, by_link=True),
+            Route("GET", "/events", Access.USERS, self.follow_all, by_link=True),
+            Route("GET", "/workloads/<workload_id>/events", Access.USERS, self.follow_workload, by_link=True),
         ]
 
-    async def all(self, call: ApiCall) -> EventStream:
+    async def follow_all(self, call: ApiCall) -> EventStream:
         """Follow the caller's workloads as they change; an admin follows everyone's, and the workers."""
         return await self._stream(call, None)
 
-    async def one(self, call: ApiCall, workload_id: str) -> EventStream:
+    async def follow_workload(self, call: ApiCall, workload_id: str) -> EventStream:
         """Follow one workload as it changes. The stream ends when the workload is deleted."""
         return await self._stream(call, workload_id)
 

@@ -37,12 +37,12 @@ class ImageRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/images", Access.USERS, self.page),
-            Route("GET", "/images/<reference>", Access.ANY, self.show, by_link=True),
+            Route("GET", "/images", Access.USERS, self.list_images),
+            Route("GET", "/images/<reference>", Access.ANY, self.download, by_link=True),
             Route("GET", "/images/<reference>/thumbnail", Access.USERS, self.thumbnail, by_link=True),
         ]
 
-    async def show(self, call: ApiCall, reference: str) -> Download:
+    async def download(self, call: ApiCall, reference: str) -> Download:
         """Get the bytes. ``reference`` is a global id, or a place within the ``workload_id`` sent along."""
         workload_id = call.fields.text("workload_id") or None
         image = await self.controller.image(call.by, reference, workload_id, image_type(call.fields))
@@ -62,7 +62,7 @@ class ImageRoutes:
             return Answer(b"", 304, headers)
         return Answer(made.data, 200, {**headers, "Content-Type": "image/jpeg"})
 
-    async def page(self, call: ApiCall) -> Answer:
+    async def list_images(self, call: ApiCall) -> Answer:
         """List a workload's images of ``type`` (default ``filtered``) by ``seq``, from behind ``after``."""
         fields, limit = call.fields, call.limit
         workload_id = fields.required("workload_id")

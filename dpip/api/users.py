@@ -20,17 +20,17 @@ class UserRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/users", Access.ADMINS, self.all),
-            Route("POST", "/users", Access.ADMINS, self.add),
-            Route("DELETE", "/users/<path:name>", Access.ADMINS, self.remove),
+            Route("GET", "/users", Access.ADMINS, self.list_users),
+            Route("POST", "/users", Access.ADMINS, self.add_user),
+            Route("DELETE", "/users/<path:name>", Access.ADMINS, self.remove_user),
             Route("PUT", "/users/<path:name>/password", Access.USERS, self.set_password),
         ]
 
-    async def all(self, call: ApiCall) -> Answer:
+    async def list_users(self, call: ApiCall) -> Answer:
         """List the users by name, with the bytes that each keeps."""
         return json_answer([user_json(user) for user in await self.controller.users(call.by)])
 
-    async def add(self, call: ApiCall) -> Answer:
+    async def add_user(self, call: ApiCall) -> Answer:
         """Add ``user`` with ``password``, ``role`` (default ``user``), ``quota`` in bytes (default none)."""
         fields = call.fields
         fields.only("user", "password", "role", "quota")
@@ -43,7 +43,7 @@ class UserRoutes:
         )
         return json_answer(user_json(user), 201, {"Location": f"/users/{quote(user.name)}"})
 
-    async def remove(self, call: ApiCall, name: str) -> Answer:
+    async def remove_user(self, call: ApiCall, name: str) -> Answer:
         """Remove a user, with all tokens and workloads of that user."""
         await self.controller.remove_user(call.by, name)
         return json_answer({"user": name, "deleted": True})

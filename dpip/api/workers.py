@@ -26,8 +26,8 @@ class WorkerRoutes:
         return [
             Route("GET", "/workers", Access.ADMINS, self.list_workers),
             Route("GET", "/workers/<path:name>/history", Access.ADMINS, self.load_history),
-            Route("POST", "/workers/<path:name>/drain", Access.ADMINS, self.drain),
-            Route("POST", "/workers/<path:name>/revoke", Access.ADMINS, self.revoke),
+            Route("POST", "/workers/<path:name>/drain", Access.ADMINS, self.drain_worker),
+            Route("POST", "/workers/<path:name>/revoke", Access.ADMINS, self.revoke_worker),
             Route("GET", "/join-token", Access.ADMINS, self.join_token),
             Route("POST", "/join-token", Access.ADMINS, self.rotate_join_token),
         ]
@@ -45,13 +45,13 @@ class WorkerRoutes:
         samples = await self.controller.worker_history(call.by, name, since)
         return json_answer([sample_json(sample) for sample in samples])
 
-    async def drain(self, call: ApiCall, name: str) -> Answer:
+    async def drain_worker(self, call: ApiCall, name: str) -> Answer:
         """Give this worker no more jobs. It finishes or returns those it has, and ends."""
         call.fields.only()
         await self.controller.drain_worker(call.by, name)
         return json_answer({"worker": name, "draining": True}, 202)
 
-    async def revoke(self, call: ApiCall, name: str) -> Answer:
+    async def revoke_worker(self, call: ApiCall, name: str) -> Answer:
         """Refuse this worker's certificates from now on, and end its link.
 
         Only a join token that is made later lets the worker in again: ``POST /join-token``.

@@ -58,18 +58,18 @@ class WorkloadRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("POST", "/workloads", Access.USERS, self.create),
-            Route("GET", "/workloads", Access.USERS, self.page),
-            Route("GET", "/workloads/<workload_id>", Access.USERS, self.show),
+            Route("POST", "/workloads", Access.USERS, self.create_workload),
+            Route("GET", "/workloads", Access.USERS, self.list_workloads),
+            Route("GET", "/workloads/<workload_id>", Access.USERS, self.show_workload),
             Route("GET", "/workloads/<workload_id>/why", Access.USERS, self.why),
-            Route("POST", "/workloads/<workload_id>/seal", Access.USERS, self.seal),
+            Route("POST", "/workloads/<workload_id>/seal", Access.USERS, self.seal_workload),
             Route("GET", "/workloads/<workload_id>/webhook", Access.USERS, self.webhook),
-            Route("POST", "/workloads/<workload_id>/cancel", Access.USERS, self.cancel),
-            Route("POST", "/workloads/<workload_id>/retry", Access.USERS, self.retry),
-            Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete),
+            Route("POST", "/workloads/<workload_id>/cancel", Access.USERS, self.cancel_workload),
+            Route("POST", "/workloads/<workload_id>/retry", Access.USERS, self.retry_images),
+            Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete_workload),
         ]
 
-    async def create(self, call: ApiCall) -> Answer:
+    async def create_workload(self, call: ApiCall) -> Answer:
         """Make a workload of ``filter`` and ``params``, or of a chain of ``steps``, or of nothing at all.
 
         ``workload_name``, ``numbering``, ``tags`` and ``output`` may be given, too.
@@ -83,7 +83,7 @@ class WorkloadRoutes:
         body = _body(await self._lists.lists(call.by, progress), WORKLOAD_MEMBERS)
         return Answer(body, 201, {**_JSON, "Location": f"/workloads/{progress.workload.id}"})
 
-    async def show(self, call: ApiCall, workload_id: str) -> Answer:
+    async def show_workload(self, call: ApiCall, workload_id: str) -> Answer:
         """Show a workload with its lists.
 
         ``fields`` names the members that are wanted. A client that has the newest answer gets a 304.
@@ -97,7 +97,7 @@ class WorkloadRoutes:
             return Answer(b"", 304, headers)
         return Answer(_body(lists, fields), 200, headers)
 
-    async def page(self, call: ApiCall) -> Answer:
+    async def list_workloads(self, call: ApiCall) -> Answer:
         """List the caller's workloads, newest first, without lists; ``after`` is the last page's last id.
 
         ``status`` names one or several, ``name`` a part of the name.
@@ -118,7 +118,7 @@ class WorkloadRoutes:
         reasons = await self.controller.why(call.by, workload_id)
         return json_answer(why_json(workload_id, reasons))
 
-    async def seal(self, call: ApiCall, workload_id: str) -> Answer:
+    async def seal_workload(self, call: ApiCall, workload_id: str) -> Answer:
         """Take no more uploads: ``completed`` is final then. The answer is the workload without its lists.
 
         ``webhook`` is an object of ``url`` and ``secret``: it is called when the workload has completed.
@@ -131,13 +131,13 @@ class WorkloadRoutes:
         """Show its webhook, and what became of the calls, the newest first."""
         return json_answer(webhook_json(await self.controller.webhook(call.by, workload_id)))
 
-    async def cancel(self, call: ApiCall, workload_id: str) -> Answer:
+    async def cancel_workload(self, call: ApiCall, workload_id: str) -> Answer:
         """Fail what has not ended, so that the workload is completed. ``cancelled`` counts these images."""
         call.fields.only()
         progress, ended = await self.controller.cancel_workload(call.by, workload_id)
         return json_answer({**summary(progress), "cancelled": ended})
 
-    async def retry(self, call: ApiCall, workload_id: str) -> Answer:
+    async def retry_images(self, call: ApiCall, workload_id: str) -> Answer:
         """Filter the failed images once more, or those of the list ``images`` (ids of originals).
 
         ``retried`` counts them; named images that have not failed stay as they are.
@@ -149,7 +149,7 @@ class WorkloadRoutes:
         progress, retried = await self.controller.retry_images(call.by, workload_id, named)
         return json_answer({**summary(progress), "retried": retried})
 
-    async def delete(self, call: ApiCall, workload_id: str) -> Answer:
+    async def delete_workload(self, call: ApiCall, workload_id: str) -> Answer:
         """Delete the workload with all its images, also while it runs."""
         await self.controller.delete_workload(call.by, workload_id)
         self._lists.forget(workload_id)

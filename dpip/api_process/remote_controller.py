@@ -40,7 +40,7 @@ C = TypeVar("C", bound=type)
 
 
 def forwarding(interface: InterfaceClass) -> Callable[[C], C]:
-    """Return a decorator that gives a class the methods of the interface that it lacks; they ask."""
+    """Return a decorator that gives a class the interface's missing methods: each asks the controller."""
 
     def filled(kind: C) -> C:
         kind.calls = calls_of(interface)  # type: ignore[attr-defined]

@@ -135,14 +135,14 @@ class MemoryController:
     def release_worker(self, name: str) -> None:
         """End the worker's link, and its tokens with it."""
         for record in self.accounts.tokens(name):
-            self.accounts.revoke(record.id, name)
+            self.accounts.revoke_token(record.id, name)
 
     def lease(self, worker: str) -> LeasedJob | None:
         """Give the oldest waiting job to this worker."""
         for known, job in self._all_jobs():
             if job.waiting:
                 self.feed.workload_changed(known.workload.id)
-                return known.lease(job, f"session-of-{worker}")
+                return known.lease_job(job, f"session-of-{worker}")
         return None
 
     def requeue(self, lease: Lease) -> None:
@@ -157,7 +157,7 @@ class MemoryController:
             if job.lease == lease:
                 original = job.original
                 failure = Failure(original.seq, original.id, original.file.name, code, detail)
-                known.end(job, failure, self.clock())
+                known.end_job(job, failure, self.clock())
                 self.feed.workload_changed(known.workload.id)
 
     # Accounts
@@ -177,15 +177,15 @@ class MemoryController:
 
     @_asked
     async def users(self, by: Principal) -> Sequence[User]:
-        return [evolve(user, used=self._used(user.name)) for user in self.accounts.all()]
+        return [evolve(user, used=self._used(user.name)) for user in self.accounts.all_users()]
 
     @_asked
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
-        return self.accounts.add(name, password, role, quota)
+        return self.accounts.add_user(name, password, role, quota)
 
     @_asked
     async def remove_user(self, by: Principal, name: str) -> None:
-        self.accounts.remove(name)
+        self.accounts.remove_user(name)
         self._known = {id: known for id, known in self._known.items() if known.workload.owner != name}
         self.feed.wake()
 
@@ -209,7 +209,7 @@ class MemoryController:
 
     @_asked
     async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
-        record = self.accounts.revoke(token_id, None if by.is_admin else by.name)
+        record = self.accounts.revoke_token(token_id, None if by.is_admin else by.name)
         self.feed.wake()
         return record
 
@@ -275,7 +275,7 @@ class MemoryController:
         ]
         for job in failed:
             self._job_count += 1
-            known.retry(job, self._job_count)
+            known.retry_job(job, self._job_count)
         if failed:
             known.count(self.clock())
             self.feed.workload_changed(workload_id)
@@ -380,13 +380,13 @@ class MemoryController:
     async def held(self, by: Principal, image_id: str) -> LeasedJob:
         for known, job in self._all_jobs():
             if job.original.id == image_id and job.holder == by.session and by.role is Role.WORKER:
-                return known.leased(job)
+                return known.leased_job(job)
         raise errors.NotFound(f"There is no image {image_id!r}.")
 
     @_asked
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
         known, job = self._by_lease(by, lease)
-        return known.leased(job)
+        return known.leased_job(job)
 
     @_asked
     async def accuse(self, by: Principal, lease: Lease, what: str) -> None:
@@ -401,7 +401,7 @@ class MemoryController:
             raise
         workload_id, seq = known.workload.id, job.original.seq
         result = Image(job.result_id, workload_id, ImageType.FILTERED, seq, file, self.clock())
-        known.end(job, result, self.clock())
+        known.end_job(job, result, self.clock())
         self.feed.workload_changed(workload_id)
         return result
 
@@ -528,7 +528,7 @@ class MemoryController:
             self._keys[key.owner, key.key] = key.fingerprint, answer
 
     def _check_quota(self, owner: str, size: int) -> None:
-        errors.QuotaExceeded.check(size, self._used(owner), self.accounts.known(owner).quota)
+        errors.QuotaExceeded.check(size, self._used(owner), self.accounts.user(owner).quota)
 
     def _used(self, owner: str) -> int:
         return sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)

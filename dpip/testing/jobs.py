@@ -49,16 +49,16 @@ class MemoryWorkload:
     workload: Workload
     jobs: list[MemoryJob] = field(factory=list)
 
-    def lease(self, job: MemoryJob, session: str) -> LeasedJob:
+    def lease_job(self, job: MemoryJob, session: str) -> LeasedJob:
         job.attempt += 1
         job.holder = session
-        return self.leased(job)
+        return self.leased_job(job)
 
-    def leased(self, job: MemoryJob) -> LeasedJob:
+    def leased_job(self, job: MemoryJob) -> LeasedJob:
         spec = self.workload.spec
         return LeasedJob(job.lease, self.workload.id, job.original, job.result_id, spec.steps, spec.output)
 
-    def end(self, job: MemoryJob, ended: Image | Failure, now: float) -> None:
+    def end_job(self, job: MemoryJob, ended: Image | Failure, now: float) -> None:
         """End the job: it is done, or has failed."""
         if isinstance(ended, Image):
             job.result = ended
@@ -74,10 +74,10 @@ class MemoryWorkload:
         for job in left:
             original = job.original
             why = "The workload was cancelled."
-            self.end(job, Failure(original.seq, original.id, original.file.name, CANCELLED, why), now)
+            self.end_job(job, Failure(original.seq, original.id, original.file.name, CANCELLED, why), now)
         return len(left)
 
-    def retry(self, job: MemoryJob, number: int) -> None:
+    def retry_job(self, job: MemoryJob, number: int) -> None:
         """Make the failed job another one: the image's place and the result's id stay."""
         job.number, job.attempt, job.failure = number, 0, None
         job.ends += 1

@@ -108,9 +108,9 @@ class Fields:
 
     def _structure(self, name: str, kind: type[Structure], what: str) -> Structure:
         value = self.values.get(name)
+        value = _json(value, name) if isinstance(value, str) and value else value
         if value is None or value == "":
             return kind()
-        value = _json(value, name) if isinstance(value, str) else value
         if not isinstance(value, kind):
             raise BadParameter(f"{name} must be {what}.", parameter=name)
         return value
