@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, str] = {
     "client": "http runtime",
     "backup": "datastore errors",
     "tap": "controller runtime worker",
-    "testing": "controller errors filters interfaces model runtime store",
+    "testing": "controller errors interfaces model runtime store",
     "command": "api backup client controller datastore errors filters model runtime scheduler tap worker",
     "__main__": "command",
 }

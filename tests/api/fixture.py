@@ -7,6 +7,7 @@ import json
 import os
 from base64 import b64encode
 from io import BytesIO
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
@@ -23,7 +24,7 @@ from dpip.api.http.routes import Route
 from dpip.filters import registry
 from dpip.model import ImageType, Role, WorkloadSpec
 from dpip.runtime.ids import IdSource
-from dpip.testing import Hold, MemoryController, PlainImageStore
+from dpip.testing import Hold, MemoryController, inline_image_store
 from tests.api.client import Connection, Form, Response, connect, request_bytes
 from tests.api.documented import mistakes, the_document
 
@@ -67,7 +68,7 @@ class ApiTest(TestCase):
 
     def make_backend(self) -> None:
         """``self.controller`` and ``self.store``; :mod:`tests.api.real` has others."""
-        self.store: Any = PlainImageStore(self.root)
+        self.store: Any = inline_image_store(Path(self.root))
         self.controller: Any = MemoryController(lambda: self.now, self.ids, self.store, self.clock)
         self.addCleanup(self.controller.feed.stop)
 

@@ -25,8 +25,8 @@ from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
 from dpip.runtime.threads import InlineThreads
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
-from dpip.store.image_store import ImageStore, directory_for
-from dpip.testing import Hold
+from dpip.store.image_store import directory_for
+from dpip.testing import Hold, inline_image_store
 
 MAX_UPLOAD = 100 * 1024 * 1024
 
@@ -204,9 +204,9 @@ class RealBackend:
             changed=feed.workload_changed,
             commits=meters.commits,
         )
-        self.store = ImageStore(Path(self.root), InlineThreads(), InlineThreads, floor=0)
+        self.store = inline_image_store(Path(self.root))
         telemetry = Telemetry(database / "telemetry.sqlite", InlineReactor(), InlineThreads)
-        for service in (datastore, self.store, telemetry):
+        for service in (datastore, telemetry):
             service.startService()
             self.addCleanup(service.stopService)
         accounts = Accounts(datastore, PlainPasswords(), lambda: self.now, lambda: self.now, os.urandom)
