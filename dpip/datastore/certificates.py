@@ -46,22 +46,22 @@ def check(connection: Connection, serial: str, worker: str, now: float) -> None:
         )
 
 
-def revoke(connection: Connection, worker: str, now: float) -> int:
+def revoke(connection: Connection, name: str, now: float) -> int:
     """All certificates of the worker; how many of them were still good. Raises NotFound."""
-    known = update(workers).where(workers.c.name == worker).values(revoked=micros(now))
+    known = update(workers).where(workers.c.name == name).values(revoked=micros(now))
     if connection.execute(known).rowcount == 0:
-        raise NotFound(f"No worker named {worker[:64]!r} has ever joined.")
-    good = (certificates.c.worker == worker) & certificates.c.revoked.is_(None)
+        raise NotFound(f"No worker named {name[:64]!r} has ever joined.")
+    good = (certificates.c.worker == name) & certificates.c.revoked.is_(None)
     good &= certificates.c.expires > micros(now)
     return connection.execute(update(certificates).where(good).values(revoked=micros(now))).rowcount
 
 
-def offended(connection: Connection, worker: str, suspended_until: float | None) -> None:
+def offended(connection: Connection, name: str, suspended_until: float | None) -> None:
     """One offence more; with a time, it stays out until then."""
     values: dict[str, object] = {"offences": workers.c.offences + 1}
     if suspended_until is not None:
         values["suspended"] = micros(suspended_until)
-    connection.execute(update(workers).where(workers.c.name == worker).values(values))
+    connection.execute(update(workers).where(workers.c.name == name).values(values))
 
 
 def _add(connection: Connection, new: CertificateRecord) -> None:

@@ -41,13 +41,13 @@ class LiveWorkloads:
         known = self._workloads.get(workload_id)
         return None if known is None else known.now
 
-    def read(self, workload: Workload) -> None:
+    def remember(self, workload: Workload) -> None:
         """It has just been read."""
         self._workloads[workload.id] = _Live(workload)
 
     def opened(self, workload: Workload) -> None:
         """It is new."""
-        self.read(workload)
+        self.remember(workload)
         self.changed(workload.id)
 
     def accepted(self, workload_id: str, count: int, size: int) -> None:
@@ -83,7 +83,7 @@ class LiveWorkloads:
 
     def renewed(self, workload: Workload) -> None:
         """It has just been read after a change; what became of its images is read when it is asked for."""
-        self.read(workload)
+        self.remember(workload)
         self.endings.pop(workload.id, None)
         self.changed(workload.id)
 

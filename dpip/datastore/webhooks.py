@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select, update
 
+from dpip.datastore import workloads as workload_rows
 from dpip.datastore.bulk import text
 from dpip.datastore.rows import micros, seconds, select_workloads, workload_of
 from dpip.datastore.schema import deliveries, webhooks, workloads
 from dpip.errors import Conflict, NotFound
-from dpip.model import Delivery, DueWebhook, Webhook, WebhookState
+from dpip.model import Delivery, DueWebhook, Webhook, WebhookState, Workload
 
 _LOG = 100  # deliveries told of one workload; a completion has fewer attempts than that
 _pending = webhooks.c.due.is_not(None)
@@ -24,8 +25,16 @@ def _row(workload_id: str) -> object:
     )
 
 
-def attach(connection: Connection, workload_id: str, webhook: Webhook, sealed_now: bool) -> None:
-    """With the sealing, once. Raises Conflict for another one."""
+def seal(connection: Connection, workload_id: str, webhook: Webhook | None, now: float) -> Workload:
+    """Seal the workload, and attach the webhook with the first sealing. Raises NotFound, and Conflict for
+    another webhook than that."""
+    workload, sealed_now = workload_rows.seal(connection, workload_id, now)
+    if webhook is not None:
+        _attach(connection, workload_id, webhook, sealed_now)
+    return workload
+
+
+def _attach(connection: Connection, workload_id: str, webhook: Webhook, sealed_now: bool) -> None:
     known = connection.execute(
         select(webhooks.c.url, webhooks.c.secret).where(webhooks.c.workload_id == _row(workload_id))
     ).one_or_none()
