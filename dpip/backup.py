@@ -88,7 +88,7 @@ def _private(path: str, flags: int) -> int:
 
 def _write(state: Path, folder: Path, file: IO[bytes]) -> Saved:
     copy = folder / DATABASE
-    migrate.back_up(state / DATABASE, copy)
+    migrate.copy_database(state / DATABASE, copy)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         _add_bytes(tar, _ABOUT, json.dumps(_about(copy)).encode())
         for name in _KEYS:
@@ -98,7 +98,7 @@ def _write(state: Path, folder: Path, file: IO[bytes]) -> Saved:
         if gone:
             _bury(copy, gone)
         if (state / _TELEMETRY).exists():
-            migrate.back_up(state / _TELEMETRY, folder / _TELEMETRY)
+            migrate.copy_database(state / _TELEMETRY, folder / _TELEMETRY)
             _add(tar, _TELEMETRY, folder / _TELEMETRY)
         _add(tar, DATABASE, copy)
     return saved

@@ -107,7 +107,7 @@ _FAILED_PAGES = as_json(
 
 
 def endings(connection: Connection, workload_id: str) -> Sequence[tuple[int, int]]:
-    """``(page, ends and retries of its images)``, a page up to twice."""
+    """Pairs of a page and how many ends and retries its images have had; a page may come twice."""
     of = {"workload": text(workload_id)}
     filtered = fetch(connection, _FILTERED_PAGES, type=ImageType.FILTERED.value, **of)
     return [*filtered, *fetch(connection, _FAILED_PAGES, **of)]

@@ -245,7 +245,7 @@ keys = Table(
     _belongs_to("owner_id", "users"),
     _text("key"),
     _text("fingerprint"),
-    _text("answer"),  # JSON, see keys.py
+    _text("answer"),  # JSON, see idempotency_keys.py
     Column("created", Number, nullable=False, index=True),
     UniqueConstraint("owner_id", "key", name="keys_name"),
 )

@@ -1,4 +1,4 @@
-"""Who is to be told when a sealed workload has completed, and how often that was tried."""
+"""Webhooks: which are to be called when a sealed workload has completed, and the attempts to call them."""
 
 from __future__ import annotations
 
@@ -49,14 +49,13 @@ def _attach(connection: Connection, workload_id: str, webhook: Webhook, sealed_n
 
 
 def reopen(connection: Connection, workload_id: str) -> None:
-    """The workload runs again: its next completion is told, too."""
+    """Have the webhook called again at the next completion: the workload runs again."""
     connection.execute(
         update(webhooks).where(webhooks.c.workload_id == _row(workload_id)).values(due=0, attempts=0)
     )
 
 
 def due(connection: Connection, now: float, limit: int) -> tuple[Sequence[DueWebhook], bool]:
-    """Of completed workloads, the longest due first; and whether any webhook is still to be called at all."""
     some = connection.execute(
         select_workloads()
         .add_columns(webhooks.c.url, webhooks.c.secret, webhooks.c.attempts)
@@ -81,7 +80,7 @@ def due(connection: Connection, now: float, limit: int) -> tuple[Sequence[DueWeb
 def delivered(
     connection: Connection, workload_id: str, delivery: Delivery, next_at: float | None, finished_at: float
 ) -> None:
-    """One attempt has been made; the next is due then, or never. What was reopened meanwhile stays open."""
+    """Record an attempt, and when the next is due, if any. A workload reopened meanwhile stays pending."""
     row = connection.scalar(select(workloads.c.id).where(workloads.c.id == _row(workload_id)))
     if row is None:
         return
@@ -103,7 +102,6 @@ def delivered(
 
 
 def state(connection: Connection, workload_id: str) -> WebhookState:
-    """Raises NotFound when it has none."""
     hook = connection.execute(
         select(webhooks.c.url, webhooks.c.due, workloads.c.finished)
         .join_from(webhooks, workloads, workloads.c.id == webhooks.c.workload_id)
