@@ -98,7 +98,7 @@ class ApiProcesses:
     _stopped: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.admission.told = lambda _: self._share()
+        self.admission.announce = lambda _: self._share()
 
     # Joining
 

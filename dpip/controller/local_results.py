@@ -62,7 +62,7 @@ class LocalResults:
     ) -> wire.Receipt:
         try:
             job = await self.controller.check_lease(by, result.lease)
-            file = directory.take(wire.result_name(job.lease), result.size, result.sha256)
+            file = directory.take_file(wire.result_name(job.lease), result.size, result.sha256)
             await keep_result(self.controller, self.store, by, job, file)
         except DpipError as error:
             return wire.Receipt(error.code, error.detail[:_MAX_SENTENCE])

@@ -104,9 +104,9 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     )
     in_flight = _UPLOADS_AT_ONCE * options["max-upload"]
     admission = AdmissionControl(
-        image_store, options["max-upload"], in_flight, RetryAfterQueue(host.monotonic)
+        image_store.space, options["max-upload"], in_flight, RetryAfterQueue(host.monotonic)
     )
-    disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
+    disk = DiskWatch(usage=image_store.space.usage, floor=options["disk-floor"])
     webhooks = Webhooks(
         datastore=datastore,
         reactor=reactor,

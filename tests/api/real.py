@@ -220,7 +220,9 @@ class RealBackend:
             scheduler=scheduler,
             telemetry=telemetry,
             accounts=accounts,
-            admission=AdmissionControl(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD, RetryAfterQueue(lambda: 0.0)),
+            admission=AdmissionControl(
+                self.store.space, MAX_UPLOAD, 10 * MAX_UPLOAD, RetryAfterQueue(lambda: 0.0)
+            ),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
             expel_worker=lambda name: None,
