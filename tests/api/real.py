@@ -245,7 +245,7 @@ class RealBackend:
             max_pixels=10**8,
         )
         self.controller = WatchedController(real, scheduler, workers)
-        _now(Deferred.fromCoroutine(accounts.add("admin", "password", Role.ADMIN, None)))
+        _now(Deferred.fromCoroutine(accounts.add_user("admin", "password", Role.ADMIN, None)))
 
     def _post(self: Any, url: str, headers: dict[str, str], body: bytes) -> Deferred[int]:
         """Nothing is sent: the service does not run here."""

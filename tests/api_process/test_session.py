@@ -96,7 +96,7 @@ class RemoteCase(TestCase):
             terms=JoinTerms("1.0", {}, 1, lambda host: ""),
             apis=self.apis,
         )
-        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, self.workers.door)
+        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, self.workers.server_factory)
         self.listening = await serverFromString(reactor, f"tcp:{self.port}:interface=127.0.0.1").listen(
             factory
         )

@@ -184,7 +184,7 @@ class CoreTestCase(TestCase):
         for principal in (ANN, BOB, ADMIN):
             self.successResultOf(
                 Deferred.fromCoroutine(
-                    self.accounts.add(principal.name, "secret password", principal.role, None)
+                    self.accounts.add_user(principal.name, "secret password", principal.role, None)
                 )
             )
 
