@@ -7,6 +7,7 @@ anybody is answered. Files are durable in the image store before their rows are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from attrs import define, field
 from cachetools import LRUCache
@@ -48,7 +49,6 @@ from dpip.model import (
     Metric,
     NewcomersToken,
     Outcome,
-    Params,
     Principal,
     Progress,
     Reason,
@@ -144,9 +144,8 @@ class Controller:
     @deferred
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
         admins_only(by)
-        user = await self.accounts.add_user(
-            name, password, role, self.default_quota if quota is None else quota
-        )
+        quota = self.default_quota if quota is None else quota
+        user = await self.accounts.add_user(name, password, role, quota)
         self._record(by.name, "add-user", name, role=role.value)
         return user
 
@@ -513,7 +512,7 @@ class Controller:
     @deferred
     async def join_token(self, by: Principal) -> NewcomersToken:
         admins_only(by)
-        return _for_newcomers(self.join_tokens.current)
+        return _for_newcomers(self.join_tokens.file.current)
 
     @deferred
     async def rotate_join_token(self, by: Principal, seconds: float | None, grace: float) -> NewcomersToken:
@@ -570,12 +569,9 @@ class Controller:
         for file in files:
             self._log_failure(self.image_store.discard(file.path), "a surplus file")
 
-    def _record(self, actor: str, action: str, subject: str, **detail: object) -> None:
-        facts: Params = dict(detail)
-        self._log_failure(
-            self.datastore.record(Activity(self.clock(), actor, action, subject, facts)),
-            "the activity record",
-        )
+    def _record(self, actor: str, action: str, subject: str, **detail: Any) -> None:
+        activity = Activity(self.clock(), actor, action, subject, detail)
+        self._log_failure(self.datastore.record(activity), "the activity record")
 
     def _log_failure(self, work: Deferred[None], what: str) -> None:
         """Log the failure of work that nobody waits for; it loses nothing, since the sweep does it again."""

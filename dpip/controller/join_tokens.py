@@ -23,10 +23,6 @@ class JoinTokens:
     clock: Callable[[], float]
     _one_at_a_time: DeferredLock = field(factory=DeferredLock, init=False)
 
-    @property
-    def current(self) -> JoinToken:
-        return self.file.current
-
     @deferred
     async def rotate(self, seconds: float | None, grace: float) -> JoinToken:
         """Make a new token. Raises RetryLater when the file cannot be written: then the last token stays."""

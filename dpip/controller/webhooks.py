@@ -182,7 +182,7 @@ class Webhooks(Service):
             del self._under_way[due.workload.id]
 
     async def _attempt(self, due: DueWebhook) -> Delivery:
-        now, body = self.clock(), _body(due)
+        now, body, attempt = self.clock(), _body(due), due.attempts + 1
         timestamp = str(int(now))
         headers: _Headers = {
             "Content-Type": "application/json",
@@ -195,12 +195,11 @@ class Webhooks(Service):
             self.allowed.check(due.webhook.url)  # the operator may have changed it since
             status = await self.post(due.webhook.url, headers, body)
         except DpipError as error:
-            return Delivery(now, due.attempts + 1, None, error.detail)
+            return Delivery(now, attempt, None, error.detail)
         except Exception as error:  # noqa: BLE001 - whatever it was: there was no answer
-            return Delivery(
-                now, due.attempts + 1, None, f"No answer: {str(error)[:200] or type(error).__name__}"
-            )
-        return Delivery(now, due.attempts + 1, status)
+            why = str(error)[:200] or type(error).__name__
+            return Delivery(now, attempt, None, f"No answer: {why}")
+        return Delivery(now, attempt, status)
 
 
 def _body(due: DueWebhook) -> bytes:

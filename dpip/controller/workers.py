@@ -178,11 +178,8 @@ class Workers:
         token = self._new_token()
         self._links[info.name] = link
         self._principals[_digest(token)] = link.principal
-        link.transfer_directory = (
-            self._local_results.open_directory()
-            if self._local_results and newcomer.wants_local_transfer
-            else None
-        )
+        if self._local_results and newcomer.wants_local_transfer:
+            link.transfer_directory = self._local_results.open_directory()
         broker.on_lost(lambda: self._lost(link, token))
         broker.trust()
         self._changed(WorkerState(info.name, joined=True))

@@ -57,12 +57,7 @@ def set_password(connection: Connection, name: str, password_hash: str) -> None:
 
 
 def add_token(
-    connection: Connection,
-    digest: bytes,
-    user: str,
-    now: float,
-    expires_at: float,
-    name: str | None = None,
+    connection: Connection, digest: bytes, user: str, now: float, expires_at: float, name: str | None = None
 ) -> TokenRecord:
     user_id, _ = _found(connection, user)
     created, expires = micros(now), micros(expires_at)

@@ -76,7 +76,8 @@ def _lease(
 ) -> Sequence[Sequence[LeasedJob | None] | DpipError]:
     numbers = [(job, JobState.WAITING) for leasing in leasings for job, _, _ in leasing.wanted]
     waiting = {number: facts for number, *facts in fetch(connection, _WAITING, numbers)}
-    specs = _specs(connection, {facts[2] for facts in waiting.values()})
+    of_workloads = {facts[2] for facts in waiting.values()}
+    specs = {row: spec_of(spec) for row, spec in fetch(connection, _SPECS, [[row] for row in of_workloads])}
     rows: list[tuple[Any, ...]] = []
     answers: list[list[LeasedJob | None]] = []
     for leasing in leasings:
@@ -90,10 +91,6 @@ def _lease(
                 rows.append((number, JobState.WAITING, JobState.LEASED, *lease))
     check_all_changed(execute(connection, _LEASE, rows), rows)
     return answers
-
-
-def _specs(connection: Connection, numbers: Iterable[int]) -> dict[int, WorkloadSpec]:
-    return {number: spec_of(spec) for number, spec in fetch(connection, _SPECS, [[n] for n in numbers])}
 
 
 def _leased_job(number: int, nonce: str, facts: list[Any], specs: dict[int, WorkloadSpec]) -> LeasedJob:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Sequence
 
 from attrs import define, frozen
 from sqlalchemy import Connection, case, update
@@ -66,11 +66,9 @@ def _stale(finish: FinishOperation) -> StaleLease:
     )
 
 
-def _touches(operation: FinishOperation | FailOperation) -> Iterator[Hashable]:
-    yield operation.lease.job
-
-
-FINISH: OperationKind[FinishOperation, tuple[Image, bool]] = OperationKind(_finish, _touches, sheds=False)
+FINISH: OperationKind[FinishOperation, tuple[Image, bool]] = OperationKind(
+    _finish, lambda finish: [finish.lease.job], sheds=False
+)
 
 
 @frozen
@@ -102,7 +100,9 @@ def _fail(connection: Connection, fails: Sequence[FailOperation]) -> Sequence[Pl
     return [None if held is None else (held.workload_id, held.seq) for held in leased]
 
 
-FAIL: OperationKind[FailOperation, Place | None] = OperationKind(_fail, _touches, sheds=False)
+FAIL: OperationKind[FailOperation, Place | None] = OperationKind(
+    _fail, lambda fail: [fail.lease.job], sheds=False
+)
 
 
 # Counters

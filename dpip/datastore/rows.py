@@ -57,13 +57,8 @@ def spec_to_json(spec: WorkloadSpec) -> str:
 
 def spec_of(value: str) -> WorkloadSpec:
     spec: dict[str, Any] = json.loads(value)
-    return WorkloadSpec(
-        name=spec["name"],
-        steps=tuple((name, params) for name, params in spec["steps"]),
-        tags=tuple(spec["tags"]),
-        output=spec["output"],
-        numbering=Numbering(spec["numbering"]),
-    )
+    steps, tags = tuple((name, params) for name, params in spec["steps"]), tuple(spec["tags"])
+    return WorkloadSpec(spec["name"], steps, tags, spec["output"], Numbering(spec["numbering"]))
 
 
 def select_workloads() -> Select[Any]:

@@ -182,8 +182,8 @@ webhooks = Table(
     _number("attempts", 0),
     Column("due", Number, server_default="0"),
 )
-_pending = webhooks.c.due.is_not(None)
-_partial_index("webhooks_due", webhooks.c.due, where=_pending)
+PENDING = webhooks.c.due.is_not(None)
+_partial_index("webhooks_due", webhooks.c.due, where=PENDING)
 
 deliveries = Table(
     "deliveries",

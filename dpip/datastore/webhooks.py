@@ -9,12 +9,11 @@ from sqlalchemy import Connection, insert, select, update
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.bulk import text
 from dpip.datastore.rows import micros, seconds, select_workloads, workload_of
-from dpip.datastore.schema import deliveries, webhooks, workloads
+from dpip.datastore.schema import PENDING, deliveries, webhooks, workloads
 from dpip.errors import Conflict, NotFound
 from dpip.model import Delivery, DueWebhook, Webhook, WebhookState, Workload
 
 _LOG = 100  # deliveries told of one workload; a completion has fewer attempts than that
-_pending = webhooks.c.due.is_not(None)
 
 
 def _row(workload_id: str) -> object:
@@ -60,7 +59,7 @@ def due(connection: Connection, now: float, limit: int) -> tuple[Sequence[DueWeb
         select_workloads()
         .add_columns(webhooks.c.url, webhooks.c.secret, webhooks.c.attempts)
         .join(webhooks, webhooks.c.workload_id == workloads.c.id)
-        .where(_pending, webhooks.c.due <= micros(now), workloads.c.finished.is_not(None))
+        .where(PENDING, webhooks.c.due <= micros(now), workloads.c.finished.is_not(None))
         .order_by(webhooks.c.due)
         .limit(limit)
     )
@@ -71,7 +70,7 @@ def due(connection: Connection, now: float, limit: int) -> tuple[Sequence[DueWeb
     pending = connection.scalar(
         select(webhooks.c.workload_id)
         .join(workloads, workloads.c.id == webhooks.c.workload_id)
-        .where(_pending, workloads.c.deleted.is_(None))
+        .where(PENDING, workloads.c.deleted.is_(None))
         .limit(1)
     )
     return found, pending is not None

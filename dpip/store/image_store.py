@@ -158,17 +158,15 @@ class ImageStore(Service):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         for folder in (self.root, os.path.dirname(self.root)):  # what all stored files lie below
             _sync(folder)
-        self._keepers.start()
-        self._readers.start()
-        self._tidiers.start()
+        for threads in (self._keepers, self._readers, self._tidiers):
+            threads.start()
         super().startService()
 
     def stopService(self) -> None:
         """Stop, and return when files that were being made durable are so."""
         super().stopService()
-        self._keepers.stop()
-        self._readers.stop()
-        self._tidiers.stop()
+        for threads in (self._keepers, self._readers, self._tidiers):
+            threads.stop()
 
     # Files come in
 
@@ -287,10 +285,7 @@ class ImageStore(Service):
         raise NotFound("There is no such file in the store.")
 
     def read(self, path: str, start: int, length: int) -> Deferred[bytes]:
-        return self._in_thread(self._readers, self._read, path, start, length)
-
-    def _read(self, path: str, start: int, length: int) -> bytes:
-        return read_exactly(self.absolute(path), start, length)
+        return self._in_thread(self._readers, lambda: read_exactly(self.absolute(path), start, length))
 
     def discard(self, path: str) -> Deferred[None]:
         return self._tidy(self._unlink, path)

@@ -50,8 +50,7 @@ class IncomingFile:
 
     @property
     def sha256(self) -> str:
-        digest: str = self._hash.hexdigest()
-        return digest
+        return str(self._hash.hexdigest())
 
     def write(self, data: bytes) -> None:
         if self._descriptor is None:
