@@ -1,4 +1,4 @@
-"""A state directory as one file, taken while the controller runs, and the way back.
+"""Backs a state directory up as one file, also while the controller runs, and restores it.
 
 The file is a tar: what it is, the keys, the images, the databases, and last the SHA-256 of each of these. All
 are compared before anything is moved. The database is copied first, as of one commit. Files of images never
@@ -49,14 +49,14 @@ _PIECE = 1 << 20
 
 @frozen
 class Saved:
-    """How much is in a backup; bytes are of the images."""
+    """The contents of a backup: how many images, and their bytes."""
 
     images: int
     size: int
 
 
 def back_up(state: Path, to: Path) -> Saved:
-    """Write the state directory to a new file, which is there only when it is whole.
+    """Write the state directory to a new file, which gets its name only when it is whole.
 
     Raises NotFound when there is no DPIP in the directory, or no folder for the file; Conflict when the file
     is there already.
@@ -94,7 +94,7 @@ def _private(path: str, flags: int) -> int:
 
 def _write(state: Path, folder: Path, file: IO[bytes]) -> Saved:
     copy = folder / DATABASE
-    migrate.back_up(state / DATABASE, copy)
+    migrate.copy_database(state / DATABASE, copy)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         archive = _Archive(tar)
         archive.add_bytes(_ABOUT, json.dumps(_about(copy)).encode())
@@ -105,7 +105,7 @@ def _write(state: Path, folder: Path, file: IO[bytes]) -> Saved:
         if gone:
             _bury(copy, gone)
         if (state / _TELEMETRY).exists():
-            migrate.back_up(state / _TELEMETRY, folder / _TELEMETRY)
+            migrate.copy_database(state / _TELEMETRY, folder / _TELEMETRY)
             archive.add_file(_TELEMETRY, folder / _TELEMETRY)
         archive.add_file(DATABASE, copy)
         archive.add_bytes(_HASHES, json.dumps(archive.hashes).encode())
@@ -159,7 +159,7 @@ def _about(copy: Path) -> dict[str, object]:
 
 
 def _add_images(archive: _Archive, state: Path, copy: Path) -> tuple[Saved, set[str]]:
-    """Also the workloads that were deleted meanwhile. Raises NotFound for a file that should be there."""
+    """Add the images; also the workloads that were deleted meanwhile. Raises NotFound for a missing file."""
     images, size, gone = 0, 0, set[str]()
     for workload, path, _ in _paths(copy):
         if workload in gone:
@@ -168,7 +168,7 @@ def _add_images(archive: _Archive, state: Path, copy: Path) -> tuple[Saved, set[
             size += archive.add_file(f"{_IMAGES}/{path}", state / _IMAGES / path)
             images += 1
         except FileNotFoundError:
-            if _is_there(state, workload):
+            if _is_present(state, workload):
                 raise NotFound(
                     f"{state / _IMAGES / path} is missing, though workload {workload} has it."
                 ) from None
@@ -177,7 +177,7 @@ def _add_images(archive: _Archive, state: Path, copy: Path) -> tuple[Saved, set[
 
 
 def _paths(database: Path) -> Iterator[tuple[str, str, str]]:
-    """``(workload, path, SHA-256)`` of every image."""
+    """Every image as ``(workload, path, SHA-256)``."""
     last = 0
     with closing(sqlite3.connect(database)) as connection:
         while rows := connection.execute(
@@ -189,15 +189,11 @@ def _paths(database: Path) -> Iterator[tuple[str, str, str]]:
             last = rows[-1][0]
 
 
-def _is_there(state: Path, workload: str) -> bool:
-    """Does the service still have this workload?"""
+def _is_present(state: Path, workload: str) -> bool:
+    """Whether the service still has this workload."""
+    present = "SELECT 1 FROM workloads WHERE public = ? AND deleted IS NULL"
     with closing(sqlite3.connect(state / DATABASE)) as database:
-        return (
-            database.execute(
-                "SELECT 1 FROM workloads WHERE public = ? AND deleted IS NULL", (workload,)
-            ).fetchone()
-            is not None
-        )
+        return database.execute(present, (workload,)).fetchone() is not None
 
 
 def _bury(copy: Path, gone: set[str]) -> None:
@@ -209,7 +205,7 @@ def _bury(copy: Path, gone: set[str]) -> None:
         engine.dispose()
 
 
-# The way back
+# Restoring
 
 
 def verify(file: Path) -> Saved:
@@ -219,8 +215,8 @@ def verify(file: Path) -> Saved:
 
 
 def restore(file: Path, state: Path, replace: bool = False) -> Saved:
-    """Make a state directory of a backup. With ``replace`` what is there moves into a folder of it, but only
-    when the backup has proved to be whole.
+    """Make a state directory of a backup. With ``replace``, what is there is moved into a folder of it, but
+    only when the backup has proved to be whole.
 
     Raises Conflict when a controller uses the directory, or something is in it; Malformed when the file is no
     backup, or one of a later version.
@@ -228,8 +224,8 @@ def restore(file: Path, state: Path, replace: bool = False) -> Saved:
     with _backup(file) as tar:
         format = _format(file, tar)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _in_our_hands(state):
-            _check_room(state, replace)
+        with _locked(state):
+            _check_empty(state, replace)
             with TemporaryDirectory(prefix=_RESTORING, dir=state) as folder:
                 saved = _unpack(file, tar, format, Path(folder))
                 os.sync()
@@ -297,26 +293,22 @@ def _format(file: Path, tar: tarfile.TarFile) -> int:
 
 
 @contextmanager
-def _in_our_hands(state: Path) -> Iterator[None]:
-    lock = FileLock(state / _LOCK, blocking=False)
+def _locked(state: Path) -> Iterator[None]:
     try:
-        lock.acquire()
+        with FileLock(state / _LOCK, blocking=False):
+            yield
     except Timeout:
         raise Conflict(
             f"{state} is in use by a controller. End it first, or use another --state-dir."
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
-def _there(state: Path) -> list[Path]:
+def _contents(state: Path) -> list[Path]:
     return [path for path in state.iterdir() if path.name != _LOCK and not path.name.startswith(_RESTORING)]
 
 
-def _check_room(state: Path, replace: bool) -> None:
-    if not replace and _there(state):
+def _check_empty(state: Path, replace: bool) -> None:
+    if not replace and _contents(state):
         raise Conflict(
             f"{state} is not empty. Use another --state-dir, or --replace, which moves what is there into a "
             "folder of it."
@@ -324,17 +316,15 @@ def _check_room(state: Path, replace: bool) -> None:
 
 
 def _set_aside(state: Path) -> None:
-    there = _there(state)
-    if not there:
-        return
-    aside = state / time.strftime("replaced-%Y%m%d-%H%M%S")
-    aside.mkdir(mode=0o700)
-    for path in there:
-        path.rename(aside / path.name)
+    if contents := _contents(state):
+        aside = state / time.strftime("replaced-%Y%m%d-%H%M%S")
+        aside.mkdir(mode=0o700)
+        for path in contents:
+            path.rename(aside / path.name)
 
 
 def _move_in(folder: Path, state: Path) -> None:
-    """The database last: a controller that finds it finds everything."""
+    """Move the files to their places, the database last: a controller that finds it finds everything."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == DATABASE):
         path.rename(state / path.name)
 

@@ -90,7 +90,7 @@ class RemoteController:
         self._exchange = exchange
         self.max_pixels = welcome.max_pixels
         self._admission.max_upload, self._admission.max_in_flight = welcome.max_upload, welcome.max_in_flight
-        self._admission.told = lambda promised: exchange.tell("promised", promised)
+        self._admission.announce = lambda promised: exchange.tell("promised", promised)
         exchange.tell("promised", self._admission.promised)  # uploads may be under way since an earlier link
 
     def left(self) -> None:

@@ -100,7 +100,7 @@ class ApiSession(Service):
     async def _begin(self, exchange: Exchange, welcome: ApiWelcome) -> None:
         if not self.image_store.running:
             self.image_store.startService()
-        self.image_store.floor = welcome.disk_floor
+        self.image_store.space.floor = welcome.disk_floor
         self.controller.joined(exchange, welcome)
         if self._port is None:
             self._port = await self.listen(welcome.identity)

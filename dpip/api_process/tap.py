@@ -121,7 +121,7 @@ def make_session(options: ApiOptions, reactor: Any) -> ApiSession:
     """Make an API process, which is not started."""
     image_store = ImageStore(options["store"], reactor, floor=0)
     controller = RemoteController(
-        AdmissionControl(image_store, 0, 0, RetryAfterQueue(time.monotonic)), time.monotonic
+        AdmissionControl(image_store.space, 0, 0, RetryAfterQueue(time.monotonic)), time.monotonic
     )
     ids = IdSource()
     site = make_site(

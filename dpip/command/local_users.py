@@ -81,7 +81,7 @@ class Directory:
     def add(self, name: str, password: str, admin: bool, quota: int | None) -> None:
         """Raises BadParameter, Conflict."""
         role = Role.ADMIN if admin else Role.USER
-        _finish(self.accounts.add(name, password, role, quota))
+        _finish(self.accounts.add_user(name, password, role, quota))
         self._note("add-user", name, role=role.value)
 
     def needs_old_password(self, name: str) -> bool:

@@ -19,13 +19,14 @@ TOKEN_SECONDS = 7 * 24 * 3600.0
 MAX_NAME = 64
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
 _CACHED_TOKENS = 10_000
-_SEEN = 10_000  # users where they have logged in before
+_SEEN = 10_000  # pairs of a user and an address from which it has logged in
 _TRUSTED_SECONDS = 30.0
-"""How long a token is believed without asking the datastore: another process may change a password there."""
+"""How long a token is trusted without asking the datastore: another process may change a password there."""
 
 
 def check_name(name: str) -> str:
-    """A user's name: printable, no spaces at its ends, and no ``:``, which Basic auth cannot carry."""
+    """The name. Raises BadParameter for one that is not printable, has spaces at its ends, or contains ``:``,
+    which Basic auth cannot carry."""
     if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip() or ":" in name:
         raise BadParameter(
             f"A user name has 1 to {MAX_NAME} printable characters, no colon, and no space at its ends."
@@ -75,7 +76,7 @@ class Accounts:
             self.by_account.failed(account, self.monotonic())
             raise BadCredentials("The user name or the password is wrong.")
         self.by_account.succeeded(account)
-        self._seen[name, address] = True  # strangers' guesses do not keep its user out there
+        self._seen[name, address] = True  # others' failures do not lock the user out at this address
         _, token = await self._new_token(name, verified=verified)
         return token
 
@@ -85,8 +86,8 @@ class Accounts:
         known = found[1] if found else None
         return known if await self.passwords.verify(password, known) else None
 
-    async def issue(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
-        """A token with a name, for programs. Raises BadParameter, NotFound."""
+    async def issue_token(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
+        """Make a token with a name, for programs. Raises BadParameter, NotFound."""
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise BadParameter(f"A token's name has 1 to {MAX_NAME} printable characters.", parameter="name")
         return await self._new_token(user, name.strip(), seconds)
@@ -104,14 +105,14 @@ class Accounts:
         record = await self.datastore.add_token(_digest(secret), user, now, token.expires_at, name, verified)
         return record, token
 
-    async def revoke(self, token_id: str, user: str | None) -> TokenRecord:
+    async def revoke_token(self, token_id: str, user: str | None) -> TokenRecord:
         """Raises NotFound, also for a token of another user than the one given."""
         record, digest = await self.datastore.revoke_token(token_id, user)
         self._forget_tokens(digest)
         return record
 
     async def authenticate(self, secret: str) -> Principal:
-        """Raises Unauthenticated. A token seen lately costs a dictionary look-up."""
+        """The holder of a token; one seen lately costs a dictionary look-up. Raises Unauthenticated."""
         digest = _digest(secret)
         known = self._tokens.get(digest)
         if known is None:
@@ -132,7 +133,7 @@ class Accounts:
         await self.datastore.remove_token(_digest(secret))
         self._forget_tokens(_digest(secret))
 
-    async def add(self, name: str, password: str, role: Role, quota: int | None) -> User:
+    async def add_user(self, name: str, password: str, role: Role, quota: int | None) -> User:
         """Raises BadParameter, Conflict, RetryLater."""
         check_name(name)
         if role is Role.WORKER:

@@ -1,4 +1,4 @@
-"""Limits on failures within a window of time, and on what is under way, for each account or address."""
+"""Limits on failed logins within a window of time, and on logins under way, by account or by address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def network_of(address: str) -> str:
 
 @define
 class FailureLimit:
-    """At most ``limit`` failures in ``window`` seconds for each key; ``keys`` are remembered at most."""
+    """Allows ``limit`` failures in ``window`` seconds for each key; at most ``keys`` keys are remembered."""
 
     limit: int
     window: float
@@ -58,7 +58,7 @@ class FailureLimit:
 
 @define
 class LoginTurns:
-    """At most ``limit`` at the same time, and ``each`` for one key."""
+    """Allows ``limit`` logins at the same time, and ``each`` for one key."""
 
     limit: int
     each: int
@@ -66,7 +66,7 @@ class LoginTurns:
 
     @contextmanager
     def turn(self, key: str) -> Iterator[None]:
-        """Raises RetryLater, or TooManyRequests when it is this key alone that has too many."""
+        """Hold a place during the block. Raises RetryLater, or TooManyRequests when this key has too many."""
         if self._taken[key] >= self.each:
             raise TooManyRequests("Other logins from your address are being checked. Try again in a second.")
         if self._taken.total() >= self.limit:

@@ -220,7 +220,9 @@ class RealBackend:
             scheduler=scheduler,
             telemetry=telemetry,
             accounts=accounts,
-            admission=AdmissionControl(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD, RetryAfterQueue(lambda: 0.0)),
+            admission=AdmissionControl(
+                self.store.space, MAX_UPLOAD, 10 * MAX_UPLOAD, RetryAfterQueue(lambda: 0.0)
+            ),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
             expel_worker=lambda name: None,
@@ -243,7 +245,7 @@ class RealBackend:
             max_pixels=10**8,
         )
         self.controller = WatchedController(real, scheduler, workers)
-        _now(Deferred.fromCoroutine(accounts.add("admin", "password", Role.ADMIN, None)))
+        _now(Deferred.fromCoroutine(accounts.add_user("admin", "password", Role.ADMIN, None)))
 
     def _post(self: Any, url: str, headers: dict[str, str], body: bytes) -> Deferred[int]:
         """Nothing is sent: the service does not run here."""

@@ -162,7 +162,7 @@ class CoreTestCase(TestCase):
             scheduler=self.scheduler,
             telemetry=Telemetry(directory / "telemetry.sqlite", self.clock, InlineThreads),
             accounts=self.accounts,
-            admission=AdmissionControl(self.images, 10**6, 10**7, RetryAfterQueue(lambda: 0.0)),
+            admission=AdmissionControl(self.images.space, 10**6, 10**7, RetryAfterQueue(lambda: 0.0)),
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
             expel_worker=self.expelled.append,
@@ -184,7 +184,7 @@ class CoreTestCase(TestCase):
         for principal in (ANN, BOB, ADMIN):
             self.successResultOf(
                 Deferred.fromCoroutine(
-                    self.accounts.add(principal.name, "secret password", principal.role, None)
+                    self.accounts.add_user(principal.name, "secret password", principal.role, None)
                 )
             )
 

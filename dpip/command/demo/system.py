@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from dpip.client import Client
 from dpip.command.temporary_directory import temporary
 from dpip.runtime.startup import CannotStart
-from dpip.tap import ServiceOptions, make_service
+from dpip.tap import EmbeddedService, ServiceOptions
 
 _VARIABLE = "DPIP_ADMIN_PASSWORD"
 _START_SECONDS, _STOP_SECONDS = 300, 20
@@ -36,7 +36,7 @@ async def whole_system(reactor: Any, slots: int | None) -> AsyncIterator[Client]
         options = ServiceOptions()
         options.parseOptions(arguments)
         os.environ[_VARIABLE] = password = secrets.token_urlsafe()  # of the admin that the first start makes
-        service = make_service(options, reactor)
+        service = EmbeddedService(options, reactor)
         try:
             service.startService()
             await _within(_START_SECONDS, reactor, service.ready, "start")
