@@ -46,12 +46,12 @@ class Channel(HookedChannel):
             return
         if self._idle:
             self._idle = False
-            # To make a call sooner, Twisted looks for it among those of all connections: this makes another.
+            # A new call: to make one sooner, Twisted searches through those of all connections.
             self.setTimeout(None)
             self.setTimeout(self.site.limits.header_seconds)
         super().dataReceived(data)
 
-    # Stricter than Twisted where another server, before this one, may read a request in another way.
+    # These are stricter than Twisted where a proxy in front of us may read a request in another way.
 
     def lineReceived(self, line: bytes) -> None:
         """Refuse a header that is folded over two lines (RFC 9112, 5.2)."""
