@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from base64 import b64encode
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
+from werkzeug.routing import Rule
 
 from dpip.api.app import all_routes, make_site
 from dpip.api.http.limits import HttpLimits
@@ -38,6 +40,18 @@ def picture(width: int = 4, height: int = 3, format: str = "PNG", shade: int = 0
     return file.getvalue()
 
 
+def _no_urls(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+    """Stands in for Werkzeug's compiler of what builds URLs from endpoints.
+
+    Nothing builds any, and compiling takes longer than all else that a test of the API needs.
+    """
+
+    def build(*_: object, **__: object) -> tuple[str, str]:
+        raise AssertionError(f"a URL is built of {rule}")
+
+    return build
+
+
 class ApiTest(TestCase):
     """``self.clock`` is of the deadlines and stands still; ``self.admin`` and ``self.user`` are tokens."""
 
@@ -51,6 +65,7 @@ class ApiTest(TestCase):
         self.root = os.path.realpath(self.mktemp())
         os.makedirs(self.root)
         self.make_backend()
+        self.patch(Rule, "_compile_builder", _no_urls)
         self.site = make_site(
             self.served(),
             self.store,

@@ -27,6 +27,7 @@ from dpip.runtime.threads import InlineThreads
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import directory_for
 from dpip.testing import Hold, inline_image_store
+from tests.datastore.support import empty_database
 
 MAX_UPLOAD = 100 * 1024 * 1024
 
@@ -198,7 +199,7 @@ class RealBackend:
         self.addCleanup(feed.stop)
         meters = Meters()
         datastore = Datastore(
-            database / "db.sqlite",
+            empty_database(database / "db.sqlite"),
             InlineThreads(),
             InlineThreads,
             changed=feed.workload_changed,
