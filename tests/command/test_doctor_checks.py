@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.command.doctor_checks import Finding, _filters
-from dpip.filters import engine, registry
+from dpip.filters import engine, registry, warmup
 
 
 class FilterTests(SynchronousTestCase):
@@ -17,7 +17,7 @@ class FilterTests(SynchronousTestCase):
                 raise ValueError("no such colour.")
             return pixels
 
-        self.patch(engine, "warm_up", lambda say: None)
+        self.patch(warmup, "warm_up", lambda say: None)
         self.patch(engine, "apply", apply)
         self.patch(registry, "names", lambda: ["grayscale", "blur", "theirs"])
         return list(_filters())

@@ -1,4 +1,4 @@
-"""The Gaussian of planes on a GPU: the passes of ``dpip.filters.octaves`` and ``kernels.float_gaussian``."""
+"""The Gaussian on a GPU: the passes of ``dpip.filters.octaves`` and ``kernels.float_gaussian``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpip.filters.cuda import kernels
 from dpip.filters.cuda.kernels import cuda
 from dpip.filters.kernels import float_gaussian
 
-#: Rounding of 8.8 and of 8.7 fixed point: what is added, and how far it is shifted.
+#: How 8.8 and 8.7 fixed point are rounded: the number that is added, and the bits of the shift.
 _TO_WORDS, _TO_BYTES = (1, 1), (128, 8)
 _WORDS_KEPT, _WORDS_TO_BYTES = (0, 0), (64, 7)
 
@@ -28,12 +28,12 @@ class _Plane:
 
     @property
     def up(self) -> int:
-        """How far its samples are shifted to be 8.7."""
+        """The bits by which its samples are shifted to become 8.7 fixed point."""
         return 7 if self.samples.dtype == np.uint8 else 0
 
 
 def fixed(array: npt.NDArray[np.uint8], sigma: float, threads: int = 1) -> npt.NDArray[np.uint8]:
-    """As ``octaves.gaussian``: H x W x C bytes, C = 1 or 3. ``threads`` is for the CPU's twin."""
+    """Do what ``octaves.gaussian`` does with H x W x C bytes, C = 1 or 3; ``threads`` means nothing here."""
     height, width, channels = array.shape
     count, remaining = octaves.plan(sigma)
     bell = cuda.to_device(octaves.weights(remaining).astype(np.int64))
@@ -55,7 +55,7 @@ def fixed(array: npt.NDArray[np.uint8], sigma: float, threads: int = 1) -> npt.N
 
 
 def floating(array: npt.NDArray[np.float32], sigma: float, threads: int = 1) -> npt.NDArray[np.float32]:
-    """As ``float_gaussian.gaussian``: H x W x C float32."""
+    """Do what ``float_gaussian.gaussian`` does with H x W x C float32; ``threads`` means nothing here."""
     height, width, channels = array.shape
     bell = cuda.to_device(float_gaussian.weights(sigma))
     source = cuda.to_device(np.ascontiguousarray(array).reshape(-1))
@@ -94,7 +94,7 @@ def _halve(plane: _Plane, height: int, width: int, border: int, channels: int) -
 
 
 def _double(plane: _Plane, height: int, width: int, border: int, channels: int) -> _Plane:
-    """With a border, this is the last one: back to bytes."""
+    """Double the picture; with a border it is the last time, and the result is bytes."""
     dtype, rounding = (np.uint8, _WORDS_TO_BYTES) if border else (np.uint16, _WORDS_KEPT)
     row = plane.width * channels
     down = _room(height * row, np.uint16)
