@@ -59,14 +59,10 @@ def floating(array: npt.NDArray[np.float32], sigma: float, threads: int = 1) -> 
     height, width, channels = array.shape
     bell = cuda.to_device(float_gaussian.weights(sigma))
     source = cuda.to_device(np.ascontiguousarray(array).reshape(-1))
-    down, across = _room(array.size, np.float32), _room(array.size, np.float32)
+    down, across = cuda.device_array(array.size, np.float32), cuda.device_array(array.size, np.float32)
     kernels.launch(kernels.floating, down, source, bell, height, width * channels)
     kernels.launch(kernels.floating, across, down, bell, width, channels)
     return _fetched(_Plane(across, height, width), array.shape)
-
-
-def _room(samples: int, dtype: npt.DTypeLike) -> Any:
-    return cuda.device_array(samples, dtype)
 
 
 def _fetched(plane: _Plane, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -76,8 +72,8 @@ def _fetched(plane: _Plane, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 
 def _narrow(plane: _Plane, bell: Any, channels: int, dtype: npt.DTypeLike) -> _Plane:
     rounding = _TO_BYTES if dtype == np.uint8 else _TO_WORDS
-    down = _room(plane.samples.size, np.uint16)
-    across = _room(plane.samples.size, dtype)
+    down = cuda.device_array(plane.samples.size, np.uint16)
+    across = cuda.device_array(plane.samples.size, dtype)
     row = plane.width * channels
     kernels.launch(kernels.narrow, down, plane.samples, bell, plane.height, row, plane.up, *_TO_WORDS)
     kernels.launch(kernels.narrow, across, down, bell, plane.width, channels, 0, *rounding)
@@ -86,8 +82,8 @@ def _narrow(plane: _Plane, bell: Any, channels: int, dtype: npt.DTypeLike) -> _P
 
 def _halve(plane: _Plane, height: int, width: int, border: int, channels: int) -> _Plane:
     row = plane.width * channels
-    down = _room(height * row, np.uint16)
-    across = _room(height * width * channels, np.uint16)
+    down = cuda.device_array(height * row, np.uint16)
+    across = cuda.device_array(height * width * channels, np.uint16)
     kernels.launch(kernels.halve, down, plane.samples, plane.height, height, row, border, plane.up)
     kernels.launch(kernels.halve, across, down, plane.width, width, channels, border, 0)
     return _Plane(across, height, width)
@@ -97,8 +93,8 @@ def _double(plane: _Plane, height: int, width: int, border: int, channels: int) 
     """Double the picture; with a border it is the last time, and the result is bytes."""
     dtype, rounding = (np.uint8, _WORDS_TO_BYTES) if border else (np.uint16, _WORDS_KEPT)
     row = plane.width * channels
-    down = _room(height * row, np.uint16)
-    across = _room(height * width * channels, dtype)
+    down = cuda.device_array(height * row, np.uint16)
+    across = cuda.device_array(height * width * channels, dtype)
     kernels.launch(kernels.double, down, plane.samples, plane.height, height, row, border, *_WORDS_KEPT)
     kernels.launch(kernels.double, across, down, plane.width, width, channels, border, *rounding)
     return _Plane(across, height, width)
