@@ -18,13 +18,13 @@ __all__ = ["PictureInfo", "decode", "encode", "probe"]
 
 
 def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 0) -> Picture:
-    """The picture in a file of any known format; its frames are decoded as they are iterated over.
+    """Decode a file of any known format; the frames are decoded as they are iterated over.
 
-    With ``luma`` a codec may hand over gray where it has the luma at hand; if ``at_least`` is not 0, a
-    picture that is scaled down, to so many pixels each way or more.
+    With ``luma`` a codec may return gray if it has the luma at hand. If ``at_least`` is not 0, it may scale
+    the picture down, to that many pixels each way or more.
 
-    :raises PictureTooLarge: before anything is decoded, for more than ``max_pixels`` over all frames.
-    :raises CorruptPicture, UnsupportedPicture: see :mod:`dpip.errors`.
+    Raises PictureTooLarge, before anything is decoded, for more than ``max_pixels`` over all frames;
+    CorruptPicture and UnsupportedPicture.
     """
     info = _probe(data)
     if info.pixels > max_pixels:
@@ -58,11 +58,10 @@ def _probe(data: bytes) -> PictureInfo:
 
 
 def encode(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
-    """The frames as one file, with the picture's metadata, and the name of its format.
+    """Encode the frames with the picture's metadata; returns the file and the name of its format.
 
-    ``output`` is as :func:`dpip.filters.output.validate_output` gives it.
-
-    :raises UnsupportedPicture: for a result that the wanted format cannot hold.
+    ``output`` is what :func:`dpip.filters.output.validate_output` returns. Raises UnsupportedPicture for a
+    result that the wanted format cannot hold.
     """
     from dpip.filters.codec import writing
 
