@@ -74,7 +74,7 @@ class ApiSession(Service):
             raise NotJoined(f"The controller does not take this API process: {refusal.reason}", refusal.retry)
         welcome = decode(data, ApiWelcome)
         self._check_store(welcome)
-        exchange.begin(broker, peer)
+        exchange.start(broker, peer)
         broker.on_lost(lambda: self._left(exchange))
         await self._begin(exchange, welcome)
 
@@ -101,10 +101,10 @@ class ApiSession(Service):
         self.controller.joined(exchange, welcome)
         if self._port is None:
             self._port = await self.listen(welcome.identity)
-        exchange.tell("serving", self.url, self.scheme, getattr(self._port.getHost(), "port", 0))
+        exchange.notify("serving", self.url, self.scheme, getattr(self._port.getHost(), "port", 0))
         self.log.info("Joined the controller; uploads go to {store}", store=self.store)
 
     def _left(self, exchange: Exchange) -> None:
         self.controller.left()
-        exchange.end()
+        exchange.stop()
         self.log.info("The link to the controller has ended: requests are answered 503 until it is back")

@@ -119,7 +119,7 @@ class ApiProcesses:
         api = self._joined[broker] = _ApiLink(broker, exchange, mark, newcomer.shares_socket)
         broker.on_lost(lambda: self._lost(broker))
         broker.trust(MESSAGE_BYTES)
-        exchange.begin(broker, peer)
+        exchange.start(broker, peer)
         self._share()
         return api_messages.encode(self._welcome(newcomer, proof, nonce)), exchange
 
@@ -181,7 +181,7 @@ class ApiProcesses:
         total = self.admission.promised + sum(api.promised for api in self._joined.values())
         self.admission.elsewhere = total - self.admission.promised
         for api in self._joined.values():
-            api.exchange.tell("elsewhere", total - api.promised)
+            api.exchange.notify("elsewhere", total - api.promised)
 
     # What they are asked
 
@@ -217,7 +217,7 @@ class ApiProcesses:
         api = self._joined.pop(broker, None)
         if api is None:
             return
-        api.exchange.end()
+        api.exchange.stop()
         api.mark.abandon()
         self.log.info("API process {peer} is gone", peer=broker.peer)
         self._share()

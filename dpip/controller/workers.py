@@ -27,7 +27,7 @@ from dpip.controller.worker_link import WorkerLink
 from dpip.errors import DpipError, Malformed, NameTaken, NotFound
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Broker, LinkLost, LinkServerFactory, Target
+from dpip.link.broker import Broker, Callee, LinkLost, LinkServerFactory
 from dpip.link.certificates import Presented
 from dpip.link.join_token import BadToken
 from dpip.model import Load, Principal, WorkerState
@@ -36,7 +36,7 @@ from dpip.runtime.metrics import Meters
 from dpip.scheduler.retrying import Persistence
 
 
-class _Root(Target):
+class _Root(Callee):
     """What someone who has not joined may call, once."""
 
     def __init__(self, workers: Workers, broker: Broker) -> None:
@@ -48,7 +48,7 @@ class _Root(Target):
     ) -> Deferred[tuple[bytes, WorkerLink | None]]:
         return self._workers.join(self._broker, *self._once(secret, hello, agent))
 
-    def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Target | None]:
+    def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Callee | None]:
         """The same for an API process."""
         if self._workers.apis is None:
             raise Malformed("No API process may join here.")
@@ -148,7 +148,7 @@ class Workers:
         except LinkLost:
             raise
         except (DpipError, BadToken) as error:
-            self.door.say(f"Worker at {broker.peer} may not join: {error}")
+            self.door.log_line(f"Worker at {broker.peer} may not join: {error}")
             answer = refusal(error)
         broker.part()
         return wire.encode(answer), None

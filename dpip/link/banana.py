@@ -29,7 +29,7 @@ _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x8
 _FLOAT_BYTES: Final = 8
 
 
-class Hostile(Exception):
+class ProtocolViolation(Exception):
     """These bytes are not from a peer of ours; the connection is not worth keeping."""
 
 
@@ -60,7 +60,7 @@ class Decoder:
         """The expressions that these bytes complete.
 
         Raises:
-            Hostile: the peer went over a limit, or this is not Banana.
+            ProtocolViolation: the peer went over a limit, or this is not Banana.
         """
         self._buffer += data
         position = 0
@@ -83,7 +83,7 @@ class Decoder:
                 return self._body(byte, number, position + digits + 1)
             number |= byte << 7 * digits
         if len(buffer) - position > _MAX_PREFIX:
-            raise Hostile("a number without end")
+            raise ProtocolViolation("a number without end")
         return None
 
     def _body(self, kind: int, number: int, start: int) -> tuple[Expression, int] | None:
@@ -91,7 +91,7 @@ class Decoder:
             return self._string(number, start)
         if kind == _LIST:
             if number > MAX_ITEMS or len(self._open) >= MAX_DEPTH:
-                raise Hostile("a list too long or too deep")
+                raise ProtocolViolation("a list too long or too deep")
             return _Opened(number), start
         if kind in (_INT, _LONGINT):
             return number, start
@@ -104,11 +104,11 @@ class Decoder:
             return (
                 (struct.unpack_from("!d", self._buffer, start)[0], end) if end <= len(self._buffer) else None
             )
-        raise Hostile("not Perspective Broker")
+        raise ProtocolViolation("not Perspective Broker")
 
     def _string(self, length: int, start: int) -> tuple[bytes, int] | None:
         if self._bytes + length > self.limit:
-            raise Hostile("a message too large")
+            raise ProtocolViolation("a message too large")
         end = start + length
         return (bytes(self._buffer[start:end]), end) if end <= len(self._buffer) else None
 
@@ -116,7 +116,7 @@ class Decoder:
         self._bytes += size
         self._items += 1
         if self._bytes > self.limit or self._items > MAX_ITEMS:
-            raise Hostile("a message too large")
+            raise ProtocolViolation("a message too large")
 
     def _place(self, item: Expression) -> bool:
         """Put an item where it belongs; true when that completes the expression."""

@@ -26,20 +26,20 @@ from twisted.spread import jelly, pb
 from twisted.spread.banana import BananaError
 
 from dpip.errors import DpipError
-from dpip.link.banana import Decoder, Expression, Hostile
+from dpip.link.banana import Decoder, Expression, ProtocolViolation
 from dpip.link.worker_messages import MAX_HELLO, MAX_MESSAGE, MAX_REPORT
-from dpip.runtime.logs import Sparingly
+from dpip.runtime.logs import LimitedLog
 from dpip.runtime.transports import keep_alive
 
-STRANGER_BYTES: Final = MAX_HELLO + 4 * 1024
+UNJOINED_BYTES: Final = MAX_HELLO + 4 * 1024
 """All that a peer may send before it has joined."""
 MESSAGE_BYTES: Final = MAX_MESSAGE + 4 * 1024
 """One message of the controller."""
 REPORT_BYTES: Final = MAX_REPORT + 4 * 1024
 """One message of a worker that has joined."""
 JOIN_SECONDS: Final = 10.0
-MAX_STRANGERS: Final = 256
-MAX_STRANGERS_PER_ADDRESS: Final = 64
+MAX_UNJOINED: Final = 256
+MAX_UNJOINED_PER_ADDRESS: Final = 64
 """One machine may start many workers at once. Who is turned away tries again."""
 BYTES_AT_ONCE: Final = 8 * 1024
 """Heard of one peer, before the reactor's other work has its turn …"""
@@ -70,7 +70,7 @@ class CallTimeout(DpipError):
     title = "No answer in time"
 
 
-class Target(pb.Referenceable):
+class Callee(pb.Referenceable):
     """What a peer may call: ``remote_…`` methods with positional arguments, all of them required."""
 
 
@@ -95,7 +95,7 @@ class Allowed(jelly.SecurityOptions):
         return typeName in self.names
 
 
-class Brokers(ABC, Factory):
+class BrokerFactory(ABC, Factory):
     """What makes brokers hears how they fare."""
 
     noisy = False
@@ -120,21 +120,21 @@ class Broker(pb.Broker):
     _deadline: IDelayedCall | None = None
     _dropped = False
     _parted = False
-    _next: IDelayedCall | None = None  # not None: there is more to hear than fits into one turn
+    _resuming: IDelayedCall | None = None  # not None: there is more to hear than fits into one turn
 
     def __init__(
-        self, factory: Brokers, is_client: bool, clock: IReactorTime, say: Callable[[str], None]
+        self, factory: BrokerFactory, is_client: bool, clock: IReactorTime, log_line: Callable[[str], None]
     ) -> None:
         super().__init__(is_client, Allowed())
         self.factory = factory
         self.knownDialects = [b"pb"]
         self.trusted = False
         self._clock = clock
-        self._say = say
-        self._decoder = Decoder(STRANGER_BYTES)
+        self._log_line = log_line
+        self._decoder = Decoder(UNJOINED_BYTES)
         self._received = 0
         self._arrived: deque[bytes] = deque()
-        self._expressions = self._heard()
+        self._expressions = self._decoded()
 
     def trust(self, most: int | None = None) -> None:
         """The peer has joined: from now on each message has a limit, and no longer the whole connection.
@@ -152,7 +152,7 @@ class Broker(pb.Broker):
         if not self._dropped and not self.disconnected:
             self._dropped = True
             if not self._parted:
-                self._say(f"Connection with {self.peer} dropped: {reason}.")
+                self._log_line(f"Connection with {self.peer} dropped: {reason}.")
             self.transport.abortConnection()
 
     def part(self) -> None:
@@ -178,9 +178,9 @@ class Broker(pb.Broker):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_deadline()
         self._arrived.clear()
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
         super().connectionLost(reason)
         self.factory.settled(self, reason)
 
@@ -190,20 +190,20 @@ class Broker(pb.Broker):
         try:
             self._count(len(chunk))
             self._arrived.append(chunk)
-            if self._next is None and not self._hear():
-                self._wait()
-        except Hostile as what:
+            if self._resuming is None and not self._handle_arrived():
+                self._pause_reading()
+        except ProtocolViolation as what:
             self.drop(str(what))
         except Exception as error:  # noqa: BLE001 - whatever bytes do inside PB, only their connection pays
             self.drop(f"not a peer of ours ({type(error).__name__})")
 
-    def _hear(self) -> bool:
+    def _handle_arrived(self) -> bool:
         """Some of what has arrived; true when there is no more, or none is wanted."""
         left = BYTES_AT_ONCE
         while left > 0:
             expression = next(self._expressions, None)
             if expression is None:
-                self._expressions = self._heard()
+                self._expressions = self._decoded()
                 return True
             self.callExpressionReceived(expression)
             if self._dropped or self._parted:
@@ -211,33 +211,33 @@ class Broker(pb.Broker):
             left -= max(self._decoder.size, BYTES_AT_LEAST)
         return False
 
-    def _heard(self) -> Iterator[Expression]:
+    def _decoded(self) -> Iterator[Expression]:
         while self._arrived:
             yield from self._decoder.feed(self._arrived.popleft())
 
-    def _wait(self) -> None:
+    def _pause_reading(self) -> None:
         """Many small messages are heard in several turns of the reactor, so that its other work goes on."""
         self.transport.pauseProducing()
-        self._next = self._clock.callLater(0, self._go_on)
+        self._resuming = self._clock.callLater(0, self._resume_reading)
 
-    def _go_on(self) -> None:
-        self._next = None
+    def _resume_reading(self) -> None:
+        self._resuming = None
         self.transport.resumeProducing()
         self.dataReceived(b"")
 
     def _count(self, size: int) -> None:
         self._received += size
-        if not self.trusted and self._received > STRANGER_BYTES:
-            raise Hostile("too many bytes before joining")
+        if not self.trusted and self._received > UNJOINED_BYTES:
+            raise ProtocolViolation("too many bytes before joining")
 
     def callExpressionReceived(self, obj: Expression) -> None:
         if not self.currentDialect and obj != (self.knownDialects if self.isClient else b"pb"):
-            raise Hostile("not Perspective Broker of ours")
+            raise ProtocolViolation("not Perspective Broker of ours")
         super().callExpressionReceived(obj)
 
     def expressionReceived(self, lst: Expression) -> None:
         if not isinstance(lst, list) or not lst or lst[0] not in _COMMANDS:
-            raise Hostile("not a message of ours")
+            raise ProtocolViolation("not a message of ours")
         super().expressionReceived(lst)
 
     # Calls that come in
@@ -261,12 +261,12 @@ class Broker(pb.Broker):
         self, found: object, name: bytes, args: Expression, kwargs: Expression
     ) -> tuple[Callable[..., object], tuple[object, ...]]:
         """The method that is called and its arguments; what is wrong here is the peer's doing."""
-        method = getattr(found, f"remote_{name.decode('ascii')}", None) if isinstance(found, Target) else None
+        method = getattr(found, f"remote_{name.decode('ascii')}", None) if isinstance(found, Callee) else None
         arguments = self.unserialize(args)
         if method is None or not isinstance(arguments, tuple) or len(arguments) != _arity(method.__func__):
-            raise Hostile("a call of something else than ours")
+            raise ProtocolViolation("a call of something else than ours")
         if kwargs != [b"dictionary"]:
-            raise Hostile("arguments with names")
+            raise ProtocolViolation("arguments with names")
         return method, arguments
 
     def _answer(self, answer: Expression, request: int, wanted: object) -> None:
@@ -336,20 +336,20 @@ def _as_no_answer(result: object, seconds: float) -> object:
     return result
 
 
-def tell(reference: pb.RemoteReference, name: str, *arguments: object) -> None:
+def notify(reference: pb.RemoteReference, name: str, *arguments: object) -> None:
     """Call a peer without waiting for an answer. Nothing happens when the connection is gone."""
     if not reference.broker.disconnected:
         reference.callRemote(name, *arguments, pbanswer=False)
 
 
-class _TurnedAway(Protocol):
+class _RejectedConnection(Protocol):
     transport: Any
 
     def connectionMade(self) -> None:
         self.transport.abortConnection()
 
 
-class LinkServerFactory(Brokers):
+class LinkServerFactory(BrokerFactory):
     """The controller's side: a broker for everyone who connects, while not too many have yet to join.
 
     ``root(broker)`` gives the object that a peer may call first.
@@ -357,23 +357,23 @@ class LinkServerFactory(Brokers):
 
     log = Logger()
 
-    def __init__(self, root: Callable[[Broker], Target], clock: IReactorTime) -> None:
+    def __init__(self, root: Callable[[Broker], Callee], clock: IReactorTime) -> None:
         self._root = root
         self._clock = clock
-        self.say = Sparingly(self.log, clock)
+        self.log_line = LimitedLog(self.log, clock)
         self._open: dict[Broker, None] = {}  # in the order in which they came
-        self._strangers: dict[Broker, str] = {}
+        self._unjoined: dict[Broker, str] = {}
         self._addresses: Counter[str] = Counter()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         host = getattr(addr, "host", "")
-        if len(self._strangers) >= MAX_STRANGERS or self._addresses[host] >= MAX_STRANGERS_PER_ADDRESS:
-            self.say(f"Connection from {host} turned away: too many there have not joined yet.")
-            return _TurnedAway()
-        broker = Broker(self, False, self._clock, self.say)
+        if len(self._unjoined) >= MAX_UNJOINED or self._addresses[host] >= MAX_UNJOINED_PER_ADDRESS:
+            self.log_line(f"Connection from {host} turned away: too many there have not joined yet.")
+            return _RejectedConnection()
+        broker = Broker(self, False, self._clock, self.log_line)
         broker.setNameForLocal("root", self._root(broker))
         self._open[broker] = None
-        self._strangers[broker] = host
+        self._unjoined[broker] = host
         self._addresses[host] += 1
         return broker
 
@@ -385,14 +385,14 @@ class LinkServerFactory(Brokers):
     def settled(self, broker: Broker, lost: Failure | None) -> None:
         if lost is not None:
             self._open.pop(broker, None)
-        host = self._strangers.pop(broker, None)
+        host = self._unjoined.pop(broker, None)
         if host is not None:
             self._addresses[host] -= 1
             if not self._addresses[host]:
                 del self._addresses[host]
 
 
-class LinkClientFactory(Brokers):
+class LinkClientFactory(BrokerFactory):
     """The worker's side: one connection at a time to a controller that TLS has proved to be the right one."""
 
     log = Logger()
@@ -404,10 +404,10 @@ class LinkClientFactory(Brokers):
         lost: Callable[[Broker, Failure], object],
     ) -> None:
         self._clock, self._made, self._lost = clock, made, lost
-        self._say = Sparingly(self.log, clock)
+        self._log_line = LimitedLog(self.log, clock)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return Broker(self, True, self._clock, self._say)
+        return Broker(self, True, self._clock, self._log_line)
 
     def clientConnectionMade(self, broker: Broker) -> None:
         self._made(broker)

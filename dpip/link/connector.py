@@ -95,7 +95,7 @@ class Connector:
     clock: IReactorTime
     secured: Secured = wrapClientTLS
     credential: Credential | None = None
-    say: Callable[[str], object] = field(default=lambda _: None, init=False)
+    on_failure: Callable[[str], object] = field(default=lambda _: None, init=False)
     secret: bytes = field(default=b"", init=False)
     _pin: str = field(default="", init=False)  # of the controller to which the present connection goes
 
@@ -111,7 +111,7 @@ class Connector:
         try:
             pinned = self._pinned()
         except NoToken as why:
-            self.say(str(why))
+            self.on_failure(str(why))
             return fail(why)
         connecting = self.secured(pinned, self.address).connect(protocolFactory)
         return connecting.addErrback(self._not_connected)
@@ -140,5 +140,5 @@ class Connector:
             return False
 
     def _not_connected(self, failure: Failure) -> Failure:
-        self.say(f"The controller cannot be reached: {failure.getErrorMessage()}")
+        self.on_failure(f"The controller cannot be reached: {failure.getErrorMessage()}")
         return failure

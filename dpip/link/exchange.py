@@ -19,7 +19,7 @@ from twisted.spread.pb import RemoteReference
 
 from dpip.errors import DpipError, Malformed, RetryLater
 from dpip.link.api_messages import error_of, plain_error
-from dpip.link.broker import Broker, Target, tell
+from dpip.link.broker import Broker, Callee, notify
 
 PIECE_BYTES: Final = 256 * 1024
 """A longer message goes in pieces: Perspective Broker stops at 640 KiB."""
@@ -28,7 +28,7 @@ MESSAGE_BYTES: Final = 64 * 1024 * 1024
 BEAT_SECONDS: Final = 4.0
 MAX_SILENCE: Final = 3
 """Beats without a word from the other side: then the link is as good as dead."""
-_TOLD: Final = 0  # the number of what is not to be answered
+_NOTIFICATION: Final = 0  # the number of what is not to be answered
 _AWAY: Final = "The controller is away at the moment. Try again in a few seconds."
 
 
@@ -36,7 +36,7 @@ class PeerFault(Exception):
     """The other side had a fault while it answered; its log says what."""
 
 
-class Exchange(Target):
+class Exchange(Callee):
     """``answer(name, arguments)`` gives a value for JSON or a Deferred of one; it may fail with DpipError."""
 
     log = Logger()
@@ -47,7 +47,7 @@ class Exchange(Target):
         self._broker: Broker | None = None
         self._peer: RemoteReference | None = None
         self._asked: dict[int, Deferred[Any]] = {}
-        self._number = _TOLD
+        self._number = _NOTIFICATION
         self._questions: list[Any] = []
         self._answers: list[Any] = []
         self._refusals: list[Any] = []
@@ -57,12 +57,12 @@ class Exchange(Target):
         self._beat = LoopingCall(self._keep_alive)
         self._beat.clock = clock
 
-    def begin(self, broker: Broker, peer: RemoteReference) -> None:
+    def start(self, broker: Broker, peer: RemoteReference) -> None:
         """The other end is there."""
         self._broker, self._peer = broker, peer
         self._beat.start(BEAT_SECONDS, now=False)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """The link is lost: nobody will answer any more."""
         self._peer = None
         if self._beat.running:
@@ -85,10 +85,10 @@ class Exchange(Target):
         self._soon()
         return answer
 
-    def tell(self, name: str, *arguments: Any) -> None:
+    def notify(self, name: str, *arguments: Any) -> None:
         """Nothing happens when the other side is away."""
         if self._peer is not None:
-            self._questions.append([_TOLD, name, arguments])
+            self._questions.append([_NOTIFICATION, name, arguments])
             self._soon()
 
     # What comes in
@@ -117,7 +117,7 @@ class Exchange(Target):
             answer.addErrback(self._refused, number, name)
 
     def _answered(self, value: Any, number: int) -> None:
-        if number != _TOLD and self._peer is not None:
+        if number != _NOTIFICATION and self._peer is not None:
             self._answers.append([number, value])
             self._soon()
 
@@ -125,7 +125,7 @@ class Exchange(Target):
         expected = isinstance(failure.value, DpipError)
         if not expected:
             self.log.failure("{name} could not be answered", failure, name=name)
-        if number != _TOLD and self._peer is not None:
+        if number != _NOTIFICATION and self._peer is not None:
             self._refusals.append([number, plain_error(failure.value) if expected else None])  # type: ignore[arg-type]
             self._soon()
 
@@ -144,7 +144,7 @@ class Exchange(Target):
             return
         for start in range(0, len(data), PIECE_BYTES):
             more = b"more" if start + PIECE_BYTES < len(data) else b""
-            tell(self._peer, "take", data[start : start + PIECE_BYTES], more)
+            notify(self._peer, "take", data[start : start + PIECE_BYTES], more)
 
     def _keep_alive(self) -> None:
         """An empty message says that we are there."""

@@ -27,12 +27,12 @@ class Backfill:
         datastore: IDatastore,
         persistence: Persistence,
         knows: Callable[[str], bool],
-        tell: Callable[[e.Event], None],
+        handle_event: Callable[[e.Event], None],
     ) -> None:
         self._datastore = datastore
         self._persistence = persistence
         self._knows = knows
-        self._tell = tell
+        self._handle_event = handle_event
         self._aside: dict[str, list[WaitingJob]] = {}  # by workload: until all is read, or it has been found
         self.done = False
 
@@ -52,7 +52,7 @@ class Backfill:
         if workload_id in self._aside or not self.done:
             self._aside.setdefault(workload_id, []).extend(jobs)
         elif self._knows(workload_id):
-            self._tell(e.JobsWaiting(workload_id, jobs))
+            self._handle_event(e.JobsWaiting(workload_id, jobs))
         else:
             self._aside[workload_id] = list(jobs)
             self._look_up(workload_id)
@@ -73,7 +73,7 @@ class Backfill:
     async def _open(self, workload_id: str) -> None:
         workload = await self._persistence.until_done(lambda: self._datastore.workload(workload_id))
         if workload is not None:
-            self._tell(e.WorkloadOpened(workload))
+            self._handle_event(e.WorkloadOpened(workload))
 
     async def _read_workloads(self) -> None:
         after: str | None = None
@@ -84,7 +84,7 @@ class Backfill:
             if not page:
                 return
             for workload in page:
-                self._tell(e.WorkloadOpened(workload))
+                self._handle_event(e.WorkloadOpened(workload))
             after = page[-1].id
             await self._persistence.pause(0)
 
@@ -100,7 +100,7 @@ class Backfill:
             for workload_id, jobs in _slices(page):
                 if not self._knows(workload_id):
                     await self._open(workload_id)
-                self._tell(e.JobsWaiting(workload_id, jobs))
+                self._handle_event(e.JobsWaiting(workload_id, jobs))
                 await self._persistence.pause(0)
             last = page[-1][1].job
 
@@ -116,7 +116,7 @@ class Backfill:
     def _tell_aside(self, workload_id: str, after: int) -> None:
         jobs = [job for job in self._aside.pop(workload_id, ()) if job.job > after]
         if jobs:
-            self._tell(e.JobsWaiting(workload_id, jobs))
+            self._handle_event(e.JobsWaiting(workload_id, jobs))
 
 
 def _slices(page: Sequence[tuple[str, WaitingJob]]) -> Iterator[tuple[str, list[WaitingJob]]]:

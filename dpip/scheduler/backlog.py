@@ -56,7 +56,7 @@ class Backlog:
         """The flow whose job is next among all that are open."""
         return lowest(self._open)
 
-    def take(self, flow: Flow, job: Job) -> None:
+    def take_job(self, flow: Flow, job: Job) -> None:
         """Take the flow's next job, this one, and charge it to its workload and owner."""
         workload, owner = flow.workload, flow.workload.owner
         flow.jobs.drop_first()

@@ -115,5 +115,5 @@ class Chains:
     def __init__(self) -> None:
         self._chain = lru_cache(_MAX_CHAINS)(Chain)
 
-    def of(self, steps: Sequence[Step]) -> Chain:
+    def chain_of(self, steps: Sequence[Step]) -> Chain:
         return self._chain(repr(steps))

@@ -24,20 +24,20 @@ class Dispatcher:
         datastore: IDatastore,
         new_nonce: Callable[[], str],
         persistence: Persistence,
-        tell: Callable[[e.Event], None],
+        handle_event: Callable[[e.Event], None],
         wake_at: Callable[[float], None],
     ) -> None:
         self._clock = clock
         self._datastore = datastore
         self._new_nonce = new_nonce
         self._persistence = persistence
-        self._tell = tell
+        self._handle_event = handle_event
         self._wake_at = wake_at
         self._collected: dict[type, list[Any]] = {}
         self.links: dict[str, IWorkerLink] = {}  # by session
         self.leasing = 0  # batches being leased
 
-    def take(self, instructions: Iterable[Instruction]) -> None:
+    def collect(self, instructions: Iterable[Instruction]) -> None:
         """Remember them for the next ``flush``."""
         for instruction in instructions:
             if isinstance(instruction, WakeAt):
@@ -71,7 +71,7 @@ class Dispatcher:
     def _leased(self, assigns: Sequence[Assign], leased: Sequence[LeasedJob | None]) -> None:
         self.leasing -= 1
         for assign, job in zip(assigns, leased, strict=True):
-            self._tell(e.LeaseRefused(assign.job) if job is None else e.LeaseGranted(job))
+            self._handle_event(e.LeaseRefused(assign.job) if job is None else e.LeaseGranted(job))
         self.flush()  # not at the next turn: workers wait for these jobs
 
     def _release(self, releases: Sequence[Release]) -> None:
@@ -84,7 +84,7 @@ class Dispatcher:
 
     def _released(self, releases: Sequence[Release]) -> None:
         for release in releases:
-            self._tell(e.Released(release.lease))
+            self._handle_event(e.Released(release.lease))
 
     def _fail(self, fails: Sequence[Fail]) -> None:
         for fail in fails:
@@ -106,7 +106,7 @@ class Dispatcher:
         if link is None:  # lost at this very moment: the state takes its jobs back by itself
             return
         sent = maybeDeferred(link.run, jobs)
-        sent.addErrback(lambda _: self._tell(e.DispatchFailed(session, leases)))
+        sent.addErrback(lambda _: self._handle_event(e.DispatchFailed(session, leases)))
 
     def _cancel(self, cancels: Sequence[Cancel]) -> None:
         leases: dict[str, list[Lease]] = _by_session(cancels, lambda cancel: cancel.lease)

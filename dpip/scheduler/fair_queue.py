@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # a circle of types: queues count what workers hold
 Key = tuple[float, int, float]  # owner's tag, owner's order, workload's tag
 
 
-class Strikes(NamedTuple):
+class Charges(NamedTuple):
     crashes: int = 0
     losses: int = 0
 
@@ -69,7 +69,7 @@ class WorkloadQueue:
     unfinished: int = 0  # jobs that are waiting, held or being released
     forecast: Forecast = field(factory=Forecast)
     flows: dict[int, Flow] = field(factory=dict)  # by size class
-    strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
+    charges: dict[int, Charges] = field(factory=dict)  # by job number, only where there are any
     held: dict[int, HeldJob] = field(factory=dict)  # jobs that workers have
     moved: set[int] = field(factory=set)  # jobs taken from a slow worker for an idle one
     dropped: bool = False

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
-from dpip.scheduler.fair_queue import Strikes, WorkloadQueue
+from dpip.scheduler.fair_queue import Charges, WorkloadQueue
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Fail, Instruction, Release
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.oversized import CODE
@@ -57,16 +57,16 @@ class HeldJobs:
 
     def assign(self, placed: Placed) -> None:
         job = placed.job
-        self._backlog.take(placed.flow, job)
+        self._backlog.take_job(placed.flow, job)
         if job.number in self._held:  # we were told twice that it waits
             self._workloads.finish(placed.flow.workload, job, self._now())
             return
         worker, workload = placed.worker, placed.flow.workload
-        held = self._held[job.number] = HeldJob(job, workload, placed.need, doom=placed.hopeless)
-        if placed.hopeless is None:
+        held = self._held[job.number] = HeldJob(job, workload, placed.need, failure=placed.failure)
+        if placed.failure is None:
             held.worker, held.ahead = worker, len(worker.held)
             workload.held[job.number] = held
-            self._roster.hand(worker, held)
+            self._roster.add_job(worker, held)
         self._out.append(Assign(worker.session, worker.info.name, job.number))
 
     def granted(self, leased: LeasedJob, now: float) -> None:
@@ -75,8 +75,8 @@ class HeldJobs:
             self._out.append(Release(leased.lease, Outcome.RETURNED))
             return
         held.leased = leased
-        if held.doom is not None:
-            self._fail(held, CODE, held.doom)
+        if held.failure is not None:
+            self._fail(held, CODE, held.failure)
         elif held.worker is None or held.worker.leaving:
             self.put_back(held, Outcome.RETURNED)
         else:
@@ -121,8 +121,8 @@ class HeldJobs:
         if held is None or not held.is_by(lease):
             return None
         worker = held.worker
-        if worker is not None and not held.heard:
-            worker.expect(lease, held.workload.chain, size_of(held.job.pixels))
+        if worker is not None and not held.measured:
+            worker.expect_seconds(lease, held.workload.chain, size_of(held.job.pixels))
         self._end(held)
         return worker
 
@@ -179,23 +179,23 @@ class HeldJobs:
                 yield held
 
     def _crashed(self, held: HeldJob, code: str, detail: str) -> None:
-        if self._strike(held, crashes=1).crashes < self._limits.max_crashes:
+        if self._charge(held, crashes=1).crashes < self._limits.max_crashes:
             self.put_back(held, Outcome.CRASHED)
         else:
             self._fail(held, code or "crashed", detail or "The filter's process died at every attempt.")
 
     def _lost(self, held: HeldJob) -> None:
-        losses = self._strike(held, losses=1).losses
+        losses = self._charge(held, losses=1).losses
         if losses < self._limits.max_losses:
             self.put_back(held, Outcome.LOST)
         else:
             detail = f"{losses} workers were lost while they filtered this picture."
             self._fail(held, "worker-lost-too-often", detail)
 
-    def _strike(self, held: HeldJob, crashes: int = 0, losses: int = 0) -> Strikes:
-        strikes = held.workload.strikes
-        had = strikes.get(held.job.number, Strikes())
-        now = strikes[held.job.number] = Strikes(had.crashes + crashes, had.losses + losses)
+    def _charge(self, held: HeldJob, crashes: int = 0, losses: int = 0) -> Charges:
+        charges = held.workload.charges
+        had = charges.get(held.job.number, Charges())
+        now = charges[held.job.number] = Charges(had.crashes + crashes, had.losses + losses)
         return now
 
     def _fail(self, held: HeldJob, code: str, detail: str) -> None:
@@ -208,7 +208,7 @@ class HeldJobs:
         if held.worker is not None:
             self._take_from(held.worker, held)
         del self._held[held.job.number]
-        held.workload.strikes.pop(held.job.number, None)
+        held.workload.charges.pop(held.job.number, None)
         held.workload.moved.discard(held.job.number)
         self._workloads.finish(held.workload, held.job, self._now())
 
@@ -223,5 +223,5 @@ class HeldJobs:
         del held.workload.held[held.job.number]
         if held.leased is not None:
             self._by_image.pop(held.leased.original.id, None)
-        self._roster.take_back(worker, held, still_computing)
+        self._roster.remove_job(worker, held, still_computing)
         self._placement.offer(worker)

@@ -23,10 +23,10 @@ class Index:
         self._highest = 0
         self.count = 0  # workers with an entry
 
-    def file(self, worker: JoinedWorker) -> None:
+    def put(self, worker: JoinedWorker) -> None:
         """Enter it, or enter it anew: its score or its machine's memory has changed."""
-        if not worker.filed:
-            worker.filed = True
+        if not worker.indexed:
+            worker.indexed = True
             self.count += 1
         worker.stamp += 1
         level = worker.level = worker.machine.free.bit_length()
@@ -38,10 +38,10 @@ class Index:
             bucket[:] = [entry for entry in bucket if entry[2] == entry[3].stamp]
             heapify(bucket)
 
-    def withdraw(self, worker: JoinedWorker) -> None:
+    def remove(self, worker: JoinedWorker) -> None:
         """It takes nothing more for now."""
-        if worker.filed:
-            worker.filed = False
+        if worker.indexed:
+            worker.indexed = False
             self.count -= 1
             worker.stamp += 1
 
@@ -72,7 +72,7 @@ class Index:
                 heappop(bucket)
             elif worker.machine.free.bit_length() != level:  # another worker of its machine took memory
                 heappop(bucket)
-                self.file(worker)
+                self.put(worker)
             else:
                 return entry
         return None

@@ -39,7 +39,7 @@ class WorkerKind:
         self.speed += worker.speed
 
     def leave(self, worker: JoinedWorker) -> None:
-        self.index.withdraw(worker)
+        self.index.remove(worker)
         del self.workers[worker.session]
         self.in_flight -= len(worker.held)
         self.slots -= worker.info.slots
@@ -116,7 +116,7 @@ class Matching:
         self._requirements[key].users += 1
         return self._requirements[key], moved
 
-    def forget_use(self, requirement: Requirement) -> None:
+    def release_requirement(self, requirement: Requirement) -> None:
         """One workload less asks for it."""
         requirement.users -= 1
         if requirement.users:

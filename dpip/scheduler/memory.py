@@ -62,17 +62,17 @@ class Machine:
         self.base = min(total, available + self.running)
         self._settle()
 
-    def forget(self, footprint: Footprint) -> None:
+    def remove_worker(self, footprint: Footprint) -> None:
         """The worker is gone; ``base`` stays as it was measured until somebody reports."""
         self.running -= footprint.jobs
 
-    def take(self, need: int) -> None:
+    def add_job(self, need: int) -> None:
         self.alone = need > self.free  # only the last resort sends such a job
         self.committed += need
         self.in_flight += 1
         self._settle()
 
-    def give_back(self, footprint: Footprint, need: int) -> None:
+    def remove_job(self, footprint: Footprint, need: int) -> None:
         """A job has ended: its memory is free again."""
         self.committed -= need
         self.in_flight -= 1

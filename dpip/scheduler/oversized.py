@@ -26,7 +26,7 @@ CODE = "not-enough-memory"
 
 
 @frozen
-class Hopeless:
+class NeverFits:
     """The job fails; ``worker`` is leased the job for the record only."""
 
     worker: JoinedWorker
@@ -41,21 +41,21 @@ class OversizedJobs:
         self.lane: Lane | None = None
         self._machine: Machine | None = None
 
-    def consider(self, flow: Flow, need: int) -> Hopeless | None:
+    def consider(self, flow: Flow, need: int) -> NeverFits | None:
         """The flow's next job has waited long enough: it fails, or a machine is emptied if none is yet."""
         able = list(_able(flow))
         if not able:
             return None
         largest = max(able, key=lambda worker: (worker.machine.total, -worker.order))
         if need > largest.machine.total:
-            return Hopeless(largest, _detail(need, largest))
+            return NeverFits(largest, _detail(need, largest))
         if self.lane is None:
             self.lane, self._machine = flow.lane, _roomiest(able, need)
             self._machine.reserved = True
-            self._refile(self._machine)
+            self._reindex(self._machine)
         return None
 
-    def ready(self, flow: Flow, need: int) -> JoinedWorker | None:
+    def worker_for(self, flow: Flow, need: int) -> JoinedWorker | None:
         """The worker for the lane's next job, once the machine has the memory or does nothing else."""
         machine = self._machine
         if machine is None or (machine.in_flight and machine.free < need):
@@ -63,20 +63,20 @@ class OversizedJobs:
         here = [worker for worker in _able(flow) if worker.machine is machine and worker.takes_more()]
         return min(here, key=lambda worker: (worker.score(), worker.order), default=None)
 
-    def concerns(self, machine: Machine) -> bool:
+    def has_reserved(self, machine: Machine) -> bool:
         return self._machine is machine
 
-    def end(self) -> Machine | None:
+    def release_machine(self) -> Machine | None:
         """The machine is everybody's again. Returns it."""
         machine, self._machine, self.lane = self._machine, None, None
         if machine is not None:
             machine.reserved = False
-            self._refile(machine)
+            self._reindex(machine)
         return machine
 
-    def _refile(self, machine: Machine) -> None:
+    def _reindex(self, machine: Machine) -> None:
         for worker in machine.workers.values():
-            self._roster.refile(worker)
+            self._roster.reindex(worker)
 
 
 def _able(flow: Flow) -> Iterator[JoinedWorker]:

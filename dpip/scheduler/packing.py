@@ -14,26 +14,26 @@ from dpip.scheduler.jobs import Job
 from dpip.scheduler.workers import JoinedWorker
 
 
-def crowds(worker: JoinedWorker, need: int) -> bool:
+def exceeds_slot_share(worker: JoinedWorker, need: int) -> bool:
     """Does such a job take more than one slot's share of the worker's memory?"""
     return need * worker.info.slots > worker.machine.base
 
 
-def rather(flow: Flow, need: int, worker: JoinedWorker) -> Flow:
+def better_packed(flow: Flow, need: int, worker: JoinedWorker) -> Flow:
     """The flow of the same workload whose next job should go to the worker before this one: or this one."""
     memory = worker.machine.base
     sizes, total, count = [], 0, 0
     for other in flow.workload.flows.values():
         if other.jobs:
             its_need = next_job(other)[1]
-            if crowds(worker, its_need):
+            if exceeds_slot_share(worker, its_need):
                 sizes.append((its_need, other))
                 total += its_need * len(other.jobs)
                 count += len(other.jobs)
     together = memory * count // total  # so many of mean size fit
     if together != memory // need + 1:
         return flow
-    others = together - 1 - sum(crowds(worker, held.need) for held in worker.held.values())
+    others = together - 1 - sum(exceeds_slot_share(worker, held.need) for held in worker.held.values())
     sizes.sort(key=lambda size: -size[0])
     room = worker.machine.free - max(0, others) * sizes[-1][0]
     fitting = (other for size, other in sizes if size <= room and other.lane.blocked is None)

@@ -16,21 +16,21 @@ from dpip.scheduler.fair_queue import Blocked, Flow, Lane
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.oversized import OversizedJobs
-from dpip.scheduler.packing import crowds, next_job, rather
-from dpip.scheduler.policy import choose, is_waste
+from dpip.scheduler.packing import better_packed, exceeds_slot_share, next_job
+from dpip.scheduler.policy import choose_worker, is_waste
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import JoinedWorker
 
 
 @define(eq=False, repr=False)
 class Placed:
-    """The flow's next job goes to this worker, or fails because of ``hopeless``."""
+    """The flow's next job goes to this worker, or fails because of ``failure``."""
 
     flow: Flow
     job: Job
     worker: JoinedWorker
     need: int
-    hopeless: str | None = None
+    failure: str | None = None
 
 
 class Placement:
@@ -73,9 +73,9 @@ class Placement:
         """Place the flow's next job, or else close its lane."""
         lane = flow.lane
         job, need = next_job(flow)
-        chosen = choose(flow, job, need)
+        chosen = choose_worker(flow, job, need)
         if isinstance(chosen, JoinedWorker):
-            if self._backlog.short_of_memory and self._hoards(chosen):
+            if self._backlog.short_of_memory and self._would_take_scarce_memory(chosen):
                 chosen = Blocked.LATER
             elif wasteful or not is_waste(lane.requirement, chosen):
                 return self._place_at(chosen, flow, job, need, now)
@@ -91,22 +91,22 @@ class Placement:
 
     def _place_at(self, worker: JoinedWorker, flow: Flow, job: Job, need: int, now: float) -> Placed:
         """The flow's next job, or one of the same workload that fills the worker's memory better."""
-        if crowds(worker, need):
-            better = rather(flow, need, worker)
+        if exceeds_slot_share(worker, need):
+            better = better_packed(flow, need, worker)
             if better is not flow and not self._has_waited_enough(flow.lane, now):
                 flow = better
                 job, need = next_job(flow)
         self._placed(flow.lane)
         return Placed(flow, job, worker, need)
 
-    def _hoards(self, worker: JoinedWorker) -> bool:
+    def _would_take_scarce_memory(self, worker: JoinedWorker) -> bool:
         """Would a job that can only wait there take memory that others wait for?"""
         if len(worker.held) < worker.info.slots:
             return False
         short = self._backlog.short_of_memory.values()
         return any(lane.requirement in worker.kind.requirements for lane in short)
 
-    def why(self, flow: Flow) -> str:
+    def reason_waiting(self, flow: Flow) -> str:
         """In words, why the flow's next job is with no worker."""
         if not flow.lane.requirement.kinds:
             return Blocked.INCAPABLE.value
@@ -121,12 +121,12 @@ class Placement:
         for one in machine.workers.values() if self._backlog.short_of_memory else (worker,):
             self._offer(one, machine.free)
 
-    def withdrawn(self, worker: JoinedWorker) -> None:
+    def worker_withdrawn(self, worker: JoinedWorker) -> None:
         """The worker takes no more jobs."""
-        if self._oversized.concerns(worker.machine):
+        if self._oversized.has_reserved(worker.machine):
             self._end_oversized()
 
-    def shortened(self, lane: Lane) -> None:
+    def jobs_deleted(self, lane: Lane) -> None:
         """Jobs of the lane were deleted."""
         if self._oversized.lane is lane:
             self._end_oversized()
@@ -169,9 +169,9 @@ class Placement:
         return now >= over
 
     def _place_oversized(self, flow: Flow, job: Job, need: int) -> Placed | None:
-        hopeless = self._oversized.consider(flow, need)
-        if hopeless is not None:
-            return Placed(flow, job, hopeless.worker, need, hopeless.detail)
+        never_fits = self._oversized.consider(flow, need)
+        if never_fits is not None:
+            return Placed(flow, job, never_fits.worker, need, never_fits.detail)
         return self._oversized_job()
 
     def _oversized_job(self) -> Placed | None:
@@ -180,7 +180,7 @@ class Placement:
         if flow is None:
             return None
         job, need = next_job(flow)
-        worker = self._oversized.ready(flow, need)
+        worker = self._oversized.worker_for(flow, need)
         if worker is None:
             return None
         self._end_oversized()  # the lane has waited: its next job need not wait again
@@ -188,7 +188,7 @@ class Placement:
 
     def _end_oversized(self) -> None:
         """The lanes that waited for their turn with it, and those that could use its machine, try again."""
-        machine = self._oversized.end()
+        machine = self._oversized.release_machine()
         for lane in list(self._backlog.short_of_memory.values()):
             self._backlog.open_lane(lane)
         for worker in machine.workers.values() if machine is not None else ():

@@ -17,7 +17,7 @@ _GUIDED = 0.5  # of a worker's share of the waiting jobs may wait with it
 _GRACE_JOBS = 1.0  # job times that a slow worker may end after the others have done everything
 
 
-def choose(flow: Flow, job: Job, need: int) -> JoinedWorker | Blocked:
+def choose_worker(flow: Flow, job: Job, need: int) -> JoinedWorker | Blocked:
     """The best worker that has room for the flow's next job, or why there is none.
 
     Idle slots come before prefetching; then a low score: few jobs per slot, a fast worker, a machine that

@@ -15,7 +15,7 @@ from dpip.model import Eta, Lease, LeasedJob, Outcome, Reason
 from dpip.scheduler import events as e
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
-from dpip.scheduler.fair_queue import Strikes
+from dpip.scheduler.fair_queue import Charges
 from dpip.scheduler.held_jobs import HeldJobs
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
 from dpip.scheduler.limits import SchedulerLimits
@@ -112,7 +112,7 @@ class State:
         reasons: dict[str, int] = {}
         for flow in workload.flows.values():
             if flow.jobs:
-                reason = self._placement.why(flow)
+                reason = self._placement.reason_waiting(flow)
                 reasons[reason] = reasons.get(reason, 0) + len(flow.jobs)
         with_workers = sorted(reasons_of_held(workload), key=lambda reason: reason.seq or 0)
         return with_workers + [Reason(sentence, jobs) for sentence, jobs in reasons.items()]
@@ -129,7 +129,7 @@ class State:
         self._workloads.add(workload, event.jobs)
         for job in event.jobs:
             if job.crashes or job.losses:
-                workload.strikes[job.job] = Strikes(job.crashes, job.losses)
+                workload.charges[job.job] = Charges(job.crashes, job.losses)
         self._backlog.add(workload, event.jobs)
 
     def _workload_dropped(self, event: e.WorkloadDropped) -> None:
@@ -139,7 +139,7 @@ class State:
             self._backlog.discard(workload)
             self._held_jobs.drop(workload)
             for flow in workload.flows.values():
-                self._placement.shortened(flow.lane)
+                self._placement.jobs_deleted(flow.lane)
 
     # Workers
 
@@ -167,8 +167,8 @@ class State:
 
     def _withdraw(self, worker: JoinedWorker) -> None:
         worker.leaving = True
-        self._roster.refile(worker)
-        self._placement.withdrawn(worker)
+        self._roster.reindex(worker)
+        self._placement.worker_withdrawn(worker)
 
     def _rest(self, worker: JoinedWorker) -> None:
         """It handed a job back: none for a while. Several jobs handed back in one rest count once."""
@@ -177,7 +177,7 @@ class State:
             worker.rest_seconds = min(limits.max_rest_seconds, worker.rest_seconds * 2 or limits.rest_seconds)
             worker.resting = True
             heappush(self._resting, (self._now + worker.rest_seconds, worker.order, worker))
-            self._roster.refile(worker)
+            self._roster.reindex(worker)
             self._wake_by(self._resting[0][0])
 
     # Leases
@@ -226,10 +226,10 @@ class State:
     def _learn(self, worker: JoinedWorker, held: HeldJob | None, event: e.JobEnded) -> None:
         """How long a job took; told before its result was committed, or more often after."""
         if held is None:
-            known = worker.unheard.pop(event.lease, None)
+            known = worker.unmeasured.pop(event.lease, None)
         else:
-            known = None if held.heard else (held.workload.chain, size_of(held.job.pixels))
-            held.heard = True
+            known = None if held.measured else (held.workload.chain, size_of(held.job.pixels))
+            held.measured = True
         if known is not None:
             self._roster.learn(worker, *known, event.seconds, self._now)
 
@@ -275,7 +275,7 @@ class State:
             worker = heappop(self._resting)[2]
             worker.resting = False
             if worker.session in self._roster.workers:
-                self._roster.refile(worker)
+                self._roster.reindex(worker)
                 self._placement.offer(worker)
 
     def _ask_for_ticks(self) -> None:

@@ -21,7 +21,7 @@ _GAIN = 2.0  # times faster it must be elsewhere
 
 def worth_moving(roster: Roster, now: float) -> Iterator[HeldJob]:
     """Each is to be taken from its worker before the next is asked for. No more than there are idle slots."""
-    idle = sum(max(0, w.info.slots - len(w.held)) for w in roster.workers.values() if w.filed)
+    idle = sum(max(0, w.info.slots - len(w.held)) for w in roster.workers.values() if w.indexed)
     for worker in list(roster.workers.values()) if idle else ():
         for held, remaining in _late(worker, now):
             elsewhere = _elsewhere(held)

@@ -39,8 +39,8 @@ class HeldJob:
     phase: Phase = Phase.LEASING
     leased: LeasedJob | None = None
     since: float = 0.0  # when it was leased
-    heard: bool = False  # its worker has said how long it took
-    doom: str | None = None  # why it is to fail as soon as it is leased: no machine has the memory
+    measured: bool = False  # its worker has said how long it took
+    failure: str | None = None  # why it is to fail as soon as it is leased: no machine has the memory
 
     def is_leased_to(self, session: str) -> bool:
         return self.phase is Phase.LEASED and self.worker is not None and self.worker.session == session
@@ -59,7 +59,7 @@ class JoinedWorker:
     machine: Machine
     kind: WorkerKind
     held: dict[int, HeldJob] = field(factory=dict)  # by job number, the oldest first
-    unheard: dict[Lease, tuple[Chain, int]] = field(factory=dict)  # done; how long it took may follow
+    unmeasured: dict[Lease, tuple[Chain, int]] = field(factory=dict)  # done; how long it took may follow
     pace: Pace = field(factory=Pace)
     footprint: Footprint = field(factory=Footprint)
     load: Load | None = None
@@ -69,7 +69,7 @@ class JoinedWorker:
     dispatch_failures: int = 0
     last_end: float = 0.0  # when a job of it last ended: what it computes now was begun then or later
     stamp: int = 0  # entries in the index with another stamp are stale
-    filed: bool = False  # it has an entry in the index,
+    indexed: bool = False  # it has an entry in the index,
     level: int = 0  # in this bucket
     limit: int = 0  # jobs it may hold now: its slots, and what they compute while further ones come in
     refill: int = 0  # having been full, it gets more when it holds so few: several at once cost little more
@@ -77,7 +77,7 @@ class JoinedWorker:
     speed: float = 1.0  # jobs it computes in the time the average slot takes for one
     handicap: float = 0.0  # log of how long it takes for a job, to be multiplied by the jobs it has
 
-    def reckon(self, lookahead: float) -> None:
+    def update_estimates(self, lookahead: float) -> None:
         """What follows from its load and its pace, once for the many decisions that use it."""
         slots = self.info.slots
         slowness = self.pace.slowness.mean
@@ -116,11 +116,11 @@ class JoinedWorker:
         gpu = min((gpu.load_percent for gpu in load.gpus), default=0.0) / 200
         return max(0.0, min(_BUSIEST, max(cpu, gpu)))
 
-    def expect(self, lease: Lease, chain: Chain, size: int) -> None:
+    def expect_seconds(self, lease: Lease, chain: Chain, size: int) -> None:
         """The job is done; how long it took may be told later, or never."""
-        self.unheard[lease] = chain, size
-        if len(self.unheard) > self.info.capacity:
-            del self.unheard[next(iter(self.unheard))]
+        self.unmeasured[lease] = chain, size
+        if len(self.unmeasured) > self.info.capacity:
+            del self.unmeasured[next(iter(self.unmeasured))]
 
     def likely_running(self) -> list[HeldJob]:
         """The jobs it computes now: those it named last, then the oldest, as many as it has slots."""

@@ -58,7 +58,7 @@ class KnownWorkloads:
             id=workload.id,
             order=self._opened,
             owner=self._owner(workload.owner),
-            chain=self._chains.of(steps),
+            chain=self._chains.chain_of(steps),
             requirement=self._roster.require(asked(workload.spec), self._uses_gpu(steps)),
             need=lru_cache(_SIZES)(lambda decoded_bytes: self._memory(steps, decoded_bytes)),
         )
@@ -89,7 +89,7 @@ class KnownWorkloads:
         if queue is not None:
             self._idle.pop(workload_id, None)
             self._unfinished.pop(workload_id, None)
-            self._roster.require_no_more(queue.requirement)
+            self._roster.release_requirement(queue.requirement)
             queue.owner.workloads -= 1
             if not queue.owner.workloads:
                 del self._owners[queue.owner.name]

@@ -77,18 +77,18 @@ class Attempt:
         except NotTransferred as trouble:
             verdict = Verdict(trouble.outcome, trouble.code, trouble.detail)
         finally:
-            transport.clear()
+            transport.remove_files()
         code, detail = verdict.code[:64], verdict.detail[:1024]
         return AttemptEnding(self.job.lease, verdict.outcome, verdict.seconds, code, detail)
 
     async def _verdict(self, transport: ImageTransport) -> Verdict:
-        source = await transport.original()
+        source = await transport.fetch_original()
         if self.dropped:
             return CANCELLED
-        self._work = self._context.pool.run(self._task(source, transport.result))
+        self._work = self._context.pool.submit(self._task(source, transport.result))
         verdict = await self._work.done
         if verdict.outcome is Outcome.DONE and not self.dropped:
-            await transport.deliver(verdict)
+            await transport.deliver_result(verdict)
         return verdict
 
     def _task(self, source: Source, result: str) -> ComputeTask:

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip.link import worker_messages as wire
-from dpip.link.broker import call, tell
+from dpip.link.broker import call, notify
 from dpip.model import Load
 
 MAX_SILENCE: Final = 2
@@ -85,7 +85,7 @@ class Heartbeat:
             answer = call(self._controller, "report", message, clock=self._clock, timeout=seconds)
             answer.addCallbacks(self._answered, self._not_answered)
         else:
-            tell(self._controller, "report", message)
+            notify(self._controller, "report", message)
 
     def _answered(self, _: object) -> None:
         self._unanswered = 0

@@ -35,13 +35,13 @@ class ImageTransport(Protocol):
     def result(self) -> str:
         """Where the result is to be written."""
 
-    async def original(self) -> Source:
+    async def fetch_original(self) -> Source:
         """Where the original lies. Raises NotTransferred, TokenRefused, Closed."""
 
-    async def deliver(self, verdict: Verdict) -> None:
+    async def deliver_result(self, verdict: Verdict) -> None:
         """When this returns the result is durable, and the job is done. Raises as ``original`` does."""
 
-    def clear(self) -> None:
+    def remove_files(self) -> None:
         """Remove what is left."""
 
 
@@ -59,19 +59,19 @@ class HttpTransport:
         self._source, result = self._spool.pair()
         self.result = str(result)
 
-    async def original(self) -> Source:
+    async def fetch_original(self) -> Source:
         if not self._spool.has_room_for(_ROOM * self.job.original.file.size):
             raise NotTransferred(Outcome.RETURNED, "disk-full", "The worker's disk is full.")
         await self._transfer.download(self.job, self._source)
         return Source(str(self._source))
 
-    async def deliver(self, verdict: Verdict) -> None:
+    async def deliver_result(self, verdict: Verdict) -> None:
         await self.send(self.result, verdict)
 
     async def send(self, path: str, verdict: Verdict) -> None:
         await self._transfer.upload(self.job, Path(path), verdict.sha256, verdict.content_type)
 
-    def clear(self) -> None:
+    def remove_files(self) -> None:
         for path in (self._source, self.result):
             with suppress(FileNotFoundError):
                 os.unlink(path)
@@ -93,14 +93,14 @@ class FileTransport:
     def __attrs_post_init__(self) -> None:
         self.result = os.path.join(self._local.address.results, wire.result_name(self.job.lease))
 
-    async def original(self) -> Source:
+    async def fetch_original(self) -> Source:
         file = self.job.original.file
         path = os.path.join(self._local.address.originals, file.path)
         if _size(path) != file.size:
-            return await self._http.original()
+            return await self._http.fetch_original()
         return Source(path, file.sha256)
 
-    async def deliver(self, verdict: Verdict) -> None:
+    async def deliver_result(self, verdict: Verdict) -> None:
         if await self._local.deliver(wire.ResultFile(self.job.lease, verdict.size, verdict.sha256)):
             return
         try:
@@ -112,10 +112,10 @@ class FileTransport:
                 "The link has ended, and the transfer directory with it.",
             ) from None
 
-    def clear(self) -> None:
+    def remove_files(self) -> None:
         with suppress(OSError):  # the directory goes with the link
             os.unlink(self.result)
-        self._http.clear()
+        self._http.remove_files()
 
 
 def _size(path: str) -> int | None:

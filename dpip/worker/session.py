@@ -169,7 +169,9 @@ class WorkerSession(Service):
         try:
             await local_transfer.prove()
         except NotOnThisMachine as why:
-            self._session.say(f"This worker does not share the image store's files, and uses HTTP: {why}")
+            self._session.log_once(
+                f"This worker does not share the image store's files, and uses HTTP: {why}"
+            )
             return None
         return local_transfer
 

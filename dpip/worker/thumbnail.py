@@ -24,7 +24,7 @@ async def thumbnail(job: LeasedJob, context: AttemptContext) -> bytes:
     """
     transport = context.transport(job)
     try:
-        source = await transport.original()
+        source = await transport.fetch_original()
         task = ComputeTask(
             source=source.path,
             sha256=source.sha256,
@@ -36,7 +36,7 @@ async def thumbnail(job: LeasedJob, context: AttemptContext) -> bytes:
             seconds=_SECONDS,
             at_least=_ENOUGH,
         )
-        verdict = await context.pool.run(task, first=True).done
+        verdict = await context.pool.submit(task, first=True).done
         if verdict.outcome is Outcome.FAILED:
             return b""
         if verdict.outcome is not Outcome.DONE or verdict.size > MAX_THUMBNAIL:
@@ -45,4 +45,4 @@ async def thumbnail(job: LeasedJob, context: AttemptContext) -> bytes:
     except (NotTransferred, TokenRefused, Closed, OSError) as trouble:
         raise RetryLater(str(trouble) or type(trouble).__name__) from None
     finally:
-        transport.clear()
+        transport.remove_files()

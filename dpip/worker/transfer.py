@@ -73,7 +73,7 @@ class Closed(Exception):
     """The joining is over, and this transfer with it."""
 
 
-class _Again(Exception):
+class _Retry(Exception):
     """May work another time; ``outcome`` is the attempt's when it never does."""
 
     def __init__(
@@ -105,14 +105,14 @@ class Transfer:
 
     async def download(self, job: LeasedJob, path: Path) -> None:
         """The job's original, checked, at ``path``."""
-        await self._downloads.run(self._start, lambda: self._get(job, path))
+        await self._downloads.run(self._retried, lambda: self._get(job, path))
 
     async def upload(self, job: LeasedJob, path: Path, sha256: str, content_type: str) -> None:
         """The job's result. When this returns it is durable, and the job is done."""
-        await self._uploads.run(self._start, lambda: self._post(job, path, sha256, content_type))
+        await self._uploads.run(self._retried, lambda: self._post(job, path, sha256, content_type))
 
     @deferred
-    async def _start(self, exchange: Callable[[], Awaitable[None]]) -> None:
+    async def _retried(self, exchange: Callable[[], Awaitable[None]]) -> None:
         """Try until it works, or has not for too often."""
         for number in range(TRIES):
             try:
@@ -120,12 +120,12 @@ class Transfer:
                 await exchange()
                 return
             except (CancelledError, TimeoutError, *NO_ANSWER) as error:
-                trouble = _Again("transfer-failed", _in_words(error))
-            except _Again as again:
+                trouble = _Retry("transfer-failed", _in_words(error))
+            except _Retry as again:
                 trouble = again
             if number < TRIES - 1:
                 pause = min(_MAX_PAUSE, _FIRST_PAUSE * 4**number) * (0.5 + self._jitter())
-                await self._waited(deferLater(self._reactor, max(trouble.after, pause)))
+                await self._with_deadline(deferLater(self._reactor, max(trouble.after, pause)))
         raise NotTransferred(trouble.outcome, trouble.code, trouble.detail)
 
     def _check_open(self) -> None:
@@ -144,7 +144,7 @@ class Transfer:
             raise await self._refusal(response)
         try:
             with HashedFile(path.open("wb", buffering=0)) as file:
-                await self._waited(receive(response, file.write, original.size), original.size)
+                await self._with_deadline(receive(response, file.write, original.size), original.size)
         except BodyTooLarge:
             raise _damaged("is larger than it was") from None
         except OSError as error:
@@ -175,7 +175,7 @@ class Transfer:
         self, method: str, url: str, size: int, body: MultipartBody | None = None
     ) -> IResponse:
         headers = self._headers if body is None else {**self._headers, "Content-Type": body.content_type}
-        response: IResponse = await self._waited(
+        response: IResponse = await self._with_deadline(
             self._client.request(method, url, headers=headers, data=body), size
         )
         return response
@@ -190,16 +190,16 @@ class Transfer:
             return NotTransferred(Outcome.RETURNED, "stale-lease", detail, void=True)
         if code in (REQUEST_ENTITY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, _UNPROCESSABLE):
             return NotTransferred(Outcome.FAILED, "result-refused", detail)
-        return _Again("transfer-refused", detail, min(retry_after(response) or 0.0, 2 * _MAX_PAUSE))
+        return _Retry("transfer-refused", detail, min(retry_after(response) or 0.0, 2 * _MAX_PAUSE))
 
     async def _text(self, response: IResponse) -> bytes:
         """The answer's body; reading it to its end is what frees the connection for the next request."""
         chunks: list[bytes] = []
         with suppress(BodyTooLarge):
-            await self._waited(receive(response, chunks.append, _MAX_ANSWER))
+            await self._with_deadline(receive(response, chunks.append, _MAX_ANSWER))
         return b"".join(chunks)
 
-    async def _waited(self, waiting: Deferred[Any], size: int = 0) -> Any:
+    async def _with_deadline(self, waiting: Deferred[Any], size: int = 0) -> Any:
         """With a deadline, and so that :meth:`close` ends it: whatever came of it is then of no interest."""
         waiting.addTimeout(_LEAST_SECONDS + size / _LEAST_RATE, self._reactor)
         self._in_flight.add(waiting)
@@ -210,8 +210,8 @@ class Transfer:
             self._check_open()
 
 
-def _damaged(how: str) -> _Again:
-    return _Again("original-damaged", f"The original as the API gives it {how}.", outcome=Outcome.CRASHED)
+def _damaged(how: str) -> _Retry:
+    return _Retry("original-damaged", f"The original as the API gives it {how}.", outcome=Outcome.CRASHED)
 
 
 def _detail(body: bytes) -> str:

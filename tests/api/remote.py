@@ -41,7 +41,7 @@ class RemoteBackend(RealBackend):
         to_here: Any = FakeReference(here, broker, reactor)
         welcome, there = apis.join(broker, b"", encode(HELLO), to_here)
         to_there: Any = FakeReference(there, FakeBroker(), reactor)
-        here.begin(to_there.broker, to_there)
+        here.start(to_there.broker, to_there)
         api.joined(here, decode(welcome, ApiWelcome))
         self.addCleanup(here.end)
         self.addCleanup(broker.loseConnection)

@@ -87,7 +87,7 @@ class LinkedTests(SynchronousTestCase):
         to_here: Any = FakeReference(here, broker, self.clock)
         welcome, there = apis.join(broker, b"", hello, to_here)
         to_there: Any = FakeReference(there, FakeBroker(), self.clock)
-        here.begin(to_there.broker, to_there)
+        here.start(to_there.broker, to_there)
         self.remote.joined(here, decode(welcome, ApiWelcome))
 
     def asked(self, answer: Deferred[Any]) -> Any:

@@ -63,7 +63,7 @@ class LocalExecutorTests(TestCase):
         self.directory = self.folder / "way"
         self.directory.mkdir()
         self.pool = ComputePool(reactor, time.monotonic, SLOTS, 64 * 2**20, PROGRAM)
-        self.pool.say = lambda _: None  # type: ignore[assignment,method-assign]
+        self.pool.log_line = lambda _: None  # type: ignore[assignment,method-assign]
         self.addCleanup(self.pool.stop)
         await self.pool.start()
 
