@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from attrs import define, field
+
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
@@ -20,36 +22,27 @@ from dpip.scheduler.workers import HeldJob, JoinedWorker, Phase
 from dpip.scheduler.workloads import KnownWorkloads
 
 
+@define(eq=False, repr=False)
 class HeldJobs:
-    """All held jobs. What must be done is appended to ``out``."""
+    """All held jobs. Instructions are appended to ``out``."""
 
-    def __init__(
-        self,
-        roster: Roster,
-        workloads: KnownWorkloads,
-        backlog: Backlog,
-        placement: Placement,
-        limits: SchedulerLimits,
-        out: list[Instruction],
-        now: Callable[[], float],
-    ) -> None:
-        self._roster = roster
-        self._workloads = workloads
-        self._backlog = backlog
-        self._placement = placement
-        self._limits = limits
-        self._out = out
-        self._now = now
-        self._held: dict[int, HeldJob] = {}  # by job number; the leased ones in the order of leasing
-        self._by_image: dict[str, HeldJob] = {}  # leased, by the original's id
+    _roster: Roster
+    _workloads: KnownWorkloads
+    _backlog: Backlog
+    _placement: Placement
+    _limits: SchedulerLimits
+    _out: list[Instruction]
+    _now: Callable[[], float]
+    _held: dict[int, HeldJob] = field(factory=dict, init=False)  # by number; leased ones as they were leased
+    _by_image: dict[str, HeldJob] = field(factory=dict, init=False)  # leased, by the original's id
 
     def find(self, session: str, lease: Lease) -> HeldJob | None:
-        """The job, if this session holds it by this very lease."""
+        """Return the job if this session holds it by this very lease."""
         held = self._held.get(lease.job)
         return held if held is not None and held.is_leased_to(session) and held.is_by(lease) else None
 
     def find_image(self, session: str, image_id: str) -> HeldJob | None:
-        """The job this session holds whose original is this image."""
+        """Return the job of this session whose original is this image."""
         held = self._by_image.get(image_id)
         return held if held is not None and held.is_leased_to(session) else None
 
@@ -58,7 +51,7 @@ class HeldJobs:
     def assign(self, placed: Placed) -> None:
         job = placed.job
         self._backlog.take_job(placed.flow, job)
-        if job.number in self._held:  # we were told twice that it waits
+        if job.number in self._held:  # there were two events that it waits
             self._workloads.finish(placed.flow.workload, job, self._now())
             return
         worker, workload = placed.worker, placed.flow.workload
@@ -104,7 +97,7 @@ class HeldJobs:
     # Endings
 
     def ended(self, held: HeldJob, worker: JoinedWorker, outcome: Outcome, code: str, detail: str) -> None:
-        """Its worker says that it is rid of the job, without a result."""
+        """End an attempt that the worker reports as ended without a result."""
         self._take_from(worker, held)
         if outcome is Outcome.FAILED:
             self._fail(held, code, detail)
@@ -116,7 +109,7 @@ class HeldJobs:
             self.put_back(held, Outcome.RETURNED)
 
     def committed(self, lease: Lease) -> JoinedWorker | None:
-        """The job is done. Returns the worker that did it, if it was still leased to one."""
+        """End a job that is done. Returns the worker that did it, if it was still leased to one."""
         held = self._held.get(lease.job)
         if held is None or not held.is_by(lease):
             return None
@@ -127,7 +120,7 @@ class HeldJobs:
         return worker
 
     def put_back(self, held: HeldJob, outcome: Outcome) -> None:
-        """To wait again, once the datastore knows. A worker that has it is told to stop."""
+        """Release the job, so that it waits again. A worker that has it is asked to stop."""
         assert held.leased is not None
         if held.worker is not None:
             self._abandon(held.worker, held)
@@ -135,19 +128,22 @@ class HeldJobs:
         self._out.append(Release(held.leased.lease, outcome))
 
     def move(self, held: HeldJob) -> None:
-        """From a slow worker to whoever is idle."""
+        """Take the job from a slow worker, so that an idle one gets it."""
         held.workload.moved.add(held.job.number)
         self.put_back(held, Outcome.RETURNED)
 
     def drop(self, workload: WorkloadQueue) -> None:
-        """The workload is deleted."""
+        """Drop the held jobs of a deleted workload."""
         for held in list(workload.held.values()):
             if held.worker is not None:
                 self._abandon(held.worker, held)
             del self._held[held.job.number]
 
     def worker_lost(self, worker: JoinedWorker) -> None:
-        """Jobs it was computing are charged. Those being leased are put back when the answer comes."""
+        """Put a lost worker's jobs back, and charge those it was computing.
+
+        Jobs that are being leased are put back when the lease is granted.
+        """
         running = worker.likely_running()
         for held in list(worker.held.values()):
             leased = held.phase is Phase.LEASED
@@ -158,7 +154,7 @@ class HeldJobs:
                 self.put_back(held, Outcome.RETURNED)
 
     def expire(self, before: float) -> None:
-        """HeldJobs older than that count as crashed."""
+        """Count attempts that were leased before that time as crashed."""
         for held in list(self._leased_before(before)):
             assert held.worker is not None
             self._abandon(held.worker, held)
@@ -168,7 +164,7 @@ class HeldJobs:
         return bool(self._held)
 
     def oldest(self) -> float | None:
-        """When the oldest attempt was leased."""
+        """Return when the oldest attempt was leased; None if there is none."""
         return next((held.since for held in self._held.values() if held.phase is Phase.LEASED), None)
 
     def _leased_before(self, before: float) -> Iterator[HeldJob]:
@@ -204,7 +200,7 @@ class HeldJobs:
         self._end(held)
 
     def _end(self, held: HeldJob) -> None:
-        """Done or failed for good."""
+        """Forget a job that is done or has failed for good."""
         if held.worker is not None:
             self._take_from(held.worker, held)
         del self._held[held.job.number]

@@ -3,12 +3,12 @@
 A job that needs more than any machine has free waits ``memory_wait_seconds``: memory is mostly short for a
 moment only, and a larger machine may join. Then:
 
-- if a machine of a capable worker has that much in all, one is emptied (it gets nothing else meanwhile) and
-  the job runs there, alone if still more is needed than is free: an estimate that errs upwards, on a machine
-  that does nothing else for us, is the best chance the job will ever have;
-- if none has, the job fails, and the failure says both numbers.
+- If a machine of a capable worker has that much in all, one is reserved: it gets no other jobs. Once it is
+  idle or has the memory, the job runs there, alone if it needs more than is free. Estimates err upwards, so
+  that may well suffice.
+- If no machine has that much, the job fails, and the failure says both numbers.
 
-One machine is emptied at a time, so that huge jobs cannot bring the others to a halt.
+One machine is reserved at a time, so that huge jobs cannot stop all others.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ CODE = "not-enough-memory"
 
 @frozen
 class NeverFits:
-    """The job fails; ``worker`` is leased the job for the record only."""
+    """The job must fail. ``worker`` gets the lease, which is for the record only."""
 
     worker: JoinedWorker
     detail: str
 
 
 class OversizedJobs:
-    """At most one lane has a machine emptied for it."""
+    """At most one lane has a machine reserved for its next job."""
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
@@ -42,7 +42,10 @@ class OversizedJobs:
         self._machine: Machine | None = None
 
     def consider(self, flow: Flow, need: int) -> NeverFits | None:
-        """The flow's next job has waited long enough: it fails, or a machine is emptied if none is yet."""
+        """Reserve a machine, if none is yet, for the flow's next job, which has waited long enough.
+
+        Returns NeverFits if the job must fail.
+        """
         able = list(_able(flow))
         if not able:
             return None
@@ -56,7 +59,7 @@ class OversizedJobs:
         return None
 
     def worker_for(self, flow: Flow, need: int) -> JoinedWorker | None:
-        """The worker for the lane's next job, once the machine has the memory or does nothing else."""
+        """Return the worker for the lane's next job once its machine has the memory or is idle."""
         machine = self._machine
         if machine is None or (machine.in_flight and machine.free < need):
             return None
@@ -67,7 +70,7 @@ class OversizedJobs:
         return self._machine is machine
 
     def release_machine(self) -> Machine | None:
-        """The machine is everybody's again. Returns it."""
+        """End the reservation. Returns the machine."""
         machine, self._machine, self.lane = self._machine, None, None
         if machine is not None:
             machine.reserved = False
@@ -80,7 +83,7 @@ class OversizedJobs:
 
 
 def _able(flow: Flow) -> Iterator[JoinedWorker]:
-    """Workers that could do it, on machines that know how much memory they have."""
+    """Yield the workers that could do it, on machines whose memory is known."""
     for kind in flow.workload.requirement.kinds:
         for worker in kind.workers.values():
             if worker.machine.total and not worker.leaving:
@@ -88,7 +91,7 @@ def _able(flow: Flow) -> Iterator[JoinedWorker]:
 
 
 def _roomiest(able: list[JoinedWorker], need: int) -> Machine:
-    """Where the job fits once it is empty, if there is such a machine; then the least busy, the largest."""
+    """Return the machine where the job fits once it is idle; of several the least busy, then the largest."""
 
     def room(worker: JoinedWorker) -> tuple[int, int, int, int]:
         machine = worker.machine

@@ -1,7 +1,7 @@
-"""The scheduler as a service: facts go into the state, and its instructions are carried out.
+"""The scheduler as a service: it gives events to the state, and has its instructions carried out.
 
 A burst of events costs one pass: instructions are collected and carried out together at the reactor's next
-turn, when jobs are handed out as well, a bounded number at a time.
+turn. Jobs are placed in the same pass, a bounded number at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dpip.scheduler.retrying import Persistence
 from dpip.scheduler.state import State
 from dpip.scheduler.workloads import Need, WantsGpu
 
-_PASS_JOBS = 64  # handed out in one pass: about 2 ms
+_PASS_JOBS = 64  # placed in one pass: about 2 ms
 _BATCHES = 4  # being leased at once: enough to keep the datastore's group commit busy
 
 
@@ -34,7 +34,7 @@ def _no_gpu(steps: Sequence[Step]) -> bool:
 
 @implementer(IScheduler)
 class Scheduler(Service):
-    """Give it a datastore that has been recovered. Workers may join at any time: they wait for it.
+    """Schedules the jobs of a datastore that has been recovered. Workers may join before it has started.
 
     ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job; ``wants_gpu(steps)`` says if a
     GPU can be used. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
@@ -70,7 +70,7 @@ class Scheduler(Service):
         self._soon()
 
     def stopService(self) -> Deferred[None]:
-        """Fires when nothing is asked of the datastore any more; leases are left for its recovery."""
+        """Stop. Fires when no call of the datastore is under way; leases are left for its recovery."""
         super().stopService()
         for call in (self._pass, self._wake):
             if call is not None and call.active():
@@ -79,10 +79,10 @@ class Scheduler(Service):
 
     @property
     def ready(self) -> bool:
-        """Are all jobs that were waiting at the start known?"""
+        """Whether all jobs that waited at the start are known."""
         return self._backfill.done
 
-    # Facts
+    # Events
 
     def workload_opened(self, workload: Workload) -> None:
         self._handle_event(e.WorkloadOpened(workload))
@@ -157,7 +157,7 @@ class Scheduler(Service):
         return self.ready and self._dispatcher.leasing < _BATCHES and self._state.worth_deciding()
 
     def _wake_at(self, time: float) -> None:
-        """The state asks only for times earlier than what it asked for before."""
+        """Have a ``Tick`` at this time, which is earlier than that of any pending one."""
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
         if self.running:
