@@ -16,8 +16,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from dpip.api_process.remote_controller import RemoteController
-from dpip.link.api_messages import ApiHello, ApiRefusal, ApiWelcome, decode, encode
+from dpip.link.api_messages import ApiHello, ApiRefusal, ApiWelcome
 from dpip.link.broker import Broker
+from dpip.link.codec import decode, encode
 from dpip.link.connector import Connector
 from dpip.link.exchange import Exchange
 from dpip.link.session import JoinedSession, NotJoined

@@ -1,11 +1,11 @@
-"""Perspective Broker within bounds, for both ends of the workers' connection.
+"""Perspective Broker within bounds, for both ends of a link.
 
-What is left of PB: ``message``, ``answer``, ``error``, ``decref``; arguments are bytes and references. No
-``login``, no copies, no caches, no classes of the peer's choice, no tracebacks over the wire. Our calls
-carry one JSON text each (``dpip.link.worker_messages``).
+Of Perspective Broker's commands ``message``, ``answer``, ``error`` and ``decref`` remain; arguments are bytes
+and references. There is no login, no copy, no cache, no class of the peer's choice and no traceback over the
+wire. Our calls carry one JSON text each (``dpip.link.codec``).
 
-Errors cross as one sentence. A :class:`~dpip.errors.DpipError` is told as it is; anything else is a bug of
-this side: it is logged here, and the peer hears only that.
+Errors cross as one sentence: the detail of a :class:`~dpip.errors.DpipError`. Any other exception is a bug of
+this side: it is logged here, and the peer gets a general sentence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from twisted.spread.banana import BananaError
 
 from dpip.errors import DpipError
 from dpip.link.banana import Decoder, Expression, ProtocolViolation
-from dpip.link.worker_messages import MAX_HELLO, MAX_MESSAGE, MAX_REPORT
+from dpip.link.codec import MAX_MESSAGE
+from dpip.link.worker_messages import MAX_HELLO, MAX_REPORT
 from dpip.runtime.logs import LimitedLog
 from dpip.runtime.transports import keep_alive
 
@@ -40,17 +41,17 @@ REPORT_BYTES: Final = MAX_REPORT + 4 * 1024
 JOIN_SECONDS: Final = 10.0
 MAX_UNJOINED: Final = 256
 MAX_UNJOINED_PER_ADDRESS: Final = 64
-"""One machine may start many workers at once. Who is turned away tries again."""
+"""One machine may start many workers at once. A worker whose connection is refused tries again."""
 BYTES_AT_ONCE: Final = 8 * 1024
-"""Heard of one peer, before the reactor's other work has its turn …"""
+"""Bytes of one peer that are handled before the reactor's other work has its turn."""
 BYTES_AT_LEAST: Final = 1024
-"""… where each message counts for so many."""
+"""What a message counts for there, however small it is."""
 _SENTENCE: Final = 500
 _COMMANDS: Final = frozenset({b"version", b"message", b"answer", b"error", b"decref"})
 
 
 class CallRefused(DpipError):
-    """The peer refused a call, or could not do it; ``detail`` is its sentence."""
+    """The peer refused a call, or could not do it; ``detail`` is the peer's sentence."""
 
     code = "refused"
     title = "The other side refused a call"
@@ -71,11 +72,11 @@ class CallTimeout(DpipError):
 
 
 class Callee(pb.Referenceable):
-    """What a peer may call: ``remote_…`` methods with positional arguments, all of them required."""
+    """An object whose ``remote_…`` methods a peer may call, with positional arguments, all required."""
 
 
 class RemoteObject(pb.RemoteReference):
-    """The peer's object. The stock class cannot be thrown away when a peer has named one wrongly."""
+    """The peer's object. Twisted's class raises when it is freed if a peer has named an object wrongly."""
 
     doRefCount = 0
 
@@ -84,7 +85,7 @@ jelly.setUnjellyableForClass("remote", RemoteObject)
 
 
 class Allowed(jelly.SecurityOptions):
-    """Exactly what our calls are made of. The stock class lets every dotted name through."""
+    """Lets through exactly the types of our calls. Twisted's class lets every dotted name through."""
 
     names = frozenset(
         {b"remote", b"tuple", b"dictionary", b"None"}
@@ -96,22 +97,21 @@ class Allowed(jelly.SecurityOptions):
 
 
 class BrokerFactory(ABC, Factory):
-    """What makes brokers hears how they fare."""
+    """Makes brokers, and is called when their state changes."""
 
     noisy = False
     unsafeTracebacks = False
 
     def clientConnectionMade(self, broker: Broker) -> None:
-        """PB has been negotiated: calls can be made."""
+        """Perspective Broker has been negotiated: calls can be made."""
 
     @abstractmethod
     def settled(self, broker: Broker, lost: Failure | None) -> None:
-        """Once, when the peer joined (``lost`` is None) or its connection ended before; then, if it had
-        joined, once more when the connection ends."""
+        """The peer has joined (``lost`` is None), or its connection has ended, joined or not."""
 
 
 class Broker(pb.Broker):
-    """One connection. Its peer is a stranger until :meth:`trust`: bounded in bytes and in time."""
+    """One connection. Until :meth:`trust` its peer may send few bytes, and must join in time."""
 
     log = Logger()
     factory: Any
@@ -120,7 +120,7 @@ class Broker(pb.Broker):
     _deadline: IDelayedCall | None = None
     _dropped = False
     _parted = False
-    _resuming: IDelayedCall | None = None  # not None: there is more to hear than fits into one turn
+    _resuming: IDelayedCall | None = None  # more has arrived than is handled in one turn
 
     def __init__(
         self, factory: BrokerFactory, is_client: bool, clock: IReactorTime, log_line: Callable[[str], None]
@@ -137,9 +137,9 @@ class Broker(pb.Broker):
         self._expressions = self._decoded()
 
     def trust(self, most: int | None = None) -> None:
-        """The peer has joined: from now on each message has a limit, and no longer the whole connection.
+        """The peer has joined: from now on the limit is for each message, not for the whole connection.
 
-        By default a worker's messages may be as large as reports are, a controller's as large as any.
+        ``most`` bytes are allowed, by default those of a report from a worker, of any from a controller.
         """
         if not self.trusted:
             self.trusted = True
@@ -156,7 +156,7 @@ class Broker(pb.Broker):
             self.transport.abortConnection()
 
     def part(self) -> None:
-        """End the connection after the answer to the present call; nothing more is heard of the peer."""
+        """End the connection after the answer to the present call, and ignore what else the peer sends."""
         self._parted = True
         self._clock.callLater(0, self.transport.loseConnection)
 
@@ -166,7 +166,7 @@ class Broker(pb.Broker):
 
     @property
     def peer(self) -> str:
-        """Who is at the other end, for people."""
+        """The address of the other end, for people."""
         address = self.transport.getPeer() if self.transport else None
         return f"{getattr(address, 'host', '?')}:{getattr(address, 'port', '?')}"
 
@@ -198,7 +198,7 @@ class Broker(pb.Broker):
             self.drop(f"not a peer of ours ({type(error).__name__})")
 
     def _handle_arrived(self) -> bool:
-        """Some of what has arrived; true when there is no more, or none is wanted."""
+        """Handle some of what has arrived; true when there is no more, or none is wanted."""
         left = BYTES_AT_ONCE
         while left > 0:
             expression = next(self._expressions, None)
@@ -216,7 +216,7 @@ class Broker(pb.Broker):
             yield from self._decoder.feed(self._arrived.popleft())
 
     def _pause_reading(self) -> None:
-        """Many small messages are heard in several turns of the reactor, so that its other work goes on."""
+        """Handle many small messages in several turns of the reactor, so that its other work goes on."""
         self.transport.pauseProducing()
         self._resuming = self._clock.callLater(0, self._resume_reading)
 
@@ -248,7 +248,7 @@ class Broker(pb.Broker):
         method, arguments = self._understood(self.localObjectForID(objectID), message, netArgs, netKw)
         try:
             answer = self.serialize(method(*arguments))
-        except Exception:  # noqa: BLE001 - told to the peer or logged, see _failed
+        except Exception:  # noqa: BLE001 - sent to the peer or logged, see _failed
             self._failed(Failure(), requestID, answerRequired)
             return
         if isinstance(answer, Deferred):
@@ -260,7 +260,7 @@ class Broker(pb.Broker):
     def _understood(
         self, found: object, name: bytes, args: Expression, kwargs: Expression
     ) -> tuple[Callable[..., object], tuple[object, ...]]:
-        """The method that is called and its arguments; what is wrong here is the peer's doing."""
+        """Return the method that is called and its arguments. Raises ProtocolViolation."""
         method = getattr(found, f"remote_{name.decode('ascii')}", None) if isinstance(found, Callee) else None
         arguments = self.unserialize(args)
         if method is None or not isinstance(arguments, tuple) or len(arguments) != _arity(method.__func__):
@@ -282,7 +282,7 @@ class Broker(pb.Broker):
         if wanted and not self.disconnected:
             self.sendCall(b"error", request, words.encode(errors="replace")[:_SENTENCE])
 
-    # Answers to our calls; one that nobody waits for any more does no harm
+    # Answers to our calls; some come after their timeout
 
     def proto_answer(self, requestID: Any, netResult: Any) -> None:
         result = self.unserialize(netResult)
@@ -309,12 +309,10 @@ def _arity(method: Callable[..., object]) -> int:
 def call(
     reference: pb.RemoteReference, name: str, *arguments: object, clock: IReactorTime, timeout: float
 ) -> Deferred[Any]:
-    """Call a peer; every way to fail comes through the Deferred.
+    """Call a peer's method, and return its answer.
 
-    Raises (in the Deferred):
-        CallRefused: the peer's sentence.
-        LinkLost: there is no connection (any more).
-        CallTimeout: for ``timeout`` seconds.
+    Raises, in the Deferred only, CallRefused if the peer answers with an error, LinkLost if there is no
+    connection (any more), CallTimeout if there is no answer in ``timeout`` seconds.
     """
     try:
         answer: Deferred[Any] = reference.callRemote(name, *arguments)
@@ -337,7 +335,7 @@ def _as_no_answer(result: object, seconds: float) -> object:
 
 
 def notify(reference: pb.RemoteReference, name: str, *arguments: object) -> None:
-    """Call a peer without waiting for an answer. Nothing happens when the connection is gone."""
+    """Call a peer's method that is not answered. Nothing happens when the connection is gone."""
     if not reference.broker.disconnected:
         reference.callRemote(name, *arguments, pbanswer=False)
 
@@ -350,7 +348,7 @@ class _RejectedConnection(Protocol):
 
 
 class LinkServerFactory(BrokerFactory):
-    """The controller's side: a broker for everyone who connects, while not too many have yet to join.
+    """The controller's side: makes a broker for each connection, unless too many have not joined yet.
 
     ``root(broker)`` gives the object that a peer may call first.
     """
@@ -361,7 +359,7 @@ class LinkServerFactory(BrokerFactory):
         self._root = root
         self._clock = clock
         self.log_line = LimitedLog(self.log, clock)
-        self._open: dict[Broker, None] = {}  # in the order in which they came
+        self._open: dict[Broker, None] = {}  # in the order of their connections
         self._unjoined: dict[Broker, str] = {}
         self._addresses: Counter[str] = Counter()
 
@@ -393,7 +391,7 @@ class LinkServerFactory(BrokerFactory):
 
 
 class LinkClientFactory(BrokerFactory):
-    """The worker's side: one connection at a time to a controller that TLS has proved to be the right one."""
+    """The other side: one connection at a time to a controller that TLS has proved to be the right one."""
 
     log = Logger()
 

@@ -1,7 +1,7 @@
-"""One end of a link on which both sides ask: what is said in one turn of the reactor goes in one message.
+"""One end of a link on which both sides ask: all calls and answers of a turn of the reactor share a message.
 
-A message costs Perspective Broker and TLS much more than a question in it: under load many requests share
-one. Messages arrive in the order in which they were sent; in each, all answers come before all questions.
+A message costs Perspective Broker and TLS much more than a call in it. Messages arrive in the order in which
+they were sent; in each, all answers come before all calls.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """At most, in all its pieces."""
 BEAT_SECONDS: Final = 4.0
 MAX_SILENCE: Final = 3
-"""Beats without a word from the other side: then the link is as good as dead."""
-_NOTIFICATION: Final = 0  # the number of what is not to be answered
+"""Beats without a message from the other side, after which the link is dropped."""
+_NOTIFICATION: Final = 0  # the number of calls that are not to be answered
 _AWAY: Final = "The controller is away at the moment. Try again in a few seconds."
 
 
@@ -48,7 +48,7 @@ class Exchange(Callee):
         self._peer: RemoteReference | None = None
         self._asked: dict[int, Deferred[Any]] = {}
         self._number = _NOTIFICATION
-        self._questions: list[Any] = []
+        self._calls: list[Any] = []
         self._answers: list[Any] = []
         self._refusals: list[Any] = []
         self._flushing: IDelayedCall | None = None
@@ -58,12 +58,12 @@ class Exchange(Callee):
         self._beat.clock = clock
 
     def start(self, broker: Broker, peer: RemoteReference) -> None:
-        """The other end is there."""
+        """The link is made."""
         self._broker, self._peer = broker, peer
         self._beat.start(BEAT_SECONDS, now=False)
 
     def stop(self) -> None:
-        """The link is lost: nobody will answer any more."""
+        """The link is lost: every call under way fails."""
         self._peer = None
         if self._beat.running:
             self._beat.stop()
@@ -75,20 +75,20 @@ class Exchange(Callee):
             waiting.errback(RetryLater(_AWAY, retry_after=2))
 
     def ask(self, name: str, *arguments: Any) -> Deferred[Any]:
-        """The other side's answer. Fails with its DpipError, with PeerFault, or RetryLater if it is away."""
+        """Call the other side. Fails with its DpipError, with PeerFault, or with RetryLater if it is away."""
         if self._peer is None:
             return fail(RetryLater(_AWAY, retry_after=2))
         self._number += 1
         answer: Deferred[Any] = Deferred()
         self._asked[self._number] = answer
-        self._questions.append([self._number, name, arguments])
+        self._calls.append([self._number, name, arguments])
         self._soon()
         return answer
 
     def notify(self, name: str, *arguments: Any) -> None:
-        """Nothing happens when the other side is away."""
+        """Call the other side without an answer. Nothing happens when it is away."""
         if self._peer is not None:
-            self._questions.append([_NOTIFICATION, name, arguments])
+            self._calls.append([_NOTIFICATION, name, arguments])
             self._soon()
 
     # What comes in
@@ -102,16 +102,16 @@ class Exchange(Callee):
             self._broker.drop("a message without end")
         elif not more:
             data, self._pieces = b"".join(self._pieces), []
-            self._take(*json.loads(data))
+            self._handle(*json.loads(data))
 
-    def _take(self, answers: list[Any], refusals: list[Any], questions: list[Any]) -> None:
+    def _handle(self, answers: list[Any], refusals: list[Any], calls: list[Any]) -> None:
         for number, value in answers:
             if number in self._asked:
                 self._asked.pop(number).callback(value)
         for number, error in refusals:
             if number in self._asked:
                 self._asked.pop(number).errback(_reason(error))
-        for number, name, arguments in questions:
+        for number, name, arguments in calls:
             answer = maybeDeferred(self._answer, name, arguments)
             answer.addCallback(self._answered, number)
             answer.addErrback(self._refused, number, name)
@@ -137,8 +137,8 @@ class Exchange(Callee):
 
     def _flush(self) -> None:
         self._flushing = None
-        message = self._answers, self._refusals, self._questions
-        self._answers, self._refusals, self._questions = [], [], []
+        message = self._answers, self._refusals, self._calls
+        self._answers, self._refusals, self._calls = [], [], []
         data = json.dumps(message, separators=(",", ":")).encode()
         if self._peer is None:
             return
@@ -147,7 +147,7 @@ class Exchange(Callee):
             notify(self._peer, "take", data[start : start + PIECE_BYTES], more)
 
     def _keep_alive(self) -> None:
-        """An empty message says that we are there."""
+        """Send a message, an empty one if need be, to show that this side is there."""
         self._silence += 1
         if self._silence > MAX_SILENCE and self._broker is not None:
             self._broker.drop("nothing heard from it for too long")

@@ -1,6 +1,6 @@
 """How a worker or an API process joins the controller, stays joined, and joins again after a lost link.
 
-What a process says to join, and what it does once it has joined, is in the coroutine that it gives.
+What a process sends to join, and what it does once it has joined, is in the coroutine that it gives.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from dpip.runtime.startup import CannotStart
 FIRST_DELAY: Final = 0.2
 MAX_DELAY: Final = 5.0
 LONG_DELAY: Final = 30.0
-"""Seconds between attempts to join, each ± half: doubled from attempt to attempt up to the second; the third
-where only a person can help."""
+"""Seconds between attempts to join, each ± half: doubled from the first up to the second; the third where only
+a person can help."""
 SETTLED_SECONDS: Final = 10.0
 """A link that lasted less counts as a failed attempt: the next one waits longer."""
 CLOSING_SECONDS: Final = 5.0
@@ -34,7 +34,7 @@ _MAX_SAID: Final = 20
 
 
 class NotJoined(Exception):
-    """This process may not join: why, in a sentence for people; ``retry`` says whether trying again helps."""
+    """This process may not join, with the reason for people; ``retry`` says whether trying again helps."""
 
     def __init__(self, reason: str, retry: bool) -> None:
         super().__init__(reason)
@@ -75,7 +75,7 @@ class JoinedSession(ClientService):
 
     @deferred
     async def stopService(self) -> None:
-        """What has been written is sent; a controller that does not close its side is not waited for."""
+        """Close the link once what has been written is sent, or after ``CLOSING_SECONDS``."""
         closing = super().stopService()
         if self._broker is not None:
             reason = "the controller does not close it"
@@ -86,10 +86,9 @@ class JoinedSession(ClientService):
     async def ask(
         self, broker: Broker, method: str, hello: bytes, ours: Callee
     ) -> tuple[bytes, RemoteReference | None]:
-        """The controller's answer, and its object that we may call, if we are welcome.
+        """Return the controller's answer, and its object that we may call, if we may join.
 
-        Raises:
-            DpipError: there was no answer in time, or none that makes sense.
+        Raises DpipError if there is no answer in time, or none that makes sense.
         """
         arguments = self._connector.secret, hello, ours
         root = broker.remoteForName("root")
@@ -103,7 +102,7 @@ class JoinedSession(ClientService):
         raise Malformed("The controller's answer makes no sense: it may be of another version.")
 
     def log_once(self, words: str) -> None:
-        """Log it once between two joinings: a process that waits for hours must not fill the log."""
+        """Log the words once between two joinings: a process that waits for hours must not fill the log."""
         if words not in self._logged and len(self._logged) < _MAX_SAID and self.running:
             self._logged.add(words)
             self.log.info("{words}", words=words)

@@ -8,7 +8,8 @@ from twisted.internet import reactor
 
 from dpip.api_process.remote_controller import RemoteController
 from dpip.controller.api_processes import ApiProcesses, ApiTerms
-from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, decode, encode
+from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome
+from dpip.link.codec import decode, encode
 from dpip.link.exchange import Exchange
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from tests.api.real import RealBackend

@@ -17,7 +17,8 @@ from dpip.api_process.remote_controller import RemoteController, forwarding
 from dpip.controller.api_processes import ApiProcesses, ApiTerms
 from dpip.errors import NotFound, RetryLater
 from dpip.interfaces import IController
-from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, calls_of, decode, encode
+from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, calls_of
+from dpip.link.codec import decode, encode
 from dpip.link.exchange import Exchange
 from dpip.model import Principal, Progress, Role, Selection, WorkloadSpec, WorkloadStatus
 from dpip.runtime.coroutines import deferred
