@@ -1,7 +1,7 @@
 """The join token: by it a worker recognises the controller, and is let in until it has a certificate.
 
-Its form is ``<SHA-256 of the authority's certificate, hex>.<secret>.<made>.<expires>``. The last two are times
-since the epoch, in milliseconds and in seconds; 0 is never. They are part of what is compared, so only the
+Its form is ``<SHA-256 of the authority's certificate, hex>.<secret>.<made>.<expires>``. The last two are
+times since the epoch, in milliseconds and in seconds; 0 is never. They are part of what is compared: only the
 controller can change them. A token without them was chosen by an operator, or made by an earlier version: it
 never expires, and counts as older than all others.
 """
@@ -76,9 +76,7 @@ class TokenFile:
             token = JoinToken("", "")
         if token.pin != pin:
             token = JoinToken.new(pin, now)
-            _beside(path).unlink(
-                missing_ok=True
-            )  # whoever removes a token wants the former one to be refused, too
+            _beside(path).unlink(missing_ok=True)  # removing a token revokes the former one, too
             _write(path, token)
         return cls(path, token, *_former(path, pin))
 

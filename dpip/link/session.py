@@ -25,8 +25,8 @@ from dpip.runtime.startup import CannotStart
 FIRST_DELAY: Final = 0.2
 MAX_DELAY: Final = 5.0
 LONG_DELAY: Final = 30.0
-"""Seconds between attempts to join, each ± half: doubled from the first up to the second; the third where only
-a person can help."""
+"""Seconds between attempts to join, each ± half: doubled from the first up to the second; the third where
+only a person can help."""
 SETTLED_SECONDS: Final = 10.0
 """A link that lasted less counts as a failed attempt: the next one waits longer."""
 CLOSING_SECONDS: Final = 5.0

@@ -44,7 +44,7 @@ class RemoteBackend(RealBackend):
         to_there: Any = FakeReference(there, FakeBroker(), reactor)
         here.start(to_there.broker, to_there)
         api.joined(here, decode(welcome, ApiWelcome))
-        self.addCleanup(here.end)
+        self.addCleanup(here.stop)
         self.addCleanup(broker.loseConnection)
         return _Following(api, self.controller)
 
