@@ -1,7 +1,7 @@
-"""A shift: everything that belongs to one joining, and the agent that the controller calls.
+"""Runs the attempts of a worker between joining and losing the link; the controller calls it.
 
-When the link is lost the shift is over, with all it had in hand: the controller gives those jobs to others,
-and the next shift begins with empty hands.
+When the link is lost all attempts are dropped: the controller gives their jobs to other workers, and the next
+joining has a new job runner.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
@@ -25,47 +26,39 @@ from dpip.worker.thumbnail import thumbnail
 from dpip.worker.transfer import Closed, TokenRefused
 
 DRAIN_SECONDS: Final = 25.0
-"""For what is being computed when the worker is told to end; service managers kill after 30 s or more."""
+"""For what is being computed when the worker is asked to end; service managers kill after 30 s or more."""
 _FLUSH_SECONDS: Final = 0.02
 _HINT_SECONDS: Final = 0.1
-"""Endings are collected for so long: one message for many. Those of jobs that are done, longer: the
-controller has known since their results came, and only learns how long they took."""
+"""Endings are collected for so long, to share a message. Those of jobs that are done may wait longer: the
+controller knows them by their results, and only learns how long they took."""
 _FIRST_PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 30.0
-"""Before a job is handed back because of trouble here: it would come straight back, to the same trouble."""
+"""Seconds before a job is handed back because of a failure of this worker: it might come back at once."""
 _NO_FAILURE: Final = frozenset({"stale-lease", "cancelled"})
 
 
+@define(eq=False, slots=False)
 class JobRunner(Callee):
     """``token_refused`` is called when the API does not know this joining's token, ``asked_to_leave`` when
     the controller wants this worker to end. With ``log_jobs`` there is a line for each job."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        cores: int,
-        clock: IReactorTime,
-        jitter: Callable[[], float],
-        token_refused: Callable[[], object],
-        asked_to_leave: Callable[[], object],
-        log_jobs: bool = False,
-    ) -> None:
-        self._cores = cores
-        self._log_jobs = log_jobs
-        self._clock = clock
-        self._jitter = jitter
-        self._token_refused = token_refused
-        self._asked_to_leave = asked_to_leave
-        self._context: AttemptContext | None = None
-        self._controller: RemoteReference | None = None
-        self._attempts: dict[Lease, Attempt] = {}
-        self._pauses: dict[Attempt, Deferred[None]] = {}
-        self._endings: list[wire.AttemptEnding] = []
-        self._flushing: IDelayedCall | None = None
-        self._failures = 0  # in a row
-        self._leaving = False
-        self._drained: Deferred[None] | None = None
+    _cores: int
+    _clock: IReactorTime
+    _jitter: Callable[[], float]
+    _token_refused: Callable[[], object]
+    _asked_to_leave: Callable[[], object]
+    _log_jobs: bool = False
+    _context: AttemptContext | None = field(default=None, init=False)
+    _controller: RemoteReference | None = field(default=None, init=False)
+    _attempts: dict[Lease, Attempt] = field(factory=dict, init=False)
+    _pauses: dict[Attempt, Deferred[None]] = field(factory=dict, init=False)
+    _endings: list[wire.AttemptEnding] = field(factory=list, init=False)
+    _flushing: IDelayedCall | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)  # in a row
+    _leaving: bool = field(default=False, init=False)
+    _drained: Deferred[None] | None = field(default=None, init=False)
 
     def begin(self, controller: RemoteReference, context: AttemptContext) -> None:
         """The worker has joined."""
@@ -73,10 +66,10 @@ class JobRunner(Callee):
         self._context = context
 
     def running(self) -> list[int]:
-        """Jobs that are being computed now."""
+        """Return the numbers of the jobs that are being computed now."""
         return [attempt.job.lease.job for attempt in self._attempts.values() if attempt.computing]
 
-    # What the controller says
+    # What the controller calls
 
     def remote_run(self, data: object) -> None:
         jobs = wire.decode(data, wire.Jobs).jobs
@@ -102,12 +95,12 @@ class JobRunner(Callee):
         self._asked_to_leave()
 
     def remote_ping(self) -> None:
-        """To answer is all that is asked."""
+        """The answer alone is what is asked for."""
 
     # The end
 
     def abandon(self) -> Deferred[None]:
-        """The link is lost. Fires when no connection to the API is left."""
+        """Drop all attempts after the link is lost. Fires when no connection to the API is left."""
         self._leaving = True
         self._drop(self._attempts.values())
         self._check_drained()
@@ -118,7 +111,7 @@ class JobRunner(Callee):
 
     @deferred
     async def drain(self) -> None:
-        """Leave in good order: finish what is being computed, hand back the rest."""
+        """Finish what is being computed, and hand back all other jobs."""
         if self._controller is None or self._leaving:
             return
         self._leaving = True
@@ -145,7 +138,7 @@ class JobRunner(Callee):
                 self._pauses[attempt].cancel()
 
     def _check_drained(self) -> None:
-        """Has a shift that is leaving done all that somebody waits for?"""
+        """Fire ``_drained`` if a runner that is leaving has no attempt left whose result is wanted."""
         busy = any(not attempt.dropped for attempt in self._attempts.values())
         if self._drained is not None and not busy and not self._drained.called:
             self._drained.callback(None)

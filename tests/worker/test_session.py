@@ -165,7 +165,7 @@ class WorkingCase(ClusterCase):
         return self.record.endings()
 
     def spooled(self) -> list[str]:
-        directory = self.session.spool.directory
+        directory = self.session.spool.path
         return sorted(os.listdir(directory))
 
     def running(self) -> Any:
@@ -304,7 +304,7 @@ class LeavingTests(WorkingCase):
         await self.record.until(lambda: self.running() == (1,))
         await self.record.link.run([self.give(2), self.give(3)])
         pids = self.session.pool.pids()
-        directory = self.session.spool.directory
+        directory = self.session.spool.path
         stopped = self.session.stopService()
         await self.record.times("leaving")
         await self.record.times("ended", 2)
