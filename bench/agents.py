@@ -22,7 +22,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from dpip import __version__
 from dpip.controller.tap import registry
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Broker, LinkClientFactory, Target, call, tell
+from dpip.link.broker import Broker, Callee, LinkClientFactory, call, notify
 from dpip.link.certificates import Key
 from dpip.link.connector import Connector, token_reader
 from dpip.model import Load, Outcome
@@ -34,7 +34,7 @@ GIB = 2**30
 LOAD = Load(50.0, 64 * GIB, 60 * GIB, 40.0, GIB, disk_free=100 * GIB)
 
 
-class Agent(Target):
+class Agent(Callee):
     """One peer. ``joined`` fires when it has been welcomed."""
 
     def __init__(self, reactor: Any, name: str, slots: int, every: float) -> None:
@@ -59,7 +59,7 @@ class Agent(Target):
         jobs = wire.decode(data, wire.Jobs).jobs
         endings = [wire.AttemptEnding(job.lease, Outcome.DONE, 0.001) for job in jobs]
         for message in wire.batches(endings, wire.AttemptEndings):
-            tell(self._session, "ended", message)
+            notify(self._session, "ended", message)
 
     def remote_cancel(self, data: object) -> None:
         wire.decode(data, wire.Leases)

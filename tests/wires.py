@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 
-from dpip.link.broker import Broker, LinkClientFactory, LinkServerFactory, Target
+from dpip.link.broker import Broker, Callee, LinkClientFactory, LinkServerFactory
 
 
 def address(host: str = "10.0.0.7", port: int = 4711) -> IPv4Address:
@@ -74,5 +74,5 @@ class Stranger:
         return bool(self.transport.disconnecting)
 
 
-def door_to(target: Target, clock: Clock) -> LinkServerFactory:
+def door_to(target: Callee, clock: Clock) -> LinkServerFactory:
     return LinkServerFactory(lambda _: target, clock)

@@ -90,8 +90,8 @@ class RemoteController:
         self._exchange = exchange
         self.max_pixels = welcome.max_pixels
         self._admission.max_upload, self._admission.max_in_flight = welcome.max_upload, welcome.max_in_flight
-        self._admission.announce = lambda promised: exchange.tell("promised", promised)
-        exchange.tell("promised", self._admission.promised)  # uploads may be under way since an earlier link
+        self._admission.announce = lambda promised: exchange.notify("promised", promised)
+        exchange.notify("promised", self._admission.promised)  # uploads of an earlier link may still run
 
     def left(self) -> None:
         """Forget everything, since nothing that was known can be trusted any more."""

@@ -16,8 +16,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from dpip.api_process.remote_controller import RemoteController
-from dpip.link.api_messages import ApiHello, ApiRefusal, ApiWelcome, decode, encode
+from dpip.link.api_messages import ApiHello, ApiRefusal, ApiWelcome
 from dpip.link.broker import Broker
+from dpip.link.codec import decode, encode
 from dpip.link.connector import Connector
 from dpip.link.exchange import Exchange
 from dpip.link.session import JoinedSession, NotJoined
@@ -77,7 +78,7 @@ class ApiSession(Service):
             raise NotJoined(f"The controller does not take this API process: {refusal.reason}", refusal.retry)
         welcome = decode(data, ApiWelcome)
         self._check_store(welcome)
-        exchange.begin(broker, peer)
+        exchange.start(broker, peer)
         broker.on_lost(lambda: self._left(exchange))
         await self._begin(exchange, welcome)
 
@@ -104,10 +105,10 @@ class ApiSession(Service):
         self.controller.joined(exchange, welcome)
         if self._port is None:
             self._port = await self.listen(welcome.identity)
-        exchange.tell("serving", self.url, self.scheme, getattr(self._port.getHost(), "port", 0))
+        exchange.notify("serving", self.url, self.scheme, getattr(self._port.getHost(), "port", 0))
         self.log.info("Joined the controller; uploads go to {store}", store=self.store)
 
     def _left(self, exchange: Exchange) -> None:
         self.controller.left()
-        exchange.end()
+        exchange.stop()
         self.log.info("The link to the controller has ended: requests are answered 503 until it is back")

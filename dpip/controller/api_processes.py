@@ -18,7 +18,7 @@ from twisted.spread.pb import RemoteReference
 from dpip.controller.joining import refusal
 from dpip.errors import DpipError, VersionMismatch
 from dpip.interfaces import IController, IIncomingFile
-from dpip.link import api_messages
+from dpip.link import api_messages, codec
 from dpip.link.api_messages import CALLS, ApiHello, ApiRefusal, ApiWelcome, RemoteMethod
 from dpip.link.broker import MESSAGE_BYTES, Broker
 from dpip.link.exchange import Exchange
@@ -114,23 +114,23 @@ class ApiProcesses:
             self.log.info("API process at {peer} may not join: {why}", peer=broker.peer, why=str(error))
             broker.part()
             refused = refusal(error)
-            return api_messages.encode(ApiRefusal(refused.reason, refused.retry)), None
+            return codec.encode(ApiRefusal(refused.reason, refused.retry)), None
         exchange = Exchange(self.clock, lambda name, arguments: self._answer(api, name, arguments))
         api = self._joined[broker] = _ApiLink(broker, exchange, mark, newcomer.shares_socket)
         broker.on_lost(lambda: self._lost(broker))
         broker.trust(MESSAGE_BYTES)
-        exchange.begin(broker, peer)
+        exchange.start(broker, peer)
         self._share()
-        return api_messages.encode(self._welcome(newcomer, proof, nonce)), exchange
+        return codec.encode(self._welcome(newcomer, proof, nonce)), exchange
 
     def _examined(self, secret: bytes, data: object) -> ApiHello:
         """Raises BadToken, VersionMismatch, Malformed."""
         self.admit(secret)
-        if api_messages.protocol_of(data) != api_messages.PROTOCOL:
+        if codec.protocol_of(data) != api_messages.PROTOCOL:
             raise VersionMismatch(
                 f"It speaks another protocol: install DPIP {self.terms.version} there, too."
             )
-        hello = api_messages.decode(data, ApiHello)
+        hello = codec.decode(data, ApiHello)
         if hello.version != self.terms.version or hello.filters != self.terms.filters:
             raise VersionMismatch(
                 f"It is DPIP {hello.version} with {len(hello.filters)} filters, the controller "
@@ -181,7 +181,7 @@ class ApiProcesses:
         total = self.admission.promised + sum(api.promised for api in self._joined.values())
         self.admission.elsewhere = total - self.admission.promised
         for api in self._joined.values():
-            api.exchange.tell("elsewhere", total - api.promised)
+            api.exchange.notify("elsewhere", total - api.promised)
 
     # What API processes are asked
 
@@ -217,7 +217,7 @@ class ApiProcesses:
         api = self._joined.pop(broker, None)
         if api is None:
             return
-        api.exchange.end()
+        api.exchange.stop()
         api.mark.abandon()
         self.log.info("API process {peer} is gone", peer=broker.peer)
         self._share()

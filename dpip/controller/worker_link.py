@@ -15,7 +15,7 @@ from zope.interface import implementer
 from dpip.errors import DpipError, Malformed
 from dpip.interfaces import IWorkerLink
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Broker, CallTimeout, Target, call, tell
+from dpip.link.broker import Broker, Callee, CallTimeout, call, notify
 from dpip.link.certificates import Presented
 from dpip.model import Lease, LeasedJob, Load, Outcome, Principal, Role, WorkerInfo
 from dpip.runtime.coroutines import deferred
@@ -49,7 +49,7 @@ class Listener(Protocol):
 
 @implementer(IWorkerLink)
 @define(eq=False, slots=False)
-class WorkerLink(Target):
+class WorkerLink(Callee):
     """``session`` names this joining; the worker may call the ``remote_`` methods."""
 
     log = Logger()
@@ -156,11 +156,11 @@ class WorkerLink(Target):
 
     def cancel(self, leases: Sequence[Lease]) -> None:
         for message in wire.batches(leases, wire.Leases):
-            tell(self._agent, "cancel", message)
+            notify(self._agent, "cancel", message)
 
     def dismiss(self) -> None:
         """Ask it to finish or hand back what it has, and to end."""
-        tell(self._agent, "leave")
+        notify(self._agent, "leave")
 
     def drop(self, reason: str) -> None:
         self._broker.drop(f"worker {self.info.name}: {reason}")

@@ -28,7 +28,7 @@ from dpip.controller.worker_link import WorkerLink
 from dpip.errors import DpipError, Malformed, NameTaken, NotFound
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Broker, LinkLost, LinkServerFactory, Target
+from dpip.link.broker import Broker, Callee, LinkLost, LinkServerFactory
 from dpip.link.certificates import Presented
 from dpip.link.join_token import BadToken
 from dpip.model import Load, Principal, WorkerState
@@ -38,7 +38,7 @@ from dpip.scheduler.retrying import Persistence
 
 
 @define(eq=False, slots=False)
-class _Root(Target):
+class _Root(Callee):
     """What a client that has not joined may call, once."""
 
     _workers: Workers
@@ -50,7 +50,7 @@ class _Root(Target):
     ) -> Deferred[tuple[bytes, WorkerLink | None]]:
         return self._workers.join(self._broker, *self._checked(secret, hello, agent))
 
-    def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Target | None]:
+    def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Callee | None]:
         """Let an API process join."""
         if self._workers.apis is None:
             raise Malformed("No API process may join here.")
@@ -141,7 +141,7 @@ class Workers:
         except LinkLost:
             raise
         except (DpipError, BadToken) as error:
-            self.server_factory.say(f"Worker at {broker.peer} may not join: {error}")
+            self.server_factory.log_line(f"Worker at {broker.peer} may not join: {error}")
             answer = refusal(error)
         broker.part()
         return wire.encode(answer), None

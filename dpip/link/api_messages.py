@@ -1,7 +1,7 @@
-"""What an API process and the controller say to each other, and how it becomes JSON.
+"""Messages between an API process and the controller, and the JSON of calls and answers.
 
 An API process is trusted: it sees passwords, and it says for whom it asks. So it joins by a secret of its own
-(``dpip.link.certificates``), and what it sends is checked for types, not for ranges as workers' messages are
+(``dpip.link.certificates``), and its messages are checked for types, not for ranges as those of workers are
 (``dpip.link.worker_messages``).
 
 ::
@@ -9,22 +9,21 @@ An API process is trusted: it sees passwords, and it says for whom it asks. So i
     controller root    serve(secret: bytes, hello: ApiHello, exchange)
                            -> (ApiWelcome, exchange) | (ApiRefusal, None)
     API process asks   the methods of IController in CALLS
-    API process tells  serving(url or None, scheme, port)   promised(bytes)
+             notifies  serving(url or None, scheme, port)   promised(bytes)
     controller asks    forget_tokens()
-    controller tells   elsewhere(bytes)
+             notifies  elsewhere(bytes)
 
-``serving`` says where workers find it: at the url, or at that port of the host that its link comes from.
+``serving`` says where workers reach it: at the url, or at that port of the host that its link comes from.
 """
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Signature, signature
 from operator import attrgetter
 from types import FunctionType, NoneType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import cattrs
 from attrs import field, fields, frozen, has, resolve_types
@@ -32,14 +31,13 @@ from twisted.internet.defer import Deferred
 from zope.interface.interface import InterfaceClass
 
 from dpip import errors, model
-from dpip.errors import DpipError, Malformed, RetryLater
+from dpip.errors import DpipError, RetryLater
 from dpip.interfaces import IController
+from dpip.link.codec import is_of
 from dpip.model import Params
 
 PROTOCOL = 4
 """Changes whenever an old peer could misunderstand a new one."""
-
-T = TypeVar("T")
 
 
 @frozen
@@ -56,8 +54,11 @@ class ApiHello:
 
 @frozen
 class ApiWelcome:
-    """``proof`` is the name of a new file among the image store's incoming ones, and ``nonce`` what it holds:
-    who finds that there has the controller's own store before it, and no copy."""
+    """The controller lets an API process join.
+
+    ``proof`` is the name of a new file among the image store's incoming ones, and ``nonce`` its content: an
+    API process that finds it there has the controller's own store, and no copy.
+    """
 
     proof: str
     nonce: str
@@ -76,15 +77,9 @@ class ApiRefusal:
     retry: bool
 
 
-def _is_of(kind: Any, origin: type) -> bool:
-    """Is it ``origin[…]``?"""
-    found: Any = get_origin(kind)
-    return found is origin
-
-
 @frozen
 class RemoteMethod:
-    """One method that can be asked over the link, with the types of its arguments and of its result."""
+    """A method that can be called over the link, with the types of its arguments and of its result."""
 
     name: str
     signature: Signature
@@ -93,7 +88,7 @@ class RemoteMethod:
 
 
 def calls_of(interface: InterfaceClass) -> Mapping[str, RemoteMethod]:
-    """Every method of the interface, and of those it extends, that is annotated to return a Deferred.
+    """Return every method of the interface, and of those it extends, that is annotated to return a Deferred.
 
     An interface with methods of its own ends with the ``taggedValue`` that ``IController`` ends with.
     """
@@ -108,7 +103,7 @@ def calls_of(interface: InterfaceClass) -> Mapping[str, RemoteMethod]:
 
 def _call(function: FunctionType, kinds: dict[str, Any]) -> RemoteMethod | None:
     answer = kinds.pop("return")
-    if not _is_of(answer, Deferred):
+    if not is_of(answer, Deferred):
         return None
     [result] = get_args(answer)
     result = None if result is NoneType else result
@@ -119,13 +114,13 @@ CALLS: Mapping[str, RemoteMethod] = calls_of(IController)
 
 
 _converter = cattrs.Converter(detailed_validation=False)
-_converter.register_unstructure_hook_factory(lambda kind: _is_of(kind, frozenset), lambda _: sorted)
+_converter.register_unstructure_hook_factory(lambda kind: is_of(kind, frozenset), lambda _: sorted)
 
 _converter.register_unstructure_hook(bytes, lambda data: b64encode(data).decode())
 _converter.register_structure_hook(bytes, lambda text, _: b64decode(text))
 
-# The values of dpip.model go as rows: what is the same in JSON is taken over in one step, without a look at
-# it. That takes half the time of a dict's members one by one, and half the bytes.
+# The values of dpip.model go as rows, without the names of their members. Members that are the same in JSON
+# are copied in one step. That takes half the time of a dict, and half the bytes.
 
 _AS_THEY_ARE = {str, int, float, bool, Params, str | None, int | None, float | None}
 
@@ -169,9 +164,9 @@ def _from_row(kind: Any) -> Callable[[list[Any], Any], Any]:
 
 
 def _from_list(kind: Any) -> Callable[[list[Any], Any], tuple[Any, ...]]:
-    """Of ``Sequence[T]``, ``tuple[T, ...]`` and ``tuple[A, B]``."""
+    """Make ``Sequence[T]``, ``tuple[T, ...]`` and ``tuple[A, B]``."""
     hooks = [(_converter.get_structure_hook(one), one) for one in get_args(kind) if one is not Ellipsis]
-    if _is_of(kind, Sequence) or Ellipsis in get_args(kind):
+    if is_of(kind, Sequence) or Ellipsis in get_args(kind):
         [(hook, item)] = hooks
         return lambda values, _: tuple([hook(value, item) for value in values])
     return lambda values, _: tuple(
@@ -180,19 +175,19 @@ def _from_list(kind: Any) -> Callable[[list[Any], Any], tuple[Any, ...]]:
 
 
 _converter.register_structure_hook_factory(
-    lambda kind: _is_of(kind, tuple) or _is_of(kind, Sequence), _from_list
+    lambda kind: is_of(kind, tuple) or is_of(kind, Sequence), _from_list
 )
 _converter.register_unstructure_hook_factory(_is_of_the_model, _to_row)
 _converter.register_structure_hook_factory(_is_of_the_model, _from_row)
 
 
 def plain(value: Any, kind: Any) -> Any:
-    """The value as JSON has it."""
+    """Return the value as JSON has it."""
     return None if kind is None else _converter.unstructure(value, unstructure_as=kind)
 
 
 def valued(data: Any, kind: Any) -> Any:
-    """The value of this kind that JSON stands for. Raises whatever cattrs does for something else."""
+    """Return the value of this kind that JSON stands for. Raises what cattrs raises for anything else."""
     return None if kind is None else _converter.structure(data, kind)
 
 
@@ -208,29 +203,6 @@ def arguments_of(call: RemoteMethod, data: Sequence[Any]) -> list[Any]:
         value if kind in _AS_THEY_ARE else valued(value, kind)
         for value, kind in zip(data, call.arguments, strict=True)
     ]
-
-
-def encode(message: ApiHello | ApiWelcome | ApiRefusal) -> bytes:
-    return json.dumps(_converter.unstructure(message)).encode()
-
-
-def decode(data: object, kind: type[T]) -> T:
-    """Raises Malformed."""
-    try:
-        if not isinstance(data, bytes):
-            raise TypeError("bytes expected")
-        return _converter.structure(json.loads(data), kind)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Malformed(f"Not a valid {kind.__name__}: {error}"[:200]) from None
-
-
-def protocol_of(data: object) -> int | None:
-    """Of a :class:`ApiHello` of whatever version."""
-    try:
-        protocol = json.loads(data)["protocol"]  # type: ignore[arg-type]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return protocol if type(protocol) is int else None
 
 
 # Errors: by their code, which never changes

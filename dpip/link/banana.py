@@ -1,8 +1,8 @@
 """Banana, the encoding under Perspective Broker, decoded within limits.
 
-Twisted's own decoder bounds each string and each list's length, not what they add up to: a never ending list
-of lists took 180 MB before anybody had logged in, and many small items kept a core busy at 0.5 MB/s, since
-every item copied the rest of the buffer. This one reads at offsets and counts.
+Twisted's own decoder limits each string and the length of each list, but not their sum: an endless list of
+lists took 180 MB of a server before it had asked for a password, and many small items kept a core busy at
+0.5 MB/s, since every item copied the rest of the buffer. This decoder reads at offsets and counts.
 
 The format (``twisted.spread.banana``): a number in base 128, low digits first, each below 0x80; then a type
 byte from 0x80 on; then, for strings and floats, the body.
@@ -19,7 +19,7 @@ from twisted.spread.banana import Banana
 Expression = Any
 
 MAX_ITEMS: Final = 64
-"""Items of one expression, lists included. All our calls are one or two JSON texts: 14 items at most."""
+"""Items of one expression, lists included. Our calls have one or two JSON texts: 14 items at most."""
 MAX_DEPTH: Final = 8
 """Lists within lists; our calls use 4."""
 _MAX_PREFIX: Final = 10
@@ -29,12 +29,12 @@ _LIST, _INT, _STRING, _NEG, _FLOAT, _LONGINT, _LONGNEG, _VOCAB = range(0x80, 0x8
 _FLOAT_BYTES: Final = 8
 
 
-class Hostile(Exception):
-    """These bytes are not from a peer of ours; the connection is not worth keeping."""
+class ProtocolViolation(Exception):
+    """These bytes do not come from a peer of ours; the connection is to be dropped."""
 
 
 class _Opened:
-    """A list of which ``wanted`` items have yet to come."""
+    """A list whose ``wanted`` items have not all arrived."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
@@ -42,25 +42,23 @@ class _Opened:
 
 
 class Decoder:
-    """Bytes in, expressions out; holds at most ``limit`` bytes and :data:`MAX_ITEMS` items at any time.
+    """Turns bytes into expressions of at most ``limit`` bytes and :data:`MAX_ITEMS` items.
 
-    ``limit`` is the size of one expression; it may be changed between expressions.
+    ``limit`` may be changed between expressions. ``size`` is that of the last expression in bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
-        """Bytes of the expression that was given last."""
         self._buffer = bytearray()
         self._open: list[_Opened] = []
         self._bytes = 0  # of the expression that is being read
         self._items = 0
 
     def feed(self, data: bytes) -> Iterator[Expression]:
-        """The expressions that these bytes complete.
+        """Yield the expressions that these bytes complete.
 
-        Raises:
-            Hostile: the peer went over a limit, or this is not Banana.
+        Raises ProtocolViolation if the peer exceeds a limit, or if this is not Banana.
         """
         self._buffer += data
         position = 0
@@ -75,7 +73,7 @@ class Decoder:
         del self._buffer[:position]
 
     def _read(self, position: int) -> tuple[Expression, int] | None:
-        """The item at ``position`` and where the next begins; None when its end has not arrived."""
+        """Return the item at ``position`` and where the next begins; None when its end has not arrived."""
         buffer, number = self._buffer, 0
         for digits in range(min(len(buffer) - position, _MAX_PREFIX + 1)):
             byte = buffer[position + digits]
@@ -83,7 +81,7 @@ class Decoder:
                 return self._body(byte, number, position + digits + 1)
             number |= byte << 7 * digits
         if len(buffer) - position > _MAX_PREFIX:
-            raise Hostile("a number without end")
+            raise ProtocolViolation("a number without end")
         return None
 
     def _body(self, kind: int, number: int, start: int) -> tuple[Expression, int] | None:
@@ -91,7 +89,7 @@ class Decoder:
             return self._string(number, start)
         if kind == _LIST:
             if number > MAX_ITEMS or len(self._open) >= MAX_DEPTH:
-                raise Hostile("a list too long or too deep")
+                raise ProtocolViolation("a list too long or too deep")
             return _Opened(number), start
         if kind in (_INT, _LONGINT):
             return number, start
@@ -101,14 +99,12 @@ class Decoder:
             return Banana.incomingVocabulary[number], start
         if kind == _FLOAT:
             end = start + _FLOAT_BYTES
-            return (
-                (struct.unpack_from("!d", self._buffer, start)[0], end) if end <= len(self._buffer) else None
-            )
-        raise Hostile("not Perspective Broker")
+            return (*struct.unpack_from("!d", self._buffer, start), end) if end <= len(self._buffer) else None
+        raise ProtocolViolation("not Perspective Broker")
 
     def _string(self, length: int, start: int) -> tuple[bytes, int] | None:
         if self._bytes + length > self.limit:
-            raise Hostile("a message too large")
+            raise ProtocolViolation("a message too large")
         end = start + length
         return (bytes(self._buffer[start:end]), end) if end <= len(self._buffer) else None
 
@@ -116,10 +112,10 @@ class Decoder:
         self._bytes += size
         self._items += 1
         if self._bytes > self.limit or self._items > MAX_ITEMS:
-            raise Hostile("a message too large")
+            raise ProtocolViolation("a message too large")
 
     def _place(self, item: Expression) -> bool:
-        """Put an item where it belongs; true when that completes the expression."""
+        """Put an item into its list; true when that completes the expression."""
         if isinstance(item, _Opened) and item.wanted:
             self._open.append(item)
             return False

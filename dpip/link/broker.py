@@ -1,11 +1,11 @@
-"""Perspective Broker within bounds, for both ends of the workers' connection.
+"""Perspective Broker within bounds, for both ends of a link.
 
-What is left of PB: ``message``, ``answer``, ``error``, ``decref``; arguments are bytes and references. No
-``login``, no copies, no caches, no classes of the peer's choice, no tracebacks over the wire. Our calls
-carry one JSON text each (``dpip.link.worker_messages``).
+Of Perspective Broker's commands ``message``, ``answer``, ``error`` and ``decref`` remain; arguments are bytes
+and references. There is no login, no copy, no cache, no class of the peer's choice and no traceback over the
+wire. Our calls carry one JSON text each (``dpip.link.codec``).
 
-Errors cross as one sentence. A :class:`~dpip.errors.DpipError` is told as it is; anything else is a bug of
-this side: it is logged here, and the peer hears only that.
+Errors cross as one sentence: the detail of a :class:`~dpip.errors.DpipError`. Any other exception is a bug of
+this side: it is logged here, and the peer gets a general sentence.
 """
 
 from __future__ import annotations
@@ -26,31 +26,32 @@ from twisted.spread import jelly, pb
 from twisted.spread.banana import BananaError
 
 from dpip.errors import DpipError
-from dpip.link.banana import Decoder, Expression, Hostile
-from dpip.link.worker_messages import MAX_HELLO, MAX_MESSAGE, MAX_REPORT
-from dpip.runtime.logs import Sparingly
+from dpip.link.banana import Decoder, Expression, ProtocolViolation
+from dpip.link.codec import MAX_MESSAGE
+from dpip.link.worker_messages import MAX_HELLO, MAX_REPORT
+from dpip.runtime.logs import LimitedLog
 from dpip.runtime.transports import keep_alive
 
-STRANGER_BYTES: Final = MAX_HELLO + 4 * 1024
+UNJOINED_BYTES: Final = MAX_HELLO + 4 * 1024
 """All that a peer may send before it has joined."""
 MESSAGE_BYTES: Final = MAX_MESSAGE + 4 * 1024
 """One message of the controller."""
 REPORT_BYTES: Final = MAX_REPORT + 4 * 1024
 """One message of a worker that has joined."""
 JOIN_SECONDS: Final = 10.0
-MAX_STRANGERS: Final = 256
-MAX_STRANGERS_PER_ADDRESS: Final = 64
-"""One machine may start many workers at once. Who is turned away tries again."""
+MAX_UNJOINED: Final = 256
+MAX_UNJOINED_PER_ADDRESS: Final = 64
+"""One machine may start many workers at once. A worker whose connection is refused tries again."""
 BYTES_AT_ONCE: Final = 8 * 1024
-"""Heard of one peer, before the reactor's other work has its turn …"""
+"""Bytes of one peer that are handled before the reactor's other work has its turn."""
 BYTES_AT_LEAST: Final = 1024
-"""… where each message counts for so many."""
+"""What a message counts for there, however small it is."""
 _SENTENCE: Final = 500
 _COMMANDS: Final = frozenset({b"version", b"message", b"answer", b"error", b"decref"})
 
 
 class CallRefused(DpipError):
-    """The peer refused a call, or could not do it; ``detail`` is its sentence."""
+    """The peer refused a call, or could not do it; ``detail`` is the peer's sentence."""
 
     code = "refused"
     title = "The other side refused a call"
@@ -70,12 +71,12 @@ class CallTimeout(DpipError):
     title = "No answer in time"
 
 
-class Target(pb.Referenceable):
-    """What a peer may call: ``remote_…`` methods with positional arguments, all of them required."""
+class Callee(pb.Referenceable):
+    """An object whose ``remote_…`` methods a peer may call, with positional arguments, all required."""
 
 
 class RemoteObject(pb.RemoteReference):
-    """The peer's object. The stock class cannot be thrown away when a peer has named one wrongly."""
+    """The peer's object. Twisted's class raises when it is freed if a peer has named an object wrongly."""
 
     doRefCount = 0
 
@@ -84,7 +85,7 @@ jelly.setUnjellyableForClass("remote", RemoteObject)
 
 
 class Allowed(jelly.SecurityOptions):
-    """Exactly what our calls are made of. The stock class lets every dotted name through."""
+    """Lets through exactly the types of our calls. Twisted's class lets every dotted name through."""
 
     names = frozenset(
         {b"remote", b"tuple", b"dictionary", b"None"}
@@ -95,23 +96,22 @@ class Allowed(jelly.SecurityOptions):
         return typeName in self.names
 
 
-class Brokers(ABC, Factory):
-    """What makes brokers hears how they fare."""
+class BrokerFactory(ABC, Factory):
+    """Makes brokers, and is called when their state changes."""
 
     noisy = False
     unsafeTracebacks = False
 
     def clientConnectionMade(self, broker: Broker) -> None:
-        """PB has been negotiated: calls can be made."""
+        """Perspective Broker has been negotiated: calls can be made."""
 
     @abstractmethod
     def settled(self, broker: Broker, lost: Failure | None) -> None:
-        """Once, when the peer joined (``lost`` is None) or its connection ended before; then, if it had
-        joined, once more when the connection ends."""
+        """The peer has joined (``lost`` is None), or its connection has ended, joined or not."""
 
 
 class Broker(pb.Broker):
-    """One connection. Its peer is a stranger until :meth:`trust`: bounded in bytes and in time."""
+    """One connection. Until :meth:`trust` its peer may send few bytes, and must join in time."""
 
     log = Logger()
     factory: Any
@@ -120,26 +120,26 @@ class Broker(pb.Broker):
     _deadline: IDelayedCall | None = None
     _dropped = False
     _parted = False
-    _next: IDelayedCall | None = None  # not None: there is more to hear than fits into one turn
+    _resuming: IDelayedCall | None = None  # more has arrived than is handled in one turn
 
     def __init__(
-        self, factory: Brokers, is_client: bool, clock: IReactorTime, say: Callable[[str], None]
+        self, factory: BrokerFactory, is_client: bool, clock: IReactorTime, log_line: Callable[[str], None]
     ) -> None:
         super().__init__(is_client, Allowed())
         self.factory = factory
         self.knownDialects = [b"pb"]
         self.trusted = False
         self._clock = clock
-        self._say = say
-        self._decoder = Decoder(STRANGER_BYTES)
+        self._log_line = log_line
+        self._decoder = Decoder(UNJOINED_BYTES)
         self._received = 0
         self._arrived: deque[bytes] = deque()
-        self._expressions = self._heard()
+        self._expressions = self._decoded()
 
     def trust(self, most: int | None = None) -> None:
-        """The peer has joined: from now on each message has a limit, and no longer the whole connection.
+        """The peer has joined: from now on the limit is for each message, not for the whole connection.
 
-        By default a worker's messages may be as large as reports are, a controller's as large as any.
+        ``most`` bytes are allowed, by default those of a report from a worker, of any from a controller.
         """
         if not self.trusted:
             self.trusted = True
@@ -152,11 +152,11 @@ class Broker(pb.Broker):
         if not self._dropped and not self.disconnected:
             self._dropped = True
             if not self._parted:
-                self._say(f"Connection with {self.peer} dropped: {reason}.")
+                self._log_line(f"Connection with {self.peer} dropped: {reason}.")
             self.transport.abortConnection()
 
     def part(self) -> None:
-        """End the connection after the answer to the present call; nothing more is heard of the peer."""
+        """End the connection after the answer to the present call, and ignore what else the peer sends."""
         self._parted = True
         self._clock.callLater(0, self.transport.loseConnection)
 
@@ -166,7 +166,7 @@ class Broker(pb.Broker):
 
     @property
     def peer(self) -> str:
-        """Who is at the other end, for people."""
+        """The address of the other end, for people."""
         address = self.transport.getPeer() if self.transport else None
         return f"{getattr(address, 'host', '?')}:{getattr(address, 'port', '?')}"
 
@@ -178,9 +178,9 @@ class Broker(pb.Broker):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_deadline()
         self._arrived.clear()
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
         super().connectionLost(reason)
         self.factory.settled(self, reason)
 
@@ -190,20 +190,20 @@ class Broker(pb.Broker):
         try:
             self._count(len(chunk))
             self._arrived.append(chunk)
-            if self._next is None and not self._hear():
-                self._wait()
-        except Hostile as what:
+            if self._resuming is None and not self._handle_arrived():
+                self._pause_reading()
+        except ProtocolViolation as what:
             self.drop(str(what))
         except Exception as error:  # noqa: BLE001 - whatever bytes do inside PB, only their connection pays
             self.drop(f"not a peer of ours ({type(error).__name__})")
 
-    def _hear(self) -> bool:
-        """Some of what has arrived; true when there is no more, or none is wanted."""
+    def _handle_arrived(self) -> bool:
+        """Handle some of what has arrived; true when there is no more, or none is wanted."""
         left = BYTES_AT_ONCE
         while left > 0:
             expression = next(self._expressions, None)
             if expression is None:
-                self._expressions = self._heard()
+                self._expressions = self._decoded()
                 return True
             self.callExpressionReceived(expression)
             if self._dropped or self._parted:
@@ -211,33 +211,33 @@ class Broker(pb.Broker):
             left -= max(self._decoder.size, BYTES_AT_LEAST)
         return False
 
-    def _heard(self) -> Iterator[Expression]:
+    def _decoded(self) -> Iterator[Expression]:
         while self._arrived:
             yield from self._decoder.feed(self._arrived.popleft())
 
-    def _wait(self) -> None:
-        """Many small messages are heard in several turns of the reactor, so that its other work goes on."""
+    def _pause_reading(self) -> None:
+        """Handle many small messages in several turns of the reactor, so that its other work goes on."""
         self.transport.pauseProducing()
-        self._next = self._clock.callLater(0, self._go_on)
+        self._resuming = self._clock.callLater(0, self._resume_reading)
 
-    def _go_on(self) -> None:
-        self._next = None
+    def _resume_reading(self) -> None:
+        self._resuming = None
         self.transport.resumeProducing()
         self.dataReceived(b"")
 
     def _count(self, size: int) -> None:
         self._received += size
-        if not self.trusted and self._received > STRANGER_BYTES:
-            raise Hostile("too many bytes before joining")
+        if not self.trusted and self._received > UNJOINED_BYTES:
+            raise ProtocolViolation("too many bytes before joining")
 
     def callExpressionReceived(self, obj: Expression) -> None:
         if not self.currentDialect and obj != (self.knownDialects if self.isClient else b"pb"):
-            raise Hostile("not Perspective Broker of ours")
+            raise ProtocolViolation("not Perspective Broker of ours")
         super().callExpressionReceived(obj)
 
     def expressionReceived(self, lst: Expression) -> None:
         if not isinstance(lst, list) or not lst or lst[0] not in _COMMANDS:
-            raise Hostile("not a message of ours")
+            raise ProtocolViolation("not a message of ours")
         super().expressionReceived(lst)
 
     # Calls that come in
@@ -248,7 +248,7 @@ class Broker(pb.Broker):
         method, arguments = self._understood(self.localObjectForID(objectID), message, netArgs, netKw)
         try:
             answer = self.serialize(method(*arguments))
-        except Exception:  # noqa: BLE001 - told to the peer or logged, see _failed
+        except Exception:  # noqa: BLE001 - sent to the peer or logged, see _failed
             self._failed(Failure(), requestID, answerRequired)
             return
         if isinstance(answer, Deferred):
@@ -260,13 +260,13 @@ class Broker(pb.Broker):
     def _understood(
         self, found: object, name: bytes, args: Expression, kwargs: Expression
     ) -> tuple[Callable[..., object], tuple[object, ...]]:
-        """The method that is called and its arguments; what is wrong here is the peer's doing."""
-        method = getattr(found, f"remote_{name.decode('ascii')}", None) if isinstance(found, Target) else None
+        """Return the method that is called and its arguments. Raises ProtocolViolation."""
+        method = getattr(found, f"remote_{name.decode('ascii')}", None) if isinstance(found, Callee) else None
         arguments = self.unserialize(args)
         if method is None or not isinstance(arguments, tuple) or len(arguments) != _arity(method.__func__):
-            raise Hostile("a call of something else than ours")
+            raise ProtocolViolation("a call of something else than ours")
         if kwargs != [b"dictionary"]:
-            raise Hostile("arguments with names")
+            raise ProtocolViolation("arguments with names")
         return method, arguments
 
     def _answer(self, answer: Expression, request: int, wanted: object) -> None:
@@ -282,7 +282,7 @@ class Broker(pb.Broker):
         if wanted and not self.disconnected:
             self.sendCall(b"error", request, words.encode(errors="replace")[:_SENTENCE])
 
-    # Answers to our calls; one that nobody waits for any more does no harm
+    # Answers to our calls; some come after their timeout
 
     def proto_answer(self, requestID: Any, netResult: Any) -> None:
         result = self.unserialize(netResult)
@@ -309,12 +309,10 @@ def _arity(method: Callable[..., object]) -> int:
 def call(
     reference: pb.RemoteReference, name: str, *arguments: object, clock: IReactorTime, timeout: float
 ) -> Deferred[Any]:
-    """Call a peer; every way to fail comes through the Deferred.
+    """Call a peer's method, and return its answer.
 
-    Raises (in the Deferred):
-        CallRefused: the peer's sentence.
-        LinkLost: there is no connection (any more).
-        CallTimeout: for ``timeout`` seconds.
+    Raises, in the Deferred only, CallRefused if the peer answers with an error, LinkLost if there is no
+    connection (any more), CallTimeout if there is no answer in ``timeout`` seconds.
     """
     try:
         answer: Deferred[Any] = reference.callRemote(name, *arguments)
@@ -336,44 +334,44 @@ def _as_no_answer(result: object, seconds: float) -> object:
     return result
 
 
-def tell(reference: pb.RemoteReference, name: str, *arguments: object) -> None:
-    """Call a peer without waiting for an answer. Nothing happens when the connection is gone."""
+def notify(reference: pb.RemoteReference, name: str, *arguments: object) -> None:
+    """Call a peer's method that is not answered. Nothing happens when the connection is gone."""
     if not reference.broker.disconnected:
         reference.callRemote(name, *arguments, pbanswer=False)
 
 
-class _TurnedAway(Protocol):
+class _RejectedConnection(Protocol):
     transport: Any
 
     def connectionMade(self) -> None:
         self.transport.abortConnection()
 
 
-class LinkServerFactory(Brokers):
-    """The controller's side: a broker for everyone who connects, while not too many have yet to join.
+class LinkServerFactory(BrokerFactory):
+    """The controller's side: makes a broker for each connection, unless too many have not joined yet.
 
     ``root(broker)`` gives the object that a peer may call first.
     """
 
     log = Logger()
 
-    def __init__(self, root: Callable[[Broker], Target], clock: IReactorTime) -> None:
+    def __init__(self, root: Callable[[Broker], Callee], clock: IReactorTime) -> None:
         self._root = root
         self._clock = clock
-        self.say = Sparingly(self.log, clock)
-        self._open: dict[Broker, None] = {}  # in the order in which they came
-        self._strangers: dict[Broker, str] = {}
+        self.log_line = LimitedLog(self.log, clock)
+        self._open: dict[Broker, None] = {}  # in the order of their connections
+        self._unjoined: dict[Broker, str] = {}
         self._addresses: Counter[str] = Counter()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         host = getattr(addr, "host", "")
-        if len(self._strangers) >= MAX_STRANGERS or self._addresses[host] >= MAX_STRANGERS_PER_ADDRESS:
-            self.say(f"Connection from {host} turned away: too many there have not joined yet.")
-            return _TurnedAway()
-        broker = Broker(self, False, self._clock, self.say)
+        if len(self._unjoined) >= MAX_UNJOINED or self._addresses[host] >= MAX_UNJOINED_PER_ADDRESS:
+            self.log_line(f"Connection from {host} turned away: too many there have not joined yet.")
+            return _RejectedConnection()
+        broker = Broker(self, False, self._clock, self.log_line)
         broker.setNameForLocal("root", self._root(broker))
         self._open[broker] = None
-        self._strangers[broker] = host
+        self._unjoined[broker] = host
         self._addresses[host] += 1
         return broker
 
@@ -385,15 +383,15 @@ class LinkServerFactory(Brokers):
     def settled(self, broker: Broker, lost: Failure | None) -> None:
         if lost is not None:
             self._open.pop(broker, None)
-        host = self._strangers.pop(broker, None)
+        host = self._unjoined.pop(broker, None)
         if host is not None:
             self._addresses[host] -= 1
             if not self._addresses[host]:
                 del self._addresses[host]
 
 
-class LinkClientFactory(Brokers):
-    """The worker's side: one connection at a time to a controller that TLS has proved to be the right one."""
+class LinkClientFactory(BrokerFactory):
+    """The other side: one connection at a time to a controller that TLS has proved to be the right one."""
 
     log = Logger()
 
@@ -404,10 +402,10 @@ class LinkClientFactory(Brokers):
         lost: Callable[[Broker, Failure], object],
     ) -> None:
         self._clock, self._made, self._lost = clock, made, lost
-        self._say = Sparingly(self.log, clock)
+        self._log_line = LimitedLog(self.log, clock)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return Broker(self, True, self._clock, self._say)
+        return Broker(self, True, self._clock, self._log_line)
 
     def clientConnectionMade(self, broker: Broker) -> None:
         self._made(broker)

@@ -1,16 +1,16 @@
-"""Who the controller is, and who has joined it: a certificate authority of its own, for both.
+"""The controller's certificate authority: it proves who the controller is, and which worker has joined.
 
 The join token (``dpip.link.join_token``) begins with the SHA-256 of the authority's certificate. A worker
-connects with TLS and lets OpenSSL verify the certificates it is shown as usual: signatures, dates, purpose.
-Only one thing is ours: the authority it trusts is the one whose hash is in the token. Nothing is sent before
-that handshake has succeeded, so nobody but the controller ever sees the secret.
+connects with TLS, and OpenSSL verifies the controller's certificate as usual: signatures, dates, purpose.
+The authority that it trusts is the one whose hash is in the token. Nothing is sent before that handshake has
+succeeded, so only the controller ever sees the secret.
 
-For the token's secret the worker gets a certificate of its own, for a key that never leaves it, and from
-then on shows that one. OpenSSL verifies it like the controller's, but for the dates: those are the
-controller's to check, by its own clock, and in words that the worker can read.
+For the token's secret the worker gets a certificate of its own, for a key that never leaves it, and presents
+that one from then on. OpenSSL verifies it like the controller's, but for the dates: the controller checks
+them by its own clock, and explains in words that the worker can log.
 
 An API process (``dpip.api_process``) sees passwords and speaks for every user, so it has a token of its own,
-the API token, of the same form: a worker's token does not open its place.
+the API token, of the same form: with a worker's token it may not join.
 
 Files in the state directory, all 0600: ``authority.pem`` and ``server.pem`` (key and certificate each),
 ``ca.pem`` (the authority's certificate alone, for clients), ``join-token``, ``api-token``. Removing a token
@@ -65,12 +65,12 @@ _SKEW: Final = timedelta(days=1)
 
 
 class WrongController(Exception):
-    """Who answered is not the controller that the join token is for, in a sentence."""
+    """The server that answered is not the controller that the join token is for; says why."""
 
 
 @frozen
 class _Identity:
-    """A certificate and its key, kept together in one file so that neither can be there without the other."""
+    """A certificate and its key, in one file so that neither can be there without the other."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
@@ -96,7 +96,7 @@ class _Identity:
 
 @frozen
 class Authority:
-    """The controller's identity. See the module for the files it lives in."""
+    """The controller's identity. The module's docstring names its files."""
 
     tokens: TokenFile
     api_tokens: TokenFile
@@ -105,7 +105,7 @@ class Authority:
 
     @classmethod
     def load_or_create(cls, directory: Path, now: float) -> Authority:
-        """What is in ``directory``, with whatever is missing or about to expire made anew. Blocks briefly."""
+        """Read the files in ``directory``, and make what is missing or about to expire. Blocks briefly."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         moment = datetime.fromtimestamp(now, UTC)
         root = _Identity.read(directory / "authority.pem")
@@ -125,7 +125,7 @@ class Authority:
 
     @property
     def pem(self) -> str:
-        """The authority's certificate: no secret."""
+        """The authority's certificate, which is no secret."""
         return self._root.certificate.public_bytes(Encoding.PEM).decode()
 
     @property
@@ -134,49 +134,36 @@ class Authority:
         return self.tokens.current
 
     def certify(self, name: str, key: str, now: float, seconds: float) -> tuple[str, Presented]:
-        """A certificate (PEM) for the worker of that name, and what it says.
+        """Return a certificate (PEM) for the worker of that name, valid for so many seconds, and its facts.
 
-        ``key`` is the PEM of a public one, as workers make them; raises ValueError for anything else.
+        Raises ValueError if ``key`` is not the PEM of a public key on the curve that workers use.
         """
         public = load_pem_public_key(key.encode())
         if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
             raise ValueError("not a key on the curve P-256")
-        moment = datetime.fromtimestamp(now, UTC)
-        builder = _certificate(
-            _common_name(_shown(name)), self._root.certificate.subject, public, self._root.key, moment
-        )
-        builder = builder.not_valid_after(moment + timedelta(seconds=seconds))
-        builder = _end_entity(builder, ExtendedKeyUsageOID.CLIENT_AUTH)
+        moment, lifetime = datetime.fromtimestamp(now, UTC), timedelta(seconds=seconds)
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH
+        builder = _builder(_shown(name), self._root, public, moment, lifetime, purpose)
         made = builder.sign(self._root.key, hashes.SHA256())
         return made.public_bytes(Encoding.PEM).decode(), Presented.of(made)
 
     def identity_for(self, hosts: Sequence[str], now: float) -> str:
-        """Key and certificate for a server that is reached by these names, and the authority's: PEM."""
+        """Return a new key and certificate for a server with these names, and the authority's: PEM."""
         made = new_server(self._root, datetime.fromtimestamp(now, UTC), _names(hosts))
         return made.pem().decode() + self.pem
 
     def server_options(self) -> CertificateOptions:
-        """For a TLS server that shows this identity: the workers' port, and an API without one of its own."""
-        return CertificateOptions(
-            privateKey=crypto.PKey.from_cryptography_key(self._server.key),
-            certificate=crypto.X509.from_cryptography(self._server.certificate),
-            extraCertChain=[crypto.X509.from_cryptography(self._root.certificate)],
-            raiseMinimumTo=TLSVersion.TLSv1_2,
-        )
+        """Return the options of a TLS server that presents this identity, as an API without its own does."""
+        return _options(self._server.key, self._server.certificate, [self._root.certificate])
 
     def workers_options(self) -> CertificateOptions:
-        """For the workers' port: it also asks its clients for a certificate of this authority.
+        """Return the options of the workers' port, which asks clients for a certificate of this authority.
 
-        They may have none: what such a one can do is to ask for one. The dates are checked later. Sessions
-        are never resumed (Twisted's default): each connection shows its certificate anew.
+        Clients without one may connect: all that they can do is to ask for one. Dates are checked later.
+        Sessions are never resumed (Twisted's default): each connection presents its certificate anew.
         """
-        options = CertificateOptions(
-            privateKey=crypto.PKey.from_cryptography_key(self._server.key),
-            certificate=crypto.X509.from_cryptography(self._server.certificate),
-            extraCertChain=[crypto.X509.from_cryptography(self._root.certificate)],
-            trustRoot=trustRootFromCertificates([Certificate.loadPEM(self.pem.encode())]),
-            raiseMinimumTo=TLSVersion.TLSv1_2,
-        )
+        trusted = trustRootFromCertificates([Certificate.loadPEM(self.pem.encode())])
+        options = _options(self._server.key, self._server.certificate, [self._root.certificate], trusted)
         options.getContext().set_verify(SSL.VERIFY_PEER, _verified_but_for_dates)
         return options
 
@@ -187,7 +174,7 @@ def _verified_but_for_dates(_: object, __: object, code: int, depth: int, good: 
 
 @frozen
 class Presented:
-    """The certificate that a peer has proved to be its own: ``serial`` in hex, dates by the epoch."""
+    """Facts of the certificate that a peer has proved to be its own: serial in hex, dates since the epoch."""
 
     serial: str
     since: float
@@ -203,30 +190,30 @@ class Presented:
 
 
 def presented_over(transport: Any) -> Presented | None:
-    """What the client at the other end of this TLS connection has shown, verified but for its dates."""
+    """Return facts of the certificate of this TLS connection's client, verified but for its dates."""
     certificate = transport.getPeerCertificate()
     return None if certificate is None else Presented.of(certificate.to_cryptography())
 
 
 @frozen
 class Key:
-    """A worker's own, made by it, and never told."""
+    """A worker's own private key, which never leaves it."""
 
     private: ec.EllipticCurvePrivateKey = field(
         factory=lambda: ec.generate_private_key(ec.SECP256R1()), repr=False
     )
 
     def public(self) -> str:
-        """PEM."""
+        """Return the public key as PEM."""
         form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
         return self.private.public_key().public_bytes(*form).decode()
 
 
 @frozen
 class Credential:
-    """What a worker shows: its key's certificate (PEM), given by the authority of this hash.
+    """A worker's key and its certificate (PEM), signed by the authority with the hash ``pin``.
 
-    ``renew_at`` and ``until`` by the worker's own clock.
+    ``renew_at`` and ``until`` are times of the worker's own clock.
     """
 
     pin: str
@@ -237,33 +224,39 @@ class Credential:
 
 
 def options_of(identity: str) -> CertificateOptions:
-    """For a TLS server that shows what :meth:`Authority.identity_for` has made."""
-    data = identity.encode()
-    certificate, *chain = x509.load_pem_x509_certificates(data)
-    key = load_pem_private_key(data, None)
+    """Return the options of a TLS server that presents what :meth:`Authority.identity_for` has made."""
+    certificate, *chain = x509.load_pem_x509_certificates(identity.encode())
+    return _options(load_pem_private_key(identity.encode(), None), certificate, chain)
+
+
+def _options(
+    key: Any, certificate: x509.Certificate, chain: Sequence[x509.Certificate] = (), trusted: Any = None
+) -> CertificateOptions:
+    """Return the options of a TLS peer with this key and certificate that trusts ``trusted``."""
     return CertificateOptions(
-        privateKey=crypto.PKey.from_cryptography_key(key),  # type: ignore[arg-type]  # one of ours
+        privateKey=crypto.PKey.from_cryptography_key(key),
         certificate=crypto.X509.from_cryptography(certificate),
         extraCertChain=[crypto.X509.from_cryptography(each) for each in chain],
+        trustRoot=trusted,
         raiseMinimumTo=TLSVersion.TLSv1_2,
     )
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
-    """SHA-256 of the certificate's DER, in hex."""
+    """Return the SHA-256 of the certificate's DER, in hex."""
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
 def fingerprint_of_pem(pem: str) -> str:
-    """Raises ValueError."""
+    """Return the fingerprint of the certificate in ``pem``. Raises ValueError if there is none."""
     return fingerprint(x509.load_pem_x509_certificate(pem.encode()))
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class Pinned:
-    """TLS clients that trust one authority, known by its fingerprint, and talk to nobody else.
+    """Makes TLS clients that trust one authority alone, known by its fingerprint.
 
-    Those with a credential show it to whoever asks.
+    Clients with a credential present it to a server that asks.
     """
 
     def __init__(self, pin: str, credential: Credential | None = None) -> None:
@@ -271,7 +264,7 @@ class Pinned:
         self._context = _client_options(credential).getContext()
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """A connection whose handshake fails unless the chain ends in the pinned authority."""
+        """Return a connection whose handshake fails unless the chain ends in the pinned authority."""
         connection = SSL.Connection(self._context, None)
 
         def verify(_: SSL.Connection, certificate: crypto.X509, code: int, depth: int, good: int) -> bool:
@@ -292,14 +285,10 @@ def _client_options(credential: Credential | None) -> CertificateOptions:
     if credential is None:
         return CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2)
     certificate = x509.load_pem_x509_certificate(credential.certificate.encode())
-    return CertificateOptions(
-        privateKey=crypto.PKey.from_cryptography_key(credential.key.private),
-        certificate=crypto.X509.from_cryptography(certificate),
-        raiseMinimumTo=TLSVersion.TLSv1_2,
-    )
+    return _options(credential.key.private, certificate)
 
 
-# OpenSSL's X509_V_ERR_…: the first is how it says that a chain is whole and ends in a root it does not know.
+# OpenSSL's X509_V_ERR_…; the first means that the chain is complete and ends in a root that it does not know.
 _OF_UNKNOWN_ROOT: Final = 19
 _NOT_YET_VALID: Final = 9
 _EXPIRED: Final = 10
@@ -331,60 +320,51 @@ def _publish(path: Path, certificate: bytes) -> None:
 
 def _new_root(now: datetime) -> _Identity:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _common_name(f"DPIP authority {secrets.token_hex(4)}")
-    builder = _certificate(name, name, key.public_key(), key, now)
-    builder = builder.not_valid_after(now + _AUTHORITY_YEARS * _YEAR)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
+    name = f"DPIP authority {secrets.token_hex(4)}"
+    builder = _builder(name, None, key.public_key(), now, _AUTHORITY_YEARS * _YEAR)
     return _Identity(builder.sign(key, hashes.SHA256()), key)
 
 
 def new_server(root: _Identity, now: datetime, names: Sequence[x509.GeneralName] | None = None) -> _Identity:
-    """A server's certificate, signed by ``root``; by default for the names of this machine."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _common_name("DPIP controller")
-    builder = _certificate(name, root.certificate.subject, key.public_key(), root.key, now)
-    builder = builder.not_valid_after(now + _SERVER_YEARS * _YEAR)
-    builder = _end_entity(builder, ExtendedKeyUsageOID.SERVER_AUTH)
+    """Make a server's key and certificate, signed by ``root``; by default for the names of this machine."""
+    key, lifetime = ec.generate_private_key(ec.SECP256R1()), _SERVER_YEARS * _YEAR
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH
+    builder = _builder("DPIP controller", root, key.public_key(), now, lifetime, purpose)
     builder = builder.add_extension(x509.SubjectAlternativeName(names or _names(own_hosts())), critical=False)
     return _Identity(builder.sign(root.key, hashes.SHA256()), key)
 
 
-def _certificate(
-    subject: x509.Name,
-    issuer: x509.Name,
+def _builder(
+    name: str,
+    root: _Identity | None,
     key: ec.EllipticCurvePublicKey,
-    signer: ec.EllipticCurvePrivateKey,
     now: datetime,
+    lifetime: timedelta,
+    purpose: x509.ObjectIdentifier | None = None,
 ) -> x509.CertificateBuilder:
-    return (
+    """Begin a certificate with this common name, to be signed by ``root``, or by itself if that is None."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    signer = key if root is None else root.key.public_key()
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer)
+        .issuer_name(subject if root is None else root.certificate.subject)
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SKEW)
+        .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False)
+        .add_extension(x509.BasicConstraints(root is None, 0 if root is None else None), critical=True)
+        .add_extension(_usage(signs_certificates=root is None), critical=True)
     )
-
-
-def _end_entity(builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
-    return (
-        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-    )
-
-
-def _common_name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    if purpose is None:
+        return builder
+    return builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
 
 
 def _shown(name: str) -> str:
-    """A worker's name for people who look at its certificate; who it is, its serial number says."""
+    """Return a worker's name for people who look at its certificate. The serial number identifies it."""
     return name.encode("ascii", "replace").decode()[:_MOST_NAME]
 
 
@@ -397,12 +377,12 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
 
 
 def own_hosts() -> list[str]:
-    """The names of this machine."""
+    """Return the names of this machine."""
     return list(dict.fromkeys(("localhost", socket.gethostname(), socket.getfqdn())))
 
 
 def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
-    """Of these, and of the machine itself as seen from there."""
+    """Return the names for a certificate: these hosts, and the loopback addresses."""
     names: list[x509.GeneralName] = [
         x509.DNSName(host) for host in hosts if re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host)
     ]
@@ -410,7 +390,7 @@ def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
 
 
 def _still_good(server: _Identity, root: _Identity, now: datetime) -> bool:
-    """Signed by this root, and with time left."""
+    """Say whether it is signed by this root, and has time left."""
     certificate = server.certificate
     try:
         certificate.verify_directly_issued_by(root.certificate)

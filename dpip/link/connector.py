@@ -1,6 +1,6 @@
 """How a process reaches the controller: its address, and the join token, which is read for every attempt.
 
-A worker that has a certificate shows that one instead, and needs no token while the certificate is good.
+A worker that has a certificate presents that instead, and needs no token while the certificate is valid.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Secured = Callable[[IOpenSSLClientConnectionCreator, IStreamClientEndpoint], ISt
 
 
 def controller_address(text: str) -> str:
-    """For an option: where the controller is; see ``controller_endpoint``."""
+    """Check an option's value, the controller's address; see ``controller_endpoint``. Raises ValueError."""
     match = _ADDRESS.fullmatch(text)
     if not text.startswith(_ENDPOINTS) and (match is None or int(match[2] or 0) > 65535):
         raise ValueError(f"{text!r} is neither host:port nor an endpoint string such as tcp:host:8787")
@@ -42,7 +42,8 @@ def controller_address(text: str) -> str:
 
 
 def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:
-    """``host``, ``host:port``, ``[v6]:port``, or a client endpoint string such as ``unix:/run/dpip``."""
+    """Make the endpoint of an address: ``host``, ``host:port``, ``[v6]:port``, or an endpoint string such as
+    ``unix:/run/dpip``."""
     match = _ADDRESS.fullmatch(address)
     if match is None:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
@@ -51,15 +52,16 @@ def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:
 
 
 class NoToken(Exception):
-    """There is no join token (yet), in a sentence."""
+    """There is no join token (yet); says where it is looked for."""
 
 
 def token_reader(
     file: Path | None, environment: Mapping[str, str], state_dir: Path, name: str = TOKEN_FILE
 ) -> Callable[[], JoinToken]:
-    """From ``file`` if given, else from ``DPIP_JOIN_TOKEN``, else where a controller on this machine puts it.
+    """Return a function that reads the token, or raises NoToken.
 
-    What is returned raises NoToken. ``name`` is ``join-token`` or ``api-token``, and the others follow it.
+    It reads ``file`` if given, else ``DPIP_JOIN_TOKEN``, else the file of a controller on this machine.
+    ``name`` is ``join-token`` or ``api-token``; the variable's and the file's name follow from it.
     """
     variable = f"DPIP_{name.upper().replace('-', '_')}"
     text = None if file else environment.get(variable)
@@ -83,11 +85,11 @@ def token_reader(
 @implementer(IStreamClientEndpoint)
 @define(eq=False, repr=False)
 class Connector:
-    """Connects to ``address`` with TLS, to nobody but the controller that the join token names.
+    """Connects to ``address`` with TLS, to the controller that the join token names and to no other.
 
-    A ``credential`` is shown while it is good, and while no token of another controller has come. ``secret``
-    is that of the token by which the present connection was made, empty when a credential was shown.
-    ``say`` is called with the reason when there is no connection.
+    A ``credential`` is presented while it is valid, unless there is a token of another controller. ``secret``
+    is that of the token by which the present connection was made, empty when a credential was presented.
+    ``on_failure`` is called with the reason when there is no connection.
     """
 
     address: IStreamClientEndpoint
@@ -95,7 +97,7 @@ class Connector:
     clock: IReactorTime
     secured: Secured = wrapClientTLS
     credential: Credential | None = None
-    say: Callable[[str], object] = field(default=lambda _: None, init=False)
+    on_failure: Callable[[str], object] = field(default=lambda _: None, init=False)
     secret: bytes = field(default=b"", init=False)
     _pin: str = field(default="", init=False)  # of the controller to which the present connection goes
 
@@ -104,20 +106,20 @@ class Connector:
 
     @property
     def newly_certified(self) -> bool:
-        """The present connection was made by the token, and a certificate has come: connect anew with it."""
+        """Whether a certificate has come by the present connection: the next one is to present it."""
         return bool(self.secret) and self.credential is not None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         try:
             pinned = self._pinned()
         except NoToken as why:
-            self.say(str(why))
+            self.on_failure(str(why))
             return fail(why)
         connecting = self.secured(pinned, self.address).connect(protocolFactory)
         return connecting.addErrback(self._not_connected)
 
     def certified(self, key: Key, certificate: str, seconds: float) -> None:
-        """The controller to which we are connected has given a certificate for this key."""
+        """Keep the certificate for this key that the connected controller has given."""
         now = self.clock.seconds()
         self.credential = Credential(self._pin, key, certificate, now + seconds / 2, now + seconds)
 
@@ -133,12 +135,12 @@ class Connector:
         return Pinned(self._pin, self.credential)
 
     def _is_over(self, credential: Credential) -> bool:
-        """It has expired, or there is a token of another authority: the controller's keys were made anew."""
+        """Say whether it has expired, or there is a token of another authority, as after new keys."""
         try:
             return self.clock.seconds() >= credential.until or self.read_token().pin != credential.pin
-        except NoToken:  # it is not needed
+        except NoToken:  # none is needed
             return False
 
     def _not_connected(self, failure: Failure) -> Failure:
-        self.say(f"The controller cannot be reached: {failure.getErrorMessage()}")
+        self.on_failure(f"The controller cannot be reached: {failure.getErrorMessage()}")
         return failure

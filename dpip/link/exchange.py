@@ -1,7 +1,7 @@
-"""One end of a link on which both sides ask: what is said in one turn of the reactor goes in one message.
+"""One end of a link on which both sides ask: all calls and answers of a turn of the reactor share a message.
 
-A message costs Perspective Broker and TLS much more than a question in it: under load many requests share
-one. Messages arrive in the order in which they were sent; in each, all answers come before all questions.
+A message costs Perspective Broker and TLS much more than a call in it. Messages arrive in the order in which
+they were sent; in each, all answers come before all calls.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.spread.pb import RemoteReference
 
 from dpip.errors import DpipError, Malformed, RetryLater
 from dpip.link.api_messages import error_of, plain_error
-from dpip.link.broker import Broker, Target, tell
+from dpip.link.broker import Broker, Callee, notify
 
 PIECE_BYTES: Final = 256 * 1024
 """A longer message goes in pieces: Perspective Broker stops at 640 KiB."""
@@ -27,8 +27,8 @@ MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """At most, in all its pieces."""
 BEAT_SECONDS: Final = 4.0
 MAX_SILENCE: Final = 3
-"""Beats without a word from the other side: then the link is as good as dead."""
-_TOLD: Final = 0  # the number of what is not to be answered
+"""Beats without a message from the other side, after which the link is dropped."""
+_NOTIFICATION: Final = 0  # the number of calls that are not to be answered
 _AWAY: Final = "The controller is away at the moment. Try again in a few seconds."
 
 
@@ -36,7 +36,7 @@ class PeerFault(Exception):
     """The other side had a fault while it answered; its log says what."""
 
 
-class Exchange(Target):
+class Exchange(Callee):
     """``answer(name, arguments)`` gives a value for JSON or a Deferred of one; it may fail with DpipError."""
 
     log = Logger()
@@ -47,8 +47,8 @@ class Exchange(Target):
         self._broker: Broker | None = None
         self._peer: RemoteReference | None = None
         self._asked: dict[int, Deferred[Any]] = {}
-        self._number = _TOLD
-        self._questions: list[Any] = []
+        self._number = _NOTIFICATION
+        self._calls: list[Any] = []
         self._answers: list[Any] = []
         self._refusals: list[Any] = []
         self._flushing: IDelayedCall | None = None
@@ -57,13 +57,13 @@ class Exchange(Target):
         self._beat = LoopingCall(self._keep_alive)
         self._beat.clock = clock
 
-    def begin(self, broker: Broker, peer: RemoteReference) -> None:
-        """The other end is there."""
+    def start(self, broker: Broker, peer: RemoteReference) -> None:
+        """The link is made."""
         self._broker, self._peer = broker, peer
         self._beat.start(BEAT_SECONDS, now=False)
 
-    def end(self) -> None:
-        """The link is lost: nobody will answer any more."""
+    def stop(self) -> None:
+        """The link is lost: every call under way fails."""
         self._peer = None
         if self._beat.running:
             self._beat.stop()
@@ -75,20 +75,20 @@ class Exchange(Target):
             waiting.errback(RetryLater(_AWAY, retry_after=2))
 
     def ask(self, name: str, *arguments: Any) -> Deferred[Any]:
-        """The other side's answer. Fails with its DpipError, with PeerFault, or RetryLater if it is away."""
+        """Call the other side. Fails with its DpipError, with PeerFault, or with RetryLater if it is away."""
         if self._peer is None:
             return fail(RetryLater(_AWAY, retry_after=2))
         self._number += 1
         answer: Deferred[Any] = Deferred()
         self._asked[self._number] = answer
-        self._questions.append([self._number, name, arguments])
+        self._calls.append([self._number, name, arguments])
         self._soon()
         return answer
 
-    def tell(self, name: str, *arguments: Any) -> None:
-        """Nothing happens when the other side is away."""
+    def notify(self, name: str, *arguments: Any) -> None:
+        """Call the other side without an answer. Nothing happens when it is away."""
         if self._peer is not None:
-            self._questions.append([_TOLD, name, arguments])
+            self._calls.append([_NOTIFICATION, name, arguments])
             self._soon()
 
     # What comes in
@@ -102,22 +102,22 @@ class Exchange(Target):
             self._broker.drop("a message without end")
         elif not more:
             data, self._pieces = b"".join(self._pieces), []
-            self._take(*json.loads(data))
+            self._handle(*json.loads(data))
 
-    def _take(self, answers: list[Any], refusals: list[Any], questions: list[Any]) -> None:
+    def _handle(self, answers: list[Any], refusals: list[Any], calls: list[Any]) -> None:
         for number, value in answers:
             if number in self._asked:
                 self._asked.pop(number).callback(value)
         for number, error in refusals:
             if number in self._asked:
                 self._asked.pop(number).errback(_reason(error))
-        for number, name, arguments in questions:
+        for number, name, arguments in calls:
             answer = maybeDeferred(self._answer, name, arguments)
             answer.addCallback(self._answered, number)
             answer.addErrback(self._refused, number, name)
 
     def _answered(self, value: Any, number: int) -> None:
-        if number != _TOLD and self._peer is not None:
+        if number != _NOTIFICATION and self._peer is not None:
             self._answers.append([number, value])
             self._soon()
 
@@ -125,7 +125,7 @@ class Exchange(Target):
         expected = isinstance(failure.value, DpipError)
         if not expected:
             self.log.failure("{name} could not be answered", failure, name=name)
-        if number != _TOLD and self._peer is not None:
+        if number != _NOTIFICATION and self._peer is not None:
             self._refusals.append([number, plain_error(failure.value) if expected else None])  # type: ignore[arg-type]
             self._soon()
 
@@ -137,17 +137,17 @@ class Exchange(Target):
 
     def _flush(self) -> None:
         self._flushing = None
-        message = self._answers, self._refusals, self._questions
-        self._answers, self._refusals, self._questions = [], [], []
+        message = self._answers, self._refusals, self._calls
+        self._answers, self._refusals, self._calls = [], [], []
         data = json.dumps(message, separators=(",", ":")).encode()
         if self._peer is None:
             return
         for start in range(0, len(data), PIECE_BYTES):
             more = b"more" if start + PIECE_BYTES < len(data) else b""
-            tell(self._peer, "take", data[start : start + PIECE_BYTES], more)
+            notify(self._peer, "take", data[start : start + PIECE_BYTES], more)
 
     def _keep_alive(self) -> None:
-        """An empty message says that we are there."""
+        """Send a message, an empty one if need be, to show that this side is there."""
         self._silence += 1
         if self._silence > MAX_SILENCE and self._broker is not None:
             self._broker.drop("nothing heard from it for too long")

@@ -1,9 +1,9 @@
-"""The join token: by it a worker knows the controller, and is known by it until it has a certificate.
+"""The join token: by it a worker recognises the controller, and is let in until it has a certificate.
 
-``<SHA-256 of the authority's certificate, hex>.<secret>.<made>.<expires>``: the last two since the epoch, in
-milliseconds and in seconds; 0 is never. They are part of what is compared, so nobody else can change them. A
-token without them is one that somebody chose, or that an earlier version has made: it never expires, and
-counts as older than everything.
+Its form is ``<SHA-256 of the authority's certificate, hex>.<secret>.<made>.<expires>``. The last two are
+times since the epoch, in milliseconds and in seconds; 0 is never. They are part of what is compared: only the
+controller can change them. A token without them was chosen by an operator, or made by an earlier version: it
+never expires, and counts as older than all others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FORM: Final = re.compile(r"([0-9a-f]{64})\.([\w-]{16,200}(?:\.(\d{1,14})\.(\d{1
 
 
 class BadToken(ValueError):
-    """Not a join token, or not one that is valid; says what is wrong with it, not what it is."""
+    """Not a valid join token; says what is wrong with it, not what it is."""
 
 
 @frozen
@@ -39,7 +39,7 @@ class JoinToken:
 
     @classmethod
     def parse(cls, text: str) -> JoinToken:
-        """Raises BadToken."""
+        """Read a token. Raises BadToken."""
         match = _FORM.fullmatch(text.strip())
         if match is None:
             raise BadToken("This is not a join token: <64 hex digits>.<secret> is expected.")
@@ -47,7 +47,7 @@ class JoinToken:
 
     @classmethod
     def new(cls, pin: str, now: float, seconds: float | None = None) -> JoinToken:
-        """Good for so many seconds, or for ever."""
+        """Make a token that is valid for so many seconds, or for ever."""
         expires = 0 if seconds is None else int(now + seconds)
         return cls.parse(f"{pin}.{secrets.token_urlsafe(_SECRET_BYTES)}.{int(now * 1000)}.{expires}")
 
@@ -57,9 +57,9 @@ class JoinToken:
 
 @define
 class TokenFile:
-    """The token that the controller takes, and the file at ``path`` where workers on its machine find it.
+    """The token that the controller accepts, and the file at ``path`` where workers on its machine find it.
 
-    Beside it lies the one that was there before, with the end of its grace.
+    A file beside it holds the former token, and until when that is still accepted.
     """
 
     path: Path
@@ -69,19 +69,19 @@ class TokenFile:
 
     @classmethod
     def load_or_create(cls, path: Path, pin: str, now: float) -> TokenFile:
-        """The token in the file if it is this authority's; else a new one, written there."""
+        """Read the token in the file if it is this authority's; else write a new one there."""
         try:
             token = JoinToken.parse(path.read_text(encoding="ascii"))
         except (FileNotFoundError, BadToken, UnicodeDecodeError):
             token = JoinToken("", "")
         if token.pin != pin:
             token = JoinToken.new(pin, now)
-            _beside(path).unlink(missing_ok=True)  # who removes a token wants no other one to be good
+            _beside(path).unlink(missing_ok=True)  # removing a token revokes the former one, too
             _write(path, token)
         return cls(path, token, *_former(path, pin))
 
     def admit(self, secret: bytes, now: float) -> JoinToken:
-        """The token whose secret this is, compared in constant time. Raises BadToken."""
+        """Return the token whose secret this is, compared in constant time. Raises BadToken."""
         found = None
         for token in (self.current, self._former):
             if token is not None and hmac.compare_digest(secret, token.secret.encode()):
@@ -97,14 +97,14 @@ class TokenFile:
         return found
 
     def write_new(self, now: float, seconds: float | None, grace: float) -> JoinToken:
-        """A new token, in the file but not yet in use: blocks until it is durable."""
+        """Write a new token to the file, without using it yet. Blocks until it is durable."""
         token = JoinToken.new(self.current.pin, now, seconds)
         write_secret(_beside(self.path), f"{self.current} {now + grace:.0f}\n".encode())
         _write(self.path, token)
         return token
 
     def use(self, token: JoinToken, now: float, grace: float) -> None:
-        """From now on this one, written at ``now``; the last one for ``grace`` seconds more."""
+        """Accept this token, written at ``now``, from now on, and the last one for ``grace`` seconds more."""
         self._former, self._former_until = self.current, now + grace
         self.current = token
 
@@ -114,7 +114,7 @@ def _beside(path: Path) -> Path:
 
 
 def _former(path: Path, pin: str) -> tuple[JoinToken | None, float]:
-    """The last token before the one in this file, and until when it is good."""
+    """Return the token before the one in this file, and until when it is valid."""
     try:
         text, _, until = _beside(path).read_text(encoding="ascii").partition(" ")
         token, end = JoinToken.parse(text), float(int(until))
@@ -128,7 +128,7 @@ def _write(path: Path, token: JoinToken) -> None:
 
 
 def write_secret(path: Path, data: bytes) -> None:
-    """Durably, all or nothing, for the owner's eyes only."""
+    """Write a file that only its owner may read, durably and all or nothing."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -1,6 +1,6 @@
 """How a worker or an API process joins the controller, stays joined, and joins again after a lost link.
 
-What a process says to join, and what it does once it has joined, is in the coroutine that it gives.
+What a process sends to join, and what it does once it has joined, is in the coroutine that it gives.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip.errors import DpipError, Malformed
-from dpip.link.broker import JOIN_SECONDS, Broker, LinkClientFactory, Target, call
+from dpip.link.broker import JOIN_SECONDS, Broker, Callee, LinkClientFactory, call
 from dpip.link.certificates import WrongController
 from dpip.link.connector import Connector
 from dpip.runtime.coroutines import deferred
@@ -25,8 +25,8 @@ from dpip.runtime.startup import CannotStart
 FIRST_DELAY: Final = 0.2
 MAX_DELAY: Final = 5.0
 LONG_DELAY: Final = 30.0
-"""Seconds between attempts to join, each ± half: doubled from attempt to attempt up to the second; the third
-where only a person can help."""
+"""Seconds between attempts to join, each ± half: doubled from the first up to the second; the third where
+only a person can help."""
 SETTLED_SECONDS: Final = 10.0
 """A link that lasted less counts as a failed attempt: the next one waits longer."""
 CLOSING_SECONDS: Final = 5.0
@@ -34,7 +34,7 @@ _MAX_SAID: Final = 20
 
 
 class NotJoined(Exception):
-    """This process may not join: why, in a sentence for people; ``retry`` says whether trying again helps."""
+    """This process may not join, with the reason for people; ``retry`` says whether trying again helps."""
 
     def __init__(self, reason: str, retry: bool) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ class JoinedSession(ClientService):
         jitter: Callable[[], float],
         quick_attempts: float = inf,
     ) -> None:
-        connector.say = self.say
+        connector.on_failure = self.log_once
         self.joined: Deferred[None] = Deferred()
         self._connector, self._clock = connector, connector.clock
         self._join, self._jitter, self._quick_attempts = join, jitter, quick_attempts
@@ -68,14 +68,14 @@ class JoinedSession(ClientService):
         self._broker: Broker | None = None  # of the connection, joined or not
         self._joined_at: float | None = None
         self._failures = 0  # in a row
-        self._hopeless = False  # the last attempt was refused, and another one alone will not help
-        self._said: set[str] = set()
+        self._refused_for_good = False  # the last attempt was refused, and another one alone will not help
+        self._logged: set[str] = set()
         caller = LinkClientFactory(self._clock, self._connected, self._disconnected)
         super().__init__(connector, caller, self._delay, self._clock)
 
     @deferred
     async def stopService(self) -> None:
-        """What has been written is sent; a controller that does not close its side is not waited for."""
+        """Close the link once what has been written is sent, or after ``CLOSING_SECONDS``."""
         closing = super().stopService()
         if self._broker is not None:
             reason = "the controller does not close it"
@@ -84,12 +84,11 @@ class JoinedSession(ClientService):
         await closing
 
     async def ask(
-        self, broker: Broker, method: str, hello: bytes, ours: Target
+        self, broker: Broker, method: str, hello: bytes, ours: Callee
     ) -> tuple[bytes, RemoteReference | None]:
-        """The controller's answer, and its object that we may call, if we are welcome.
+        """Return the controller's answer, and its object that we may call, if we may join.
 
-        Raises:
-            DpipError: there was no answer in time, or none that makes sense.
+        Raises DpipError if there is no answer in time, or none that makes sense.
         """
         arguments = self._connector.secret, hello, ours
         root = broker.remoteForName("root")
@@ -102,22 +101,22 @@ class JoinedSession(ClientService):
                 return data, None
         raise Malformed("The controller's answer makes no sense: it may be of another version.")
 
-    def say(self, words: str) -> None:
-        """Log it once between two joinings: a process that waits for hours must not fill the log."""
-        if words not in self._said and len(self._said) < _MAX_SAID and self.running:
-            self._said.add(words)
+    def log_once(self, words: str) -> None:
+        """Log the words once between two joinings: a process that waits for hours must not fill the log."""
+        if words not in self._logged and len(self._logged) < _MAX_SAID and self.running:
+            self._logged.add(words)
             self.log.info("{words}", words=words)
 
     @deferred
     async def _connected(self, broker: Broker) -> None:
         self._broker = broker
-        self._hopeless = False
+        self._refused_for_good = False
         try:
             await self._join(broker)
         except NotJoined as refusal:
-            self._hopeless = not refusal.retry
+            self._refused_for_good = not refusal.retry
             if not self._connector.newly_certified:
-                self.say(str(refusal))
+                self.log_once(str(refusal))
             broker.transport.loseConnection()
         except DpipError as error:
             broker.drop(f"joining failed: {error}")
@@ -130,7 +129,7 @@ class JoinedSession(ClientService):
         if broker.disconnected:
             return
         self._joined_at = self._clock.seconds()
-        self._said.clear()
+        self._logged.clear()
         if not self.joined.called:
             self.joined.callback(None)
 
@@ -142,13 +141,13 @@ class JoinedSession(ClientService):
         elif not self._connector.newly_certified:
             self._failures += 1
             if reason.check(WrongController):
-                self.say(str(reason.value))
-            elif not self._hopeless:
-                self.say(f"The connection was closed before we had joined: {reason.getErrorMessage()}")
+                self.log_once(str(reason.value))
+            elif not self._refused_for_good:
+                self.log_once(f"The connection was closed before we had joined: {reason.getErrorMessage()}")
 
     def _delay(self, attempt: int) -> float:
         if self._connector.newly_certified:
             return 0.0
         attempts = max(attempt, self._failures)
-        hopeless = self._hopeless or attempts > self._quick_attempts
-        return (LONG_DELAY if hopeless else self._backoff(attempts)) * (0.5 + self._jitter())
+        rarely = self._refused_for_good or attempts > self._quick_attempts
+        return (LONG_DELAY if rarely else self._backoff(attempts)) * (0.5 + self._jitter())

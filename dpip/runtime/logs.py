@@ -60,7 +60,7 @@ process_log = ProcessLog()
 """The process's own: twistd takes no object as its logger, only the name of one."""
 
 
-class Ration:
+class LogRateLimit:
     """Whether one more line may be said: at most :data:`LINES_PER_MINUTE`; then it says how many were not."""
 
     def __init__(self, log: Logger, clock: IReactorTime) -> None:
@@ -77,11 +77,11 @@ class Ration:
         return self._said <= LINES_PER_MINUTE
 
 
-class Sparingly:
-    """Says lines, within a :class:`Ration`."""
+class LimitedLog:
+    """Says lines, within a :class:`LogRateLimit`."""
 
     def __init__(self, log: Logger, clock: IReactorTime) -> None:
-        self._log, self._ration = log, Ration(log, clock)
+        self._log, self._ration = log, LogRateLimit(log, clock)
 
     def __call__(self, line: str) -> None:
         if self._ration.allows():

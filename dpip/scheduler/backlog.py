@@ -13,11 +13,11 @@ from dpip.scheduler.jobs import Job
 from dpip.scheduler.matching import Requirement
 from dpip.scheduler.memory import size_class
 
-_CREDIT = 30.0  # seconds of computing that may be caught up by who was blocked while others were served
+_CREDIT = 30.0  # seconds of computing that an owner blocked while others were served may catch up with
 
 
 def _served(virtual: float, tag: float, cost: float) -> tuple[float, float]:
-    """The virtual time and the tag after serving who has this tag."""
+    """Return the virtual time and the new tag after a job of this cost is served at this tag."""
     if tag >= virtual:
         return tag, tag + cost
     return virtual, max(tag, virtual - _CREDIT) + cost
@@ -29,13 +29,13 @@ class Backlog:
     def __init__(self) -> None:
         self._open: list[Entry] = []  # a heap of requirements
         self._lanes = 0
-        self.virtual = 0.0  # the highest tag an owner was served at: where newcomers start
+        self.virtual = 0.0  # the highest tag at which an owner was served: new owners start here
         self.waiting = 0
         self.short_of_memory: dict[int, Lane] = {}  # closed lanes, by order
 
     def add(self, workload: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
-        """New jobs of a workload, behind those it has. Runs of one size are cheap: a million in 2 s."""
-        self._arrive(workload, len(jobs))
+        """Add new jobs of a workload behind those it has. Runs of one size are cheap: a million in 2 s."""
+        self._begin_waiting(workload, len(jobs))
         for decoded_bytes, run in groupby(jobs, key=attrgetter("decoded_bytes")):
             flow = self._flow(workload, workload.need(decoded_bytes))
             empty = not flow.jobs
@@ -45,19 +45,19 @@ class Backlog:
                 self.open_lane(flow.lane)
 
     def put_back(self, workload: WorkloadQueue, job: Job) -> None:
-        """A job that was held waits again, before the others."""
-        self._arrive(workload, 1)
+        """Have a job that was held wait again, before the others."""
+        self._begin_waiting(workload, 1)
         flow = self._flow(workload, workload.need(job.decoded_bytes))
         flow.jobs.put_back(job)
         flow.lane.enter(flow)
         self.open_lane(flow.lane)
 
     def first(self) -> Flow | None:
-        """The flow whose job is next among all that are open."""
+        """Return the flow whose job is next among all that are open."""
         return lowest(self._open)
 
-    def take(self, flow: Flow, job: Job) -> None:
-        """Take the flow's next job, this one, and charge it to its workload and owner."""
+    def take_job(self, flow: Flow, job: Job) -> None:
+        """Remove ``job``, the flow's next one, and count its cost for its workload and owner."""
         workload, owner = flow.workload, flow.workload.owner
         flow.jobs.drop_first()
         self._count(workload, -1)
@@ -66,7 +66,7 @@ class Backlog:
         owner.virtual, workload.tag = _served(owner.virtual, workload.tag, cost)
 
     def close(self, requirement: Requirement, why: Blocked) -> None:
-        """None of its workers has room, or it has none."""
+        """Close a requirement none of whose workers has room, or that has no workers."""
         requirement.stamp += 1
         requirement.blocked = why
 
@@ -75,7 +75,7 @@ class Backlog:
         enter(self._open, (requirement.order, 0), requirement)
 
     def close_lane(self, lane: Lane, why: Blocked, need: int) -> None:
-        """Its next job, which needs so much memory, cannot be placed; smaller or larger ones may be."""
+        """Close a lane whose next job needs ``need`` bytes and cannot be placed; other sizes may be."""
         lane.stamp += 1
         lane.blocked, lane.blocked_need = why, need
         lane.requirement.closed[lane.size_class] = lane
@@ -83,7 +83,7 @@ class Backlog:
             self.short_of_memory[lane.order] = lane
 
     def open_lane(self, lane: Lane) -> None:
-        """In one workload larger jobs go first: small ones fill the gaps they leave."""
+        """Open a lane. In one workload larger jobs go first: small ones fill the gaps they leave."""
         requirement = lane.requirement
         lane.blocked = None
         requirement.closed.pop(lane.size_class, None)
@@ -93,7 +93,7 @@ class Backlog:
             self.open(requirement)
 
     def offer(self, requirement: Requirement, free: int) -> None:
-        """A worker that matches may take a job now, of so much memory."""
+        """Open what a matching worker with ``free`` bytes of memory may take a job of."""
         if requirement.blocked is not None:
             self.open(requirement)
         for lane in list(requirement.closed.values()) if requirement.closed else ():
@@ -120,8 +120,9 @@ class Backlog:
             flow = workload.flows[size] = Flow(workload, lane)
         return flow
 
-    def _arrive(self, workload: WorkloadQueue, jobs: int) -> None:
-        """Who comes new starts at the present virtual time: no credit for time away, and no debt."""
+    def _begin_waiting(self, workload: WorkloadQueue, jobs: int) -> None:
+        """Count jobs that begin to wait. An owner or workload that had none starts at the present virtual
+        time: it gets no credit for the time in which it had no jobs, and no debt."""
         owner = workload.owner
         if not owner.waiting:
             owner.tag = max(owner.tag, self.virtual)

@@ -1,8 +1,9 @@
 """What jobs cost, learned from those that have ended.
 
-The model is multiplicative: seconds = size × cost of the filter chain × slowness of the worker, each learned
-as a robust running mean of logarithms, and a pair (chain, worker) by itself once it has been seen: a GPU may
-be ten times as fast at one filter and no faster at another. A chain nobody has run costs ``_DEFAULT``.
+The model is multiplicative: seconds = size × cost of the filter chain × slowness of the worker. Each is
+learned as a robust running mean of logarithms. A pair (chain, worker) that has been seen often enough has a
+mean of its own: a GPU may be ten times as fast at one filter and no faster at another. A chain that no worker
+has run costs ``_DEFAULT``.
 """
 
 from __future__ import annotations
@@ -16,51 +17,49 @@ from attrs import define, field
 from dpip.model import Step
 
 _FIXED_PIXELS = 50_000  # what a job costs besides its pixels (transfer, decoding's set-up), about 1 ms
-_DEFAULT = log(
-    20e-9
-)  # seconds per pixel: grayscale of a 720p JPEG with decoding and encoding takes about 18 ms
+_DEFAULT = log(20e-9)  # seconds per pixel: a 720p JPEG to gray, decoded and encoded, takes about 18 ms
 _SHORTEST = 1e-6
 _MEMORY = 0.1  # weight of the newest value, once ten have been seen
 _CLIP = 0.7  # one outlier moves the mean as a factor of two would
 _CHANGED = 3  # outliers in a row
 _TRUSTED = 4  # values before outliers are clipped, and before a pair is believed
-_EAGER = 16  # jobs of a worker that are learned from without exception
-_EVERY = 0.1  # seconds between two others: learning takes 20 µs, as long as a decision
+_FIRST_JOBS = 16  # of a worker, which are all learned from
+_EVERY = 0.1  # seconds between two later ones: learning takes 20 µs, as long as a decision
 _MAX_CHAINS = 4096
 _MAX_PAIRS = 32
 
 
 def size_of(pixels: int) -> int:
-    """A job's size: its pixels, and a constant for what every job costs."""
+    """Return a job's size: its pixels, and a constant for what every job costs."""
     return pixels + _FIXED_PIXELS
 
 
 @define(eq=False)
 class Estimate:
-    """A running mean of logarithms that one odd value cannot throw off. Three odd values are a change."""
+    """A running mean of logarithms. One outlier hardly moves it; three in a row are taken for a change."""
 
     mean: float = 0.0
     count: int = 0
-    odd: int = 0  # values in a row that were far above, or (negative) far below
+    outliers: int = 0  # values in a row that were far above, or (negative) far below
 
     def learn(self, value: float) -> None:
         self.count += 1
         error = value - self.mean
         if self.count > _TRUSTED and abs(error) > _CLIP:
             sign = 1 if error > 0 else -1
-            self.odd = self.odd + sign if self.odd * sign > 0 else sign
-            if abs(self.odd) < _CHANGED:
+            self.outliers = self.outliers + sign if self.outliers * sign > 0 else sign
+            if abs(self.outliers) < _CHANGED:
                 error = sign * _CLIP
             else:
                 self.count = 1
         else:
-            self.odd = 0
+            self.outliers = 0
         self.mean += error * max(_MEMORY, 1 / self.count)
 
 
 @define(eq=False)
 class Chain:
-    """A filter chain with its parameters; ``cost``: log of seconds per pixel on a worker of slowness 0."""
+    """A filter chain with its parameters. ``cost`` is the log of seconds per pixel at slowness 0."""
 
     key: str
     cost: Estimate = field(factory=lambda: Estimate(_DEFAULT))
@@ -71,33 +70,32 @@ class Chain:
 
 @define(eq=False)
 class Pace:
-    """How slow a worker is: the log of its seconds over those of the average worker."""
+    """How slow a worker is: the log of the quotient of its seconds and the average worker's."""
 
     slowness: Estimate = field(factory=Estimate)
-    job: Estimate = field(factory=Estimate)  # log of seconds of its jobs of late, whatever they were
+    job: Estimate = field(factory=Estimate)  # log of seconds of its latest jobs, of any chain
     pairs: dict[str, Estimate] = field(factory=dict)
     learned: float = 0.0  # when it learned last
 
     def seconds(self, chain: Chain, size: int) -> float:
-        """What the job will take here."""
+        """Return the seconds that a job of this chain and size will take on this worker."""
         pair = self.pairs.get(chain.key)
         if pair is not None and pair.count >= _TRUSTED:
             return size * exp(pair.mean)
         return size * exp(chain.cost.mean + self.slowness.mean)
 
     def wants_to_learn(self, now: float) -> bool:
-        """Short jobs by the hundred tell nothing new: after the first ones, a few each second are enough."""
-        return self.job.count <= _EAGER or now >= self.learned + _EVERY
+        """Say whether a job is worth learning from: after the first ones, a few each second are enough."""
+        return self.job.count <= _FIRST_JOBS or now >= self.learned + _EVERY
 
     def learn(self, chain: Chain, size: int, seconds: float, now: float) -> None:
-        """One job of this chain has taken ``seconds`` of computing here."""
+        """Take note that a job of this chain and size took ``seconds`` of computing on this worker."""
         self.learned = now
         taken = log(max(seconds, _SHORTEST))
         self.job.learn(taken)
         cost = taken - log(size)
         self._pair(chain).learn(cost)
-        newcomer = self.slowness.count == 0 and chain.cost.count > 0
-        if not newcomer:  # what a first job tells is about the worker, unless the chain is as new
+        if self.slowness.count or not chain.cost.count:  # else this first job tells about the worker alone
             chain.cost.learn(cost - self.slowness.mean)
         self.slowness.learn(cost - chain.cost.mean)
 
@@ -110,10 +108,10 @@ class Pace:
 
 
 class Chains:
-    """The chains known, the latest used last: bounded, since users choose parameters freely."""
+    """The filter chains in use, a bounded number of them: users choose parameters freely."""
 
     def __init__(self) -> None:
         self._chain = lru_cache(_MAX_CHAINS)(Chain)
 
-    def of(self, steps: Sequence[Step]) -> Chain:
+    def chain_of(self, steps: Sequence[Step]) -> Chain:
         return self._chain(repr(steps))

@@ -1,10 +1,11 @@
-"""Carrying out instructions, in batches: the state is told how each went."""
+"""Carries out the state's instructions, in batches, and gives it an event for the outcome of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from attrs import define, field
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,28 +18,22 @@ from dpip.scheduler.retrying import Persistence
 _MESSAGE_JOBS = 32  # in one message to a worker: with long chains and names about 160 KiB, of 512 allowed
 
 
+@define(eq=False)
 class Dispatcher:
-    def __init__(
-        self,
-        clock: IReactorTime,
-        datastore: IDatastore,
-        new_nonce: Callable[[], str],
-        persistence: Persistence,
-        tell: Callable[[e.Event], None],
-        wake_at: Callable[[float], None],
-    ) -> None:
-        self._clock = clock
-        self._datastore = datastore
-        self._new_nonce = new_nonce
-        self._persistence = persistence
-        self._tell = tell
-        self._wake_at = wake_at
-        self._collected: dict[type, list[Any]] = {}
-        self.links: dict[str, IWorkerLink] = {}  # by session
-        self.leasing = 0  # batches being leased
+    """``handle_event`` gives the state an event; ``wake_at(time)`` has it get a ``Tick`` at that time."""
 
-    def take(self, instructions: Iterable[Instruction]) -> None:
-        """Remember them for the next ``flush``."""
+    _clock: IReactorTime
+    _datastore: IDatastore
+    _new_nonce: Callable[[], str]
+    _persistence: Persistence
+    _handle_event: Callable[[e.Event], None]
+    _wake_at: Callable[[float], None]
+    _collected: dict[type, list[Any]] = field(factory=dict, init=False)
+    links: dict[str, IWorkerLink] = field(factory=dict, init=False)  # by session
+    leasing: int = field(default=0, init=False)  # batches being leased
+
+    def collect(self, instructions: Iterable[Instruction]) -> None:
+        """Remember instructions for the next ``flush``."""
         for instruction in instructions:
             if isinstance(instruction, WakeAt):
                 self._wake_at(instruction.time)
@@ -46,7 +41,7 @@ class Dispatcher:
                 self._collected.setdefault(type(instruction), []).append(instruction)
 
     def flush(self) -> None:
-        """Carry out what has been collected; what frees comes before what takes."""
+        """Carry out what has been collected, first what frees slots, then what takes them."""
         while self._collected:
             collected, self._collected = self._collected, {}
             self._cancel(collected.get(Cancel, ()))
@@ -71,7 +66,7 @@ class Dispatcher:
     def _leased(self, assigns: Sequence[Assign], leased: Sequence[LeasedJob | None]) -> None:
         self.leasing -= 1
         for assign, job in zip(assigns, leased, strict=True):
-            self._tell(e.LeaseRefused(assign.job) if job is None else e.LeaseGranted(job))
+            self._handle_event(e.LeaseRefused(assign.job) if job is None else e.LeaseGranted(job))
         self.flush()  # not at the next turn: workers wait for these jobs
 
     def _release(self, releases: Sequence[Release]) -> None:
@@ -84,7 +79,7 @@ class Dispatcher:
 
     def _released(self, releases: Sequence[Release]) -> None:
         for release in releases:
-            self._tell(e.Released(release.lease))
+            self._handle_event(e.Released(release.lease))
 
     def _fail(self, fails: Sequence[Fail]) -> None:
         for fail in fails:
@@ -98,15 +93,15 @@ class Dispatcher:
     def _dispatch(self, dispatches: Sequence[Dispatch]) -> None:
         for session, jobs in _by_session(dispatches, lambda dispatch: dispatch.leased).items():
             for start in range(0, len(jobs), _MESSAGE_JOBS):
-                self._run(session, jobs[start : start + _MESSAGE_JOBS])
+                self._send(session, jobs[start : start + _MESSAGE_JOBS])
 
-    def _run(self, session: str, jobs: Sequence[LeasedJob]) -> None:
+    def _send(self, session: str, jobs: Sequence[LeasedJob]) -> None:
         leases = [job.lease for job in jobs]
         link = self.links.get(session)
-        if link is None:  # lost at this very moment: the state takes its jobs back by itself
+        if link is None:  # lost just now: the state takes its jobs back by itself
             return
         sent = maybeDeferred(link.run, jobs)
-        sent.addErrback(lambda _: self._tell(e.DispatchFailed(session, leases)))
+        sent.addErrback(lambda _: self._handle_event(e.DispatchFailed(session, leases)))
 
     def _cancel(self, cancels: Sequence[Cancel]) -> None:
         leases: dict[str, list[Lease]] = _by_session(cancels, lambda cancel: cancel.lease)

@@ -1,4 +1,4 @@
-"""What the scheduler is told: facts, each one frozen value."""
+"""The events that the scheduler's state handles: facts, each one frozen value."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dpip.model import Lease, LeasedJob, Load, Outcome, WaitingJob, WorkerInfo, 
 
 @frozen
 class WorkloadOpened:
-    """A workload exists and may get jobs. Told again, it changes nothing."""
+    """A workload exists and may get jobs. A second event for it changes nothing."""
 
     workload: Workload
 
 
 @frozen
 class WorkloadDropped:
-    """None of its jobs is to be done any more: it was deleted, or cancelled."""
+    """A workload was deleted or cancelled: none of its jobs is to be done any more."""
 
     workload_id: str
 
 
 @frozen
 class JobsWaiting:
-    """Committed jobs that nobody holds."""
+    """Jobs were committed, and no worker holds them."""
 
     workload_id: str
     jobs: Sequence[WaitingJob]
@@ -33,7 +33,7 @@ class JobsWaiting:
 
 @frozen
 class WorkerJoined:
-    """It gets its first job after its first report: until then its memory is unknown."""
+    """A worker has joined. It gets jobs after its first report, which says how much memory it has."""
 
     session: str
     info: WorkerInfo
@@ -71,7 +71,7 @@ class LeaseRefused:
 
 @frozen
 class DispatchFailed:
-    """The worker did not take these jobs, or we cannot know that it did."""
+    """The worker did not take these jobs, or it is unknown whether it did."""
 
     session: str
     leases: Sequence[Lease]
@@ -79,7 +79,7 @@ class DispatchFailed:
 
 @frozen
 class JobEnded:
-    """A worker's word on one attempt; ``DONE`` is a hint only, ``ResultCommitted`` is the fact."""
+    """A worker reports the end of an attempt; ``DONE`` is a hint only, ``ResultCommitted`` is the fact."""
 
     session: str
     lease: Lease
@@ -103,12 +103,12 @@ class Released:
 
 @frozen
 class Tick:
-    """A time asked for by ``WakeAt`` has come."""
+    """The time of a ``WakeAt`` has come."""
 
 
 @frozen
 class Decide:
-    """Hand out waiting jobs now, ``most`` of them at most."""
+    """Waiting jobs are to be placed now, at most ``most`` of them."""
 
     most: int
 

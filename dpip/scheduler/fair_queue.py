@@ -1,13 +1,13 @@
 """Waiting jobs in the order of fairness: flows in lanes, lanes in requirements.
 
 Start-time fair queueing (Goyal, Vin, Cheng 1996), first over owners, then over workloads. Every owner has a
-tag, the virtual time up to which it has been served; serving it raises the tag by the job's cost, and the
+tag, the virtual time up to which it has been served. Serving it raises the tag by the job's cost, and the
 lowest tag is served next. So owners share equally, whatever they have waiting, and so do the workloads of
-one owner. Two levels, rather than one with weights, because one image in each of 10,000 workloads would be
-10,000 newcomers, each to be served at once.
+one owner. There are two levels because an owner with one image in each of 10,000 workloads would otherwise
+have 10,000 new workloads, each to be served at once.
 
-All heaps here are lazy: tags only grow, so an entry found with an outdated tag is put right when it comes to
-the top, and nothing is ever searched for.
+All heaps here are lazy: tags only grow, so an entry with an outdated tag is corrected when it comes to the
+top, and no entry is ever searched for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from attrs import define, field
 
 from dpip.scheduler.forecast import Forecast
-from dpip.scheduler.jobs import JobQueue
+from dpip.scheduler.jobs import Job, JobQueue
 
 if TYPE_CHECKING:  # a circle of types: queues count what workers hold
     from dpip.scheduler.costs import Chain
@@ -30,7 +30,9 @@ if TYPE_CHECKING:  # a circle of types: queues count what workers hold
 Key = tuple[float, int, float]  # owner's tag, owner's order, workload's tag
 
 
-class Strikes(NamedTuple):
+class Charges(NamedTuple):
+    """How often a job's attempts ended with a crash, and with the loss of the worker."""
+
     crashes: int = 0
     losses: int = 0
 
@@ -69,7 +71,7 @@ class WorkloadQueue:
     unfinished: int = 0  # jobs that are waiting, held or being released
     forecast: Forecast = field(factory=Forecast)
     flows: dict[int, Flow] = field(factory=dict)  # by size class
-    strikes: dict[int, Strikes] = field(factory=dict)  # by job number, only where there are any
+    charges: dict[int, Charges] = field(factory=dict)  # by job number, only where there are any
     held: dict[int, HeldJob] = field(factory=dict)  # jobs that workers have
     moved: set[int] = field(factory=set)  # jobs taken from a slow worker for an idle one
     dropped: bool = False
@@ -84,14 +86,19 @@ class Flow:
     jobs: JobQueue = field(factory=JobQueue)
     listed: bool = False  # its lane has an entry for it
 
+    def next_job(self) -> tuple[Job, int]:
+        """Return the next job, which stays, and the bytes of memory that it needs."""
+        job = self.jobs.first()
+        return job, self.workload.need(job.decoded_bytes)
+
     def key(self) -> Key:
-        """The lowest is served first."""
+        """Return what orders flows: the lowest is served first."""
         workload = self.workload
         return workload.owner.tag, workload.owner.order, workload.tag
 
 
 class Place(Protocol):
-    """Where a next flow is to be found; entries in a heap of places with another stamp are stale."""
+    """What has a first flow: a lane or a requirement. A heap's entry with another stamp is stale."""
 
     stamp: int
 
@@ -102,7 +109,7 @@ Entry = tuple[Key, tuple[int, int], int, Place]  # key of the place's first flow
 
 
 def enter(heap: list[Entry], tie: tuple[int, int], place: Place) -> None:
-    """Make the place's first flow count in the heap, instead of an entry it may have there."""
+    """Give the place an entry in the heap for its first flow, instead of one it may have there."""
     flow = place.first()
     if flow is not None:
         place.stamp += 1
@@ -110,7 +117,7 @@ def enter(heap: list[Entry], tie: tuple[int, int], place: Place) -> None:
 
 
 def lowest(heap: list[Entry]) -> Flow | None:
-    """The first of the first flows of all places."""
+    """Return the first of the first flows of all places."""
     while heap:
         then, tie, stamp, place = heap[0]
         flow = place.first() if stamp == place.stamp else None
@@ -142,11 +149,11 @@ class Lane:
     stamp: int = 0
     blocked: Blocked | None = None
     blocked_need: int = 0
-    timed: bool = False  # somebody will look when it has waited long enough for memory
+    timed: bool = False  # there is a timer for the time when it has waited long enough for memory
     short_since: float | None = None  # since when its next job has fitted nowhere for want of memory
 
     def enter(self, flow: Flow) -> None:
-        """The flow has got its first job. A stale entry of it does as well."""
+        """Enter a flow that has got its first job, unless it has an entry, perhaps a stale one."""
         owner = flow.workload.owner
         if not flow.listed:
             flow.listed = True
@@ -169,7 +176,7 @@ class Lane:
         return None
 
     def discard(self, flow: Flow) -> None:
-        """Its workload is deleted."""
+        """Remove a flow whose workload is deleted."""
         flows = self.flows.get(flow.workload.owner.order)
         if flow.listed and flows is not None:
             flow.listed = False

@@ -1,8 +1,8 @@
-"""When a workload will be done: what is left of it, over how fast it has been getting done lately.
+"""When a workload will be done: the work left ÷ its recent pace.
 
-Work is counted in sizes (``costs.size_of``), to which the time of a workload's jobs is proportional: they
-have one filter chain. What was measured holds everything that a job's way takes, transfers and other users'
-share too; before anything was measured there is only what the chain has cost elsewhere.
+Work is counted in sizes (``costs.size_of``): the jobs of a workload have one filter chain, so their time is
+proportional to them. The measured pace includes transfers and what other users take. Before it is measured,
+the chain's cost in other workloads gives a guess.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from attrs import define, field
 
 from dpip.model import Eta
 
-_MARKS = 64
-"""Points of the past that are kept; when there are more, every second one goes."""
+_MARKS = 64  # points of the past that are kept; when there are more, every second one goes
 _FIRST_INTERVAL = 0.05  # seconds between marks at first
-_LATELY = 0.5  # the part of the time since the first mark that counts
-_PARTS = 4  # of that time: how differently fast they were tells how far to trust the mean
+_RECENT = 0.5  # the part of the time since the first mark that counts
+_PARTS = 4  # of that time: the slowest and the fastest part give the range
 _LEAST_MARKS = 5
-_DOUBT = 1.15  # at the very least: the range is by that factor to either side
+_DOUBT = 1.15  # the range is at least this factor to either side
 _GUESSED = 4.0  # the same, when nothing has been measured
-_STALLED = 3.0  # mean pauses between marks without an end: then waiting counts as well
+_STALLED = 3.0  # mean pauses between marks without an ended job: then the time since counts as well
 
 
 @define(eq=False, repr=False)
@@ -36,13 +35,13 @@ class Forecast:
     _last: float = 0.0
 
     def added(self, size: int) -> None:
-        if not self.remaining:  # it had nothing to do: that time says nothing about its pace
+        if not self.remaining:  # it had no jobs: that time says nothing about its pace
             self._marks.clear()
             self._interval = _FIRST_INTERVAL
         self.remaining += size
 
     def ended(self, size: int, now: float) -> None:
-        """A job, well or badly."""
+        """Count a job of this size that is done or has failed."""
         self.remaining -= size
         self._done += size
         self._last = now
@@ -53,7 +52,8 @@ class Forecast:
                 self._interval *= 2
 
     def eta(self, now: float, guess: Callable[[], float] | None) -> Eta | None:
-        """``guess`` gives the size done each second as known from elsewhere; None: nobody can do it."""
+        """Return the estimate, None if no worker can do it. ``guess()`` gives the size done each second as
+        other workloads suggest; it is None when no worker can do it."""
         if not self.remaining:
             return Eta(0.0, 0.0, 0.0)
         if guess is None:
@@ -66,16 +66,16 @@ class Forecast:
         return _eta(self.remaining, mean, min(mean / _DOUBT, *parts), max(mean * _DOUBT, *parts))
 
     def pace(self, now: float) -> float:
-        """Size each second, lately; 0 when too little has been seen."""
+        """Return the recent size each second; 0 when too little has been seen."""
         return next(self._rates(now), 0.0)
 
     def _rates(self, now: float) -> Iterator[float]:
-        """Size each second, lately, and in parts of that time; nothing when too little has been seen."""
+        """Yield the recent size each second, then that in each part of the time; nothing if too few marks."""
         if len(self._marks) < _LEAST_MARKS:
             return
         first, last = self._marks[0][0], self._marks[-1][0]
-        lately = [mark for mark in self._marks if mark[0] >= last - (last - first) * _LATELY]
-        marks = lately if len(lately) >= _LEAST_MARKS else self._marks[-_LEAST_MARKS:]
+        recent = [mark for mark in self._marks if mark[0] >= last - (last - first) * _RECENT]
+        marks = recent if len(recent) >= _LEAST_MARKS else self._marks[-_LEAST_MARKS:]
         pause = (marks[-1][0] - marks[0][0]) / (len(marks) - 1)
         stalled = now - self._last > _STALLED * pause
         yield _rate(marks[0], (now, self._done) if stalled else marks[-1])
@@ -89,6 +89,6 @@ def _rate(begin: tuple[float, int], end: tuple[float, int]) -> float:
 
 
 def _eta(remaining: int, likely: float, slow: float, fast: float) -> Eta:
-    """Nothing that takes ten times as long as is likely is worth a promise."""
+    """Return the estimate. The upper bound is ten times the likely value at most."""
     seconds = remaining / likely
     return Eta(seconds, remaining / fast, min(remaining / max(slow, 1e-9), 10 * seconds))

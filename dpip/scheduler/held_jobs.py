@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from attrs import define, field
+
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
-from dpip.scheduler.fair_queue import Strikes, WorkloadQueue
+from dpip.scheduler.fair_queue import Charges, WorkloadQueue
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Fail, Instruction, Release
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.oversized import CODE
@@ -20,36 +22,27 @@ from dpip.scheduler.workers import HeldJob, JoinedWorker, Phase
 from dpip.scheduler.workloads import KnownWorkloads
 
 
+@define(eq=False, repr=False)
 class HeldJobs:
-    """All held jobs. What must be done is appended to ``out``."""
+    """All held jobs. Instructions are appended to ``out``."""
 
-    def __init__(
-        self,
-        roster: Roster,
-        workloads: KnownWorkloads,
-        backlog: Backlog,
-        placement: Placement,
-        limits: SchedulerLimits,
-        out: list[Instruction],
-        now: Callable[[], float],
-    ) -> None:
-        self._roster = roster
-        self._workloads = workloads
-        self._backlog = backlog
-        self._placement = placement
-        self._limits = limits
-        self._out = out
-        self._now = now
-        self._held: dict[int, HeldJob] = {}  # by job number; the leased ones in the order of leasing
-        self._by_image: dict[str, HeldJob] = {}  # leased, by the original's id
+    _roster: Roster
+    _workloads: KnownWorkloads
+    _backlog: Backlog
+    _placement: Placement
+    _limits: SchedulerLimits
+    _out: list[Instruction]
+    _now: Callable[[], float]
+    _held: dict[int, HeldJob] = field(factory=dict, init=False)  # by number; leased ones as they were leased
+    _by_image: dict[str, HeldJob] = field(factory=dict, init=False)  # leased, by the original's id
 
     def find(self, session: str, lease: Lease) -> HeldJob | None:
-        """The job, if this session holds it by this very lease."""
+        """Return the job if this session holds it by this very lease."""
         held = self._held.get(lease.job)
         return held if held is not None and held.is_leased_to(session) and held.is_by(lease) else None
 
     def find_image(self, session: str, image_id: str) -> HeldJob | None:
-        """The job this session holds whose original is this image."""
+        """Return the job of this session whose original is this image."""
         held = self._by_image.get(image_id)
         return held if held is not None and held.is_leased_to(session) else None
 
@@ -57,16 +50,16 @@ class HeldJobs:
 
     def assign(self, placed: Placed) -> None:
         job = placed.job
-        self._backlog.take(placed.flow, job)
-        if job.number in self._held:  # we were told twice that it waits
+        self._backlog.take_job(placed.flow, job)
+        if job.number in self._held:  # there were two events that it waits
             self._workloads.finish(placed.flow.workload, job, self._now())
             return
         worker, workload = placed.worker, placed.flow.workload
-        held = self._held[job.number] = HeldJob(job, workload, placed.need, doom=placed.hopeless)
-        if placed.hopeless is None:
+        held = self._held[job.number] = HeldJob(job, workload, placed.need, failure=placed.failure)
+        if placed.failure is None:
             held.worker, held.ahead = worker, len(worker.held)
             workload.held[job.number] = held
-            self._roster.hand(worker, held)
+            self._roster.add_job(worker, held)
         self._out.append(Assign(worker.session, worker.info.name, job.number))
 
     def granted(self, leased: LeasedJob, now: float) -> None:
@@ -75,8 +68,8 @@ class HeldJobs:
             self._out.append(Release(leased.lease, Outcome.RETURNED))
             return
         held.leased = leased
-        if held.doom is not None:
-            self._fail(held, CODE, held.doom)
+        if held.failure is not None:
+            self._fail(held, CODE, held.failure)
         elif held.worker is None or held.worker.leaving:
             self.put_back(held, Outcome.RETURNED)
         else:
@@ -104,7 +97,7 @@ class HeldJobs:
     # Endings
 
     def ended(self, held: HeldJob, worker: JoinedWorker, outcome: Outcome, code: str, detail: str) -> None:
-        """Its worker says that it is rid of the job, without a result."""
+        """End an attempt that the worker reports as ended without a result."""
         self._take_from(worker, held)
         if outcome is Outcome.FAILED:
             self._fail(held, code, detail)
@@ -116,18 +109,18 @@ class HeldJobs:
             self.put_back(held, Outcome.RETURNED)
 
     def committed(self, lease: Lease) -> JoinedWorker | None:
-        """The job is done. Returns the worker that did it, if it was still leased to one."""
+        """End a job that is done. Returns the worker that did it, if it was still leased to one."""
         held = self._held.get(lease.job)
         if held is None or not held.is_by(lease):
             return None
         worker = held.worker
-        if worker is not None and not held.heard:
-            worker.expect(lease, held.workload.chain, size_of(held.job.pixels))
+        if worker is not None and not held.measured:
+            worker.expect_seconds(lease, held.workload.chain, size_of(held.job.pixels))
         self._end(held)
         return worker
 
     def put_back(self, held: HeldJob, outcome: Outcome) -> None:
-        """To wait again, once the datastore knows. A worker that has it is told to stop."""
+        """Release the job, so that it waits again. A worker that has it is asked to stop."""
         assert held.leased is not None
         if held.worker is not None:
             self._abandon(held.worker, held)
@@ -135,19 +128,22 @@ class HeldJobs:
         self._out.append(Release(held.leased.lease, outcome))
 
     def move(self, held: HeldJob) -> None:
-        """From a slow worker to whoever is idle."""
+        """Take the job from a slow worker, so that an idle one gets it."""
         held.workload.moved.add(held.job.number)
         self.put_back(held, Outcome.RETURNED)
 
     def drop(self, workload: WorkloadQueue) -> None:
-        """The workload is deleted."""
+        """Drop the held jobs of a deleted workload."""
         for held in list(workload.held.values()):
             if held.worker is not None:
                 self._abandon(held.worker, held)
             del self._held[held.job.number]
 
     def worker_lost(self, worker: JoinedWorker) -> None:
-        """Jobs it was computing are charged. Those being leased are put back when the answer comes."""
+        """Put a lost worker's jobs back, and charge those it was computing.
+
+        Jobs that are being leased are put back when the lease is granted.
+        """
         running = worker.likely_running()
         for held in list(worker.held.values()):
             leased = held.phase is Phase.LEASED
@@ -158,7 +154,7 @@ class HeldJobs:
                 self.put_back(held, Outcome.RETURNED)
 
     def expire(self, before: float) -> None:
-        """HeldJobs older than that count as crashed."""
+        """Count attempts that were leased before that time as crashed."""
         for held in list(self._leased_before(before)):
             assert held.worker is not None
             self._abandon(held.worker, held)
@@ -168,7 +164,7 @@ class HeldJobs:
         return bool(self._held)
 
     def oldest(self) -> float | None:
-        """When the oldest attempt was leased."""
+        """Return when the oldest attempt was leased; None if there is none."""
         return next((held.since for held in self._held.values() if held.phase is Phase.LEASED), None)
 
     def _leased_before(self, before: float) -> Iterator[HeldJob]:
@@ -179,23 +175,23 @@ class HeldJobs:
                 yield held
 
     def _crashed(self, held: HeldJob, code: str, detail: str) -> None:
-        if self._strike(held, crashes=1).crashes < self._limits.max_crashes:
+        if self._charge(held, crashes=1).crashes < self._limits.max_crashes:
             self.put_back(held, Outcome.CRASHED)
         else:
             self._fail(held, code or "crashed", detail or "The filter's process died at every attempt.")
 
     def _lost(self, held: HeldJob) -> None:
-        losses = self._strike(held, losses=1).losses
+        losses = self._charge(held, losses=1).losses
         if losses < self._limits.max_losses:
             self.put_back(held, Outcome.LOST)
         else:
             detail = f"{losses} workers were lost while they filtered this picture."
             self._fail(held, "worker-lost-too-often", detail)
 
-    def _strike(self, held: HeldJob, crashes: int = 0, losses: int = 0) -> Strikes:
-        strikes = held.workload.strikes
-        had = strikes.get(held.job.number, Strikes())
-        now = strikes[held.job.number] = Strikes(had.crashes + crashes, had.losses + losses)
+    def _charge(self, held: HeldJob, crashes: int = 0, losses: int = 0) -> Charges:
+        charges = held.workload.charges
+        had = charges.get(held.job.number, Charges())
+        now = charges[held.job.number] = Charges(had.crashes + crashes, had.losses + losses)
         return now
 
     def _fail(self, held: HeldJob, code: str, detail: str) -> None:
@@ -204,11 +200,11 @@ class HeldJobs:
         self._end(held)
 
     def _end(self, held: HeldJob) -> None:
-        """Done or failed for good."""
+        """Forget a job that is done or has failed for good."""
         if held.worker is not None:
             self._take_from(held.worker, held)
         del self._held[held.job.number]
-        held.workload.strikes.pop(held.job.number, None)
+        held.workload.charges.pop(held.job.number, None)
         held.workload.moved.discard(held.job.number)
         self._workloads.finish(held.workload, held.job, self._now())
 
@@ -223,5 +219,5 @@ class HeldJobs:
         del held.workload.held[held.job.number]
         if held.leased is not None:
             self._by_image.pop(held.leased.original.id, None)
-        self._roster.take_back(worker, held, still_computing)
+        self._roster.remove_job(worker, held, still_computing)
         self._placement.offer(worker)

@@ -1,8 +1,9 @@
-"""Workers of one kind by free memory and score: the best that fits is found without looking at the others.
+"""Workers of one kind by free memory and score: finds the best that fits without looking at the others.
 
-One heap for each octave of free memory, that is for each number of bits. Entries are never searched for: a
-worker whose score changes gets a new entry with a new stamp, and the old one is dropped when it comes to the
-top. Every bucket above the need's octave fits for certain; only in its own must entries be looked at.
+There is a heap for each octave of free memory, that is for each number of bits. Entries are never searched
+for: a worker whose score changes gets a new entry with a new stamp, and the old one is dropped when it comes
+to the top. All workers in buckets above the need's octave have the memory; only in its own must entries be
+compared with the need.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dpip.scheduler.workers import JoinedWorker
 Entry = tuple[float, int, int, JoinedWorker]  # score, order of joining, stamp
 
 _OCTAVES = 65
-_SLACK = 64  # stale entries a bucket may hold before they are worth sweeping
+_SLACK = 64  # stale entries that a bucket may hold before they are removed
 
 
 class Index:
@@ -23,10 +24,10 @@ class Index:
         self._highest = 0
         self.count = 0  # workers with an entry
 
-    def file(self, worker: JoinedWorker) -> None:
-        """Enter it, or enter it anew: its score or its machine's memory has changed."""
-        if not worker.filed:
-            worker.filed = True
+    def put(self, worker: JoinedWorker) -> None:
+        """Give the worker an entry, or a new one after its score or its machine's memory has changed."""
+        if not worker.indexed:
+            worker.indexed = True
             self.count += 1
         worker.stamp += 1
         level = worker.level = worker.machine.free.bit_length()
@@ -38,15 +39,15 @@ class Index:
             bucket[:] = [entry for entry in bucket if entry[2] == entry[3].stamp]
             heapify(bucket)
 
-    def withdraw(self, worker: JoinedWorker) -> None:
-        """It takes nothing more for now."""
-        if worker.filed:
-            worker.filed = False
+    def remove(self, worker: JoinedWorker) -> None:
+        """Remove the entry of a worker that takes no more jobs for now."""
+        if worker.indexed:
+            worker.indexed = False
             self.count -= 1
             worker.stamp += 1
 
     def best(self, need: int) -> Entry | None:
-        """The entry with the lowest score among workers whose machine has ``need`` bytes free."""
+        """Return the entry with the lowest score among workers whose machine has ``need`` bytes free."""
         best: Entry | None = None
         if not self.count:
             return best
@@ -72,12 +73,12 @@ class Index:
                 heappop(bucket)
             elif worker.machine.free.bit_length() != level:  # another worker of its machine took memory
                 heappop(bucket)
-                self.file(worker)
+                self.put(worker)
             else:
                 return entry
         return None
 
     def _fitting(self, level: int, need: int) -> Entry | None:
-        """Looks at the whole bucket: rare, when a need is about all that any machine has free."""
+        """Search the whole bucket, which is rare: the need must be about all that any machine has free."""
         fits = (e for e in self._buckets[level] if e[2] == e[3].stamp and e[3].machine.free >= need)
         return min(fits, default=None)

@@ -1,4 +1,4 @@
-"""What the scheduler wants done: each instruction is one frozen value, carried out by the service."""
+"""The instructions that the scheduler's state returns, each one frozen value, for the dispatcher."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Dispatch:
 
 @frozen
 class Release:
-    """Make the job waiting again in the datastore; answered by ``Released``."""
+    """Have the job wait again in the datastore; answered by ``Released``."""
 
     lease: Lease
     outcome: Outcome
@@ -43,7 +43,7 @@ class Fail:
 
 @frozen
 class Cancel:
-    """Tell the worker to stop: nobody waits for this attempt any more."""
+    """Have the worker stop this attempt: its result is not wanted any more."""
 
     session: str
     lease: Lease
@@ -59,7 +59,7 @@ class Drop:
 
 @frozen
 class WakeAt:
-    """Send a ``Tick`` at this time (on the scheduler's own clock); the earliest one asked for counts."""
+    """Handle a ``Tick`` at this time of the scheduler's own clock. It replaces a later ``WakeAt``."""
 
     time: float
 

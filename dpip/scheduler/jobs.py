@@ -1,4 +1,4 @@
-"""Waiting jobs, packed: one million of them take 24 MB, where tuples would take 150."""
+"""Queues of waiting jobs, packed into arrays: a million take 24 MB, where tuples would take 150."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Job(NamedTuple):
 
 
 class JobQueue:
-    """First in, first out; jobs put back come before all others, the oldest first."""
+    """A queue of jobs, first in, first out. Jobs put back come before all others, the oldest first."""
 
     __slots__ = ("_back", "_cells", "_read")
 
     def __init__(self) -> None:
         self._cells = array("Q")  # number, pixels, decoded bytes of each job in turn
         self._read = 0  # cells that have been taken from the front
-        self._back: list[Job] = []  # a heap by number; short: only what workers returned or lost
+        self._back: list[Job] = []  # a heap by number, short: only jobs that workers returned or lost
 
     def __len__(self) -> int:
         return (len(self._cells) - self._read) // _FIELDS + len(self._back)
@@ -43,14 +43,14 @@ class JobQueue:
         heappush(self._back, job)
 
     def first(self) -> Job:
-        """The next job, which stays."""
+        """Return the next job, which stays."""
         if self._back:
             return self._back[0]
         read, cells = self._read, self._cells
         return Job(cells[read], cells[read + 1], cells[read + 2])
 
     def drop_first(self) -> None:
-        """The next job has been taken."""
+        """Remove the next job."""
         if self._back:
             heappop(self._back)
             return

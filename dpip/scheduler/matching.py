@@ -1,11 +1,12 @@
-"""Which workers can do which work: filters and tags, matched once per kind instead of once per job.
+"""Which workers can do which work: filters and tags are matched once per kind, not once per job.
 
-Workers are told apart only by abilities that some workload asks for, so that 10,000 workers with a tag of
-their own each are still one kind until somebody asks for one of these tags.
+Two workers are of different kinds only if a workload asks for an ability that one of them lacks: 10,000
+workers with a tag of their own each are one kind until a workload asks for one of these tags.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from attrs import define, field
@@ -20,7 +21,7 @@ Abilities = frozenset[str]
 
 @define(eq=False, repr=False)
 class WorkerKind:
-    """Workers that no workload tells apart."""
+    """Workers with the same abilities, of those that workloads ask for."""
 
     abilities: Abilities
     gpu: bool
@@ -39,7 +40,7 @@ class WorkerKind:
         self.speed += worker.speed
 
     def leave(self, worker: JoinedWorker) -> None:
-        self.index.withdraw(worker)
+        self.index.remove(worker)
         del self.workers[worker.session]
         self.in_flight -= len(worker.held)
         self.slots -= worker.info.slots
@@ -48,7 +49,7 @@ class WorkerKind:
 
 @define(eq=False, repr=False)
 class Requirement:
-    """What workloads ask of a worker. A GPU is a wish: without one the job goes elsewhere."""
+    """What workloads ask of a worker. A GPU is preferred, not required."""
 
     abilities: Abilities
     wants_gpu: bool
@@ -74,17 +75,17 @@ def asked(spec: WorkloadSpec) -> Abilities:
     return frozenset(name for name, _ in spec.steps) | frozenset("#" + tag for tag in spec.tags)
 
 
+@define(eq=False, repr=False)
 class Matching:
-    """All kinds and all requirements, each knowing those of the other that match."""
+    """All kinds and all requirements, each with the ones of the other sort that match it."""
 
-    def __init__(self) -> None:
-        self._kinds: dict[tuple[Abilities, bool], WorkerKind] = {}
-        self._requirements: dict[tuple[Abilities, bool], Requirement] = {}
-        self._made = 0
-        self._demand: dict[str, int] = {}  # requirements that ask for this ability
+    _kinds: dict[tuple[Abilities, bool], WorkerKind] = field(factory=dict, init=False)
+    _requirements: dict[tuple[Abilities, bool], Requirement] = field(factory=dict, init=False)
+    _made: int = field(default=0, init=False)
+    _demand: Counter[str] = field(factory=Counter, init=False)  # requirements that ask for this ability
 
     def kind_of(self, info: WorkerInfo) -> WorkerKind:
-        """Where a worker belongs, by what is asked for at present."""
+        """Return the worker's kind, by the abilities that are asked for at present."""
         abilities = frozenset(ability for ability in offered(info) if ability in self._demand)
         key = (abilities, info.has_gpu)
         if key not in self._kinds:
@@ -94,7 +95,7 @@ class Matching:
         return self._kinds[key]
 
     def forget_kind(self, kind: WorkerKind) -> None:
-        """When its last worker has left."""
+        """Forget the kind if its last worker has left."""
         if not kind.workers:
             self._kinds.pop((kind.abilities, kind.gpu), None)
             for requirement in kind.requirements:
@@ -104,7 +105,7 @@ class Matching:
     def requirement(
         self, abilities: Abilities, wants_gpu: bool, workers: Iterable[JoinedWorker]
     ) -> tuple[Requirement, list[JoinedWorker]]:
-        """The requirement, used once more, and the workers that belong to another kind because it is new."""
+        """Return the requirement for one workload more, and the workers whose kind changes if it is new."""
         key = (abilities, wants_gpu)
         moved: list[JoinedWorker] = []
         if key not in self._requirements:
@@ -116,8 +117,8 @@ class Matching:
         self._requirements[key].users += 1
         return self._requirements[key], moved
 
-    def forget_use(self, requirement: Requirement) -> None:
-        """One workload less asks for it."""
+    def release_requirement(self, requirement: Requirement) -> None:
+        """Count one workload less that asks for it, and forget it after the last one."""
         requirement.users -= 1
         if requirement.users:
             return
@@ -131,8 +132,7 @@ class Matching:
 
     def _demand_more(self, abilities: Abilities, workers: Iterable[JoinedWorker]) -> list[JoinedWorker]:
         new = {ability for ability in abilities if ability not in self._demand}
-        for ability in abilities:
-            self._demand[ability] = self._demand.get(ability, 0) + 1
+        self._demand.update(abilities)
         return [worker for worker in workers if not new.isdisjoint(offered(worker.info))] if new else []
 
 

@@ -1,8 +1,8 @@
-"""Memory of the workers' machines: what is free for further jobs, never too optimistic.
+"""Memory of the workers' machines: how much is free for further jobs, never estimated too high.
 
-All workers of one machine share one account. A report gives the machine's available memory at one moment,
-jobs then running included; adding back what our jobs used at that moment gives ``base``, what would be there
-without them, and each job in flight takes its estimated need from that.
+All workers of one machine share one account. A report gives the memory that the machine has available while
+our jobs run. Adding what these jobs use gives ``base``, the memory available without them, and each job in
+flight takes its estimated need from that.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ if TYPE_CHECKING:  # a circle of types: a machine has its workers, which have th
 
 
 def size_class(need: int) -> int:
-    """Eight classes an octave: needs of one class differ by less than an eighth."""
+    """Return the size class of a need in bytes. Needs of one class differ by less than an eighth."""
     bits = need.bit_length()
     return bits * 8 + (need >> (bits - 4) & 7 if bits >= 4 else 0)
 
 
 @define(eq=False, repr=False)
 class Footprint:
-    """What one worker's jobs have of its machine's memory."""
+    """The bytes of its machine's memory that one worker's jobs use."""
 
-    jobs: int = 0  # bytes at its last report, less the needs of those that ended since
-    idle: int | None = None  # the least it ever reported: its interpreters, which no job's end gives back
+    jobs: int = 0  # at its last report, less the needs of those that ended since
+    idle: int | None = None  # the least it ever reported: its interpreters, which stay when a job ends
 
     def report(self, own: int) -> None:
         self.idle = own if self.idle is None else min(self.idle, own)
         self.jobs = own - self.idle
 
     def shrink(self, need: int) -> int:
-        """A job has ended. Returns the change: its need, which is more than it had, or all there was."""
+        """Take off an ended job's need, at most all there is. Returns the bytes taken off."""
         change = min(need, self.jobs)
         self.jobs -= change
-        return -change
+        return change
 
 
 @define(eq=False, repr=False)
 class Machine:
-    """The shared account. Until a worker has reported, nothing is free."""
+    """The account that a machine's workers share. Until one of them has reported, nothing is free."""
 
     name: str
     workers: dict[str, JoinedWorker] = field(factory=dict)  # by session
@@ -62,26 +62,26 @@ class Machine:
         self.base = min(total, available + self.running)
         self._settle()
 
-    def forget(self, footprint: Footprint) -> None:
-        """The worker is gone; ``base`` stays as it was measured until somebody reports."""
+    def remove_worker(self, footprint: Footprint) -> None:
+        """Forget a worker that is gone; ``base`` stays as measured until another worker reports."""
         self.running -= footprint.jobs
 
-    def take(self, need: int) -> None:
-        self.alone = need > self.free  # only the last resort sends such a job
+    def add_job(self, need: int) -> None:
+        self.alone = need > self.free  # only an oversized job may need more
         self.committed += need
         self.in_flight += 1
         self._settle()
 
-    def give_back(self, footprint: Footprint, need: int) -> None:
-        """A job has ended: its memory is free again."""
+    def remove_job(self, footprint: Footprint, need: int) -> None:
+        """Free the memory of a job that has ended."""
         self.committed -= need
         self.in_flight -= 1
         self.alone = False
-        self.running += footprint.shrink(need)
+        self.running -= footprint.shrink(need)
         self._settle()
 
     def write_off(self, need: int) -> None:
-        """The job given back may still be computing, out of our sight: its memory is gone until a report."""
+        """Take the memory of a removed job that may still be computed as used, until a report."""
         self.base = max(0, self.base - need)
         self._settle()
 

@@ -3,12 +3,12 @@
 A job that needs more than any machine has free waits ``memory_wait_seconds``: memory is mostly short for a
 moment only, and a larger machine may join. Then:
 
-- if a machine of a capable worker has that much in all, one is emptied (it gets nothing else meanwhile) and
-  the job runs there, alone if still more is needed than is free: an estimate that errs upwards, on a machine
-  that does nothing else for us, is the best chance the job will ever have;
-- if none has, the job fails, and the failure says both numbers.
+- If a machine of a capable worker has that much in all, one is reserved: it gets no other jobs. Once it is
+  idle or has the memory, the job runs there, alone if it needs more than is free. Estimates err upwards, so
+  that may well suffice.
+- If no machine has that much, the job fails, and the failure says both numbers.
 
-One machine is emptied at a time, so that huge jobs cannot bring the others to a halt.
+One machine is reserved at a time, so that huge jobs cannot stop all others.
 """
 
 from __future__ import annotations
@@ -26,61 +26,64 @@ CODE = "not-enough-memory"
 
 
 @frozen
-class Hopeless:
-    """The job fails; ``worker`` is leased the job for the record only."""
+class NeverFits:
+    """The job must fail. ``worker`` gets the lease, which is for the record only."""
 
     worker: JoinedWorker
     detail: str
 
 
 class OversizedJobs:
-    """At most one lane has a machine emptied for it."""
+    """At most one lane has a machine reserved for its next job."""
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self.lane: Lane | None = None
         self._machine: Machine | None = None
 
-    def consider(self, flow: Flow, need: int) -> Hopeless | None:
-        """The flow's next job has waited long enough: it fails, or a machine is emptied if none is yet."""
+    def consider(self, flow: Flow, need: int) -> NeverFits | None:
+        """Reserve a machine, if none is yet, for the flow's next job, which has waited long enough.
+
+        Returns NeverFits if the job must fail.
+        """
         able = list(_able(flow))
         if not able:
             return None
         largest = max(able, key=lambda worker: (worker.machine.total, -worker.order))
         if need > largest.machine.total:
-            return Hopeless(largest, _detail(need, largest))
+            return NeverFits(largest, _detail(need, largest))
         if self.lane is None:
             self.lane, self._machine = flow.lane, _roomiest(able, need)
             self._machine.reserved = True
-            self._refile(self._machine)
+            self._reindex(self._machine)
         return None
 
-    def ready(self, flow: Flow, need: int) -> JoinedWorker | None:
-        """The worker for the lane's next job, once the machine has the memory or does nothing else."""
+    def worker_for(self, flow: Flow, need: int) -> JoinedWorker | None:
+        """Return the worker for the lane's next job once its machine has the memory or is idle."""
         machine = self._machine
         if machine is None or (machine.in_flight and machine.free < need):
             return None
         here = [worker for worker in _able(flow) if worker.machine is machine and worker.takes_more()]
         return min(here, key=lambda worker: (worker.score(), worker.order), default=None)
 
-    def concerns(self, machine: Machine) -> bool:
+    def has_reserved(self, machine: Machine) -> bool:
         return self._machine is machine
 
-    def end(self) -> Machine | None:
-        """The machine is everybody's again. Returns it."""
+    def release_machine(self) -> Machine | None:
+        """End the reservation. Returns the machine."""
         machine, self._machine, self.lane = self._machine, None, None
         if machine is not None:
             machine.reserved = False
-            self._refile(machine)
+            self._reindex(machine)
         return machine
 
-    def _refile(self, machine: Machine) -> None:
+    def _reindex(self, machine: Machine) -> None:
         for worker in machine.workers.values():
-            self._roster.refile(worker)
+            self._roster.reindex(worker)
 
 
 def _able(flow: Flow) -> Iterator[JoinedWorker]:
-    """Workers that could do it, on machines that know how much memory they have."""
+    """Yield the workers that could do it, on machines whose memory is known."""
     for kind in flow.workload.requirement.kinds:
         for worker in kind.workers.values():
             if worker.machine.total and not worker.leaving:
@@ -88,7 +91,7 @@ def _able(flow: Flow) -> Iterator[JoinedWorker]:
 
 
 def _roomiest(able: list[JoinedWorker], need: int) -> Machine:
-    """Where the job fits once it is empty, if there is such a machine; then the least busy, the largest."""
+    """Return the machine where the job fits once it is idle; of several the least busy, then the largest."""
 
     def room(worker: JoinedWorker) -> tuple[int, int, int, int]:
         machine = worker.machine

@@ -1,7 +1,7 @@
-"""Bringing jobs and workers together: which waiting jobs are worth trying, and what each gets.
+"""Chooses a worker for each waiting job in turn.
 
-What cannot be placed is closed, so that a decision looks only at what may succeed; it opens again when a
-worker that matches gets room, or when it has waited long enough for memory.
+A lane or requirement whose next job cannot be placed is closed, so that a decision looks only at what may
+succeed. It opens again when a worker that matches gets room, or when it has waited long enough for memory.
 """
 
 from __future__ import annotations
@@ -9,45 +9,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
-from attrs import define
+from attrs import Factory, define, field
 
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.fair_queue import Blocked, Flow, Lane
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.oversized import OversizedJobs
-from dpip.scheduler.packing import crowds, next_job, rather
-from dpip.scheduler.policy import choose, is_waste
+from dpip.scheduler.packing import better_packed, exceeds_slot_share
+from dpip.scheduler.policy import choose_worker, is_waste
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import JoinedWorker
 
 
 @define(eq=False, repr=False)
 class Placed:
-    """The flow's next job goes to this worker, or fails because of ``hopeless``."""
+    """The flow's next job goes to this worker, or fails for the reason ``failure``."""
 
     flow: Flow
     job: Job
     worker: JoinedWorker
     need: int
-    hopeless: str | None = None
+    failure: str | None = None
 
 
+@define(eq=False, repr=False)
 class Placement:
-    def __init__(self, backlog: Backlog, roster: Roster, limits: SchedulerLimits) -> None:
-        self._backlog = backlog
-        self._roster = roster
-        self._limits = limits
-        self._oversized = OversizedJobs(roster)
-        self._memory_waits: list[
-            tuple[float, int, Lane]
-        ] = []  # a heap: when lanes short of memory have waited long enough
+    _backlog: Backlog
+    _roster: Roster
+    _limits: SchedulerLimits
+    _oversized: OversizedJobs = field(
+        default=Factory(lambda self: OversizedJobs(self._roster), takes_self=True), init=False
+    )
+    _memory_waits: list[tuple[float, int, Lane]] = field(factory=list, init=False)  # a heap by their end
 
     def placements(self, now: float, most: int) -> Iterator[Placed]:
-        """The next jobs, each with its worker. Each is to be taken before the next is asked for.
+        """Yield the next jobs, each with its worker. Each is to be taken before the next is asked for.
 
-        First without waste: a GPU for work that can use it, other workers for other work. Only what room is
-        left then is given to anybody.
+        GPUs first get work that can use them, other workers other work. What room is left then goes to any.
         """
         for wasteful in (False, True):
             aside: list[Lane] = []
@@ -66,16 +65,16 @@ class Placement:
         return placed
 
     def worthwhile(self) -> bool:
-        """Might there be placements?"""
+        """Say whether there may be placements."""
         return self._roster.room > 0 and self._backlog.first() is not None
 
     def _try(self, flow: Flow, now: float, aside: list[Lane], wasteful: bool) -> Placed | None:
-        """Place the flow's next job, or else close its lane."""
+        """Place the flow's next job, or close its lane."""
         lane = flow.lane
-        job, need = next_job(flow)
-        chosen = choose(flow, job, need)
+        job, need = flow.next_job()
+        chosen = choose_worker(flow, job, need)
         if isinstance(chosen, JoinedWorker):
-            if self._backlog.short_of_memory and self._hoards(chosen):
+            if self._backlog.short_of_memory and self._would_take_scarce_memory(chosen):
                 chosen = Blocked.LATER
             elif wasteful or not is_waste(lane.requirement, chosen):
                 return self._place_at(chosen, flow, job, need, now)
@@ -90,24 +89,24 @@ class Placement:
         return None
 
     def _place_at(self, worker: JoinedWorker, flow: Flow, job: Job, need: int, now: float) -> Placed:
-        """The flow's next job, or one of the same workload that fills the worker's memory better."""
-        if crowds(worker, need):
-            better = rather(flow, need, worker)
+        """Place the flow's next job, or one of the same workload that fills the worker's memory better."""
+        if exceeds_slot_share(worker, need):
+            better = better_packed(flow, need, worker)
             if better is not flow and not self._has_waited_enough(flow.lane, now):
                 flow = better
-                job, need = next_job(flow)
+                job, need = flow.next_job()
         self._placed(flow.lane)
         return Placed(flow, job, worker, need)
 
-    def _hoards(self, worker: JoinedWorker) -> bool:
-        """Would a job that can only wait there take memory that others wait for?"""
+    def _would_take_scarce_memory(self, worker: JoinedWorker) -> bool:
+        """Say whether the job would only wait there, and take memory that other jobs wait for."""
         if len(worker.held) < worker.info.slots:
             return False
         short = self._backlog.short_of_memory.values()
         return any(lane.requirement in worker.kind.requirements for lane in short)
 
-    def why(self, flow: Flow) -> str:
-        """In words, why the flow's next job is with no worker."""
+    def reason_waiting(self, flow: Flow) -> str:
+        """Return, in words, why the flow's next job has no worker."""
         if not flow.lane.requirement.kinds:
             return Blocked.INCAPABLE.value
         blocked = flow.lane.blocked or flow.lane.requirement.blocked
@@ -116,27 +115,27 @@ class Placement:
         return blocked.value
 
     def offer(self, worker: JoinedWorker) -> None:
-        """The worker may have room that it had not, and so may its whole machine."""
+        """Open what may be placed now that the worker, and so its whole machine, may have more room."""
         machine = worker.machine
         for one in machine.workers.values() if self._backlog.short_of_memory else (worker,):
             self._offer(one, machine.free)
 
-    def withdrawn(self, worker: JoinedWorker) -> None:
-        """The worker takes no more jobs."""
-        if self._oversized.concerns(worker.machine):
+    def worker_withdrawn(self, worker: JoinedWorker) -> None:
+        """End the reservation of the machine of a worker that takes no more jobs."""
+        if self._oversized.has_reserved(worker.machine):
             self._end_oversized()
 
-    def shortened(self, lane: Lane) -> None:
-        """Jobs of the lane were deleted."""
+    def jobs_deleted(self, lane: Lane) -> None:
+        """End the reservation for a lane whose jobs were deleted."""
         if self._oversized.lane is lane:
             self._end_oversized()
 
     def next_memory_wait_end(self) -> float | None:
-        """When a lane will have waited long enough."""
+        """Return when the first lane will have waited long enough."""
         return self._memory_waits[0][0] if self._memory_waits else None
 
     def end_memory_waits(self, now: float) -> None:
-        """Try the lanes again that have waited long enough."""
+        """Open the lanes that have waited long enough."""
         while self._memory_waits and self._memory_waits[0][0] <= now:
             lane = heappop(self._memory_waits)[2]
             lane.timed = False
@@ -159,7 +158,7 @@ class Placement:
             self._end_oversized()
 
     def _has_waited_enough(self, lane: Lane, now: float) -> bool:
-        """Is the lane short of memory for long enough? If not, it will be looked at again then."""
+        """Say whether the lane has been short of memory for long enough, and set its timer if not."""
         if lane.short_since is None:
             lane.short_since = now
         over = lane.short_since + self._limits.memory_wait_seconds
@@ -169,9 +168,9 @@ class Placement:
         return now >= over
 
     def _place_oversized(self, flow: Flow, job: Job, need: int) -> Placed | None:
-        hopeless = self._oversized.consider(flow, need)
-        if hopeless is not None:
-            return Placed(flow, job, hopeless.worker, need, hopeless.detail)
+        never_fits = self._oversized.consider(flow, need)
+        if never_fits is not None:
+            return Placed(flow, job, never_fits.worker, need, never_fits.detail)
         return self._oversized_job()
 
     def _oversized_job(self) -> Placed | None:
@@ -179,16 +178,16 @@ class Placement:
         flow = lane.first() if lane is not None else None
         if flow is None:
             return None
-        job, need = next_job(flow)
-        worker = self._oversized.ready(flow, need)
+        job, need = flow.next_job()
+        worker = self._oversized.worker_for(flow, need)
         if worker is None:
             return None
         self._end_oversized()  # the lane has waited: its next job need not wait again
         return Placed(flow, job, worker, need)
 
     def _end_oversized(self) -> None:
-        """The lanes that waited for their turn with it, and those that could use its machine, try again."""
-        machine = self._oversized.end()
+        """End the reservation, and open the lanes that waited for one or that could use the machine."""
+        machine = self._oversized.release_machine()
         for lane in list(self._backlog.short_of_memory.values()):
             self._backlog.open_lane(lane)
         for worker in machine.workers.values() if machine is not None else ():

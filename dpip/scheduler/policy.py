@@ -12,17 +12,17 @@ from dpip.scheduler.matching import Requirement, WorkerKind
 from dpip.scheduler.workers import JoinedWorker
 
 _GPU_BONUS = 1.0  # in logs: a GPU is worth a worker that is 2.7 times as busy
-_FAR = 100  # waiting jobs for each slot: then no worker is too slow to help
-_GUIDED = 0.5  # of a worker's share of the waiting jobs may wait with it
-_GRACE_JOBS = 1.0  # job times that a slow worker may end after the others have done everything
+_FAR = 100  # waiting jobs for each slot: with more, no worker is too slow to help
+_GUIDED = 0.5  # the part of a worker's share of the waiting jobs that may wait with it
+_GRACE_JOBS = 1.0  # job times by which a slow worker may end after the others have done everything
 
 
-def choose(flow: Flow, job: Job, need: int) -> JoinedWorker | Blocked:
-    """The best worker that has room for the flow's next job, or why there is none.
+def choose_worker(flow: Flow, job: Job, need: int) -> JoinedWorker | Blocked:
+    """Return the best worker that has room for the flow's next job, or why there is none.
 
-    Idle slots come before prefetching; then a low score: few jobs per slot, a fast worker, a machine that
-    others leave alone, a GPU if and only if the job can use one. At the tail, one that would still be at it
-    when the others are done with everything is passed over.
+    Idle slots come before prefetching, then a low score: few jobs per slot, a fast worker, a machine that
+    other programs leave alone, a GPU if and only if the job can use one. At the tail, a worker is passed over
+    if the others would have done everything before it has done this job.
     """
     requirement = flow.workload.requirement
     entries: list[Entry] = []
@@ -49,7 +49,7 @@ def choose(flow: Flow, job: Job, need: int) -> JoinedWorker | Blocked:
 
 
 def is_waste(requirement: Requirement, worker: JoinedWorker) -> bool:
-    """Is this a GPU for work that has no use for it while other work has, or the other way round?"""
+    """Say whether a GPU would do work that cannot use it while other work can, or the other way round."""
     gpu = worker.kind.gpu
     if requirement.wants_gpu == gpu:
         return False
@@ -66,7 +66,7 @@ def _why_none(requirement: Requirement) -> Blocked:
 
 @define
 class _Tail:
-    """So little is left for a requirement that it matters who does the last of it."""
+    """What is left of a requirement's work, when it is so little that it matters which worker does it."""
 
     in_flight: int
     seconds: float  # until all is done, as a multiple of the average job on the average slot
@@ -85,14 +85,17 @@ def _tail(requirement: Requirement) -> _Tail | None:
 
 
 def _best_kinds(requirement: Requirement) -> list[WorkerKind]:
-    """Those that its jobs are for: work for a GPU is not done by the others before a GPU has done it."""
+    """Return the kinds that its jobs are for: those with a GPU, if it prefers one and there are any."""
     kinds = requirement.kinds
     return (requirement.wants_gpu and [kind for kind in kinds if kind.gpu]) or kinds
 
 
 def _has_its_share(worker: JoinedWorker, tail: _Tail) -> bool:
-    """Does it hold so many jobs that others may run out of them? The fewer are left, the fewer may wait with
-    a worker: guided self-scheduling (Polychronopoulos and Kuck, 1987). One for each slot may, however few."""
+    """Say whether the worker holds so many jobs that others may run out of them.
+
+    The fewer are left, the fewer may wait with a worker (guided self-scheduling; Polychronopoulos and Kuck,
+    1987). One for each slot may, however few are left.
+    """
     queued = len(worker.held) - worker.info.slots
     if queued < worker.info.slots:
         return False
@@ -101,9 +104,9 @@ def _has_its_share(worker: JoinedWorker, tail: _Tail) -> bool:
 
 
 def _too_slow(worker: JoinedWorker, chain: Chain, size: int, tail: _Tail) -> bool:
-    """Will the others have done everything before this slow or busy worker could do this job?
+    """Say whether the others will have done everything before this slow or busy worker has done this job.
 
-    Only while another capable worker holds a job: its end is the event that brings the lane up again.
+    It is never too slow unless another capable worker holds a job, whose end opens the lane again.
     """
     mine = len(worker.held)
     here = worker.pace.seconds(chain, size) * (1 + mine // worker.info.slots)

@@ -1,4 +1,4 @@
-"""Why a job is where it is, in a sentence for people, from what was known when it was given away."""
+"""Why a job is with its worker, in a sentence for people, from what was known when it was placed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpip.scheduler.workers import HeldJob, Phase
 
 
 def reasons_of_held(workload: WorkloadQueue) -> Iterator[Reason]:
-    """Of each job that a worker has, in the order in which they were given away."""
+    """Yield the reason for each job that a worker has, in the order in which they were placed."""
     for held in workload.held.values():
         if held.worker is not None and held.phase is Phase.LEASED and held.leased is not None:
             yield Reason(_sentence(held), 1, held.leased.original.seq, held.worker.info.name)

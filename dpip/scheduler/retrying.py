@@ -1,10 +1,11 @@
-"""Writes to the datastore that must not be given up: a job whose fate is not recorded would be lost."""
+"""Repeats calls of the datastore until they succeed: a job whose end is not recorded would be lost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -19,18 +20,18 @@ _FIRST_PAUSE = 0.1  # seconds; doubled up to
 _LONGEST_PAUSE = 5.0
 
 
+@define(eq=False)
 class Persistence:
-    """Repeats each call until it succeeds, however the datastore fails, or until it is stopped."""
+    """Repeats each call until it succeeds, whatever the datastore raises, or until it is stopped."""
 
-    def __init__(self, clock: IReactorTime, log: Logger) -> None:
-        self._clock = clock
-        self._log = log
-        self._running: dict[Deferred[None], None] = {}
-        self._pauses: dict[Deferred[None], None] = {}
-        self._stopped = False
+    _clock: IReactorTime
+    _log: Logger
+    _running: dict[Deferred[None], None] = field(factory=dict, init=False)
+    _pauses: dict[Deferred[None], None] = field(factory=dict, init=False)
+    _stopped: bool = field(default=False, init=False)
 
     def insist(self, call: Callable[[], Deferred[T]], then: Callable[[T], None]) -> None:
-        """Call until it succeeds, and then ``then`` with the result, once."""
+        """Repeat the call until it succeeds, and give its result to ``then``."""
 
         async def insist() -> None:
             then(await self.until_done(call))
@@ -38,14 +39,14 @@ class Persistence:
         self.run(insist())
 
     def run(self, task: Coroutine[Deferred[Any], Any, None]) -> None:
-        """Run it in the background; ``stop`` waits for its end."""
+        """Run a task in the background; ``stop`` waits for its end."""
         running = Deferred.fromCoroutine(task)
         self._running[running] = None
         running.addErrback(self._failed)
         running.addBoth(lambda _: self._running.pop(running, None))
 
     async def until_done(self, call: Callable[[], Deferred[T]]) -> T:
-        """The result of the first call that succeeds. Raises CancelledError when stopped."""
+        """Return the result of the first call that succeeds. Raises CancelledError when stopped."""
         pause = _FIRST_PAUSE
         while not self._stopped:
             try:
@@ -61,7 +62,7 @@ class Persistence:
         raise CancelledError
 
     def stop(self) -> Deferred[None]:
-        """No more attempts; fires when those under way have ended."""
+        """Repeat no more calls. Fires when those under way have ended."""
         self._stopped = True
         for pause in list(self._pauses):
             pause.cancel()

@@ -1,11 +1,11 @@
-"""Who is joined: workers, their machines and kinds, kept in order through every change."""
+"""The joined workers, their machines and kinds, kept consistent through every change."""
 
 from __future__ import annotations
 
 from dpip.model import Load, WorkerInfo
 from dpip.scheduler.costs import Chain
 from dpip.scheduler.limits import SchedulerLimits
-from dpip.scheduler.matching import Matching, Requirement, WorkerKind
+from dpip.scheduler.matching import Matching, Requirement
 from dpip.scheduler.memory import Machine
 from dpip.scheduler.workers import HeldJob, JoinedWorker
 
@@ -25,16 +25,16 @@ class Roster:
         machine = self._machines.setdefault(info.machine, Machine(info.machine))
         kind = self._matching.kind_of(info)
         worker = JoinedWorker(session, self._joined, info, machine, kind)
-        worker.reckon(self._limits.lookahead_seconds)
+        worker.update_estimates(self._limits.lookahead_seconds)
         self._joined += 1
         self.workers[session] = machine.workers[session] = worker
         kind.enter(worker)
 
     def leave(self, worker: JoinedWorker) -> None:
-        """Its jobs have been taken from it before."""
+        """Forget a worker, whose jobs have been removed before."""
         del self.workers[worker.session]
         machine = worker.machine
-        machine.forget(worker.footprint)
+        machine.remove_worker(worker.footprint)
         del machine.workers[worker.session]
         if not machine.workers:
             del self._machines[machine.name]
@@ -43,74 +43,74 @@ class Roster:
     def report(self, worker: JoinedWorker, load: Load) -> None:
         worker.load = load
         worker.machine.report(worker.footprint, load.memory_total, load.memory_available, load.own_memory)
-        worker.reckon(self._limits.lookahead_seconds)
-        self.refile(worker)
+        worker.update_estimates(self._limits.lookahead_seconds)
+        self.reindex(worker)
         self._lift(worker.machine)
 
     def memory(self, now: float) -> int:
-        """Bytes that all machines have for jobs, as of the last second: it is asked for by every poll."""
+        """Return the bytes that all machines have for jobs, not older than a second: every poll asks."""
         if now >= self._memory_known_until:
             self._memory = sum(machine.base for machine in self._machines.values())
             self._memory_known_until = now + 1.0
         return self._memory
 
-    def refile(self, worker: JoinedWorker) -> None:
-        """After any change to what it may take, or to its score."""
-        self.room -= worker.filed
+    def reindex(self, worker: JoinedWorker) -> None:
+        """Update the worker's entry in the index after any change to what it may take, or to its score."""
+        self.room -= worker.indexed
         worker.recount()
         if worker.accepts():
-            worker.kind.index.file(worker)
+            worker.kind.index.put(worker)
         else:
-            worker.kind.index.withdraw(worker)
-        self.room += worker.filed
+            worker.kind.index.remove(worker)
+        self.room += worker.indexed
 
     def _lift(self, machine: Machine) -> None:
-        """Memory may be free again: its workers must not stay in buckets for less."""
+        """Move the machine's workers to higher buckets if memory is free again."""
         level = machine.free.bit_length()
         for worker in machine.workers.values():
-            if worker.filed and worker.level < level:
-                worker.kind.index.file(worker)
+            if worker.indexed and worker.level < level:
+                worker.kind.index.put(worker)
 
-    def hand(self, worker: JoinedWorker, held: HeldJob) -> None:
-        """The worker holds the job from now on: its slot and its memory are taken."""
+    def add_job(self, worker: JoinedWorker, held: HeldJob) -> None:
+        """Have the worker hold the job: it takes a slot and its memory."""
         worker.held[held.job.number] = held
         worker.kind.in_flight += 1
-        worker.machine.take(held.need)
-        self.refile(worker)
+        worker.machine.add_job(held.need)
+        self.reindex(worker)
 
-    def take_back(self, worker: JoinedWorker, held: HeldJob, still_computing: bool) -> None:
-        """The slot and the memory are free again; the memory at the next report if it is still in use."""
+    def remove_job(self, worker: JoinedWorker, held: HeldJob, still_computing: bool) -> None:
+        """Free the job's slot and its memory. While it may be still computing, a report must show it free."""
         del worker.held[held.job.number]
         worker.kind.in_flight -= 1
-        worker.machine.give_back(worker.footprint, held.need)
+        worker.machine.remove_job(worker.footprint, held.need)
         if still_computing:
             worker.machine.write_off(held.need)
-        self.refile(worker)
+        self.reindex(worker)
         self._lift(worker.machine)
 
     def learn(self, worker: JoinedWorker, chain: Chain, size: int, seconds: float, now: float) -> None:
-        """The worker has computed a job of this chain and size."""
+        """Take note that the worker has computed a job of this chain and size in ``seconds``."""
         if not worker.pace.wants_to_learn(now):
             return
         worker.kind.speed -= worker.speed
         worker.pace.learn(chain, size, seconds, now)
-        worker.reckon(self._limits.lookahead_seconds)
+        worker.update_estimates(self._limits.lookahead_seconds)
         worker.kind.speed += worker.speed
 
     def require(self, abilities: frozenset[str], wants_gpu: bool) -> Requirement:
-        """The requirement for one workload more. Workers it tells apart get kinds of their own."""
-        requirement, apart = self._matching.requirement(abilities, wants_gpu, self.workers.values())
-        for worker in apart:
+        """Return the requirement for one workload more. Workers whose kind changes by it are moved."""
+        requirement, moved = self._matching.requirement(abilities, wants_gpu, self.workers.values())
+        for worker in moved:
             self._leave_kind(worker)
             self._matching.kind_of(worker.info).enter(worker)
-            self.refile(worker)
+            self.reindex(worker)
         return requirement
 
-    def require_no_more(self, requirement: Requirement) -> None:
-        self._matching.forget_use(requirement)
+    def release_requirement(self, requirement: Requirement) -> None:
+        self._matching.release_requirement(requirement)
 
     def _leave_kind(self, worker: JoinedWorker) -> None:
-        kind: WorkerKind = worker.kind
-        self.room -= worker.filed
+        kind = worker.kind
+        self.room -= worker.indexed
         kind.leave(worker)
         self._matching.forget_kind(kind)

@@ -1,7 +1,7 @@
-"""The scheduler as a service: facts go into the state, and its instructions are carried out.
+"""The scheduler as a service: it gives events to the state, and has its instructions carried out.
 
 A burst of events costs one pass: instructions are collected and carried out together at the reactor's next
-turn, when jobs are handed out as well, a bounded number at a time.
+turn. Jobs are placed in the same pass, a bounded number at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dpip.scheduler.retrying import Persistence
 from dpip.scheduler.state import State
 from dpip.scheduler.workloads import Need, WantsGpu
 
-_PASS_JOBS = 64  # handed out in one pass: about 2 ms
+_PASS_JOBS = 64  # placed in one pass: about 2 ms
 _BATCHES = 4  # being leased at once: enough to keep the datastore's group commit busy
 
 
@@ -34,7 +34,7 @@ def _no_gpu(steps: Sequence[Step]) -> bool:
 
 @implementer(IScheduler)
 class Scheduler(Service):
-    """Give it a datastore that has been recovered. Workers may join at any time: they wait for it.
+    """Schedules the jobs of a datastore that has been recovered. Workers may join before it has started.
 
     ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job; ``wants_gpu(steps)`` says if a
     GPU can be used. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
@@ -58,9 +58,9 @@ class Scheduler(Service):
         self._state = State(need, wants_gpu, limits or SchedulerLimits())
         self._persistence = Persistence(clock, log or Logger())
         self._dispatcher = Dispatcher(
-            clock, datastore, new_nonce, self._persistence, self._tell, self._wake_at
+            clock, datastore, new_nonce, self._persistence, self._handle_event, self._wake_at
         )
-        self._backfill = Backfill(datastore, self._persistence, self._state.knows, self._tell)
+        self._backfill = Backfill(datastore, self._persistence, self._state.knows, self._handle_event)
         self._pass: IDelayedCall | None = None
         self._wake: IDelayedCall | None = None
 
@@ -70,7 +70,7 @@ class Scheduler(Service):
         self._soon()
 
     def stopService(self) -> Deferred[None]:
-        """Fires when nothing is asked of the datastore any more; leases are left for its recovery."""
+        """Stop. Fires when no call of the datastore is under way; leases are left for its recovery."""
         super().stopService()
         for call in (self._pass, self._wake):
             if call is not None and call.active():
@@ -79,42 +79,42 @@ class Scheduler(Service):
 
     @property
     def ready(self) -> bool:
-        """Are all jobs that were waiting at the start known?"""
+        """Whether all jobs that waited at the start are known."""
         return self._backfill.done
 
-    # Facts
+    # Events
 
     def workload_opened(self, workload: Workload) -> None:
-        self._tell(e.WorkloadOpened(workload))
+        self._handle_event(e.WorkloadOpened(workload))
 
     def workload_dropped(self, workload_id: str) -> None:
         self._backfill.forget(workload_id)
-        self._tell(e.WorkloadDropped(workload_id))
+        self._handle_event(e.WorkloadDropped(workload_id))
 
     def jobs_waiting(self, workload_id: str, jobs: Sequence[WaitingJob]) -> None:
         self._backfill.jobs_waiting(workload_id, jobs)
 
     def worker_joined(self, session: str, info: WorkerInfo, link: IWorkerLink) -> None:
         self._dispatcher.links[session] = link
-        self._tell(e.WorkerJoined(session, info))
+        self._handle_event(e.WorkerJoined(session, info))
 
     def worker_reported(self, session: str, load: Load) -> None:
-        self._tell(e.WorkerReported(session, load))
+        self._handle_event(e.WorkerReported(session, load))
 
     def worker_leaving(self, session: str) -> None:
-        self._tell(e.WorkerLeaving(session))
+        self._handle_event(e.WorkerLeaving(session))
 
     def worker_lost(self, session: str) -> None:
         self._dispatcher.links.pop(session, None)
-        self._tell(e.WorkerLost(session))
+        self._handle_event(e.WorkerLost(session))
 
     def job_ended(
         self, session: str, lease: Lease, outcome: Outcome, code: str, detail: str, seconds: float
     ) -> None:
-        self._tell(e.JobEnded(session, lease, outcome, code, detail, seconds))
+        self._handle_event(e.JobEnded(session, lease, outcome, code, detail, seconds))
 
     def result_committed(self, lease: Lease) -> None:
-        self._tell(e.ResultCommitted(lease))
+        self._handle_event(e.ResultCommitted(lease))
 
     # Questions
 
@@ -135,9 +135,9 @@ class Scheduler(Service):
 
     # Passes
 
-    def _tell(self, event: e.Event) -> None:
+    def _handle_event(self, event: e.Event) -> None:
         instructions = self._state.handle(event, self._now())
-        self._dispatcher.take(instructions)
+        self._dispatcher.collect(instructions)
         if self._pass is None and (instructions or self._may_decide()):
             self._soon()
 
@@ -148,7 +148,7 @@ class Scheduler(Service):
     def _run_pass(self) -> None:
         self._pass = None
         if self._may_decide():
-            self._dispatcher.take(self._state.handle(e.Decide(_PASS_JOBS), self._now()))
+            self._dispatcher.collect(self._state.handle(e.Decide(_PASS_JOBS), self._now()))
         self._dispatcher.flush()
         if self._may_decide():
             self._soon()
@@ -157,8 +157,8 @@ class Scheduler(Service):
         return self.ready and self._dispatcher.leasing < _BATCHES and self._state.worth_deciding()
 
     def _wake_at(self, time: float) -> None:
-        """The state asks only for times earlier than what it asked for before."""
+        """Have a ``Tick`` at this time, which is earlier than that of any pending one."""
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
         if self.running:
-            self._wake = self._clock.callLater(max(0.0, time - self._now()), self._tell, e.Tick())
+            self._wake = self._clock.callLater(max(0.0, time - self._now()), self._handle_event, e.Tick())

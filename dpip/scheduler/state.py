@@ -1,8 +1,8 @@
-"""The scheduler's rules: ``handle(event, now)`` returns what is to be done. No I/O, no clock, no chance.
+"""The scheduler's rules: ``handle(event, now)`` returns instructions. It does no I/O and reads no clock.
 
 A job is waiting (in the backlog), held, or ended (and forgotten here). A held job is being leased, is leased
-to a worker, or is being released; it waits again only when the datastore has confirmed the release, so that
-no lease is ever asked for while an older one may stand. ``now`` is seconds on any clock that never goes back.
+to a worker, or is being released. It waits again only when the datastore has confirmed the release, so that
+there are never two leases of one job. ``now`` is seconds on any clock that never goes back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dpip.model import Eta, Lease, LeasedJob, Outcome, Reason
 from dpip.scheduler import events as e
 from dpip.scheduler.backlog import Backlog
 from dpip.scheduler.costs import size_of
-from dpip.scheduler.fair_queue import Strikes
+from dpip.scheduler.fair_queue import Charges
 from dpip.scheduler.held_jobs import HeldJobs
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
 from dpip.scheduler.limits import SchedulerLimits
@@ -49,10 +49,10 @@ class State:
         self._resting: list[tuple[float, int, JoinedWorker]] = []  # a heap by the end of the rest
         self._expiry: float | None = None  # when to look for overdue attempts; none is overdue before
         self._balance: float | None = None  # when to look for jobs to be moved
-        self._wake: float | None = None  # the Tick asked for
+        self._wake: float | None = None  # when the next Tick is due
         self._now = 0.0
         self._handlers: dict[type, Callable[[Any], None]] = {
-            e.WorkloadOpened: self._workload_opened,
+            e.WorkloadOpened: lambda event: self._workloads.open(event.workload),
             e.WorkloadDropped: self._workload_dropped,
             e.JobsWaiting: self._jobs_waiting,
             e.WorkerJoined: self._worker_joined,
@@ -60,17 +60,17 @@ class State:
             e.WorkerLeaving: self._worker_leaving,
             e.WorkerLost: self._worker_lost,
             e.LeaseGranted: self._lease_granted,
-            e.LeaseRefused: self._lease_refused,
+            e.LeaseRefused: lambda event: self._held_jobs.refused(event.job),
             e.DispatchFailed: self._dispatch_failed,
             e.JobEnded: self._job_ended,
             e.ResultCommitted: self._result_committed,
-            e.Released: self._released,
+            e.Released: lambda event: self._held_jobs.released(event.lease),
             e.Tick: self._tick,
             e.Decide: self._decide,
         }
 
     def handle(self, event: e.Event, now: float) -> list[Instruction]:
-        """Take note of the event. Jobs are handed out by ``Decide`` alone."""
+        """Take note of the event and return instructions. Only ``Decide`` places jobs."""
         self._now = now
         self._handlers[type(event)](event)
         out = self._out[:]
@@ -83,7 +83,7 @@ class State:
         return self._workloads.get(workload_id) is not None
 
     def worth_deciding(self) -> bool:
-        """Might ``Decide`` hand out a job?"""
+        """Say whether ``Decide`` may place a job."""
         return self._placement.worthwhile()
 
     def leased(self, session: str, lease: Lease) -> LeasedJob | None:
@@ -95,32 +95,29 @@ class State:
         return held.leased if held is not None else None
 
     def running_jobs(self, workload_id: str) -> int:
-        """Jobs of the workload that workers hold, or are about to."""
+        """Count the workload's jobs that workers hold, or are about to."""
         workload = self._workloads.get(workload_id)
         return len(workload.held) if workload is not None else 0
 
     def eta(self, workload_id: str, now: float) -> Eta | None:
-        """When the workload's jobs will have ended; None when nobody can tell."""
+        """Return when the workload's jobs will have ended; None when that is unknown."""
         workload = self._workloads.get(workload_id)
         return None if workload is None else self._outlook.eta(workload, now)
 
     def why(self, workload_id: str) -> list[Reason]:
-        """Why its jobs are where they are: those that workers have, by place, then the waiting ones."""
+        """Return why its jobs are where they are: those with workers, by ``seq``, then the waiting ones."""
         workload = self._workloads.get(workload_id)
         if workload is None:
             return []
         reasons: dict[str, int] = {}
         for flow in workload.flows.values():
             if flow.jobs:
-                reason = self._placement.why(flow)
+                reason = self._placement.reason_waiting(flow)
                 reasons[reason] = reasons.get(reason, 0) + len(flow.jobs)
         with_workers = sorted(reasons_of_held(workload), key=lambda reason: reason.seq or 0)
         return with_workers + [Reason(sentence, jobs) for sentence, jobs in reasons.items()]
 
-    # KnownWorkloads
-
-    def _workload_opened(self, event: e.WorkloadOpened) -> None:
-        self._workloads.open(event.workload)
+    # Workloads
 
     def _jobs_waiting(self, event: e.JobsWaiting) -> None:
         workload = self._workloads.get(event.workload_id)
@@ -129,7 +126,7 @@ class State:
         self._workloads.add(workload, event.jobs)
         for job in event.jobs:
             if job.crashes or job.losses:
-                workload.strikes[job.job] = Strikes(job.crashes, job.losses)
+                workload.charges[job.job] = Charges(job.crashes, job.losses)
         self._backlog.add(workload, event.jobs)
 
     def _workload_dropped(self, event: e.WorkloadDropped) -> None:
@@ -139,7 +136,7 @@ class State:
             self._backlog.discard(workload)
             self._held_jobs.drop(workload)
             for flow in workload.flows.values():
-                self._placement.shortened(flow.lane)
+                self._placement.jobs_deleted(flow.lane)
 
     # Workers
 
@@ -167,17 +164,17 @@ class State:
 
     def _withdraw(self, worker: JoinedWorker) -> None:
         worker.leaving = True
-        self._roster.refile(worker)
-        self._placement.withdrawn(worker)
+        self._roster.reindex(worker)
+        self._placement.worker_withdrawn(worker)
 
     def _rest(self, worker: JoinedWorker) -> None:
-        """It handed a job back: none for a while. Several jobs handed back in one rest count once."""
+        """Give no job for a while to a worker that handed one back. Several in one rest count once."""
         if not worker.resting:
             limits = self._limits
             worker.rest_seconds = min(limits.max_rest_seconds, worker.rest_seconds * 2 or limits.rest_seconds)
             worker.resting = True
             heappush(self._resting, (self._now + worker.rest_seconds, worker.order, worker))
-            self._roster.refile(worker)
+            self._roster.reindex(worker)
             self._wake_by(self._resting[0][0])
 
     # Leases
@@ -190,12 +187,6 @@ class State:
         if self._expiry is None:
             self._expiry = self._now + self._limits.lease_seconds
             self._wake_by(self._expiry)
-
-    def _lease_refused(self, event: e.LeaseRefused) -> None:
-        self._held_jobs.refused(event.job)
-
-    def _released(self, event: e.Released) -> None:
-        self._held_jobs.released(event.lease)
 
     def _dispatch_failed(self, event: e.DispatchFailed) -> None:
         for lease in event.leases:
@@ -224,12 +215,12 @@ class State:
                 self._rest(worker)
 
     def _learn(self, worker: JoinedWorker, held: HeldJob | None, event: e.JobEnded) -> None:
-        """How long a job took; told before its result was committed, or more often after."""
+        """Learn how long a job took, which is reported before its result is committed, or after that."""
         if held is None:
-            known = worker.unheard.pop(event.lease, None)
+            known = worker.unmeasured.pop(event.lease, None)
         else:
-            known = None if held.heard else (held.workload.chain, size_of(held.job.pixels))
-            held.heard = True
+            known = None if held.measured else (held.workload.chain, size_of(held.job.pixels))
+            held.measured = True
         if known is not None:
             self._roster.learn(worker, *known, event.seconds, self._now)
 
@@ -263,7 +254,7 @@ class State:
         self._ask_for_ticks()
 
     def _move_jobs(self) -> None:
-        """The worker a running job is taken from rests: being idle now, it would get it back."""
+        """Move jobs from slow workers. One that is idle by that rests: it would get the job back."""
         for held in worth_moving(self._roster, self._now):
             worker = held.worker
             self._held_jobs.move(held)
@@ -275,7 +266,7 @@ class State:
             worker = heappop(self._resting)[2]
             worker.resting = False
             if worker.session in self._roster.workers:
-                self._roster.refile(worker)
+                self._roster.reindex(worker)
                 self._placement.offer(worker)
 
     def _ask_for_ticks(self) -> None:
@@ -284,7 +275,7 @@ class State:
             self._wake_by(time)
 
     def _wake_by(self, time: float | None) -> None:
-        """Ask for a tick at that time, or before: one too early does no harm."""
+        """Ask for a tick at that time, unless an earlier one is pending: it does no harm."""
         if time is not None and (self._wake is None or time < self._wake):
             self._wake = time
             self._out.append(WakeAt(time))

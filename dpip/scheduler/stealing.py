@@ -1,9 +1,8 @@
-"""Jobs that would be done sooner elsewhere, now that workers are idle.
+"""Work stealing: finds jobs that an idle worker would finish sooner than the slow worker that has them.
 
-A worker that has slowed down keeps its jobs from others that have nothing to do. A job is worth moving when
-an idle worker would need less than half the time until its end where it is. Nothing is known of that end once
-the job has taken three times as long as expected: that it takes as long again is as good a guess as any. No
-job is moved twice: if the expectation was wrong, it costs one attempt and no more.
+A job is worth moving when an idle worker would need less than half of the time until its end where it is. Of
+a job that has taken three times as long as expected, that end is unknown: the guess is that it takes as long
+again. No job is moved twice: a wrong guess costs one attempt and no more.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import HeldJob, JoinedWorker, Phase
 
 _OVERDUE = 3.0  # times the expected seconds, and
-_GRACE = 0.5  # seconds more: reports of ends come late, and transfers take their time
-_GAIN = 2.0  # times faster it must be elsewhere
+_GRACE = 0.5  # seconds more: reports of ends come late, and transfers take time
+_GAIN = 2.0  # times faster than where it is
 
 
 def worth_moving(roster: Roster, now: float) -> Iterator[HeldJob]:
-    """Each is to be taken from its worker before the next is asked for. No more than there are idle slots."""
-    idle = sum(max(0, w.info.slots - len(w.held)) for w in roster.workers.values() if w.filed)
+    """Yield as many jobs to move as there are idle slots. Each is to be moved before the next is taken."""
+    idle = sum(max(0, w.info.slots - len(w.held)) for w in roster.workers.values() if w.indexed)
     for worker in list(roster.workers.values()) if idle else ():
         for held, remaining in _late(worker, now):
             elsewhere = _elsewhere(held)
@@ -33,7 +32,7 @@ def worth_moving(roster: Roster, now: float) -> Iterator[HeldJob]:
 
 
 def _late(worker: JoinedWorker, now: float) -> list[tuple[HeldJob, float]]:
-    """The worker's jobs with the seconds we expect until their ends; the last one first."""
+    """Return the worker's jobs, the last one first, with the expected seconds until their ends."""
     slots, late, before = worker.info.slots, [], 0.0
     for place, held in enumerate(worker.held.values()):
         expected = worker.pace.seconds(held.workload.chain, size_of(held.job.pixels))
@@ -51,7 +50,7 @@ def _late(worker: JoinedWorker, now: float) -> list[tuple[HeldJob, float]]:
 
 
 def _elsewhere(held: HeldJob) -> float | None:
-    """Seconds it would take on an idle worker."""
+    """Return the seconds that it would take on an idle worker; None if none is idle."""
     times = []
     for kind in held.workload.requirement.kinds:
         entry = kind.index.best(held.need)

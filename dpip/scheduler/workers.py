@@ -1,4 +1,4 @@
-"""The workers that are joined, and what they hold."""
+"""The joined workers, and the jobs that they hold."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:  # a circle of types: workers hold jobs of queues, which count
     from dpip.scheduler.fair_queue import WorkloadQueue
     from dpip.scheduler.matching import WorkerKind
 
-_PREFETCH = 1000.0  # added to the score when all slots compute: idle slots anywhere come first
-_BUSIEST = 0.9  # however busy others keep a machine, a tenth of it is left for us
+_PREFETCH = 1000.0  # added to the score when no slot is idle: workers with idle slots come first
+_BUSIEST = 0.9  # however busy other programs keep a machine, a tenth of it is counted as ours
 
 
 class Phase(Enum):
     LEASING = "leasing"  # the datastore has been asked
     LEASED = "leased"  # with its worker, or on the way there
-    RELEASING = "releasing"  # with nobody; the datastore has been asked to make it waiting again
+    RELEASING = "releasing"  # with no worker; the datastore has been asked to make it waiting again
 
 
 @define(eq=False, repr=False)
 class HeldJob:
-    """A job that is not waiting and has not ended. ``worker`` is None once that one is out of it."""
+    """A job that is not waiting and has not ended. ``worker`` is None once no worker has it any more."""
 
     job: Job
     workload: WorkloadQueue
@@ -39,8 +39,8 @@ class HeldJob:
     phase: Phase = Phase.LEASING
     leased: LeasedJob | None = None
     since: float = 0.0  # when it was leased
-    heard: bool = False  # its worker has said how long it took
-    doom: str | None = None  # why it is to fail as soon as it is leased: no machine has the memory
+    measured: bool = False  # its worker has said how long it took
+    failure: str | None = None  # why it must fail as soon as it is leased: no machine has the memory
 
     def is_leased_to(self, session: str) -> bool:
         return self.phase is Phase.LEASED and self.worker is not None and self.worker.session == session
@@ -51,7 +51,7 @@ class HeldJob:
 
 @define(eq=False, repr=False)
 class JoinedWorker:
-    """One session of a worker. ``order`` counts joinings: the last word where all else is equal."""
+    """One session of a worker. ``order`` counts joinings, and decides where all else is equal."""
 
     session: str
     order: int
@@ -59,7 +59,7 @@ class JoinedWorker:
     machine: Machine
     kind: WorkerKind
     held: dict[int, HeldJob] = field(factory=dict)  # by job number, the oldest first
-    unheard: dict[Lease, tuple[Chain, int]] = field(factory=dict)  # done; how long it took may follow
+    unmeasured: dict[Lease, tuple[Chain, int]] = field(factory=dict)  # done; how long it took may follow
     pace: Pace = field(factory=Pace)
     footprint: Footprint = field(factory=Footprint)
     load: Load | None = None
@@ -69,7 +69,7 @@ class JoinedWorker:
     dispatch_failures: int = 0
     last_end: float = 0.0  # when a job of it last ended: what it computes now was begun then or later
     stamp: int = 0  # entries in the index with another stamp are stale
-    filed: bool = False  # it has an entry in the index,
+    indexed: bool = False  # it has an entry in the index,
     level: int = 0  # in this bucket
     limit: int = 0  # jobs it may hold now: its slots, and what they compute while further ones come in
     refill: int = 0  # having been full, it gets more when it holds so few: several at once cost little more
@@ -77,8 +77,8 @@ class JoinedWorker:
     speed: float = 1.0  # jobs it computes in the time the average slot takes for one
     handicap: float = 0.0  # log of how long it takes for a job, to be multiplied by the jobs it has
 
-    def reckon(self, lookahead: float) -> None:
-        """What follows from its load and its pace, once for the many decisions that use it."""
+    def update_estimates(self, lookahead: float) -> None:
+        """Compute what follows from its load and its pace, once for the many decisions that use it."""
         slots = self.info.slots
         slowness = self.pace.slowness.mean
         self.speed = slots * exp(-slowness)
@@ -88,26 +88,26 @@ class JoinedWorker:
         self.refill = self.limit - max(1, (self.limit - slots) // 4)
 
     def score(self) -> float:
-        """Lower is better: the log of how long a job would take here, idle slots before anything else."""
+        """Return the log of how long a job would take here, less if a slot is idle. Lower is better."""
         queued = len(self.held)
         score = log(queued + 1) + self.handicap
         return score + _PREFETCH if queued >= self.info.slots else score
 
     def recount(self) -> None:
-        """It holds another number of jobs now, or may hold another number."""
+        """Update ``full`` after a change of the number of jobs that it holds, or of its limits."""
         queued = len(self.held)
         self.full = queued > self.refill if self.full else queued >= self.limit
 
     def accepts(self) -> bool:
-        """May it get a job now, memory aside?"""
+        """Say whether it may get a job now if the memory suffices."""
         return not self.machine.reserved and self.takes_more()
 
     def takes_more(self) -> bool:
-        """The same, but for the one job that its machine may be reserved for."""
+        """Say the same for the one job that its machine may be reserved for."""
         return not self.full and self.load is not None and not self.leaving and not self.resting
 
     def _others_share(self) -> float:
-        """How much of the machine is kept busy by others than this worker, 0 to ``_BUSIEST``."""
+        """Return the part of the machine that other programs keep busy, 0 to ``_BUSIEST``."""
         load = self.load
         if load is None:
             return 0.0
@@ -116,14 +116,14 @@ class JoinedWorker:
         gpu = min((gpu.load_percent for gpu in load.gpus), default=0.0) / 200
         return max(0.0, min(_BUSIEST, max(cpu, gpu)))
 
-    def expect(self, lease: Lease, chain: Chain, size: int) -> None:
-        """The job is done; how long it took may be told later, or never."""
-        self.unheard[lease] = chain, size
-        if len(self.unheard) > self.info.capacity:
-            del self.unheard[next(iter(self.unheard))]
+    def expect_seconds(self, lease: Lease, chain: Chain, size: int) -> None:
+        """Take note that the job is done; how long it took may be reported later, or never."""
+        self.unmeasured[lease] = chain, size
+        if len(self.unmeasured) > self.info.capacity:
+            del self.unmeasured[next(iter(self.unmeasured))]
 
     def likely_running(self) -> list[HeldJob]:
-        """The jobs it computes now: those it named last, then the oldest, as many as it has slots."""
+        """Return the jobs it computes now: those it reported last, then the oldest, as many as its slots."""
         named = set(self.load.running) if self.load is not None else set()
         sent = [held for held in self.held.values() if held.phase is Phase.LEASED]
         sent.sort(key=lambda held: held.job.number not in named)  # stable: the oldest first in each part

@@ -1,9 +1,11 @@
-"""The workloads known, with their owners."""
+"""The workloads that the state knows, with their owners."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
+
+from attrs import define, field
 
 from dpip.model import Step, WaitingJob, Workload
 from dpip.scheduler.costs import Chains, size_of
@@ -13,12 +15,9 @@ from dpip.scheduler.matching import asked
 from dpip.scheduler.roster import Roster
 
 Need = Callable[[Sequence[Step], int], int]
-"""Bytes of memory to filter a picture: of these steps, and of its decoded bytes."""
-
+"""Gives the bytes of memory to filter a picture, from the steps and its decoded bytes."""
 WantsGpu = Callable[[Sequence[Step]], bool]
-"""Can one of these steps use a GPU?"""
-
-
+"""Says whether one of these steps can use a GPU."""
 _UNKNOWN_FACTOR = 8
 """Bytes for each decoded byte when ``Need`` fails: a filter that this controller has lost since the workload
 was made must not stop all the others. Workers may still have it; if none has, its jobs wait."""
@@ -26,25 +25,27 @@ was made must not stop all the others. Workers may still have it; if none has, i
 _SIZES = 4  # of pictures, whose needs are remembered: the frames of a workload are mostly alike
 
 
+@define(eq=False, repr=False)
 class KnownWorkloads:
-    def __init__(self, roster: Roster, need: Need, wants_gpu: WantsGpu, most_idle: int) -> None:
-        self._roster = roster
-        self._most_idle = most_idle
-        self._idle: dict[str, None] = {}  # without unfinished jobs, the longest first
-        self._unfinished: dict[str, WorkloadQueue] = {}
-        self._need = need
-        self._wants_gpu = wants_gpu
-        self._chains = Chains()
-        self._owners: dict[str, OwnerQueue] = {}
-        self._known: dict[str, WorkloadQueue] = {}
-        self._opened = 0
+    """``most_idle`` workloads without unfinished jobs are remembered at most."""
+
+    _roster: Roster
+    _need: Need
+    _wants_gpu: WantsGpu
+    _most_idle: int
+    _chains: Chains = field(factory=Chains, init=False)
+    _owners: dict[str, OwnerQueue] = field(factory=dict, init=False)
+    _known: dict[str, WorkloadQueue] = field(factory=dict, init=False)
+    _unfinished: dict[str, WorkloadQueue] = field(factory=dict, init=False)
+    _idle: dict[str, None] = field(factory=dict, init=False)  # without unfinished jobs, the longest first
+    _opened: int = field(default=0, init=False)
 
     def busy_owners(self) -> int:
-        """How many have jobs waiting."""
+        """Count the owners with waiting jobs; at least 1."""
         return max(1, sum(owner.waiting > 0 for owner in self._owners.values()))
 
     def unfinished(self, most: int) -> Collection[WorkloadQueue]:
-        """Those with jobs that have not ended, if they are no more than so many; else none of them."""
+        """Return the workloads with jobs that have not ended, or none if there are more than ``most``."""
         return self._unfinished.values() if len(self._unfinished) <= most else ()
 
     def get(self, workload_id: str) -> WorkloadQueue | None:
@@ -58,7 +59,7 @@ class KnownWorkloads:
             id=workload.id,
             order=self._opened,
             owner=self._owner(workload.owner),
-            chain=self._chains.of(steps),
+            chain=self._chains.chain_of(steps),
             requirement=self._roster.require(asked(workload.spec), self._uses_gpu(steps)),
             need=lru_cache(_SIZES)(lambda decoded_bytes: self._memory(steps, decoded_bytes)),
         )
@@ -67,14 +68,14 @@ class KnownWorkloads:
         self._known[workload.id] = queue
 
     def add(self, queue: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
-        """These are unfinished."""
+        """Count new jobs, which are unfinished."""
         queue.unfinished += len(jobs)
         queue.forecast.added(sum([size_of(job.pixels) for job in jobs]))
         self._idle.pop(queue.id, None)
         self._unfinished[queue.id] = queue
 
     def finish(self, queue: WorkloadQueue, job: Job, now: float) -> None:
-        """One job less is unfinished. KnownWorkloads that are done would pile up: the oldest is forgotten."""
+        """Count a job that has ended. The oldest of too many idle workloads is forgotten."""
         queue.unfinished -= 1
         queue.forecast.ended(size_of(job.pixels), now)
         if not queue.unfinished and not queue.dropped:
@@ -84,12 +85,12 @@ class KnownWorkloads:
                 self.forget(next(iter(self._idle)))
 
     def forget(self, workload_id: str) -> WorkloadQueue | None:
-        """Its queue, for others to clear, or None if it was unknown."""
+        """Forget a workload. Returns its queue, for the caller to clear, or None if it was unknown."""
         queue = self._known.pop(workload_id, None)
         if queue is not None:
             self._idle.pop(workload_id, None)
             self._unfinished.pop(workload_id, None)
-            self._roster.require_no_more(queue.requirement)
+            self._roster.release_requirement(queue.requirement)
             queue.owner.workloads -= 1
             if not queue.owner.workloads:
                 del self._owners[queue.owner.name]

@@ -25,7 +25,7 @@ WARM_UP_SECONDS: Final = 900.0
 MAX_JOBS: Final = 20_000
 MAX_GROWTH: Final = 512 * 2**20
 """A child is worn out after so many jobs, or when it has kept so many bytes more than it began with."""
-PATIENCE_SECONDS: Final = 2.0
+CANCEL_SECONDS: Final = 2.0
 """A job that nobody wants any more may run on for so long: about what replacing its child would cost."""
 _TOLERANCE_SECONDS: Final = 0.05
 _MAX_LINE: Final = 1024 * 1024
@@ -79,7 +79,7 @@ class Work:
         self.cancelled = False
         self.done: Deferred[Verdict] = Deferred()
 
-    def end(self, verdict: Verdict) -> None:
+    def finish(self, verdict: Verdict) -> None:
         """Once."""
         self.done.callback(CANCELLED if self.cancelled else verdict)
 
@@ -95,7 +95,7 @@ class ChildOwner(Protocol):
 
     def child_ended(self, child: ComputeChild, why: str) -> None: ...
 
-    def say(self, line: str) -> None: ...
+    def log_line(self, line: str) -> None: ...
 
 
 class ComputeChild(ProcessProtocol):
@@ -114,8 +114,8 @@ class ComputeChild(ProcessProtocol):
         self._deadline: IDelayedCall | None = None
         self._killed_for: Verdict | None = None
         self._replies = bytearray()
-        self._overheard: deque[str] = deque(maxlen=_LAST_LINES)
-        self._unfinished = ""
+        self._output_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._partial_line = ""
         self._jobs = 0
         self._rss = 0
         self._waited = 0.0
@@ -132,7 +132,7 @@ class ComputeChild(ProcessProtocol):
         which sees what the pipe hides, and since then by ours."""
         return self._waited + (self._monotonic() - self._free_since if self._free_since is not None else 0.0)
 
-    def give(self, work: Work) -> None:
+    def add(self, work: Work) -> None:
         """One more task."""
         self._free_since = None
         self.work.append(work)
@@ -143,7 +143,7 @@ class ComputeChild(ProcessProtocol):
     def cancelled(self, work: Work) -> None:
         """Nobody wants the first task's verdict any more: let it finish soon, or make an end of it."""
         if self.work and self.work[0] is work:
-            self._expire(PATIENCE_SECONDS, CANCELLED)
+            self._expire(CANCEL_SECONDS, CANCELLED)
 
     def retire(self) -> None:
         """End it gently: with its input, an idle child ends."""
@@ -161,7 +161,7 @@ class ComputeChild(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: Any) -> None:
         if childFD != REPLIES:
-            self._overhear(data.decode(errors="replace"))
+            self._read_output(data.decode(errors="replace"))
             return
         self._replies += data
         *lines, self._replies = self._replies.split(b"\n")
@@ -169,9 +169,9 @@ class ComputeChild(ProcessProtocol):
             if len(self._replies) > _MAX_LINE:
                 raise ValueError("an endless line")
             for line in lines:
-                self._hear(json.loads(line))
+                self._handle_reply(json.loads(line))
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            self._owner.say(f"Compute child {self.pid} is killed: it answers nonsense ({error!r:.200}).")
+            self._owner.log_line(f"Compute child {self.pid} is killed: it answers nonsense ({error!r:.200}).")
             self.kill()
 
     def processEnded(self, reason: Failure) -> None:
@@ -179,25 +179,25 @@ class ComputeChild(ProcessProtocol):
         verdict = self._killed_for or Verdict(Outcome.CRASHED, "compute-crashed", _how(reason))
         charged = self.work.popleft() if self.work else None
         self.died_at_work = charged is not None
-        last = "".join(f"\n    {line}" for line in (*self._overheard, self._unfinished) if line.strip())
+        last = "".join(f"\n    {line}" for line in (*self._output_lines, self._partial_line) if line.strip())
         self._owner.child_ended(self, f"{verdict.detail or verdict.code}{last}")
         if charged is not None:
-            charged.end(verdict)
+            charged.finish(verdict)
 
     # What it says
 
-    def _overhear(self, text: str) -> None:
+    def _read_output(self, text: str) -> None:
         """What a child prints. Its last lines say why it died; of one that is at work they go to the log."""
-        *lines, rest = (self._unfinished + text).split("\n")
-        self._unfinished = rest[-_MAX_PRINTED:]
+        *lines, rest = (self._partial_line + text).split("\n")
+        self._partial_line = rest[-_MAX_PRINTED:]
         for line in filter(str.strip, lines):
-            self._overheard.append(line[:_MAX_PRINTED])
+            self._output_lines.append(line[:_MAX_PRINTED])
             if self.ready:
-                self._owner.say(f"Compute child {self.pid}: {line[:_MAX_PRINTED]}")
+                self._owner.log_line(f"Compute child {self.pid}: {line[:_MAX_PRINTED]}")
 
-    def _hear(self, message: Mapping[str, Any]) -> None:
+    def _handle_reply(self, message: Mapping[str, Any]) -> None:
         if "say" in message:
-            self._owner.say(str(message["say"])[:500])
+            self._owner.log_line(str(message["say"])[:500])
         elif "cached" in message:
             self._owner.kernels_are_cached()
         elif "ready" in message:
@@ -226,14 +226,14 @@ class ComputeChild(ProcessProtocol):
         else:
             self._free_since = self._monotonic()
         self._owner.child_free(self, verdict.seconds)
-        work.end(verdict)
+        work.finish(verdict)
 
     def _begin_first(self) -> None:
         first = self.work[0]
         first.started = True
         seconds = first.task.seconds
         self._expire(
-            PATIENCE_SECONDS if first.cancelled else seconds,
+            CANCEL_SECONDS if first.cancelled else seconds,
             Verdict(
                 Outcome.CRASHED,
                 "compute-timeout",

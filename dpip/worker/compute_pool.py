@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from dpip.runtime.logs import Sparingly
+from dpip.runtime.logs import LimitedLog
 from dpip.worker.compute_child import CANCELLED, ComputeChild, ComputeTask, Work, spawn
 
 COMMAND: Final = (sys.executable, "-m", "dpip.worker.child_main")
@@ -47,7 +47,7 @@ class ComputePool:
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.slots = slots
-        self.say = Sparingly(self.log, reactor)
+        self.log_line = LimitedLog(self.log, reactor)
         self._reactor = reactor
         self._monotonic = monotonic
         self._memory_limit = memory_limit
@@ -99,7 +99,7 @@ class ComputePool:
         seconds = self.slots * (now - before)
         return min(100.0, max(0.0, 100 * (waited - waited_before) / seconds)) if seconds > 0 else 0.0
 
-    def run(self, task: ComputeTask, first: bool = False) -> Work:
+    def submit(self, task: ComputeTask, first: bool = False) -> Work:
         """Have it computed as soon as a child is free; ``first``: before what has been waiting."""
         work = Work(task)
         if first:
@@ -114,7 +114,7 @@ class ComputePool:
         work.cancelled = True
         if work in self._waiting:
             self._waiting.remove(work)
-            work.end(CANCELLED)
+            work.finish(CANCELLED)
         for child in self._children:
             child.cancelled(work)
 
@@ -142,7 +142,7 @@ class ComputePool:
         self._waited += child.waited()
         for work in reversed(child.work):
             if work.cancelled:
-                work.end(CANCELLED)
+                work.finish(CANCELLED)
             else:
                 self._waiting.appendleft(work)
         if self._stopped is not None:
@@ -150,7 +150,7 @@ class ComputePool:
         elif child.worn_out:
             self._spawn()
         else:
-            self.say(f"A compute child has ended: {why}")
+            self.log_line(f"A compute child has ended: {why}")
             self._replace(at_once=child.died_at_work)
 
     # Inside
@@ -158,7 +158,7 @@ class ComputePool:
     def _dispatch(self) -> None:
         while self._waiting and (child := self._free_child()) is not None:
             work = self._waiting.popleft()
-            child.give(work)
+            child.add(work)
 
     def _free_child(self) -> ComputeChild | None:
         most = 1 if self._typical >= SHORT_SECONDS else 2

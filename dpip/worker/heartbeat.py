@@ -1,4 +1,4 @@
-"""The worker's heartbeat: its load, every few seconds, as long as it is answered now and then.
+"""The worker's heartbeat: it reports its load every few seconds, and drops a link without answers.
 
 An answer costs the controller as much as the report itself, so only every other report asks for one.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -16,37 +17,34 @@ from twisted.python.failure import Failure
 from twisted.spread.pb import RemoteReference
 
 from dpip.link import worker_messages as wire
-from dpip.link.broker import call, tell
+from dpip.link.broker import call, notify
 from dpip.model import Load
 
 MAX_SILENCE: Final = 2
 """Reports since the last answer: with 4 s between them a dead link is noticed after 12 s at most."""
 
 
+@define(eq=False)
 class Heartbeat:
-    """``sample()`` gives a Deferred with the load, ``dead(reason)`` is called when nobody answers."""
+    """``sample()`` gives a Deferred with the load, ``dead(reason)`` is called when there are no answers."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        controller: RemoteReference,
-        sample: Callable[[], Deferred[Load]],
-        dead: Callable[[str], object],
-        clock: IReactorTime,
-    ) -> None:
-        self._controller = controller
-        self._sample = sample
-        self._dead = dead
-        self._clock = clock
-        self._load: Load | None = None
-        self._sampling = False
-        self._unanswered = 0
+    _controller: RemoteReference
+    _sample: Callable[[], Deferred[Load]]
+    _dead: Callable[[str], object]
+    _clock: IReactorTime
+    _load: Load | None = field(default=None, init=False)
+    _sampling: bool = field(default=False, init=False)
+    _unanswered: int = field(default=0, init=False)
+    _loop: LoopingCall = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self._beat)
-        self._loop.clock = clock
+        self._loop.clock = self._clock
 
     def start(self, seconds: float) -> None:
-        """The first beat is now."""
+        """Beat now, and every so many seconds."""
         self._loop.start(seconds)
 
     def stop(self) -> None:
@@ -54,8 +52,7 @@ class Heartbeat:
             self._loop.stop()
 
     def _beat(self) -> None:
-        """A sampler that hangs, in a GPU's driver say, must not make the worker look dead: the last load is
-        reported again."""
+        """Report a new load; the last one while the sampler hangs, perhaps in a GPU's driver."""
         if self._unanswered >= MAX_SILENCE:
             self.stop()
             self._dead("the controller does not answer")
@@ -71,7 +68,7 @@ class Heartbeat:
 
     def _no_sample(self, failure: Failure) -> None:
         self._sampling = False
-        if self._loop.running:  # else what it looked at may be gone, too
+        if self._loop.running:  # else what it measures may be gone, too
             self.log.failure("The load of this machine could not be taken", failure)
 
     def _report(self, _: object = None) -> None:
@@ -85,11 +82,11 @@ class Heartbeat:
             answer = call(self._controller, "report", message, clock=self._clock, timeout=seconds)
             answer.addCallbacks(self._answered, self._not_answered)
         else:
-            tell(self._controller, "report", message)
+            notify(self._controller, "report", message)
 
     def _answered(self, _: object) -> None:
         self._unanswered = 0
 
     def _not_answered(self, failure: Failure) -> None:
-        """It is counted; the next beat, or the loss of the connection, draws the conclusion."""
+        """Nothing is to be done: the next beat counts it, or the connection is lost."""
         self.log.debug("A report was not answered: {why}", why=failure.getErrorMessage())

@@ -1,4 +1,4 @@
-"""How one job's pictures come to its computing and away from it: over HTTP, or as files of this machine."""
+"""How one job's files reach the compute child and leave it: over HTTP, or as files of this machine."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from dpip.worker.spool import Spool
 from dpip.worker.transfer import NotTransferred, Transfer
 
 _ROOM: Final = 3
-"""Times the original's size that must be free: for it and for a result that compresses worse."""
+"""Times the original's size that must be free: for it, and for a result that compresses worse."""
 
 
 @frozen
 class Source:
-    """An original's file; ``sha256`` if that has yet to be checked."""
+    """An original's file, and its ``sha256`` if that has yet to be checked."""
 
     path: str
     sha256: str = ""
 
 
 class ImageTransport(Protocol):
-    """The way of one job, once."""
+    """The transport of one job's files, used once."""
 
     @property
     def result(self) -> str:
-        """Where the result is to be written."""
+        """The path to which the result is to be written."""
 
-    async def original(self) -> Source:
-        """Where the original lies. Raises NotTransferred, TokenRefused, Closed."""
+    async def fetch_original(self) -> Source:
+        """Return where the original is. Raises NotTransferred, TokenRefused or Closed."""
 
-    async def deliver(self, verdict: Verdict) -> None:
-        """When this returns the result is durable, and the job is done. Raises as ``original`` does."""
+    async def deliver_result(self, verdict: Verdict) -> None:
+        """Deliver the result: then it is durable, and the job done. Raises as ``fetch_original`` does."""
 
-    def clear(self) -> None:
-        """Remove what is left."""
+    def remove_files(self) -> None:
+        """Remove the files that are left."""
 
 
 @define
 class HttpTransport:
-    """Through the spool, to and from the API."""
+    """Transfers the files over HTTP, through the spool."""
 
     job: LeasedJob
     result: str = field(init=False)
@@ -59,19 +59,19 @@ class HttpTransport:
         self._source, result = self._spool.pair()
         self.result = str(result)
 
-    async def original(self) -> Source:
+    async def fetch_original(self) -> Source:
         if not self._spool.has_room_for(_ROOM * self.job.original.file.size):
             raise NotTransferred(Outcome.RETURNED, "disk-full", "The worker's disk is full.")
         await self._transfer.download(self.job, self._source)
         return Source(str(self._source))
 
-    async def deliver(self, verdict: Verdict) -> None:
+    async def deliver_result(self, verdict: Verdict) -> None:
         await self.send(self.result, verdict)
 
     async def send(self, path: str, verdict: Verdict) -> None:
         await self._transfer.upload(self.job, Path(path), verdict.sha256, verdict.content_type)
 
-    def clear(self) -> None:
+    def remove_files(self) -> None:
         for path in (self._source, self.result):
             with suppress(FileNotFoundError):
                 os.unlink(path)
@@ -79,10 +79,9 @@ class HttpTransport:
 
 @define
 class FileTransport:
-    """Originals are read in the image store, results are written to the transfer directory.
+    """Reads originals in the image store, and writes results to the transfer directory.
 
-    What does not work goes over HTTP: an original that is not where it should be, a result that the
-    controller does not take.
+    What fails goes over HTTP: an original that is not in its place, a result that the controller refuses.
     """
 
     job: LeasedJob
@@ -91,16 +90,16 @@ class FileTransport:
     _http: HttpTransport
 
     def __attrs_post_init__(self) -> None:
-        self.result = os.path.join(self._local.address.results, wire.result_name(self.job.lease))
+        self.result = os.path.join(self._local.paths.results, wire.result_name(self.job.lease))
 
-    async def original(self) -> Source:
+    async def fetch_original(self) -> Source:
         file = self.job.original.file
-        path = os.path.join(self._local.address.originals, file.path)
+        path = os.path.join(self._local.paths.originals, file.path)
         if _size(path) != file.size:
-            return await self._http.original()
+            return await self._http.fetch_original()
         return Source(path, file.sha256)
 
-    async def deliver(self, verdict: Verdict) -> None:
+    async def deliver_result(self, verdict: Verdict) -> None:
         if await self._local.deliver(wire.ResultFile(self.job.lease, verdict.size, verdict.sha256)):
             return
         try:
@@ -112,14 +111,14 @@ class FileTransport:
                 "The link has ended, and the transfer directory with it.",
             ) from None
 
-    def clear(self) -> None:
+    def remove_files(self) -> None:
         with suppress(OSError):  # the directory goes with the link
             os.unlink(self.result)
-        self._http.clear()
+        self._http.remove_files()
 
 
 def _size(path: str) -> int | None:
-    """None when there is no such file, or none for us."""
+    """Return the file's size; None when there is no such file, or none that we may read."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -1,7 +1,7 @@
-"""A shift: everything that belongs to one joining, and the agent that the controller calls.
+"""Runs the attempts of a worker between joining and losing the link; the controller calls it.
 
-When the link is lost the shift is over, with all it had in hand: the controller gives those jobs to others,
-and the next shift begins with empty hands.
+When the link is lost all attempts are dropped: the controller gives their jobs to other workers, and the next
+joining has a new job runner.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
@@ -17,7 +18,7 @@ from twisted.spread.pb import RemoteReference
 
 from dpip.errors import RetryLater
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Target, tell
+from dpip.link.broker import Callee, notify
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.runtime.coroutines import deferred
 from dpip.worker.attempt import Attempt, AttemptContext
@@ -25,47 +26,39 @@ from dpip.worker.thumbnail import thumbnail
 from dpip.worker.transfer import Closed, TokenRefused
 
 DRAIN_SECONDS: Final = 25.0
-"""For what is being computed when the worker is told to end; service managers kill after 30 s or more."""
+"""For what is being computed when the worker is asked to end; service managers kill after 30 s or more."""
 _FLUSH_SECONDS: Final = 0.02
 _HINT_SECONDS: Final = 0.1
-"""Endings are collected for so long: one message for many. Those of jobs that are done, longer: the
-controller has known since their results came, and only learns how long they took."""
+"""Endings are collected for so long, to share a message. Those of jobs that are done may wait longer: the
+controller knows them by their results, and only learns how long they took."""
 _FIRST_PAUSE: Final = 0.5
 _MAX_PAUSE: Final = 30.0
-"""Before a job is handed back because of trouble here: it would come straight back, to the same trouble."""
-_NO_TROUBLE: Final = frozenset({"stale-lease", "cancelled"})
+"""Seconds before a job is handed back because of a failure of this worker: it might come back at once."""
+_NO_FAILURE: Final = frozenset({"stale-lease", "cancelled"})
 
 
-class JobRunner(Target):
+@define(eq=False, slots=False)
+class JobRunner(Callee):
     """``token_refused`` is called when the API does not know this joining's token, ``asked_to_leave`` when
     the controller wants this worker to end. With ``log_jobs`` there is a line for each job."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        cores: int,
-        clock: IReactorTime,
-        jitter: Callable[[], float],
-        token_refused: Callable[[], object],
-        asked_to_leave: Callable[[], object],
-        log_jobs: bool = False,
-    ) -> None:
-        self._cores = cores
-        self._log_jobs = log_jobs
-        self._clock = clock
-        self._jitter = jitter
-        self._token_refused = token_refused
-        self._asked_to_leave = asked_to_leave
-        self._context: AttemptContext | None = None
-        self._controller: RemoteReference | None = None
-        self._in_hand: dict[Lease, Attempt] = {}
-        self._pauses: dict[Attempt, Deferred[None]] = {}
-        self._endings: list[wire.AttemptEnding] = []
-        self._flushing: IDelayedCall | None = None
-        self._troubles = 0  # in a row
-        self._leaving = False
-        self._empty: Deferred[None] | None = None
+    _cores: int
+    _clock: IReactorTime
+    _jitter: Callable[[], float]
+    _token_refused: Callable[[], object]
+    _asked_to_leave: Callable[[], object]
+    _log_jobs: bool = False
+    _context: AttemptContext | None = field(default=None, init=False)
+    _controller: RemoteReference | None = field(default=None, init=False)
+    _attempts: dict[Lease, Attempt] = field(factory=dict, init=False)
+    _pauses: dict[Attempt, Deferred[None]] = field(factory=dict, init=False)
+    _endings: list[wire.AttemptEnding] = field(factory=list, init=False)
+    _flushing: IDelayedCall | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)  # in a row
+    _leaving: bool = field(default=False, init=False)
+    _drained: Deferred[None] | None = field(default=None, init=False)
 
     def begin(self, controller: RemoteReference, context: AttemptContext) -> None:
         """The worker has joined."""
@@ -73,21 +66,23 @@ class JobRunner(Target):
         self._context = context
 
     def running(self) -> list[int]:
-        """Jobs that are being computed now."""
-        return [attempt.job.lease.job for attempt in self._in_hand.values() if attempt.computing]
+        """Return the numbers of the jobs that are being computed now."""
+        return [attempt.job.lease.job for attempt in self._attempts.values() if attempt.computing]
 
-    # What the controller says
+    # What the controller calls
 
     def remote_run(self, data: object) -> None:
         jobs = wire.decode(data, wire.Jobs).jobs
         if self._context is None or self._leaving:
             raise RetryLater("This worker takes no jobs now.")
-        for attempt in [self._take(job, self._context) for job in jobs if job.lease not in self._in_hand]:
-            self._see_through(attempt)
+        for attempt in [
+            self._add_attempt(job, self._context) for job in jobs if job.lease not in self._attempts
+        ]:
+            self._complete(attempt)
 
     def remote_cancel(self, data: object) -> None:
         leases = wire.decode(data, wire.Leases).leases
-        self._drop([self._in_hand[lease] for lease in leases if lease in self._in_hand])
+        self._drop([self._attempts[lease] for lease in leases if lease in self._attempts])
 
     @deferred
     async def remote_thumbnail(self, data: object) -> bytes:
@@ -100,15 +95,15 @@ class JobRunner(Target):
         self._asked_to_leave()
 
     def remote_ping(self) -> None:
-        """To answer is all that is asked."""
+        """The answer alone is what is asked for."""
 
     # The end
 
     def abandon(self) -> Deferred[None]:
-        """The link is lost. Fires when no connection to the API is left."""
+        """Drop all attempts after the link is lost. Fires when no connection to the API is left."""
         self._leaving = True
-        self._drop(self._in_hand.values())
-        self._check_empty()
+        self._drop(self._attempts.values())
+        self._check_drained()
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
@@ -116,24 +111,24 @@ class JobRunner(Target):
 
     @deferred
     async def drain(self) -> None:
-        """Leave in good order: finish what is being computed, hand back the rest."""
+        """Finish what is being computed, and hand back all other jobs."""
         if self._controller is None or self._leaving:
             return
         self._leaving = True
-        tell(self._controller, "leaving")
-        self._hand_back(attempt for attempt in self._in_hand.values() if not attempt.begun)
-        self._empty = Deferred()
-        self._check_empty()
+        notify(self._controller, "leaving")
+        self._hand_back(attempt for attempt in self._attempts.values() if not attempt.begun)
+        self._drained = Deferred()
+        self._check_drained()
         try:
-            await self._empty.addTimeout(DRAIN_SECONDS, self._clock)
+            await self._drained.addTimeout(DRAIN_SECONDS, self._clock)
         except TimeoutError:
-            self._hand_back(self._in_hand.values())
+            self._hand_back(self._attempts.values())
         self._flush()
 
     def _hand_back(self, attempts: Iterable[Attempt]) -> None:
         back = [attempt for attempt in attempts if not attempt.dropped]
         for attempt in back:
-            self._tell(_returned(attempt, "leaving", "The worker is leaving."))
+            self._report_ending(_returned(attempt, "leaving", "The worker is leaving."))
         self._drop(back)
 
     def _drop(self, attempts: Iterable[Attempt]) -> None:
@@ -142,33 +137,33 @@ class JobRunner(Target):
             if attempt in self._pauses:
                 self._pauses[attempt].cancel()
 
-    def _check_empty(self) -> None:
-        """Has a shift that is leaving done all that somebody waits for?"""
-        busy = any(not attempt.dropped for attempt in self._in_hand.values())
-        if self._empty is not None and not busy and not self._empty.called:
-            self._empty.callback(None)
+    def _check_drained(self) -> None:
+        """Fire ``_drained`` if a runner that is leaving has no attempt left whose result is wanted."""
+        busy = any(not attempt.dropped for attempt in self._attempts.values())
+        if self._drained is not None and not busy and not self._drained.called:
+            self._drained.callback(None)
 
     # Jobs
 
-    def _take(self, job: LeasedJob, context: AttemptContext) -> Attempt:
-        attempt = Attempt(job, context, lambda: self._cores if len(self._in_hand) == 1 else 1)
-        self._in_hand[job.lease] = attempt
+    def _add_attempt(self, job: LeasedJob, context: AttemptContext) -> Attempt:
+        attempt = Attempt(job, context, lambda: self._cores if len(self._attempts) == 1 else 1)
+        self._attempts[job.lease] = attempt
         return attempt
 
     @deferred
-    async def _see_through(self, attempt: Attempt) -> None:
+    async def _complete(self, attempt: Attempt) -> None:
         try:
             ending = await self._ending(attempt)
             if not attempt.dropped:
-                self._tell(ending)
+                self._report_ending(ending)
                 self._log_job(attempt.job, ending)
         except TokenRefused:
             if not attempt.dropped:
                 self._token_refused()
         except Closed:
             attempt.dropped = True
-        del self._in_hand[attempt.job.lease]
-        self._check_empty()
+        del self._attempts[attempt.job.lease]
+        self._check_drained()
 
     def _log_job(self, job: LeasedJob, ending: wire.AttemptEnding) -> None:
         if self._log_jobs:
@@ -190,18 +185,18 @@ class JobRunner(Target):
         except Exception:  # noqa: BLE001 - a bug of ours must not lose the job
             self.log.failure("Job {job} could not be done", job=attempt.job.lease.job)
             ending = _returned(attempt, "worker-error", "See the worker's log.")
-        if ending.outcome is Outcome.RETURNED and ending.code not in _NO_TROUBLE and not attempt.dropped:
+        if ending.outcome is Outcome.RETURNED and ending.code not in _NO_FAILURE and not attempt.dropped:
             await self._pause(attempt, ending)
         elif ending.outcome is Outcome.DONE:
-            self._troubles = 0
+            self._failures = 0
         return ending
 
     async def _pause(self, attempt: Attempt, ending: wire.AttemptEnding) -> None:
         self.log.warn(
             "Job {job} goes back to the controller: {detail}", job=ending.lease.job, detail=ending.detail
         )
-        seconds = min(_MAX_PAUSE, _FIRST_PAUSE * 2**self._troubles) * (0.5 + self._jitter())
-        self._troubles = min(self._troubles + 1, 10)
+        seconds = min(_MAX_PAUSE, _FIRST_PAUSE * 2**self._failures) * (0.5 + self._jitter())
+        self._failures = min(self._failures + 1, 10)
         self._pauses[attempt] = deferLater(self._clock, seconds)
         try:
             await self._pauses[attempt]
@@ -211,7 +206,7 @@ class JobRunner(Target):
 
     # Endings
 
-    def _tell(self, ending: wire.AttemptEnding) -> None:
+    def _report_ending(self, ending: wire.AttemptEnding) -> None:
         self._endings.append(ending)
         seconds = _HINT_SECONDS if ending.outcome is Outcome.DONE else _FLUSH_SECONDS
         if self._flushing is None:
@@ -226,7 +221,7 @@ class JobRunner(Target):
         endings, self._endings = self._endings, []
         if self._controller is not None:
             for message in wire.batches(endings, wire.AttemptEndings):
-                tell(self._controller, "ended", message)
+                notify(self._controller, "ended", message)
 
 
 def _returned(attempt: Attempt, code: str, detail: str) -> wire.AttemptEnding:

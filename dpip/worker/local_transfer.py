@@ -1,10 +1,11 @@
-"""Sharing files with a controller on this machine: proving that it is on this machine, and delivering."""
+"""Shares files with a controller on this machine: proves that it is here, and delivers results."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,30 +20,33 @@ from dpip.worker.transfer import NotTransferred
 
 PROVE_SECONDS: Final = 10.0
 DELIVER_SECONDS: Final = 60.0
-"""For a disk that is slow or busy. A controller that is gone is noticed much earlier, by its silence."""
+"""Enough for a slow or busy disk. The heartbeat notices much earlier that a controller is gone."""
 _REFUSED: Final = frozenset({NotAnImage.code, TooLarge.code, WrongHash.code})
 _MAX_PROOF: Final = 1024
 
 
+_Waiting = tuple[wire.ResultFile, Deferred[wire.Receipt | None]]
+
+
 class NotOnThisMachine(Exception):
-    """The image store is on another machine, or its files are not ours to read, in a sentence."""
+    """The image store is on another machine, or we may not read its files; says why."""
 
 
+@define(eq=False)
 class LocalTransfer:
-    """Use it only after :meth:`prove`."""
+    """The worker's side of local transfer, to be used after :meth:`prove`."""
 
     log = Logger()
 
-    def __init__(self, address: wire.TransferPaths, controller: RemoteReference, clock: IReactorTime) -> None:
-        self.address = address
-        self._controller = controller
-        self._clock = clock
-        self._waiting: list[tuple[wire.ResultFile, Deferred[wire.Receipt | None]]] = []
+    paths: wire.TransferPaths
+    _controller: RemoteReference
+    _clock: IReactorTime
+    _waiting: list[_Waiting] = field(factory=list, init=False)
 
     @deferred
     async def prove(self) -> None:
-        """Show the controller that we read its files and it ours. Raises NotOnThisMachine."""
-        folder = Path(self.address.results)
+        """Prove to the controller that each reads the other's files. Raises NotOnThisMachine."""
+        folder = Path(self.paths.results)
         try:
             with (folder / wire.PROOF).open("rb") as file:
                 proof = file.read(_MAX_PROOF)
@@ -55,9 +59,9 @@ class LocalTransfer:
             raise NotOnThisMachine(error.detail) from None
 
     async def deliver(self, result: wire.ResultFile) -> bool:
-        """True when it is durable and the job done; False when the controller could not take it this way.
+        """Deliver a result; False when the controller could not take it over in this way.
 
-        Raises NotTransferred: it is not wanted, whichever way it comes.
+        Raises NotTransferred if it is not wanted in any way.
         """
         receipt = await self._receipt(result)
         if receipt is None:
@@ -71,7 +75,7 @@ class LocalTransfer:
         return not receipt.code
 
     def _receipt(self, result: wire.ResultFile) -> Deferred[wire.Receipt | None]:
-        """Results of one turn of the reactor go in one call."""
+        """Ask for a receipt; the results of one turn of the reactor go in one call."""
         if not self._waiting:
             self._clock.callLater(0, self._send)
         receipt: Deferred[wire.Receipt | None] = Deferred()
@@ -84,17 +88,17 @@ class LocalTransfer:
             self._send_batch(waiting[start : start + wire.BATCH])
 
     @deferred
-    async def _send_batch(self, batch: list[tuple[wire.ResultFile, Deferred[wire.Receipt | None]]]) -> None:
+    async def _send_batch(self, batch: list[_Waiting]) -> None:
         receipts: tuple[wire.Receipt | None, ...] = (None,) * len(batch)
         message = wire.encode(wire.ResultFiles(tuple([result for result, _ in batch])))
         try:
             answer = await call(
                 self._controller, "deliver", message, clock=self._clock, timeout=DELIVER_SECONDS
             )
-            told = wire.decode(answer, wire.Receipts).receipts
-            if len(told) != len(batch):
-                raise Malformed(f"{len(told)} receipts for {len(batch)} results.")
-            receipts = told
+            answered = wire.decode(answer, wire.Receipts).receipts
+            if len(answered) != len(batch):
+                raise Malformed(f"{len(answered)} receipts for {len(batch)} results.")
+            receipts = answered
         except DpipError as error:
             self.log.info("Results go over HTTP instead: {why}", why=error.detail)
         for (_, waiting), receipt in zip(batch, receipts, strict=True):

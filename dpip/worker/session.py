@@ -1,4 +1,4 @@
-"""A worker's life: it compiles its filters, joins the controller, and works for as long as it is joined."""
+"""A worker: it compiles its filters, joins the controller, and runs jobs while it is joined."""
 
 from __future__ import annotations
 
@@ -29,22 +29,21 @@ from dpip.worker.job_runner import JobRunner
 from dpip.worker.local_transfer import LocalTransfer, NotOnThisMachine
 from dpip.worker.resources import Gpus, Sampler
 from dpip.worker.spool import Spool
-from dpip.worker.store import Store
-from dpip.worker.transfer import Transfer
+from dpip.worker.transfer import ApiAddress, Transfer
 
 _QUICK_ATTEMPTS: Final = 100
-"""Attempts to join in vain, before they become rare."""
+"""Failed attempts to join before they become rare."""
 _LEAST_RENEWAL: Final = 1.0
 """Seconds between attempts to renew the certificate."""
 
 
 @define(eq=False, slots=False)
 class WorkerSession(Service):
-    """Joins the controller as the worker ``worker_name`` once the filters are warm, and works for it.
+    """Joins the controller as the worker ``worker_name`` once the filters are warm, and runs its jobs.
 
     ``in_thread`` runs a function off the reactor's thread. ``joined`` fires when it has joined for the first
-    time, or fails when it never can. ``dismissed`` fires when the controller asks it to leave: whoever runs
-    it stops it then.
+    time, or fails when it never can. ``dismissed`` fires when the controller asks it to leave; the process
+    that runs it is then to stop it.
     """
 
     log = Logger()
@@ -82,7 +81,7 @@ class WorkerSession(Service):
 
     @deferred
     async def stopService(self) -> None:
-        """Hand back or finish what is in hand, then go."""
+        """Finish or hand back the jobs, and end the link and the compute children."""
         await maybeDeferred(super().stopService)
         if self._runner is not None:
             await self._runner.drain()
@@ -112,7 +111,7 @@ class WorkerSession(Service):
     # Joining
 
     def hello(self, ready: Mapping[str, Any]) -> wire.WorkerHello:
-        """``ready`` is what the first compute child said it can do."""
+        """Return the message to join with. ``ready`` is what the first compute child reported."""
         return wire.WorkerHello(
             name=self.worker_name,
             version=__version__,
@@ -121,14 +120,14 @@ class WorkerSession(Service):
             capacity=4 * self.pool.slots + 16,  # of short jobs: the scheduler sends half a second's
             tags=self.tags,
             filters=dict(ready["filters"]),
-            has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may show others
+            has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may list others
             fingerprint=ready["fingerprint"],
             local_store=self.local_store,
         )
 
     @deferred
     async def _join(self, broker: Broker) -> None:
-        """Raises NotJoined, DpipError."""
+        """Join by this connection. Raises NotJoined or DpipError."""
         runner = JobRunner(
             cores=self.cores,
             clock=self.reactor,
@@ -145,31 +144,36 @@ class WorkerSession(Service):
     async def _introduce(
         self, broker: Broker, runner: JobRunner
     ) -> tuple[wire.WorkerWelcome, RemoteReference]:
-        """Raises NotJoined, DpipError. Without a good certificate the next attempt shows the token again."""
+        """Send the hello, and return the welcome and the controller's object.
+
+        Raises NotJoined or DpipError. Without a valid certificate the next attempt sends the token again.
+        """
         key = Key()
         hello = evolve(self._hello, key=key.public()) if self.connector.secret else self._hello
         data, controller = await self._session.ask(broker, "join", wire.encode(hello), runner)
         if controller is not None:
             return wire.decode(data, wire.WorkerWelcome), controller
-        said = wire.decode_either(data, wire.Certificate, wire.WorkerRefusal)
-        if isinstance(said, wire.Certificate):
-            self.connector.certified(key, said.certificate, said.seconds)
+        answer = wire.decode_either(data, wire.Certificate, wire.WorkerRefusal)
+        if isinstance(answer, wire.Certificate):
+            self.connector.certified(key, answer.certificate, answer.seconds)
             raise NotJoined("The worker comes back with the certificate that it was given.", retry=True)
-        if said.code == BadCertificate.code:
+        if answer.code == BadCertificate.code:
             self.connector.credential = None
-        raise NotJoined(f"The controller does not take this worker: {said.reason}", said.retry)
+        raise NotJoined(f"The controller does not take this worker: {answer.reason}", answer.retry)
 
     async def _prove_local_transfer(
         self, welcome: wire.WorkerWelcome, controller: RemoteReference
     ) -> LocalTransfer | None:
-        """None when images go over HTTP."""
+        """Return the local transfer, None when images go over HTTP."""
         if welcome.transfer_paths is None:
             return None
         local_transfer = LocalTransfer(welcome.transfer_paths, controller, self.reactor)
         try:
             await local_transfer.prove()
         except NotOnThisMachine as why:
-            self._session.say(f"This worker does not share the image store's files, and uses HTTP: {why}")
+            self._session.log_once(
+                f"This worker does not share the image store's files, and uses HTTP: {why}"
+            )
             return None
         return local_transfer
 
@@ -181,19 +185,16 @@ class WorkerSession(Service):
         controller: RemoteReference,
         local_transfer: LocalTransfer | None,
     ) -> None:
-        store = Store(welcome.image_store_endpoint, welcome.image_store_token, welcome.image_store_authority)
-        transfer = Transfer(store, self.reactor, self.pool.slots + 2, self.jitter)
+        url, token = welcome.image_store_endpoint, welcome.image_store_token
+        api = ApiAddress(url, token, welcome.image_store_authority)
+        transfer = Transfer(api, self.reactor, self.pool.slots + 2, self.jitter)
         heartbeat = Heartbeat(controller, lambda: self._sample(runner), broker.drop, self.reactor)
         self._runner = runner
         broker.on_lost(lambda: self._left(runner, heartbeat))
         runner.begin(controller, AttemptContext(self.pool, self.spool, transfer, welcome, local_transfer))
         heartbeat.start(welcome.report_seconds)
         self._renew_in_time(controller)
-        where = (
-            f"{store.url}, and in {local_transfer.address.originals}"
-            if local_transfer is not None
-            else store.url
-        )
+        where = f"{url}, and in {local_transfer.paths.originals}" if local_transfer is not None else url
         self.log.info("Joined as {name}; images are at {where}", name=self.worker_name, where=where)
 
     def _sample(self, runner: JobRunner) -> Deferred[Load]:
@@ -219,7 +220,7 @@ class WorkerSession(Service):
 
     @deferred
     async def _renew(self, controller: RemoteReference) -> None:
-        """When it fails, again in a while: there is half a certificate's life for that."""
+        """Ask for a new certificate, and again later if that fails: half of the old one's life is left."""
         key = Key()
         request = wire.encode(wire.CertificateRequest(key.public()))
         try:

@@ -1,4 +1,4 @@
-"""A thumbnail on the side: made of an image that is there already, given to who asked, kept by nobody."""
+"""Makes a thumbnail of an image, for the controller, between the jobs."""
 
 from __future__ import annotations
 
@@ -9,34 +9,20 @@ from dpip.errors import RetryLater
 from dpip.link.worker_messages import MAX_THUMBNAIL
 from dpip.model import LeasedJob, Outcome
 from dpip.worker.attempt import AttemptContext
-from dpip.worker.compute_child import ComputeTask
 from dpip.worker.transfer import Closed, NotTransferred, TokenRefused
 
 _SECONDS: Final = 20.0
 _ENOUGH: Final = 512
-"""Pixels of each side that a decoder has to give if it can give less than all: twice what is shown."""
+"""Pixels of each side that a decoder must give at least, where it can give fewer: twice what is shown."""
 
 
 async def thumbnail(job: LeasedJob, context: AttemptContext) -> bytes:
-    """The filtered picture's bytes; none when the picture cannot be filtered.
-
-    Raises RetryLater: it did not work out here and now.
-    """
+    """Return the filtered picture, no bytes when it cannot be filtered. Raises RetryLater."""
     transport = context.transport(job)
     try:
-        source = await transport.original()
-        task = ComputeTask(
-            source=source.path,
-            sha256=source.sha256,
-            result=transport.result,
-            steps=job.steps,
-            output=job.output,
-            max_pixels=context.welcome.max_pixels,
-            threads=1,
-            seconds=_SECONDS,
-            at_least=_ENOUGH,
-        )
-        verdict = await context.pool.run(task, first=True).done
+        source = await transport.fetch_original()
+        task = context.task(job, source, transport.result, threads=1, seconds=_SECONDS, at_least=_ENOUGH)
+        verdict = await context.pool.submit(task, first=True).done
         if verdict.outcome is Outcome.FAILED:
             return b""
         if verdict.outcome is not Outcome.DONE or verdict.size > MAX_THUMBNAIL:
@@ -45,4 +31,4 @@ async def thumbnail(job: LeasedJob, context: AttemptContext) -> bytes:
     except (NotTransferred, TokenRefused, Closed, OSError) as trouble:
         raise RetryLater(str(trouble) or type(trouble).__name__) from None
     finally:
-        transport.clear()
+        transport.remove_files()

@@ -1,13 +1,13 @@
-"""Originals from the API to the spool, results from the spool to the API.
+"""Downloads originals from the API to the spool, and uploads results to the API.
 
-What can be cured by trying again is tried again here. What cannot becomes :class:`NotTransferred`, with the
-outcome that the attempt has by that:
+Failures that may pass are retried here. All others become :class:`NotTransferred`, with the outcome that the
+attempt then has:
 
 =============================================== ===========================================================
-409                                             returned: the lease is void, nobody listens any more
-404 on an original                              crashed: void as well, or lost and then charged
-413, 415, 422 on a result                       failed: the API will not take this result, ever
-the original differs from what was promised     crashed: charged, or it would go round for ever
+409                                             returned: the lease is void, the result is not wanted
+404 on an original                              crashed: the lease is void as well, or else it is charged
+413, 415, 422 on a result                       failed: the API will never take this result
+the original differs from what was promised     crashed: charged, or it would be tried for ever
 anything else, tries used up                    returned: not the job's fault
 401                                             :class:`TokenRefused`: join again
 =============================================== ===========================================================
@@ -21,7 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.task import deferLater
 from twisted.web.http import (
     CONFLICT,
@@ -34,15 +38,18 @@ from twisted.web.http import (
 )
 from twisted.web.iweb import IResponse
 
+from dpip.errors import Malformed
 from dpip.http.agent import PersistentClient
 from dpip.http.answers import problem_members, retry_after
 from dpip.http.failures import NO_ANSWER, causes, in_words
 from dpip.http.multipart import FilePart, MultipartBody
 from dpip.http.receiving import BodyTooLarge, HashedFile, receive
+from dpip.http.server_address import ServerAddress
+from dpip.link.certificates import Pinned, fingerprint_of_pem
 from dpip.model import LeasedJob, Outcome
 from dpip.runtime.coroutines import deferred
-from dpip.worker.store import Store
 
+_CONNECT_SECONDS: Final = 10
 TRIES: Final = 5
 _FIRST_PAUSE: Final = 0.25
 _MAX_PAUSE: Final = 15.0
@@ -52,13 +59,38 @@ _LEAST_RATE: Final = 64 * 1024
 _MAX_ANSWER: Final = 64 * 1024
 _UNPROCESSABLE: Final = 422
 _IDLE_SECONDS: Final = 20
-"""A connection idle for longer is closed: before the API does, which would cost a retry."""
+"""An idle connection is closed after so long, before the API closes it, which would cost a retry."""
 _PIECE: Final = 256 * 1024
-"""Results up to this size are read and sent in one go: most are, and it saves a turn of the reactor each."""
+"""Results up to this size, as most are, are read and sent at once: it saves turns of the reactor."""
+
+
+@frozen
+class ApiAddress:
+    """Where the API is, and the token for one joining.
+
+    ``authority`` is the PEM of the authority that signed the API's certificate, None for the public ones.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    authority: str | None
+
+    def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
+        """Return the endpoint to connect to. Raises Malformed if the address cannot be used."""
+        try:
+            address = ServerAddress.parse(self.url)
+            plain = address.endpoint(reactor, _CONNECT_SECONDS)
+            if not address.secure:
+                return plain
+            if self.authority is None:
+                return wrapClientTLS(optionsForClientTLS(address.host), plain)
+            return wrapClientTLS(Pinned(fingerprint_of_pem(self.authority)), plain)
+        except ValueError as error:
+            raise Malformed(f"The API's address {self.url!r} cannot be used: {error}") from None
 
 
 class NotTransferred(Exception):
-    """The attempt ends here. ``void`` when nobody waits for it any more."""
+    """The transfer has failed, and the attempt ends. ``void``: its result is not wanted any more."""
 
     def __init__(self, outcome: Outcome, code: str, detail: str, void: bool = False) -> None:
         super().__init__(detail)
@@ -73,8 +105,8 @@ class Closed(Exception):
     """The joining is over, and this transfer with it."""
 
 
-class _Again(Exception):
-    """May work another time; ``outcome`` is the attempt's when it never does."""
+class _Retry(Exception):
+    """A failure that may pass; ``outcome`` is the attempt's if it does not."""
 
     def __init__(
         self, code: str, detail: str, after: float = 0.0, outcome: Outcome = Outcome.RETURNED
@@ -84,12 +116,12 @@ class _Again(Exception):
 
 
 class Transfer:
-    """``lanes`` downloads and as many uploads at once; ``jitter()`` is between 0 and 1."""
+    """Runs ``lanes`` downloads and as many uploads at once; ``jitter()`` is between 0 and 1."""
 
-    def __init__(self, store: Store, reactor: Any, lanes: int, jitter: Callable[[], float]) -> None:
-        self._client = PersistentClient(store.endpoint(reactor), reactor, 2 * lanes, _IDLE_SECONDS)
-        self._images = f"{store.url.rstrip('/')}/images"
-        self._headers = {"Authorization": f"Bearer {store.token}"}
+    def __init__(self, api: ApiAddress, reactor: Any, lanes: int, jitter: Callable[[], float]) -> None:
+        self._client = PersistentClient(api.endpoint(reactor), reactor, 2 * lanes, _IDLE_SECONDS)
+        self._images = f"{api.url.rstrip('/')}/images"
+        self._headers = {"Authorization": f"Bearer {api.token}"}
         self._reactor = reactor
         self._jitter = jitter
         self._downloads, self._uploads = DeferredSemaphore(lanes), DeferredSemaphore(lanes)
@@ -104,28 +136,28 @@ class Transfer:
         return self._client.close()
 
     async def download(self, job: LeasedJob, path: Path) -> None:
-        """The job's original, checked, at ``path``."""
-        await self._downloads.run(self._start, lambda: self._get(job, path))
+        """Download the job's original to ``path``, and check it."""
+        await self._downloads.run(self._retried, lambda: self._get(job, path))
 
     async def upload(self, job: LeasedJob, path: Path, sha256: str, content_type: str) -> None:
-        """The job's result. When this returns it is durable, and the job is done."""
-        await self._uploads.run(self._start, lambda: self._post(job, path, sha256, content_type))
+        """Upload the job's result. When this returns it is durable, and the job is done."""
+        await self._uploads.run(self._retried, lambda: self._post(job, path, sha256, content_type))
 
     @deferred
-    async def _start(self, exchange: Callable[[], Awaitable[None]]) -> None:
-        """Try until it works, or has not for too often."""
+    async def _retried(self, exchange: Callable[[], Awaitable[None]]) -> None:
+        """Try up to ``TRIES`` times."""
         for number in range(TRIES):
             try:
                 self._check_open()
                 await exchange()
                 return
             except (CancelledError, TimeoutError, *NO_ANSWER) as error:
-                trouble = _Again("transfer-failed", _in_words(error))
-            except _Again as again:
+                trouble = _Retry("transfer-failed", _in_words(error))
+            except _Retry as again:
                 trouble = again
             if number < TRIES - 1:
                 pause = min(_MAX_PAUSE, _FIRST_PAUSE * 4**number) * (0.5 + self._jitter())
-                await self._waited(deferLater(self._reactor, max(trouble.after, pause)))
+                await self._with_deadline(deferLater(self._reactor, max(trouble.after, pause)))
         raise NotTransferred(trouble.outcome, trouble.code, trouble.detail)
 
     def _check_open(self) -> None:
@@ -144,7 +176,7 @@ class Transfer:
             raise await self._refusal(response)
         try:
             with HashedFile(path.open("wb", buffering=0)) as file:
-                await self._waited(receive(response, file.write, original.size), original.size)
+                await self._with_deadline(receive(response, file.write, original.size), original.size)
         except BodyTooLarge:
             raise _damaged("is larger than it was") from None
         except OSError as error:
@@ -175,13 +207,13 @@ class Transfer:
         self, method: str, url: str, size: int, body: MultipartBody | None = None
     ) -> IResponse:
         headers = self._headers if body is None else {**self._headers, "Content-Type": body.content_type}
-        response: IResponse = await self._waited(
+        response: IResponse = await self._with_deadline(
             self._client.request(method, url, headers=headers, data=body), size
         )
         return response
 
     async def _refusal(self, response: IResponse) -> Exception:
-        """What an answer that is not the wanted one means."""
+        """Return the exception that an unwanted answer means."""
         detail = _detail(await self._text(response)) or f"The API answered with status {response.code}."
         code = response.code
         if code == UNAUTHORIZED:
@@ -190,17 +222,17 @@ class Transfer:
             return NotTransferred(Outcome.RETURNED, "stale-lease", detail, void=True)
         if code in (REQUEST_ENTITY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, _UNPROCESSABLE):
             return NotTransferred(Outcome.FAILED, "result-refused", detail)
-        return _Again("transfer-refused", detail, min(retry_after(response) or 0.0, 2 * _MAX_PAUSE))
+        return _Retry("transfer-refused", detail, min(retry_after(response) or 0.0, 2 * _MAX_PAUSE))
 
     async def _text(self, response: IResponse) -> bytes:
-        """The answer's body; reading it to its end is what frees the connection for the next request."""
+        """Return the answer's body. The connection is free for the next request once it has been read."""
         chunks: list[bytes] = []
         with suppress(BodyTooLarge):
-            await self._waited(receive(response, chunks.append, _MAX_ANSWER))
+            await self._with_deadline(receive(response, chunks.append, _MAX_ANSWER))
         return b"".join(chunks)
 
-    async def _waited(self, waiting: Deferred[Any], size: int = 0) -> Any:
-        """With a deadline, and so that :meth:`close` ends it: whatever came of it is then of no interest."""
+    async def _with_deadline(self, waiting: Deferred[Any], size: int = 0) -> Any:
+        """Wait with a deadline. Raises Closed after :meth:`close`, which ends the wait."""
         waiting.addTimeout(_LEAST_SECONDS + size / _LEAST_RATE, self._reactor)
         self._in_flight.add(waiting)
         try:
@@ -210,8 +242,8 @@ class Transfer:
             self._check_open()
 
 
-def _damaged(how: str) -> _Again:
-    return _Again("original-damaged", f"The original as the API gives it {how}.", outcome=Outcome.CRASHED)
+def _damaged(how: str) -> _Retry:
+    return _Retry("original-damaged", f"The original as the API gives it {how}.", outcome=Outcome.CRASHED)
 
 
 def _detail(body: bytes) -> str:

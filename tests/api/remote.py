@@ -8,7 +8,8 @@ from twisted.internet import reactor
 
 from dpip.api_process.remote_controller import RemoteController
 from dpip.controller.api_processes import ApiProcesses, ApiTerms
-from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, decode, encode
+from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome
+from dpip.link.codec import decode, encode
 from dpip.link.exchange import Exchange
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from tests.api.real import RealBackend
@@ -41,9 +42,9 @@ class RemoteBackend(RealBackend):
         to_here: Any = FakeReference(here, broker, reactor)
         welcome, there = apis.join(broker, b"", encode(HELLO), to_here)
         to_there: Any = FakeReference(there, FakeBroker(), reactor)
-        here.begin(to_there.broker, to_there)
+        here.start(to_there.broker, to_there)
         api.joined(here, decode(welcome, ApiWelcome))
-        self.addCleanup(here.end)
+        self.addCleanup(here.stop)
         self.addCleanup(broker.loseConnection)
         return _Following(api, self.controller)
 

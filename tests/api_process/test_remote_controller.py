@@ -18,7 +18,8 @@ from dpip.api_process.remote_controller import RemoteController, forwarding
 from dpip.controller.api_processes import ApiProcesses, ApiTerms
 from dpip.errors import NotFound, RetryLater
 from dpip.interfaces import IController
-from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, calls_of, decode, encode
+from dpip.link.api_messages import PROTOCOL, ApiHello, ApiWelcome, calls_of
+from dpip.link.codec import decode, encode
 from dpip.link.exchange import Exchange
 from dpip.model import Principal, Progress, Role, Selection, WorkloadSpec, WorkloadStatus
 from dpip.runtime.coroutines import deferred
@@ -88,7 +89,7 @@ class LinkedTests(SynchronousTestCase):
         to_here: Any = FakeReference(here, broker, self.clock)
         welcome, there = apis.join(broker, b"", hello, to_here)
         to_there: Any = FakeReference(there, FakeBroker(), self.clock)
-        here.begin(to_there.broker, to_there)
+        here.start(to_there.broker, to_there)
         self.remote.joined(here, decode(welcome, ApiWelcome))
 
     def asked(self, answer: Deferred[Any]) -> Any:

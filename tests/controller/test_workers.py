@@ -19,7 +19,7 @@ from dpip.controller.worker_link import MAX_SILENCE, PING_SECONDS, RUN_SECONDS
 from dpip.controller.workers import MAX_OFFENCES, SUSPENDED_SECONDS, Workers
 from dpip.errors import BadCertificate, DpipError, NotFound, RetryLater, WorkerSuspended
 from dpip.link import worker_messages as wire
-from dpip.link.broker import CallRefused, CallTimeout, LinkLost, Target, call, tell
+from dpip.link.broker import Callee, CallRefused, CallTimeout, LinkLost, call, notify
 from dpip.link.certificates import Authority, Key, Presented
 from dpip.model import (
     CertificateRecord,
@@ -122,7 +122,7 @@ class Record:
         self.log.append(("ended", *what))
 
 
-class Agent(Target):
+class Agent(Callee):
     """A worker's end: remembers what it is asked, answers unless told to be silent."""
 
     def __init__(self) -> None:
@@ -462,7 +462,7 @@ class TalkTests(WorkersCase):
             wire.AttemptEnding(Lease(1, 1, "a"), Outcome.DONE, 0.5),
             wire.AttemptEnding(Lease(2, 1, "b"), Outcome.FAILED, 0.1, "corrupt-picture", "Cut short."),
         )
-        tell(self.worker.session, "ended", wire.encode(wire.AttemptEndings(endings)))
+        notify(self.worker.session, "ended", wire.encode(wire.AttemptEndings(endings)))
         self.worker.link.pump.flush()
         self.assertEqual(
             self.told("ended"),

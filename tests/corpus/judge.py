@@ -64,7 +64,7 @@ class Judge:
         self._directory = Path(tempfile.mkdtemp(prefix="dpip-corpus-"))
         self._pool = ComputePool(reactor, time.monotonic, slots, MEMORY)
         self._said: list[str] = []
-        self._pool.say = self._said.append  # type: ignore[assignment]
+        self._pool.log_line = self._said.append  # type: ignore[assignment]
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
         self.report = Report()
@@ -101,7 +101,7 @@ class Judge:
         probing = time.perf_counter() - began
         task = ComputeTask(str(source), str(result), STEPS, {}, MAX_PIXELS, 1, SECONDS)
         began = time.perf_counter()
-        verdict = await self._pool.run(task).done
+        verdict = await self._pool.submit(task).done
         seconds = time.perf_counter() - began
         return Judged(name, verdict, seconds, probing, wrong or _complaint(verdict, result))
 

@@ -68,6 +68,6 @@ def joined(one: Exchange, other: Exchange, clock: Any) -> tuple[FakeReference, F
     """The two ends know each other. Returns the way to the other, and the way to the one."""
     to_other = FakeReference(other, FakeBroker(), clock)
     to_one = FakeReference(one, FakeBroker(), clock)
-    one.begin(to_other.broker, to_other)  # type: ignore[arg-type]
-    other.begin(to_one.broker, to_one)  # type: ignore[arg-type]
+    one.start(to_other.broker, to_other)  # type: ignore[arg-type]
+    other.start(to_one.broker, to_one)  # type: ignore[arg-type]
     return to_other, to_one

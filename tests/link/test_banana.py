@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.spread.banana import Banana
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.link.banana import MAX_DEPTH, MAX_ITEMS, Decoder, Hostile
+from dpip.link.banana import MAX_DEPTH, MAX_ITEMS, Decoder, ProtocolViolation
 
 LIMIT = 4096
 
@@ -61,15 +61,15 @@ class DecoderTests(SynchronousTestCase):
                 list(decoder.feed(chunk))
                 self.assertLessEqual(held(decoder), LIMIT + 16)
                 self.assertLessEqual(len(decoder._open), MAX_DEPTH)
-        except Hostile:
+        except ProtocolViolation:
             return
 
     def _refused(self, data: bytes) -> str:
-        return str(self.assertRaises(Hostile, lambda: list(Decoder(LIMIT).feed(data))))
+        return str(self.assertRaises(ProtocolViolation, lambda: list(Decoder(LIMIT).feed(data))))
 
     def test_a_string_too_long_is_refused_at_its_length(self) -> None:
         decoder = Decoder(LIMIT)
-        self.assertRaises(Hostile, lambda: list(decoder.feed(encoded(b"x" * (LIMIT + 1))[:3])))
+        self.assertRaises(ProtocolViolation, lambda: list(decoder.feed(encoded(b"x" * (LIMIT + 1))[:3])))
 
     def test_strings_that_add_up_to_too_much_are_refused(self) -> None:
         self.assertIn("too large", self._refused(encoded([b"x" * 1000] * 5)))

@@ -22,16 +22,16 @@ from dpip.link.broker import (
     BYTES_AT_LEAST,
     BYTES_AT_ONCE,
     JOIN_SECONDS,
-    MAX_STRANGERS,
-    MAX_STRANGERS_PER_ADDRESS,
+    MAX_UNJOINED,
+    MAX_UNJOINED_PER_ADDRESS,
     REPORT_BYTES,
-    STRANGER_BYTES,
+    UNJOINED_BYTES,
+    Callee,
     CallRefused,
     CallTimeout,
     LinkLost,
-    Target,
     call,
-    tell,
+    notify,
 )
 from dpip.link.certificates import Authority
 from dpip.runtime.coroutines import deferred
@@ -40,7 +40,7 @@ from tests.link.test_banana import encoded
 from tests.wires import Stranger, Wire, address, door_to
 
 
-class Echo(Target):
+class Echo(Callee):
     def __init__(self) -> None:
         self.heard: list[Any] = []
         self.later: Deferred[bytes] = Deferred()
@@ -50,7 +50,7 @@ class Echo(Target):
         self.heard.append(data)
         return data
 
-    def remote_both(self, first: bytes, second: bytes) -> tuple[bytes, Target | None]:
+    def remote_both(self, first: bytes, second: bytes) -> tuple[bytes, Callee | None]:
         return first + second, self
 
     def remote_part(self) -> bytes:
@@ -149,12 +149,12 @@ class CallTests(BrokerCase):
         root = wire.root
         wire.cut()
         self.failureResultOf(call(root, "echo", b"x", clock=self.clock, timeout=5), LinkLost)
-        tell(root, "echo", b"x")
+        notify(root, "echo", b"x")
         self.assertEqual(self.target.heard, [])
 
     def test_telling_needs_no_answer(self) -> None:
         wire = Wire(self.door, self.clock)
-        tell(wire.root, "echo", b"psst")
+        notify(wire.root, "echo", b"psst")
         wire.pump.flush()
         self.assertEqual(self.target.heard, [b"psst"])
 
@@ -193,11 +193,11 @@ class CallTests(BrokerCase):
         large = b"x" * (REPORT_BYTES - 200)
         wire = Wire(self.door, self.clock)
         wire.server.trust()
-        tell(wire.root, "echo", large)
+        notify(wire.root, "echo", large)
         wire.pump.flush()
         self.assertEqual(self.target.heard, [large])
         stranger = Wire(self.door, self.clock)
-        tell(stranger.root, "echo", large)
+        notify(stranger.root, "echo", large)
         stranger.pump.flush()
         self.assertEqual(len(self.target.heard), 1)
         self.assertTrue(stranger.server.disconnected)
@@ -298,26 +298,26 @@ class StrangerTests(BrokerCase):
     def test_many_small_messages_count_as_much_as_a_large_one(self) -> None:
         wire = Wire(self.door, self.clock)
         sent = 0
-        while not wire.server.disconnected and sent < 10 * STRANGER_BYTES:
-            tell(wire.root, "echo", b"x" * 100)
+        while not wire.server.disconnected and sent < 10 * UNJOINED_BYTES:
+            notify(wire.root, "echo", b"x" * 100)
             sent += 100
             wire.pump.flush()
-        self.assertLessEqual(sum(map(len, self.target.heard)), STRANGER_BYTES)
+        self.assertLessEqual(sum(map(len, self.target.heard)), UNJOINED_BYTES)
 
     def test_no_more_than_so_many_from_one_address(self) -> None:
-        waiting = [Stranger(self.door) for _ in range(MAX_STRANGERS_PER_ADDRESS)]
+        waiting = [Stranger(self.door) for _ in range(MAX_UNJOINED_PER_ADDRESS)]
         self.assertTrue(Stranger(self.door).dropped)
         self.assertFalse(Stranger(self.door, "10.0.0.8").dropped)
         waiting[0].broker.connectionLost()
         self.assertFalse(Stranger(self.door).dropped)
 
     def test_no_more_than_so_many_in_all(self) -> None:
-        for number in range(MAX_STRANGERS):
+        for number in range(MAX_UNJOINED):
             self.assertFalse(Stranger(self.door, f"10.0.{number // 30}.1").dropped)
         self.assertTrue(Stranger(self.door, "10.9.9.9").dropped)
 
     def test_who_has_joined_does_not_count(self) -> None:
-        for _ in range(MAX_STRANGERS_PER_ADDRESS + 5):
+        for _ in range(MAX_UNJOINED_PER_ADDRESS + 5):
             wire = Wire(self.door, self.clock)
             wire.server.trust()
         self.assertFalse(wire.server.disconnected)
@@ -348,10 +348,10 @@ class HostileBytesTests(BrokerCase):
         stranger, before = Stranger(door), len(self.lines)
         for chunk in chunks:
             stranger.send(chunk)
-            self.assertLessEqual(len(stranger.broker._decoder._buffer), STRANGER_BYTES)
+            self.assertLessEqual(len(stranger.broker._decoder._buffer), UNJOINED_BYTES)
         self.assertLessEqual(len(self.lines) - before, 1)
         self.assertEqual(self.flushLoggedErrors(), [])
-        if sum(map(len, chunks)) > STRANGER_BYTES:
+        if sum(map(len, chunks)) > UNJOINED_BYTES:
             self.assertTrue(stranger.dropped)
 
     @given(st.lists(st.binary(max_size=2000), max_size=20))
@@ -406,7 +406,7 @@ class TlsStrangerTests(BrokerCase):
         self.assertEqual(len(self.lines), 1)
 
     def test_too_many_that_never_shake_hands(self) -> None:
-        for _ in range(MAX_STRANGERS_PER_ADDRESS):
+        for _ in range(MAX_UNJOINED_PER_ADDRESS):
             self.assertFalse(self.connected().disconnecting)
         self.assertTrue(self.connected().disconnecting)
 

@@ -81,7 +81,7 @@ class ExchangeTests(SynchronousTestCase):
 
     def test_what_is_told_is_not_answered(self) -> None:
         self.answers = {"a": NotFound("Nobody waits for this.")}
-        self.one.tell("a", 1)
+        self.one.notify("a", 1)
         self.turn()
         self.assertEqual((self.heard, self.to_one.sent), ([("a", [1])], []))
 
@@ -103,12 +103,12 @@ class ExchangeTests(SynchronousTestCase):
         self.answers = {"a": Deferred()}
         asked = self.one.ask("a")
         self.turn()
-        self.one.end()
+        self.one.stop()
         self.assertGreater(self.failureResultOf(asked, RetryLater).value.retry_after, 0)
         self.failureResultOf(self.one.ask("a"), RetryLater)
-        self.one.tell("a")
-        self.one.end()
-        self.other.end()
+        self.one.notify("a")
+        self.one.stop()
+        self.other.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_an_answer_that_comes_after_the_link_is_lost_does_no_harm(self) -> None:
@@ -116,8 +116,8 @@ class ExchangeTests(SynchronousTestCase):
         self.answers = {"slow": slow}
         self.one.ask("slow").addErrback(lambda _: None)
         self.turn()
-        self.one.end()
-        self.other.end()
+        self.one.stop()
+        self.other.stop()
         slow.callback(1)
         self.turn()
 

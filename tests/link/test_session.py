@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from dpip.errors import RetryLater
-from dpip.link.broker import Broker, LinkServerFactory, Target
+from dpip.link.broker import Broker, Callee, LinkServerFactory
 from dpip.link.certificates import Authority, Key
 from dpip.link.connector import Connector
 from dpip.link.join_token import JoinToken
@@ -83,7 +83,7 @@ class JoinedSessionTests(SynchronousTestCase):
         return session
 
     def listen(self) -> None:
-        self.controller.door = door_to(Target(), self.clock)
+        self.controller.door = door_to(Callee(), self.clock)
 
     def flush(self) -> None:
         """The connection is made, and everything that is sent arrives."""
@@ -177,8 +177,8 @@ class JoinedSessionTests(SynchronousTestCase):
             self.delay()
             self.flush()
             self.successResultOf(session.joined)
-            session.say("again")
-            session.say("again")
+            session.log_once("again")
+            session.log_once("again")
         words = [line["words"] for line in lines if "words" in line]
         self.assertEqual(words, ["again"])
 

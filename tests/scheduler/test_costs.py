@@ -53,17 +53,17 @@ class CostTests(TestCase):
         self.assertLess(abs(value / expected - 1), 0.1, (value, expected))
 
     def test_a_chain_nobody_has_run(self) -> None:
-        self.assertClose(Pace().seconds(self.chains.of(GRAY), SIZE), 0.02)
+        self.assertClose(Pace().seconds(self.chains.chain_of(GRAY), SIZE), 0.02)
 
     def test_cost_grows_with_the_picture(self) -> None:
-        chain, pace = self.chains.of(GRAY), Pace()
+        chain, pace = self.chains.chain_of(GRAY), Pace()
         for _ in range(10):
             pace.learn(chain, SIZE, 0.04, 0.0)
         self.assertClose(pace.seconds(chain, SIZE), 0.04)
         self.assertClose(pace.seconds(chain, 3 * SIZE), 0.12)
 
     def test_fast_and_slow_workers(self) -> None:
-        chain, fast, slow = self.chains.of(GRAY), Pace(), Pace()
+        chain, fast, slow = self.chains.chain_of(GRAY), Pace(), Pace()
         for _ in range(30):
             fast.learn(chain, SIZE, 0.01, 0.0)
             slow.learn(chain, SIZE, 0.08, 0.0)
@@ -71,7 +71,7 @@ class CostTests(TestCase):
         self.assertClose(slow.seconds(chain, SIZE), 0.08)
 
     def test_a_slow_worker_is_slow_at_filters_it_has_not_run(self) -> None:
-        gray, blur, fast, slow = self.chains.of(GRAY), self.chains.of(BLUR), Pace(), Pace()
+        gray, blur, fast, slow = self.chains.chain_of(GRAY), self.chains.chain_of(BLUR), Pace(), Pace()
         for _ in range(30):
             fast.learn(gray, SIZE, 0.01, 0.0)
             slow.learn(gray, SIZE, 0.08, 0.0)
@@ -81,7 +81,7 @@ class CostTests(TestCase):
 
     def test_a_worker_fast_at_one_filter_alone(self) -> None:
         """A GPU, say: pairs of chain and worker are learned by themselves."""
-        gray, blur, other, gpu = self.chains.of(GRAY), self.chains.of(BLUR), Pace(), Pace()
+        gray, blur, other, gpu = self.chains.chain_of(GRAY), self.chains.chain_of(BLUR), Pace(), Pace()
         for _ in range(30):
             for pace, chain, seconds in ((other, gray, 0.01), (other, blur, 0.1), (gpu, gray, 0.01)):
                 pace.learn(chain, SIZE, seconds, 0.0)
@@ -90,7 +90,7 @@ class CostTests(TestCase):
         self.assertClose(gpu.seconds(gray, SIZE), 0.01)
 
     def test_the_first_job_of_a_worker_tells_of_the_worker(self) -> None:
-        chain, known, newcomer = self.chains.of(GRAY), Pace(), Pace()
+        chain, known, newcomer = self.chains.chain_of(GRAY), Pace(), Pace()
         for _ in range(30):
             known.learn(chain, SIZE, 0.01, 0.0)
         newcomer.learn(chain, SIZE, 0.08, 0.0)
@@ -98,15 +98,15 @@ class CostTests(TestCase):
         self.assertAlmostEqual(newcomer.seconds(chain, SIZE), 0.08)
 
     def test_no_time_at_all_is_understood(self) -> None:
-        chain, pace = self.chains.of(GRAY), Pace()
+        chain, pace = self.chains.chain_of(GRAY), Pace()
         pace.learn(chain, SIZE, 0.0, 0.0)
         self.assertGreater(pace.seconds(chain, SIZE), 0.0)
 
     def test_chains_and_pairs_are_bounded(self) -> None:
         pace = Pace()
-        kept = self.chains.of(GRAY)
+        kept = self.chains.chain_of(GRAY)
         for sigma in range(6000):
-            pace.learn(self.chains.of((("blur", {"sigma": sigma}),)), SIZE, 0.1, 0.0)
-            self.assertIs(self.chains.of(GRAY), kept)  # used all the time
+            pace.learn(self.chains.chain_of((("blur", {"sigma": sigma}),)), SIZE, 0.1, 0.0)
+            self.assertIs(self.chains.chain_of(GRAY), kept)  # used all the time
         self.assertLessEqual(self.chains._chain.cache_info().currsize, 4096)
         self.assertLessEqual(len(pace.pairs), 32)

@@ -28,11 +28,11 @@ class IndexTests(TestCase):
         )
         worker.load = load()
         machine.workers[worker.session] = worker
-        worker.reckon(0.5)
+        worker.update_estimates(0.5)
         return worker
 
     def expected(self, need: int) -> int | None:
-        fits = [w for w in self.workers if w.filed and w.machine.free >= need]
+        fits = [w for w in self.workers if w.indexed and w.machine.free >= need]
         return min(fits, key=lambda w: (w.score(), w.order)).order if fits else None
 
     def found(self, need: int) -> int | None:
@@ -46,25 +46,25 @@ class IndexTests(TestCase):
         for step, number, size in steps:
             worker = self.workers[number]
             if step == "f":
-                self.index.file(worker)
+                self.index.put(worker)
             elif step == "w":
-                self.index.withdraw(worker)
+                self.index.remove(worker)
             elif step == "h":
                 worker.handicap = float(size)
-                self.index.file(worker)
+                self.index.put(worker)
             else:
                 worker.machine.free = size
                 for one in worker.machine.workers.values():  # what Roster does when memory gets free
-                    if one.filed and one.level < size.bit_length():
-                        self.index.file(one)
+                    if one.indexed and one.level < size.bit_length():
+                        self.index.put(one)
             for need in (1, 6, 8, 1000):
                 self.assertEqual(self.found(need), self.expected(need))
-        self.assertEqual(self.index.count, sum(worker.filed for worker in self.workers))
+        self.assertEqual(self.index.count, sum(worker.indexed for worker in self.workers))
 
     def test_stale_entries_do_not_pile_up(self) -> None:
         for machine in self.machines:
             machine.free = 100
         for _ in range(2000):
             for worker in self.workers:
-                self.index.file(worker)
+                self.index.put(worker)
         self.assertLess(sum(len(bucket) for bucket in self.index._buckets), 200)

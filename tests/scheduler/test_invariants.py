@@ -182,9 +182,9 @@ class Events(RuleBasedStateMachine):
             assert machine.running == sum(w.footprint.jobs for w in machine.workers.values())
         for kind in {id(w.kind): w.kind for w in self.workers().values()}.values():
             assert kind.in_flight == sum(len(worker.held) for worker in kind.workers.values())
-            assert kind.index.count == sum(worker.filed for worker in kind.workers.values())
+            assert kind.index.count == sum(worker.indexed for worker in kind.workers.values())
 
-        assert self.world.state._roster.room == sum(worker.filed for worker in self.workers().values())
+        assert self.world.state._roster.room == sum(worker.indexed for worker in self.workers().values())
 
     @invariant()
     def workers_have_what_we_think(self) -> None:

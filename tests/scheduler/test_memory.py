@@ -29,14 +29,14 @@ class MachineTests(TestCase):
 
     def test_needs_in_flight_are_taken(self) -> None:
         self.machine.report(self.one, total=1000, available=800, own=50)
-        self.machine.take(300)
+        self.machine.add_job(300)
         self.assertEqual(self.machine.free, 500)
-        self.machine.give_back(self.one, 300)
+        self.machine.remove_job(self.one, 300)
         self.assertEqual(self.machine.free, 800)
 
     def test_what_our_jobs_use_already_is_not_taken_twice(self) -> None:
         self.machine.report(self.one, total=1000, available=800, own=50)
-        self.machine.take(300)
+        self.machine.add_job(300)
         self.machine.report(self.one, total=1000, available=550, own=300)  # the job uses 250 by now
         self.assertEqual(self.machine.free, 500)
 
@@ -47,8 +47,8 @@ class MachineTests(TestCase):
     def test_workers_of_one_machine_share(self) -> None:
         self.machine.report(self.one, total=1000, available=800, own=0)
         self.machine.report(self.other, total=1000, available=800, own=0)
-        self.machine.take(300)
-        self.machine.take(300)
+        self.machine.add_job(300)
+        self.machine.add_job(300)
         self.assertEqual(self.machine.free, 200)
         self.machine.report(self.one, total=1000, available=500, own=300)  # the other's job has not started
         self.assertEqual(self.machine.free, 200)
@@ -57,9 +57,9 @@ class MachineTests(TestCase):
         """Its memory is in ``available`` already: no optimism from an old report."""
         self.machine.report(self.one, total=1000, available=800, own=0)
         self.machine.report(self.other, total=1000, available=800, own=0)
-        self.machine.take(300)
+        self.machine.add_job(300)
         self.machine.report(self.other, total=1000, available=500, own=300)
-        self.machine.give_back(self.other, 300)
+        self.machine.remove_job(self.other, 300)
         self.machine.report(self.one, total=1000, available=800, own=0)
         self.assertEqual(self.machine.free, 800)
 
@@ -70,8 +70,8 @@ class MachineTests(TestCase):
 
     def test_written_off_until_the_next_report(self) -> None:
         self.machine.report(self.one, total=1000, available=800, own=0)
-        self.machine.take(300)
-        self.machine.give_back(self.one, 300)
+        self.machine.add_job(300)
+        self.machine.remove_job(self.one, 300)
         self.machine.write_off(300)
         self.assertEqual(self.machine.free, 500)
         self.machine.report(self.one, total=1000, available=800, own=0)
@@ -79,7 +79,7 @@ class MachineTests(TestCase):
 
     def test_a_job_that_needs_more_than_is_free_has_the_machine_alone(self) -> None:
         self.machine.report(self.one, total=1000, available=400, own=0)
-        self.machine.take(600)
+        self.machine.add_job(600)
         self.assertEqual((self.machine.alone, self.machine.free), (True, 0))
-        self.machine.give_back(self.one, 600)
+        self.machine.remove_job(self.one, 600)
         self.assertEqual((self.machine.alone, self.machine.free), (False, 400))

@@ -351,9 +351,9 @@ class RepetitionTests(RulesTestCase):
         self.world.settle()
         workload = self.world.state._workloads.get("w")
         assert workload is not None
-        self.assertEqual(len(workload.strikes), 1)
+        self.assertEqual(len(workload.charges), 1)
         self.world.finish("s", self.lease())
-        self.assertEqual((workload.strikes, workload.held, workload.unfinished), ({}, {}, 0))
+        self.assertEqual((workload.charges, workload.held, workload.unfinished), ({}, {}, 0))
 
 
 class LeavingTests(RulesTestCase):

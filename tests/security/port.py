@@ -17,7 +17,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from dpip.controller.worker_link import PING_SECONDS
-from dpip.link.broker import JOIN_SECONDS, STRANGER_BYTES
+from dpip.link.broker import JOIN_SECONDS, UNJOINED_BYTES
 from tests.security.generated import changed, cut, expressions_made, with_dialect
 from tests.security.recorded import sessions, workers_port
 from tests.wires import address
@@ -205,7 +205,7 @@ class Port:
             if held > MOST_HELD:
                 self._is_wrong(data, f"{held:,} bytes held")
         if not stranger.broker.trusted:
-            if len(data) > STRANGER_BYTES and not stranger.closed:
+            if len(data) > UNJOINED_BYTES and not stranger.closed:
                 self._is_wrong(data, "more bytes than a stranger may send")
             if self._thrown % _WEIGHED == 1:
                 self._clock.advance(JOIN_SECONDS)
@@ -255,7 +255,7 @@ class Port:
         self._clock.advance(60.0)
         kept = {
             "connections": door._open,
-            "strangers": door._strangers,
+            "strangers": door._unjoined,
             "addresses": door._addresses,
             "workers": self._workers.links(),
         }

@@ -12,7 +12,7 @@ from dpip.controller.certificates import Certificates
 from dpip.controller.joining import JoinTerms
 from dpip.controller.workers import Workers
 from dpip.link import worker_messages as wire
-from dpip.link.broker import call, tell
+from dpip.link.broker import call, notify
 from dpip.link.certificates import Presented
 from dpip.model import Lease, Outcome
 from tests.controller.test_workers import HELLO, LOAD, Agent, Record, in_memory, job
@@ -100,7 +100,7 @@ class _Recorder:
         return self.wire.result(call(target, name, *arguments, clock=self.clock, timeout=20))
 
     def tell(self, target: Any, name: str, *arguments: Any) -> None:
-        tell(target, name, *arguments)
+        notify(target, name, *arguments)
         self.wire.pump.flush()
 
     def session(self, name: str) -> Session:

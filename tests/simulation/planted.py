@@ -117,21 +117,23 @@ _LEASES = {
         f"{_DATA}.jobs:_release", "end_attempts(connection, list(endings.values()))", "pass"
     ),
     "slot not freed": Bug(
-        "dpip.scheduler.roster:Roster.take_back", "del worker.held[held.job.number]", "pass"
+        "dpip.scheduler.roster:Roster.remove_job", "del worker.held[held.job.number]", "pass"
     ),
     "jobs computed by a lost worker are lost": Bug(
         f"{_HELD_JOBS}._lost", "self.put_back(held, Outcome.LOST)", "pass"
     ),
     "crashed jobs are lost": Bug(f"{_HELD_JOBS}._crashed", "self.put_back(held, Outcome.CRASHED)", "pass"),
     "returned jobs are lost": Bug(f"{_HELD_JOBS}.ended", "self.put_back(held, Outcome.RETURNED)", "pass"),
-    "crashes are not counted": Bug(f"{_HELD_JOBS}._strike", "had.crashes + crashes", "had.crashes"),
+    "crashes are not counted": Bug(f"{_HELD_JOBS}._charge", "had.crashes + crashes", "had.crashes"),
     "failures are not recorded": Bug(f"{_HELD_JOBS}._fail", "self._out.append(", "str("),
     "deleted jobs keep their slots": Bug(f"{_HELD_JOBS}.drop", "self._abandon(held.worker, held)", "pass"),
     "the datastore is asked once": Bug(
         "dpip.scheduler.retrying:Persistence.until_done", "await self.pause(pause)", "raise CancelledError"
     ),
     "jobs that waited before the start are lost": Bug(
-        "dpip.scheduler.backfill:Backfill._read_jobs", "self._tell(e.JobsWaiting(workload_id, jobs))", "pass"
+        "dpip.scheduler.backfill:Backfill._read_jobs",
+        "self._handle_event(e.JobsWaiting(workload_id, jobs))",
+        "pass",
     ),
     "results do not free": Bug(f"{_HELD_JOBS}.committed", "self._end(held)", "pass"),
 }
@@ -189,7 +191,7 @@ _LINKS = {
         "dpip.controller.workers:Workers.stop", "self._heartbeat.stop()", "pass"
     ),
     "endings are not sent": Bug(
-        "dpip.worker.job_runner:JobRunner._flush", 'tell(self._controller, "ended", message)', "pass"
+        "dpip.worker.job_runner:JobRunner._flush", 'notify(self._controller, "ended", message)', "pass"
     ),
     "a shift outlives its link": Bug("dpip.worker.session:WorkerSession._left", "runner.abandon()", "pass"),
     "a lost worker stays joined": Bug(
@@ -203,14 +205,16 @@ _LINKS = {
 _COMPUTING = {
     "crashes are nobody's": Bug(
         "dpip.worker.compute_child:ComputeChild.processEnded",
-        "charged.end(verdict)",
-        "charged.end(CANCELLED)",
+        "charged.finish(verdict)",
+        "charged.finish(CANCELLED)",
     ),
     "hanging children live": Bug("dpip.worker.compute_child:ComputeChild._expire", "self.kill()", "pass"),
     "dead children are not replaced": Bug(
         "dpip.worker.compute_pool:ComputePool._replace", "self._spawn()", "pass"
     ),
-    "the spool fills": Bug("dpip.worker.image_transport:HttpTransport.clear", "os.unlink(path)", "pass"),
+    "the spool fills": Bug(
+        "dpip.worker.image_transport:HttpTransport.remove_files", "os.unlink(path)", "pass"
+    ),
 }
 
 BUGS: dict[str, Bug] = {**_DURABLE, **_LEASES, **_UPLOADS, **_OWNERS, **_LINKS, **_COMPUTING}

@@ -38,7 +38,7 @@ class PoolCase(TestCase):
         self.source.write_bytes(b"picture")
         self.pool = ComputePool(reactor, time.monotonic, self.slots, 64 * 2**20, PROGRAM)
         self.said: list[str] = []
-        self.pool.say = self.said.append  # type: ignore[assignment]
+        self.pool.log_line = self.said.append  # type: ignore[assignment]
         self.addCleanup(self.stop)
 
     async def stop(self) -> None:
@@ -60,7 +60,7 @@ class PoolCase(TestCase):
         )
 
     def run_(self, step: str, seconds: float = 30.0, **params: Any) -> Work:
-        return self.pool.run(self.task(step, seconds, **params))
+        return self.pool.submit(self.task(step, seconds, **params))
 
     def slow(self) -> tuple[Work, Path]:
         """A job that takes as long as the test wants."""
@@ -77,7 +77,7 @@ class ComputeTests(PoolCase):
     async def test_a_result_is_a_file_and_its_hash(self) -> None:
         await self.pool.start()
         task = self.task("copy")
-        verdict = await self.pool.run(task).done
+        verdict = await self.pool.submit(task).done
         self.assertEqual(Path(task.result).read_bytes(), b"PICTURE")
         self.assertEqual((verdict.outcome, verdict.content_type), (Outcome.DONE, "image/test"))
         self.assertEqual(verdict.sha256, hashlib.sha256(b"PICTURE").hexdigest())
@@ -110,7 +110,7 @@ class ComputeTests(PoolCase):
     async def test_no_room_for_the_result_is_no_crash(self) -> None:
         await self.pool.start()
         task = ComputeTask(str(self.source), "/dev/full", (("copy", {}),), {}, 1000, 1, 30.0)
-        verdict = await self.pool.run(task).done
+        verdict = await self.pool.submit(task).done
         self.assertEqual((verdict.outcome, verdict.code), (Outcome.RETURNED, "disk-full"))
 
 
@@ -251,7 +251,7 @@ class CancelTests(PoolCase):
         self.assertEqual(self.pool.pids(), pids)
 
     async def test_a_running_job_that_does_not_finish_is_ended(self) -> None:
-        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        self.patch(child_module, "CANCEL_SECONDS", 0.05)
         await self.pool.start()
         work = self.run_("hold_the_gil")
         self.pool.cancel(work)
@@ -259,7 +259,7 @@ class CancelTests(PoolCase):
         self.assertIs((await self.run_("copy").done).outcome, Outcome.DONE)
 
     async def test_one_that_waits_inside_the_child_is_ended_when_its_turn_comes(self) -> None:
-        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        self.patch(child_module, "CANCEL_SECONDS", 0.05)
         await self.pool.start()
         self.pool._typical = 0.0
         slow, marker = self.slow()
@@ -328,7 +328,7 @@ from dpip.worker.compute_pool import ComputePool
 from tests.worker.test_compute_pool import PROGRAM
 pool = ComputePool(reactor, time.monotonic, 2, 2**26, PROGRAM)
 def ready(_):
-    pool.run(ComputeTask(sys.argv[1], sys.argv[1] + ".out", (("hold_the_gil", {}),), {}, 1, 1, 60.0))
+    pool.submit(ComputeTask(sys.argv[1], sys.argv[1] + ".out", (("hold_the_gil", {}),), {}, 1, 1, 60.0))
     reactor.callLater(0.3, lambda: print(*pool.pids(), flush=True))
 pool.start().addCallback(ready)
 reactor.run()

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.link import worker_messages as wire
-from dpip.link.broker import Target
+from dpip.link.broker import Callee
 from dpip.model import Load
 from dpip.worker.heartbeat import MAX_SILENCE, Heartbeat
 from tests.wires import Wire, door_to
@@ -17,7 +17,7 @@ from tests.wires import Wire, door_to
 LOAD = Load(cpu_percent=1.0, memory_total=100, memory_available=50)
 
 
-class Listener(Target):
+class Listener(Callee):
     def __init__(self) -> None:
         self.heard: list[Load] = []
         self.silent = False

@@ -215,7 +215,7 @@ class SharingTests(LocalCase):
         directory.unlink()
 
     async def test_cancelled_work_leaves_nothing_in_the_transfer_directory(self) -> None:
-        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        self.patch(child_module, "CANCEL_SECONDS", 0.05)
         await self.start()
         await self.record.link.run([self.give(1, "hold_the_gil"), self.give(2)])
         await self.record.until(lambda: self.running() == (1,))

@@ -165,7 +165,7 @@ class WorkingCase(ClusterCase):
         return self.record.endings()
 
     def spooled(self) -> list[str]:
-        directory = self.session.spool.directory
+        directory = self.session.spool.path
         return sorted(os.listdir(directory))
 
     def running(self) -> Any:
@@ -212,8 +212,8 @@ class WorkingTests(WorkingCase):
         await self.start()
         tasks: list[Any] = []
         pool = self.session.pool
-        run = pool.run
-        self.patch(pool, "run", lambda task: (tasks.append(task), run(task))[1])
+        run = pool.submit
+        self.patch(pool, "submit", lambda task: (tasks.append(task), run(task))[1])
         await self.record.link.run([self.give(1)])
         await self.ended()
         await self.record.link.run([self.give(2), self.give(3)])
@@ -227,13 +227,13 @@ class WorkingTests(WorkingCase):
         def bug(task: object) -> None:
             raise ZeroDivisionError("a bug")
 
-        self.patch(self.session.pool, "run", bug)
+        self.patch(self.session.pool, "submit", bug)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "worker-error")})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_cancelled_jobs_are_not_heard_of_again(self) -> None:
-        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        self.patch(child_module, "CANCEL_SECONDS", 0.05)
         await self.start()
         await self.record.link.run([self.give(1, "hold_the_gil")])
         await self.record.until(lambda: self.running() == (1,))
@@ -242,7 +242,7 @@ class WorkingTests(WorkingCase):
         self.assertEqual(await self.ended(), {3: (Outcome.DONE, "")})
 
     async def test_what_a_lost_link_had_in_hand_is_dropped(self) -> None:
-        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        self.patch(child_module, "CANCEL_SECONDS", 0.05)
         await self.start()
         await self.record.link.run([self.give(1, "hold_the_gil")])
         await self.record.until(lambda: self.running() == (1,))
@@ -304,7 +304,7 @@ class LeavingTests(WorkingCase):
         await self.record.until(lambda: self.running() == (1,))
         await self.record.link.run([self.give(2), self.give(3)])
         pids = self.session.pool.pids()
-        directory = self.session.spool.directory
+        directory = self.session.spool.path
         stopped = self.session.stopService()
         await self.record.times("leaving")
         await self.record.times("ended", 2)
@@ -335,7 +335,7 @@ class LeavingTests(WorkingCase):
         self.assertEqual(self.record.endings(), {1: (Outcome.RETURNED, "leaving")})
 
     async def test_a_link_that_is_lost_meanwhile_ends_the_waiting(self) -> None:
-        self.patch(child_module, "PATIENCE_SECONDS", 0.05)
+        self.patch(child_module, "CANCEL_SECONDS", 0.05)
         await self.start()
         await self.record.link.run([self.give(1, "hold_the_gil")])
         await self.record.until(lambda: self.running() == (1,))

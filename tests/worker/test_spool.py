@@ -43,10 +43,10 @@ class SpoolTests(SynchronousTestCase):
         spool = self.spool()
         paths = [path for _ in range(10) for path in spool.pair()]
         self.assertEqual(len(set(paths)), 20)
-        self.assertEqual({path.parent for path in paths}, {spool.directory})
+        self.assertEqual({path.parent for path in paths}, {spool.path})
 
     def test_nobody_else_may_look(self) -> None:
-        self.assertEqual(self.spool().directory.stat().st_mode & 0o077, 0)
+        self.assertEqual(self.spool().path.stat().st_mode & 0o077, 0)
 
     def test_closing_removes_everything(self) -> None:
         spool = self.spool()
@@ -61,8 +61,8 @@ class SpoolTests(SynchronousTestCase):
         subprocess.run([sys.executable, "-c", DIES, str(self.parent)], check=False)
         self.assertEqual(len(list(self.parent.iterdir())), 2)
         new = self.spool()
-        self.assertEqual(set(self.parent.iterdir()), {living.directory, new.directory})
-        self.assertEqual(len(list(living.directory.iterdir())), 1)
+        self.assertEqual(set(self.parent.iterdir()), {living.path, new.path})
+        self.assertEqual(len(list(living.path.iterdir())), 1)
 
     def test_one_whose_worker_died_before_it_had_its_name_goes_too_but_not_at_once(self) -> None:
         for name, age in ((f".{PREFIX}dead", 3600), (f".{PREFIX}being-made", 0)):
@@ -71,7 +71,7 @@ class SpoolTests(SynchronousTestCase):
             os.utime(self.parent / name, (at, at))
         spool = self.spool()
         self.assertEqual(
-            {path.name for path in self.parent.iterdir()}, {spool.directory.name, f".{PREFIX}being-made"}
+            {path.name for path in self.parent.iterdir()}, {spool.path.name, f".{PREFIX}being-made"}
         )
 
     def test_other_peoples_files_are_left_alone(self) -> None:
@@ -101,6 +101,6 @@ class SpoolTests(SynchronousTestCase):
 
     def test_one_that_was_tidied_away_comes_back(self) -> None:
         spool = self.spool()
-        shutil.rmtree(spool.directory)
+        shutil.rmtree(spool.path)
         self.assertGreater(spool.free(), 0)
         spool.pair()[0].write_bytes(b"x")

@@ -17,8 +17,7 @@ from dpip.errors import Malformed
 from dpip.link.certificates import Authority
 from dpip.model import Outcome
 from dpip.worker import transfer as transfer_module
-from dpip.worker.store import Store
-from dpip.worker.transfer import TRIES, Closed, NotTransferred, TokenRefused, Transfer
+from dpip.worker.transfer import TRIES, ApiAddress, Closed, NotTransferred, TokenRefused, Transfer
 from tests.worker.api import TOKEN, Api, answering, cut, hang, job
 
 PICTURE = b"an original picture" * 100
@@ -45,7 +44,7 @@ class TransferCase(TestCase):
         self.transfer = self.make()
 
     def make(self, token: str = TOKEN, lanes: int = 2) -> Transfer:
-        transfer = Transfer(Store(self.api.url, token, self.authority), reactor, lanes, lambda: 0.0)
+        transfer = Transfer(ApiAddress(self.api.url, token, self.authority), reactor, lanes, lambda: 0.0)
         self.addCleanup(transfer.close)
         return transfer
 
@@ -295,8 +294,8 @@ class TlsTests(TransferCase):
 class AddressTests(TestCase):
     def test_addresses_that_cannot_be_used(self) -> None:
         for url in ("", "ftp://x", "http://", "x:80", "http://x:99999", "http://x:y", "unix:/x"):
-            self.assertRaises(Malformed, Store(url, "t", None).endpoint, reactor)
-        self.assertRaises(Malformed, Store("https://x", "t", "no PEM").endpoint, reactor)
+            self.assertRaises(Malformed, ApiAddress(url, "t", None).endpoint, reactor)
+        self.assertRaises(Malformed, ApiAddress("https://x", "t", "no PEM").endpoint, reactor)
 
     def test_the_token_is_not_shown(self) -> None:
-        self.assertNotIn("hidden", repr(Store("http://x", "hidden", None)))
+        self.assertNotIn("hidden", repr(ApiAddress("http://x", "hidden", None)))

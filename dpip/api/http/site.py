@@ -15,7 +15,7 @@ from dpip.api.http.gate import Gate, is_upload
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.problems import LATER
 from dpip.api.http.request import Request
-from dpip.runtime.logs import Ration
+from dpip.runtime.logs import LogRateLimit
 
 _LINE = "{id} {method} {path} {status} {ms} ms {user}{made}"
 
@@ -53,7 +53,7 @@ class Site(server.Site):
         self.limits = limits
         self.shortcut = shortcut
         self.quiet = quiet
-        self.ration = Ration(self.logger, clock)
+        self.ration = LogRateLimit(self.logger, clock)
 
     def startFactory(self) -> None:
         """Do nothing: Twisted's starts a timer that formats the time of the access log every second."""

@@ -205,7 +205,7 @@ class LocalExecutor:
                 threads=cores() if self._given == 1 else 1,
                 seconds=_JOB_SECONDS,
             )
-            verdict = await self.pool.run(task).done
+            verdict = await self.pool.submit(task).done
             if verdict.outcome is not Outcome.CRASHED:
                 break
         if verdict.code == "disk-full":

@@ -63,7 +63,7 @@ class LocalExecutorTests(TestCase):
         self.directory = self.folder / "way"
         self.directory.mkdir()
         self.pool = ComputePool(reactor, time.monotonic, SLOTS, 64 * 2**20, PROGRAM)
-        self.pool.say = lambda _: None  # type: ignore[assignment,method-assign]
+        self.pool.log_line = lambda _: None  # type: ignore[assignment,method-assign]
         self.addCleanup(self.pool.stop)
         await self.pool.start()
 
@@ -109,8 +109,8 @@ class LocalExecutorTests(TestCase):
 
     async def test_a_picture_that_kills_its_children_fails_after_three_of_them(self) -> None:
         sender = Told([self.item("poison")])
-        tried = mock.Mock(wraps=self.pool.run)
-        self.patch(self.pool, "run", tried)
+        tried = mock.Mock(wraps=self.pool.submit)
+        self.patch(self.pool, "submit", tried)
         await self.executor(sender, "segfault").run()
         self.assertEqual((sender.failures, tried.call_count), ({"poison": "compute-crashed"}, 3))
 
@@ -149,14 +149,14 @@ class LocalExecutorTests(TestCase):
         executor = self.executor(sender)
         running: list[int] = []
         executor.changed = lambda: running.append(executor.counts.running)
-        given = self.pool.run
+        given = self.pool.submit
 
         def run(task: Any) -> Any:
             running.append(executor.counts.running)
             self.assertGreater(task.threads, 0)
             return given(task)
 
-        self.patch(self.pool, "run", run)
+        self.patch(self.pool, "submit", run)
         await executor.run()
         self.assertEqual((len(sender.results), max(running)), (6, 1))
 
