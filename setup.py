@@ -10,11 +10,11 @@ RUNTIME = [
     "twisted[tls] >= 25.5",
     "klein >= 24.8",
     "treq >= 24.9",
-    "pillow >= 11",
+    "pillow >= 11.1",
     "numpy >= 1.26",
     "numba >= 0.61",
     "psutil >= 6",
-    "attrs >= 24.3",
+    "attrs >= 25.4",
     "cachetools >= 5.3",
     "cattrs >= 25.2",
     "multipart >= 2.0, < 3",  # 1.3 may overlook the end of a part; its hooks for headers are not public
@@ -25,11 +25,11 @@ RUNTIME = [
     "platformdirs >= 4",
     "filelock >= 3.14",
     "click >= 8.4",
-    "rich >= 13.7",
+    "rich >= 13.9.4",
     "simplejpeg >= 1.7",
     'isal >= 1.6; platform_machine in "x86_64 AMD64 aarch64 arm64"',
 ]
-VIDEO = ["av >= 14"]
+VIDEO = ["av >= 18"]
 TEST = [
     "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
     "hypothesis >= 6.100",

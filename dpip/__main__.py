@@ -1,4 +1,4 @@
-"""``python -m dpip``: the ``dpip`` command, for where it is not on the path."""
+"""Runs the ``dpip`` command as ``python -m dpip``, for where it is not on the path."""
 
 from dpip.command import main
 

@@ -1,4 +1,4 @@
-"""What can go wrong, in words for people: one class per kind, each with a code that never changes.
+"""Errors in words for people: one class per kind, each with a code that never changes.
 
 The API turns ``code`` into the problem's type and status (``dpip.api.http.problems``); a worker records
 ``code`` and ``detail`` as the reason why one image failed. Nothing here knows HTTP or Perspective Broker.
@@ -50,7 +50,7 @@ class Forbidden(DpipError):
 
 
 class NotFound(DpipError):
-    """There is no such thing, or it is not yours: the two look the same on purpose."""
+    """There is no such thing, or it is not the caller's: the two look the same on purpose."""
 
     code = "not-found"
     title = "No such thing"
@@ -153,7 +153,7 @@ class TooManyRequests(RetryLater):
 
 
 class DiskFull(DpipError):
-    """Somebody must make room, or pictures be deleted: that takes a while."""
+    """The disk is full: it takes a while until somebody has made room."""
 
     code = "disk-full"
     title = "The disk is full"
@@ -202,7 +202,7 @@ class WorkerSuspended(WorkerRefused):
 
 
 class PictureError(DpipError):
-    """The picture itself, or this filter on this picture: trying again would give the same result."""
+    """The picture, or this filter on it, is the reason: another attempt would fail as well."""
 
     code = "bad-picture"
     title = "This picture cannot be filtered"

@@ -1,4 +1,4 @@
-"""The nouns of DPIP as frozen values; every other module speaks in these.
+"""The nouns of DPIP as frozen values, which all other modules share.
 
 Times are seconds since the epoch (UTC) as floats unless a name ends in ``_seconds``, which is a duration.
 Sizes are bytes. Paths of images are relative to the image store, with forward slashes.
@@ -16,7 +16,7 @@ Params = dict[str, Any]
 Step = tuple[str, Params]
 
 RESULTS_PAGE = 1000
-"""Places of a workload whose results are told, counted and kept together."""
+"""How many places of a workload make a page: their results are told, counted and kept together."""
 
 
 class Role(StrEnum):
@@ -31,7 +31,7 @@ class ImageType(StrEnum):
 
 
 class Numbering(StrEnum):
-    """How ``filtered_images`` names its entries: by global id, or by place in the workload (``"0"``…)."""
+    """The keys of ``filtered_images``: global ids, or places in the workload (``"0"``…)."""
 
     IDS = "ids"
     FRAMES = "frames"
@@ -51,10 +51,10 @@ class JobState(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How one attempt at a job ended, as its worker (or its loss) tells it."""
+    """How one attempt at a job ended, by its worker's message or by its loss."""
 
     DONE = "done"
-    FAILED = "failed"  # this picture cannot be filtered, however often one tries
+    FAILED = "failed"  # this picture cannot be filtered: another attempt would fail as well
     CRASHED = "crashed"  # the compute child died or ran past its deadline: charged to the job, tried again
     RETURNED = "returned"  # handed back untouched (leaving, disk full, transfer failed): not charged
     LOST = "lost"  # the worker went away
@@ -62,7 +62,7 @@ class Outcome(StrEnum):
 
 @frozen
 class Principal:
-    """Who makes a request. ``session`` tells a worker's present connection from its earlier ones."""
+    """The caller of a request. ``session`` differs for each connection of a worker."""
 
     name: str
     role: Role
@@ -94,7 +94,7 @@ class Token:
 
 @frozen
 class TokenRecord:
-    """What may be told of a token: all but its secret."""
+    """A token without its secret."""
 
     id: str
     user: str
@@ -143,7 +143,7 @@ class Workload:
 
 @frozen
 class Selection:
-    """Which workloads: of these statuses (none: of any), with this text in their names, in any case."""
+    """A choice of workloads: of these statuses (none: of any), with this text in their names, in any case."""
 
     statuses: tuple[WorkloadStatus, ...] = ()
     name: str = ""
@@ -159,7 +159,7 @@ UNFINISHED = Selection((WorkloadStatus.SCHEDULING, WorkloadStatus.RUNNING))
 
 @frozen
 class Eta:
-    """Seconds until a workload will be done: the likeliest, and the bounds of what would be no surprise."""
+    """Seconds until a workload will be done, with a plausible lower and upper bound."""
 
     seconds: float
     low: float
@@ -168,7 +168,8 @@ class Eta:
 
 @frozen
 class Progress:
-    """A workload at this moment. ``running`` are its jobs that workers hold; no ``eta``: nobody can tell."""
+    """A workload at this moment; ``running`` of its jobs are held by workers. Without ``eta`` nobody can
+    tell."""
 
     workload: Workload
     running: int = 0
@@ -177,7 +178,7 @@ class Progress:
 
 @frozen
 class StoredPicture:
-    """What a file's header says: enough to refuse it, name it, and estimate what filtering it needs."""
+    """The facts in a picture's header, which estimate what filtering it needs."""
 
     format: str
     content_type: str
@@ -188,7 +189,7 @@ class StoredPicture:
 
 @frozen
 class StoredFile:
-    """A file that is durable in the image store, and not yet (or already) known to the datastore."""
+    """A file that is durable in the image store, whether or not the datastore has a row for it."""
 
     path: str
     size: int
@@ -223,7 +224,7 @@ class Thumbnail:
 
 @frozen
 class Failure:
-    """Why the image at ``seq`` has no result."""
+    """The recorded reason why the image at ``seq`` has no result."""
 
     seq: int
     image_id: str
@@ -234,7 +235,7 @@ class Failure:
 
 @frozen
 class Results:
-    """What became of some images: ``(seq, image id)`` of each result, and the failures, in upload order."""
+    """Results of some images as ``(seq, image id)``, and the failures, both in upload order."""
 
     filtered: Sequence[tuple[int, str]] = ()
     failed: Sequence[Failure] = ()
@@ -242,7 +243,7 @@ class Results:
 
 @frozen
 class Reason:
-    """Why ``jobs`` jobs of a workload are where they are; one that a worker holds is told by itself."""
+    """Why ``jobs`` jobs of a workload wait or run; each that a worker holds has a reason of its own."""
 
     sentence: str
     jobs: int = 1
@@ -253,7 +254,7 @@ class Reason:
 class WaitingJob(NamedTuple):
     """What the scheduler needs to know about a job; the rest stays in the datastore until it is leased.
 
-    A tuple: at the start of a controller a million of them are made, in a third of the time.
+    It is a tuple, since that is made in a third of the time: at its start a controller may make a million.
     """
 
     job: int
@@ -273,7 +274,7 @@ class AcceptedOriginal:
 
 @frozen
 class Lease:
-    """The right to give job ``job`` its result: all three fields must match, or the result is stale."""
+    """The right to deliver the result of ``job``: a result is stale unless all three fields match."""
 
     job: int
     attempt: int
@@ -282,7 +283,7 @@ class Lease:
 
 @frozen
 class LeasedJob:
-    """Everything a worker must know to do one job."""
+    """Everything that a worker must know to do one job."""
 
     lease: Lease
     workload_id: str
@@ -302,7 +303,7 @@ class GpuLoad:
 
 @frozen
 class Load:
-    """What a worker says of itself and its machine, every few seconds."""
+    """What a worker reports of itself and its machine, every few seconds."""
 
     cpu_percent: float  # of the machine, 0–100 over all cores
     memory_total: int
@@ -317,7 +318,7 @@ class Load:
 
 @frozen
 class WorkerInfo:
-    """What a worker says when it joins, checked: how much it can hold and what it can do."""
+    """What a worker says of itself when it joins: how much it can hold, and what it can do."""
 
     name: str
     version: str
@@ -349,7 +350,7 @@ class WorkerRecord:
 
 @frozen
 class NewcomersToken:
-    """The join token: who has it may make any machine a worker. Times are None when nobody has set them."""
+    """The join token, with which any machine may become a worker. Times are None when nobody has set them."""
 
     text: str = field(repr=False)
     made_at: float | None
@@ -358,7 +359,7 @@ class NewcomersToken:
 
 @frozen
 class CertificateRecord:
-    """A certificate that a worker was given."""
+    """A certificate that was issued to a worker."""
 
     serial: str  # hex
     worker: str
@@ -377,7 +378,7 @@ class Sample:
 
 @frozen
 class WorkerState:
-    """A worker at this moment; ``load`` is the newest that it has told."""
+    """A worker at this moment; ``load`` is the newest that it has reported."""
 
     name: str
     joined: bool
@@ -386,7 +387,7 @@ class WorkerState:
 
 @frozen
 class Update:
-    """How one thing is now: a workload, a worker, or, by its id, a workload that has been ``deleted``."""
+    """The state of a workload, or of a worker, or the id of a workload that has been ``deleted``."""
 
     id: str
     workload: Progress | None = None
@@ -396,7 +397,8 @@ class Update:
 
 @frozen
 class Updates:
-    """What has changed, in its order; ``id`` is where to go on from. A ``snapshot`` has all there is."""
+    """Updates in their order; ``id`` is that of the last. A ``snapshot`` has everything that is
+    unfinished."""
 
     id: str
     items: Sequence[Update] = ()
@@ -415,7 +417,7 @@ class Metric:
 
 @frozen
 class Webhook:
-    """Where a completed workload is told, and the secret that signs it."""
+    """The URL that is called when a workload has completed, and the secret that signs the call."""
 
     url: str
     secret: str = field(repr=False)
@@ -423,7 +425,7 @@ class Webhook:
 
 @frozen
 class Delivery:
-    """One attempt to tell it: the answer's ``status``, or why there was none."""
+    """One attempt to call a webhook: the answer's ``status``, or the ``error`` when there was none."""
 
     at: float
     attempt: int
@@ -433,7 +435,7 @@ class Delivery:
 
 @frozen
 class DueWebhook:
-    """A completed workload that is to be told now, after so many attempts."""
+    """A webhook to be called now for a completed workload, after so many attempts."""
 
     workload: Workload
     webhook: Webhook
@@ -442,7 +444,7 @@ class DueWebhook:
 
 @frozen
 class WebhookState:
-    """``pending``: it is still to be told, and ``next_at`` when next. The log begins with the newest."""
+    """A webhook that is or is not ``pending``, the time of its next call, and its calls, the newest first."""
 
     url: str
     pending: bool
@@ -452,7 +454,7 @@ class WebhookState:
 
 @frozen
 class Activity:
-    """Who did what, when: ``subject`` is the thing's id or name, ``detail`` further facts."""
+    """What ``actor`` did, and when: ``subject`` is the thing's id or name, ``detail`` further facts."""
 
     at: float
     actor: str

@@ -1,4 +1,4 @@
-"""Builds DPIP whole in one process: the controller, and a worker that joins it like any other."""
+"""Builds all of DPIP in one process: the controller, and a worker that joins it like any other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dpip.worker.session import WorkerSession
 
 
 class ServiceOptions(ControllerOptions):
-    """The controller's options, and what the worker within may use."""
+    """The controller's options, and those of the worker in its process."""
 
     process_name: ClassVar[str] = "dpip"
     optParameters: ClassVar[list[list[Any]]] = [
@@ -45,19 +45,14 @@ def makeService(options: ServiceOptions) -> IService:
 
     tune_gc()
     keep_timers_going(reactor)
-    service = make_service(options, reactor)
+    service = EmbeddedService(options, reactor)
     service.ready.addErrback(end_process, reactor)
     return service
 
 
-def make_service(options: ServiceOptions, reactor: Any) -> EmbeddedService:
-    """DPIP whole, not started."""
-    return EmbeddedService(options, reactor)
-
-
 @define(eq=False, slots=False)
 class EmbeddedService(Service):
-    """A controller and one worker. ``ready`` fires when the worker has joined, and filters images."""
+    """A controller and one worker. ``ready`` fires when the worker has joined and images can be filtered."""
 
     options: ServiceOptions
     reactor: Any
@@ -94,14 +89,14 @@ class EmbeddedService(Service):
         await self._worker.joined
 
     def _dismiss(self, _: None) -> Deferred[None]:
-        """The worker leaves, and the controller stays."""
+        """Stop the worker and leave the controller running."""
         worker, self._worker = self._worker, None
         assert worker is not None
         return maybeDeferred(worker.stopService)
 
     @deferred
     async def stopService(self) -> None:
-        """The worker leaves in good order while the controller still listens to it."""
+        """Stop the worker first, while the controller still hears what it hands back."""
         await maybeDeferred(super().stopService)
         if self._worker is not None:
             await maybeDeferred(self._worker.stopService)

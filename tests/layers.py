@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ MAY_IMPORT: dict[str, str] = {
     "client": "http runtime",
     "backup": "datastore errors",
     "tap": "controller runtime worker",
-    "testing": "controller errors filters interfaces model runtime store",
+    "testing": "controller errors interfaces model runtime store",
     "command": "api backup client controller datastore errors filters model runtime scheduler tap worker",
     "__main__": "command",
 }
@@ -60,10 +61,16 @@ def within(module: str, package: str) -> bool:
     return module == package or module.startswith(package + ".")
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax of a file, which several rules look at."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path, types: bool = True) -> set[str]:
     """Names that a file imports, anywhere in it; with ``types`` False not those for type checkers alone."""
     found: set[str] = set()
-    for node in _walk(ast.parse(path.read_text(encoding="utf-8")), types):
+    for node in _walk(tree_of(path), types):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -79,6 +86,7 @@ def _walk(node: ast.AST, types: bool) -> Iterator[ast.AST]:
             yield from _walk(child, types)
 
 
+@cache
 def graph(types: bool = True) -> dict[str, set[str]]:
     """Which module imports which, of those of ``dpip``."""
     known = dict(modules())

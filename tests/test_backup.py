@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import sqlite3
 import stat
@@ -15,7 +17,7 @@ from filelock import FileLock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip import backup
-from dpip.backup import back_up, restore
+from dpip.backup import back_up, restore, verify
 from dpip.datastore.datastore import Datastore
 from dpip.errors import Conflict, Malformed, NotFound
 from dpip.model import Role, StoredFile, StoredPicture, Workload
@@ -57,7 +59,8 @@ class BackupTestCase(SynchronousTestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.encode() * 10)
         picture = StoredPicture("PNG", "image/png", 4, 3, 36)
-        file = StoredFile(f"dir-{workload}/originals/{path.name}", path.stat().st_size, "sha", picture, None)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        file = StoredFile(f"dir-{workload}/originals/{path.name}", path.stat().st_size, digest, picture, None)
         self.now(self.datastore.add_originals(workload, [(image, f"{image}-result", file)], None, NOW))
 
     def images(self, state: Path) -> set[str]:
@@ -82,9 +85,9 @@ class RoundTripTests(BackupTestCase):
         self.assertEqual(self.now(restored.user("ann")), self.now(self.datastore.user("ann")))
 
     def test_what_is_uploaded_or_deleted_meanwhile_leaves_no_row_without_a_file(self) -> None:
-        add, added = backup._add, []
+        add, added = backup._Archive.add_file, []
 
-        def and_change(tar: tarfile.TarFile, name: str, path: Path) -> int:
+        def and_change(archive: backup._Archive, name: str, path: Path) -> int:
             added.append(name)
             if name.endswith("w1-0.png"):
                 self.upload("w2", "late")
@@ -92,9 +95,9 @@ class RoundTripTests(BackupTestCase):
                 for gone in (self.state / "images" / "dir-w1" / "originals").iterdir():
                     if gone != path:
                         gone.unlink()
-            return add(tar, name, path)
+            return add(archive, name, path)
 
-        self.patch(backup, "_add", and_change)
+        self.patch(backup._Archive, "add_file", and_change)
         back_up(self.state, self.file)
         other = self.folder / "other"
         restore(self.file, other)
@@ -159,6 +162,41 @@ class RestoreTests(BackupTestCase):
         (other / "dpip.sqlite").write_text("in use every day")
         self.assertRaises(Malformed, restore, self.file, other, replace=True)
         self.assertEqual(sorted(path.name for path in other.iterdir()), ["dpip.sqlite", "lock"])
+
+    def test_a_flipped_byte_anywhere_is_found_before_anything_is_moved(self) -> None:
+        self.assertEqual(verify(self.file).images, 4)
+        with tarfile.open(self.file) as tar:
+            places = [(member.name, member.offset_data + member.size // 2) for member in tar]
+        whole = self.file.read_bytes()
+        for name, place in places:
+            with self.subTest(name=name):
+                self.file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+                other = self.folder / f"other-{place}"
+                other.mkdir()
+                (other / "mine").write_text("mine")
+                error = self.assertRaises(Malformed, restore, self.file, other, replace=True)
+                self.assertIn(str(self.file), error.detail)
+                self.assertRaises(Malformed, verify, self.file)
+                self.assertEqual({path.name for path in other.iterdir()} - {"lock"}, {"mine"})
+        self.assertEqual([path.name for path in self.folder.glob(".restoring-*")], [])
+
+    def test_a_backup_of_an_earlier_version_is_compared_with_its_database(self) -> None:
+        earlier = self.folder / "earlier"
+        for flipped in (False, True):
+            with tarfile.open(self.file) as tar, tarfile.open(earlier, "w") as first:
+                for member in tar:
+                    content = tar.extractfile(member).read()  # type: ignore[union-attr]
+                    if member.name == "dpip-backup.json":
+                        content = json.dumps({**json.loads(content), "format": 1}).encode()
+                    if flipped and member.name.endswith("w1-0.png"):
+                        content = content[:-1] + b"?"
+                    if member.name != "sha256.json":
+                        member.size = len(content)
+                        first.addfile(member, io.BytesIO(content))
+            if flipped:
+                self.assertIn("w1-0.png", self.assertRaises(Malformed, verify, earlier).detail)
+            else:
+                self.assertEqual(restore(earlier, self.folder / "other").images, 4)
 
     def test_what_is_no_backup_is_refused(self) -> None:
         for name, data in (("x", b"?" * 5000), ("y", b"")):

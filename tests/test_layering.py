@@ -104,7 +104,7 @@ class NamesTests(TestCase):
         names = Counter(
             node.name
             for _, path in layers.modules()
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for node in ast.walk(layers.tree_of(path))
             if isinstance(node, ast.ClassDef)
         )
         self.assertEqual({name for name, times in names.items() if times > 1}, MAY_REPEAT)

@@ -1,7 +1,4 @@
-"""All routes in one Klein application, and the way of one request through it."""
-
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
+"""The API as one site: all routes in a Klein application, and the way of one request through it."""
 
 from __future__ import annotations
 
@@ -38,6 +35,7 @@ from dpip.api.system import SystemRoutes
 from dpip.api.tokens import TokenRoutes
 from dpip.api.uploads import UploadRoutes
 from dpip.api.users import UserRoutes
+from dpip.api.workers import WorkerRoutes
 from dpip.api.workloads import Registry, WorkloadRoutes
 from dpip.errors import DpipError, Malformed, NotFound
 from dpip.interfaces import IController, IImageStore
@@ -58,7 +56,7 @@ def make_site(
     behind_proxy: bool = False,
     quiet: bool = False,
 ) -> Site:
-    """The API, ready to listen on an endpoint.
+    """Make the API, ready to listen on an endpoint.
 
     :param registry: :mod:`dpip.filters.registry`, or anything of that shape.
     :param ids: gives ids for new images and for requests (:class:`dpip.runtime.ids.IdSource`).
@@ -82,7 +80,6 @@ def all_routes(
     clock: IReactorTime,
     now: Callable[[], float],
 ) -> list[Route]:
-    """Every row of the API."""
     routes = [
         *SessionRoutes(controller).routes(),
         *WorkloadRoutes(controller, registry, now, clock).routes(),
@@ -91,6 +88,7 @@ def all_routes(
         *UserRoutes(controller).routes(),
         *TokenRoutes(controller).routes(),
         *SystemRoutes(controller, registry, clock, now).routes(),
+        *WorkerRoutes(controller, now).routes(),
         *ArchiveRoutes(controller, image_store).routes(),
         *EventRoutes(controller, now).routes(),
         *PageRoutes().routes(),
@@ -100,7 +98,7 @@ def all_routes(
 
 @define
 class Server:
-    """What every route has in common."""
+    """The server authenticates a request, calls the handler of its route and writes the answer."""
 
     controller: IController
     clock: IReactorTime
@@ -108,9 +106,10 @@ class Server:
     behind_proxy: bool
 
     async def serve(self, request: Request, route: Route, arguments: dict[str, str]) -> None:
-        """Answer the request. The work goes on though the client leaves: Klein cancels only the wait.
+        """Answer the request.
 
-        So an upload is wholly there or wholly not, whenever the connection broke.
+        The work goes on when the client leaves, since Klein cancels only the wait. So an upload is wholly
+        there or not at all, whenever the connection broke.
         """
         answer = await shielded(self._work(request, request.take_body(), route, arguments))
         if isinstance(answer, Answer):
@@ -130,11 +129,10 @@ class Server:
                 body.close()
 
     async def _authenticate(self, request: Request, route: Route) -> None:
+        """Asks again where the headers were asked already: the body may have taken an hour since."""
         if route.access is Access.PUBLIC:
             return
-        if request.principal is None:
-            secret = secret_of(request.header, route.by_link)
-            request.principal = await self.controller.authenticate(secret)
+        request.principal = await self.controller.authenticate(secret_of(request.header, route.by_link))
         check_access(route.access, request.principal)
 
     def _call(self, request: Request, route: Route, body: Body | None) -> ApiCall:
@@ -166,20 +164,19 @@ def klein_app(server: Server, routes: Sequence[Route]) -> Klein:
     # Else werkzeug answers /images//x with a redirect: here it is a 404 like any other wrong path.
     app.url_map.merge_slashes = False
     for route in routes:
-        _add(app, server, route)
+        app.route(route.path, methods=[route.method], endpoint=_endpoint(route))(
+            _klein_handler(server, route)
+        )
     app.handle_errors(Exception)(_explain)  # type: ignore[arg-type]  # Klein asks for an IRequest
     return app
 
 
-def _add(app: Klein, server: Server, route: Route) -> None:
-    def handle(request: Request, **arguments: str) -> Coroutine[Any, Any, None]:
-        return server.serve(request, route, arguments)
-
-    app.route(route.path, methods=[route.method], endpoint=_endpoint(route))(handle)
+def _klein_handler(server: Server, route: Route) -> Callable[..., Coroutine[Any, Any, None]]:
+    return lambda request, **arguments: server.serve(request, route, arguments)
 
 
 def access_by(app: Klein, routes: Sequence[Route]) -> Callable[[Request], Access | None]:
-    """Whom the route of a request is for, which its path and method say; None where there is no route."""
+    """Return what says whom a request's route is for, by path and method; None where there is no route."""
     known = {_endpoint(route): route.access for route in routes}
     paths = app.url_map.bind("localhost")
 
@@ -199,28 +196,29 @@ def _endpoint(route: Route) -> str:
 
 
 def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
-    """Pictures come and go without Klein, whose map of URLs takes longer to ask than the rest of their way;
-    so do polls of a workload, and logins, that many of them cost little.
+    """Return what answers the most frequent requests without Klein: pictures, polls of a workload, logins.
 
-    These routes are rows of the same table, and are answered as Klein would have them answered.
+    Klein's map of URLs takes longer to ask than the rest of their way. These routes are rows of the same
+    table, and are answered as Klein would have them answered.
     """
     known = {(route.method, route.path): route for route in routes}
     upload, show = known["POST", "/images"], known["GET", "/images/<reference>"]
     poll, login = known["GET", "/workloads/<workload_id>"], known["POST", "/login"]
 
     def answer(request: Request) -> bool:
+        arguments = {}
         match request.method, request.segments:
             case b"POST", (b"images",):
-                serving = server.serve(request, upload, {})
+                route = upload
             case b"GET", (b"images", reference) if reference:
-                serving = server.serve(request, show, {"reference": reference.decode()})
+                route, arguments = show, {"reference": reference.decode()}
             case b"GET", (b"workloads", workload_id) if workload_id:
-                serving = server.serve(request, poll, {"workload_id": workload_id.decode()})
+                route, arguments = poll, {"workload_id": workload_id.decode()}
             case b"POST", (b"login",):
-                serving = server.serve(request, login, {})
+                route = login
             case _:
                 return False
-        served = Deferred.fromCoroutine(serving)
+        served = Deferred.fromCoroutine(server.serve(request, route, arguments))
         request.notifyFinish().addErrback(lambda _: served.cancel())
         served.addErrback(lambda failure: _explain(request, failure))
         served.addCallback(lambda _: _finish(request))
@@ -235,7 +233,7 @@ def _finish(request: Request) -> None:
 
 
 def shielded(work: Coroutine[Any, Any, T]) -> Deferred[T]:
-    """Fires as the work does; to cancel it leaves the work alone."""
+    """Return a Deferred that fires as the work does; cancelling it leaves the work alone."""
     waiting: Deferred[T] = Deferred()
 
     def done(result: Any) -> None:
@@ -248,7 +246,7 @@ def shielded(work: Coroutine[Any, Any, T]) -> Deferred[T]:
 
 
 def _explain(request: Request, failure: Failure) -> None:
-    """Whatever went wrong, the client gets a problem document."""
+    """Answer with a problem document, whatever went wrong."""
     if failure.check(CancelledError):
         return
     error = failure.value

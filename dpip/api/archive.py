@@ -1,6 +1,6 @@
-"""``GET /workloads/{id}/archive``: all its images in one file, in upload order, made while it is sent.
+"""``GET /workloads/{id}/archive``: a workload's images in one file, in upload order, made while it is sent.
 
-What it takes of memory is a page of rows, a piece of a file and the names that are used already.
+It takes memory for a page of rows, a piece of a file and the names that are used already.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dpip.api.http.filenames import content_disposition, plain_name, safe_name
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
-from dpip.api.http.streams import Outflow, begin
+from dpip.api.http.streams import BodyWriter, begin_body
 from dpip.api.images import image_type
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Image, ImageType, Principal, Workload
@@ -51,8 +51,10 @@ class ArchiveRoutes:
         ]
 
     async def archive(self, call: ApiCall, workload_id: str) -> Archive:
-        """The results, or the originals with ``type=original``, as ``format`` ``zip`` or ``tar``, under their
-        own names."""
+        """Download the results, or the originals with ``type=original``, in one file under their own names.
+
+        ``format`` is ``zip`` or ``tar``.
+        """
         kind = image_type(call.fields) or ImageType.FILTERED
         writer = _WRITERS[call.fields.choice("format", Format) or Format.ZIP]()
         workload = (await self.controller.workload(call.by, workload_id)).workload
@@ -61,7 +63,7 @@ class ArchiveRoutes:
 
 @define
 class Archive:
-    """A :class:`dpip.api.http.streams.Streamed`."""
+    """An archive is an answer that is made while it is sent: a :class:`dpip.api.http.streams.Streamed`."""
 
     controller: IController
     image_store: IImageStore
@@ -79,22 +81,25 @@ class Archive:
             "Cache-Control": "no-store",
             **SANDBOX,
         }
-        if begin(request, headers):
-            with Outflow(request, clock, limits.stall_seconds) as out:
+        if begin_body(request, headers):
+            with BodyWriter(request, clock, limits.stall_seconds) as out:
                 async for image in self._images():
                     await self._add(image, out)
                 for piece in self.writer.end():
                     await out.write(piece)
 
     async def _images(self) -> AsyncIterator[Image]:
-        """Raises NotFound when the workload is deleted meanwhile: then the archive is cut short."""
+        """Yield the images by ``seq``.
+
+        Raises NotFound when the workload is deleted meanwhile: then the archive is cut short.
+        """
         after: int | None = None
         while page := await self.controller.images(self.by, self.workload.id, self.kind, after, _PAGE):
             for image in page:
                 yield image
             after = page[-1].seq
 
-    async def _add(self, image: Image, out: Outflow) -> None:
+    async def _add(self, image: Image, out: BodyWriter) -> None:
         entry = await self._entry(image)
         pieces = self._pieces(image)
         await out.write(self.writer.before(entry) + await anext(pieces, b""))
@@ -113,7 +118,7 @@ class Archive:
         return Entry(name, image.file.size, image.created_at, crc)
 
     async def _pieces(self, image: Image) -> AsyncIterator[bytes]:
-        """Raises NotFound, OSError for a file that is not as its record says."""
+        """Yield the file's bytes. Raises NotFound, and OSError for a file that is not as its record says."""
         for start in range(0, image.file.size, PIECE):
             length = min(PIECE, image.file.size - start)
             yield await self.image_store.read(image.file.path, start, length)

@@ -34,7 +34,7 @@ _BLOCK: Final = 512
 
 @frozen
 class Entry:
-    """A file; ``at`` is when it was made."""
+    """One file in an archive; ``at`` is when it was made, in seconds since the epoch."""
 
     name: str
     size: int
@@ -43,25 +43,25 @@ class Entry:
 
 
 class ArchiveWriter(Protocol):
-    """``needs_crc``: entries must have their checksum."""
+    """A format of archives; with ``needs_crc`` entries must have their checksum."""
 
     needs_crc: bool
     content_type: str
     extension: str
 
     def before(self, entry: Entry) -> bytes:
-        """What comes before the file's bytes."""
+        """Return what comes before the file's bytes."""
 
     def after(self, entry: Entry) -> bytes:
-        """What comes behind them."""
+        """Return what comes behind them."""
 
     def end(self) -> Iterator[bytes]:
-        """What comes last."""
+        """Yield what comes last."""
 
 
 @define
 class ZipWriter:
-    """Keeps about 80 bytes for each entry, in a file where that is much."""
+    """A ZIP file. The writer keeps about 80 bytes for each entry, in a file where that is much."""
 
     needs_crc = True
     content_type = "application/zip"
@@ -74,58 +74,27 @@ class ZipWriter:
     )
 
     def before(self, entry: Entry) -> bytes:
-        name = entry.name.encode()
-        large = entry.size >= _FULL
-        size = min(entry.size, _FULL)
-        extra = struct.pack("<HHQQ", 1, 16, entry.size, entry.size) if large else b""
-        common = struct.pack(
-            "<HHHHHIIIHH",
-            _ZIP64 if large else _PLAIN,
-            _UTF8,
-            0,  # stored
-            *_dos_time(entry.at),
-            entry.crc,
-            size,
-            size,
-            len(name),
-            len(extra),
-        )
-        self._list(entry, name)
-        head = b"PK\3\4" + common + name + extra
+        extra = struct.pack("<HHQQ", 1, 16, entry.size, entry.size) if entry.size >= _FULL else b""
+        self._list(entry)
+        head = b"PK\3\4" + _facts(entry, extra) + entry.name.encode() + extra
         self._position += len(head) + entry.size
         return head
 
     def after(self, entry: Entry) -> bytes:
         return b""
 
-    def _list(self, entry: Entry, name: bytes) -> None:
-        """In the directory."""
+    def _list(self, entry: Entry) -> None:
+        """Add the entry to the directory."""
         values = [entry.size, entry.size] if entry.size >= _FULL else []
         values += [self._position] if self._position >= _FULL else []
         extra = struct.pack(f"<HH{len(values)}Q", 1, 8 * len(values), *values) if values else b""
-        version = _ZIP64 if values else _PLAIN
-        size = min(entry.size, _FULL)
+        made_by = _ON_UNIX | (_ZIP64 if extra else _PLAIN)
+        offset = min(self._position, _FULL)
         self._directory.write(
-            struct.pack(
-                "<4sHHHHHHIIIHHHHHII",
-                b"PK\1\2",
-                _ON_UNIX | version,
-                version,
-                _UTF8,
-                0,
-                *_dos_time(entry.at),
-                entry.crc,
-                size,
-                size,
-                len(name),
-                len(extra),
-                0,  # comment
-                0,  # disk
-                0,
-                _READABLE,
-                min(self._position, _FULL),
-            )
-            + name
+            struct.pack("<4sH", b"PK\1\2", made_by)
+            + _facts(entry, extra)
+            + struct.pack("<HHHII", 0, 0, 0, _READABLE, offset)  # comment, disk, internal attributes
+            + entry.name.encode()
             + extra
         )
         self._count += 1
@@ -147,8 +116,18 @@ class ZipWriter:
         )
 
 
+def _facts(entry: Entry, extra: bytes) -> bytes:
+    """Return what both headers of an entry say, in front of its name."""
+    version, size = _ZIP64 if extra else _PLAIN, min(entry.size, _FULL)
+    lengths = len(entry.name.encode()), len(extra)
+    stored = 0
+    return struct.pack(
+        "<HHHHHIIIHH", version, _UTF8, stored, *_dos_time(entry.at), entry.crc, size, size, *lengths
+    )
+
+
 def _dos_time(at: float) -> tuple[int, int]:
-    """Time and date, in UTC; the format begins in 1980 and ends in 2107."""
+    """Return time and date in UTC as DOS had them; the format begins in 1980 and ends in 2107."""
     when = datetime.fromtimestamp(min(max(at, 315532800), 4354819198), UTC)
     time = when.hour << 11 | when.minute << 5 | when.second // 2
     return time, (when.year - 1980) << 9 | when.month << 5 | when.day
@@ -156,7 +135,7 @@ def _dos_time(at: float) -> tuple[int, int]:
 
 @define
 class TarWriter:
-    """POSIX.1-2001 (pax)."""
+    """A TAR file as POSIX.1-2001 has it (pax)."""
 
     needs_crc = False
     content_type = "application/x-tar"
@@ -176,7 +155,7 @@ class TarWriter:
 
 @define
 class Names:
-    """Makes each name one of its own, also where case makes no difference: ``cat.jpg``, ``cat-2.jpg``."""
+    """The names in an archive, all different even where case does not count: ``cat.jpg``, ``cat-2.jpg``."""
 
     _taken: set[str] = field(factory=set, init=False)
     _times: Counter[str] = field(factory=Counter, init=False)

@@ -1,4 +1,4 @@
-"""What happens, as it happens: server-sent events, as browsers' ``EventSource`` takes them.
+"""The changes of workloads and workers as server-sent events, as browsers' ``EventSource`` takes them.
 
 =========== ==========================================================================================
 snapshot    first, and again when what was missed is not known any more: ``workloads`` that are not
@@ -25,8 +25,9 @@ from dpip.api.http.auth import Access
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
-from dpip.api.http.streams import Outflow, begin
-from dpip.api.views import Json, summary, timestamp, worker_state_json
+from dpip.api.http.streams import BodyWriter, begin_body
+from dpip.api.schemas import Json
+from dpip.api.views import summary, timestamp, worker_state_json
 from dpip.errors import NotFound, RetryLater, TooManyRequests, Unauthenticated
 from dpip.interfaces import IController
 from dpip.model import Update, Updates
@@ -49,16 +50,16 @@ class EventRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/events", Access.USERS, self.all, by_link=True),
-            Route("GET", "/workloads/<workload_id>/events", Access.USERS, self.one, by_link=True),
+            Route("GET", "/events", Access.USERS, self.follow_all, by_link=True),
+            Route("GET", "/workloads/<workload_id>/events", Access.USERS, self.follow_workload, by_link=True),
         ]
 
-    async def all(self, call: ApiCall) -> EventStream:
-        """The caller's workloads (an admin's: everyone's, and the workers), as they change."""
+    async def follow_all(self, call: ApiCall) -> EventStream:
+        """Follow the caller's workloads as they change; an admin follows everyone's, and the workers."""
         return await self._stream(call, None)
 
-    async def one(self, call: ApiCall, workload_id: str) -> EventStream:
-        """One workload, as it changes; ends when it is deleted."""
+    async def follow_workload(self, call: ApiCall, workload_id: str) -> EventStream:
+        """Follow one workload as it changes. The stream ends when the workload is deleted."""
         return await self._stream(call, workload_id)
 
     async def _stream(self, call: ApiCall, workload_id: str | None) -> EventStream:
@@ -69,8 +70,10 @@ class EventRoutes:
 
 @define
 class EventStream:
-    """A :class:`dpip.api.http.streams.Streamed`. Nothing is asked while the client does not read; it goes on
-    with the newest state then."""
+    """One client's events, a :class:`dpip.api.http.streams.Streamed`.
+
+    Nothing is asked while the client does not read; the stream goes on with the newest state then.
+    """
 
     controller: IController
     call: ApiCall
@@ -80,7 +83,10 @@ class EventStream:
     watching: Counter[str]
 
     async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
-        """Until the client leaves, its token dies or the workload is deleted. Raises TooManyRequests."""
+        """Write events until the client leaves, its token dies or the workload is deleted.
+
+        Raises TooManyRequests.
+        """
         name = self.call.by.name
         if self.watching[name] >= limits.streams:
             raise TooManyRequests(
@@ -88,13 +94,13 @@ class EventStream:
             )
         self.watching[name] += 1
         try:
-            if begin(request, _HEADERS):
-                with Outflow(request, clock, limits.stall_seconds) as out:
-                    await self._tell(out, clock)
+            if begin_body(request, _HEADERS):
+                with BodyWriter(request, clock, limits.stall_seconds) as out:
+                    await self._write_events(out, clock)
         finally:
             self.watching[name] -= 1
 
-    async def _tell(self, out: Outflow, clock: IReactorTime) -> None:
+    async def _write_events(self, out: BodyWriter, clock: IReactorTime) -> None:
         updates = self.first
         await out.write(b"retry: %d\n\n" % _RETRY_MS)
         while True:
@@ -102,15 +108,15 @@ class EventStream:
             if self.workload_id is not None and any(update.deleted for update in updates.items):
                 return
             try:
-                updates = await self._after(updates.id, out, clock)
+                updates = await self._updates_after(updates.id, out, clock)
             except Unauthenticated:
                 return
             except NotFound:  # deleted while nobody asked
                 await out.write(_event("deleted", "", {"workload_id": self.workload_id}))
                 return
 
-    async def _after(self, id: str, out: Outflow, clock: IReactorTime) -> Updates:
-        """What comes next. Raises Unauthenticated when the token has died, NotFound."""
+    async def _updates_after(self, id: str, out: BodyWriter, clock: IReactorTime) -> Updates:
+        """Wait for what comes next. Raises NotFound, and Unauthenticated when the token has died."""
         while True:
             try:
                 updates = await self.controller.updates(self.call.by, self.workload_id, id, wait=True)
@@ -124,7 +130,7 @@ class EventStream:
     def _events(self, updates: Updates) -> bytes:
         if updates.snapshot:
             return _event("snapshot", updates.id, self._snapshot(updates))
-        return b"".join([_told(update) for update in updates.items]) or _HEARTBEAT
+        return b"".join([_change(update) for update in updates.items]) or _HEARTBEAT
 
     def _snapshot(self, updates: Updates) -> Json:
         workloads = [summary(update.workload) for update in updates.items if update.workload is not None]
@@ -135,7 +141,7 @@ class EventStream:
         return snapshot
 
 
-def _told(update: Update) -> bytes:
+def _change(update: Update) -> bytes:
     if update.workload is not None:
         return _event("workload", update.id, summary(update.workload))
     if update.worker is not None:
@@ -144,6 +150,6 @@ def _told(update: Update) -> bytes:
 
 
 def _event(name: str, id: str, data: Json) -> bytes:
-    """``to_json`` ends with a line break, and has no other."""
+    """Return one event of the stream. What ``to_json`` gives ends with a line break, and has no other."""
     identified = f"id: {id}\n" if id else ""
     return f"event: {name}\n{identified}data: ".encode() + to_json(data) + b"\n"

@@ -1,14 +1,14 @@
-"""Getting images: one by id or place, or a page of a workload's."""
+"""Images to get: one by its id or place, its thumbnail, or a page of a workload's images."""
 
 from __future__ import annotations
 
 from attrs import define
 
-from dpip.api.http.answers import Answer, json_answer
+from dpip.api.http.answers import Answer
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import Download, not_modified, sandboxed
 from dpip.api.http.forms import Fields
-from dpip.api.http.routes import ApiCall, Route, next_page
+from dpip.api.http.routes import ApiCall, Route, page_answer
 from dpip.api.views import image_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController, IImageStore
@@ -19,7 +19,7 @@ _SMALL_CACHE = "private, max-age=3600"  # it never changes, but its image may be
 
 
 def image_type(fields: Fields) -> ImageType | None:
-    """``original`` or ``filtered``; the seed's scripts write ``orginal``."""
+    """Read the field ``type``; scripts of the first clients write ``orginal``."""
     text = (fields.text("type") or "").strip().lower()
     if text in ("original", "orginal"):
         return ImageType.ORIGINAL
@@ -37,20 +37,23 @@ class ImageRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/images", Access.USERS, self.page),
-            Route("GET", "/images/<reference>", Access.ANY, self.show, by_link=True),
+            Route("GET", "/images", Access.USERS, self.list_images),
+            Route("GET", "/images/<reference>", Access.ANY, self.download, by_link=True),
             Route("GET", "/images/<reference>/thumbnail", Access.USERS, self.thumbnail, by_link=True),
         ]
 
-    async def show(self, call: ApiCall, reference: str) -> Download:
-        """The bytes. ``reference`` is a global id, or a place within the ``workload_id`` sent along."""
+    async def download(self, call: ApiCall, reference: str) -> Download:
+        """Get the bytes. ``reference`` is a global id, or a place within the ``workload_id`` sent along."""
         workload_id = call.fields.text("workload_id") or None
         image = await self.controller.image(call.by, reference, workload_id, image_type(call.fields))
         return Download(self.image_store.absolute(image.file.path), image)
 
     async def thumbnail(self, call: ApiCall, reference: str) -> Answer:
-        """A JPEG whose longer side has at most 256 pixels. A worker makes it when it is asked for the first
-        time; while none has time for it, 503 says when to ask again."""
+        """Get a JPEG whose longer side has at most 256 pixels.
+
+        A worker makes it when it is asked for the first time; while none has time for it, 503 says when to
+        ask again.
+        """
         workload_id = call.fields.text("workload_id") or None
         made = await self.controller.thumbnail(call.by, reference, workload_id, image_type(call.fields))
         etag = f'"thumbnail-{made.image.id}"'
@@ -59,17 +62,12 @@ class ImageRoutes:
             return Answer(b"", 304, headers)
         return Answer(made.data, 200, {**headers, "Content-Type": "image/jpeg"})
 
-    async def page(self, call: ApiCall) -> Answer:
-        """A workload's images of ``type`` (default ``filtered``) by ``seq``, beginning after ``after``."""
+    async def list_images(self, call: ApiCall) -> Answer:
+        """List a workload's images of ``type`` (default ``filtered``) by ``seq``, from behind ``after``."""
         fields, limit = call.fields, call.limit
         workload_id = fields.required("workload_id")
         kind = image_type(fields) or ImageType.FILTERED
         after = fields.integer("after", -1, _MAX_SEQ)
         found = await self.controller.images(call.by, workload_id, kind, after, limit + 1)
-        shown = found[:limit]
-        more: dict[str, str] = {}
-        if len(found) > limit:
-            more = next_page(
-                "/images", workload_id=workload_id, type=kind.value, after=shown[-1].seq, limit=limit
-            )
-        return json_answer([image_json(image) for image in shown], headers=more)
+        asked = {"workload_id": workload_id, "type": kind.value}
+        return page_answer("/images", limit, found, image_json, lambda last: {**asked, "after": last.seq})

@@ -1,6 +1,6 @@
-"""The lists of a workload's images as JSON: made page by page, and a page anew only when it has changed.
+"""The lists of a workload's images as JSON, made page by page, each page anew only when it has changed.
 
-A workload of 100,000 images has a body of 3 MB. To make it takes 0.1 s, and a running workload changes with
+A workload of 100,000 images has a body of 3 MB. Making it takes 0.1 s, and a running workload changes with
 every result; but of its 100 pages only those change in which images end at the moment.
 """
 
@@ -13,17 +13,18 @@ from cachetools import LRUCache
 from twisted.internet.defer import DeferredLock
 
 from dpip.api.http.answers import to_json
-from dpip.api.views import failure_json, filtered_name
+from dpip.api.views import failure_json
 from dpip.interfaces import IController
 from dpip.model import Numbering, Principal, Progress, Results, Workload, WorkloadStatus
 
 _OLDEST = 10.0
-"""Lists may be so many times as old as they took to make: however many poll, it takes a tenth of the time."""
+"""Lists may be so many times as old as they took to make: however many clients poll, making takes a tenth of
+the time."""
 
 
 @frozen
 class Lists:
-    """``filtered`` and ``failed`` are JSON arrays, as of ``progress``."""
+    """The two lists of a workload as of ``progress``: ``filtered`` and ``failed`` are JSON arrays."""
 
     progress: Progress
     filtered: bytes = b"[]"
@@ -36,7 +37,10 @@ class Lists:
 
 @frozen
 class _Page:
-    """Items of the two arrays, without brackets, when images of it had ended, or been retried, so often."""
+    """A page's items of the two arrays, without brackets.
+
+    ``ended`` is how often its images had ended or been retried by then.
+    """
 
     ended: int = 0
     filtered: bytes = b""
@@ -61,7 +65,7 @@ class _Known:
 
 @define
 class ListMaker:
-    """Keeps what it has made, up to ``limit`` bytes. ``seconds`` gives the time."""
+    """The maker of lists keeps what it has made, up to ``limit`` bytes. ``seconds`` gives the time."""
 
     controller: IController
     seconds: Callable[[], float]
@@ -71,8 +75,10 @@ class ListMaker:
     )
 
     async def lists(self, by: Principal, progress: Progress) -> Lists:
-        """As of ``progress``. Of a running workload perhaps as they were a moment before, but after the
-        newest original came."""
+        """Return the lists as of ``progress``.
+
+        Those of a running workload may be as they were a moment before, but after the newest original came.
+        """
         workload = progress.workload
         if not workload.filtered and not workload.failed:
             return Lists(progress)
@@ -88,7 +94,7 @@ class ListMaker:
         self._known.pop(workload_id, None)
 
     def _good_enough(self, known: _Known, then: Progress, now: Progress) -> bool:
-        """The same, or a little earlier in one and the same run of work."""
+        """Say whether ``then`` is the same as ``now``, or a little earlier in one run of work."""
         old, new = changes(then.workload), changes(now.workload)
         if old == new:
             return True
@@ -99,13 +105,17 @@ class ListMaker:
     async def _make(self, by: Principal, progress: Progress, known: _Known) -> Lists:
         began = self.seconds()
         await self._renew(by, progress.workload, known)
-        made = Lists(progress, *(_joined(parts) for parts in _columns(known.pages)))
+        filtered = _joined(page.filtered for page in known.pages)
+        made = Lists(progress, filtered, _joined(page.failed for page in known.pages))
         known.made = self.seconds()
         known.took = known.made - began
         return made
 
     async def _renew(self, by: Principal, workload: Workload, known: _Known) -> None:
-        """The counts come before the rows are read: what ends in between is read again at the next time."""
+        """Read anew the pages that have changed.
+
+        The counts come before the rows are read: what ends in between is read again the next time.
+        """
         endings = await self.controller.endings(by, workload.id)
         known.pages += [_Page()] * (len(endings) - len(known.pages))
         for number, ended in enumerate(endings):
@@ -114,27 +124,24 @@ class ListMaker:
                 known.pages[number] = _page(ended, results, workload.spec.numbering)
 
     def _size(self, known: _Known) -> int:
-        """One larger than the limit takes all of it: the newest stays, whatever its size."""
+        """Return the size, but no more than the limit: the newest stays, whatever its size."""
         return min(known.size, self.limit)
 
 
 def changes(workload: Workload) -> tuple[int, int, int, int]:
-    """What they say of one workload, they say only once: ``failed`` falls with a retry alone."""
+    """Return counts that no two states of a workload's lists share: ``failed`` falls with a retry alone."""
     return workload.accepted, workload.retried, workload.filtered, workload.failed
 
 
 def _page(ended: int, results: Results, numbering: Numbering) -> _Page:
-    filtered = [filtered_name(seq, image_id, numbering) for seq, image_id in results.filtered]
+    by_seq = numbering is Numbering.FRAMES
+    filtered = [str(seq) if by_seq else image_id for seq, image_id in results.filtered]
     failed = [failure_json(failure) for failure in results.failed]
     return _Page(ended, _items(filtered), _items(failed))
 
 
 def _items(values: Sequence[object]) -> bytes:
     return to_json(values).strip()[1:-1]
-
-
-def _columns(pages: Iterable[_Page]) -> tuple[list[bytes], list[bytes]]:
-    return [page.filtered for page in pages], [page.failed for page in pages]
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:

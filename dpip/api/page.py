@@ -1,11 +1,11 @@
-"""The page at ``/`` and what it is made of: public files that hold no data, kept in memory."""
+"""The browser's page at ``/`` and its parts: public files that hold no data, kept in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
 from importlib.resources import files
-from types import MappingProxyType
+from typing import Final
 
 from attrs import Factory, field, frozen
 
@@ -15,28 +15,24 @@ from dpip.api.http.downloads import not_modified
 from dpip.api.http.routes import ApiCall, Route
 from dpip.errors import NotFound
 
-_TYPES = MappingProxyType(
-    {
-        "html": "text/html; charset=utf-8",
-        "css": "text/css; charset=utf-8",
-        "js": "text/javascript; charset=utf-8",
-        "svg": "image/svg+xml",
-    }
-)
+_TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
 _INDEX = "index.html"
-_POLICY = MappingProxyType(
-    {
-        # All from here, and pictures that are still in the browser's memory as blobs. No form is ever sent
-        # by the browser itself: without its scripts the page must not put a password into a URL.
-        "Content-Security-Policy": (
-            "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-            "form-action 'none'; frame-ancestors 'none'"
-        ),
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Referrer-Policy": "no-referrer",
-    }
-)
+_POLICY: Final = {
+    # All from here, and pictures that are still in the browser's memory as blobs. No form is ever sent
+    # by the browser itself: without its scripts the page must not put a password into a URL.
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def _sources() -> dict[str, bytes]:
@@ -50,8 +46,11 @@ def _type_of(name: str) -> str | None:
 
 @frozen
 class PageRoutes:
-    """``/`` is asked for anew each time. All the rest is below an address with the hash of it all, so that a
-    browser may keep it for good and never mixes two versions."""
+    """The routes of the page.
+
+    A browser asks for ``/`` anew each time. All the rest is below an address with the hash of it all, so that
+    the browser may keep it for good and never mixes two versions.
+    """
 
     sources: Mapping[str, bytes] = field(factory=_sources)
     version: str = field(init=False, default=Factory(lambda self: _hash(self.sources), takes_self=True))

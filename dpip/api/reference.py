@@ -1,4 +1,4 @@
-"""``/openapi.json``, and the same for people: ``/docs``, a page without a script."""
+"""The API's description: ``/openapi.json`` for programs, and ``/docs`` for people, without a script."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _POLICY = (
 
 @define(slots=False)
 class ReferenceRoutes:
-    """Of all the other ``routes``; made when somebody asks for the first time."""
+    """The description of all the ``others``; it is made when somebody asks for the first time."""
 
     others: Sequence[Route]
 
@@ -130,7 +130,7 @@ def _members(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(caption: str, rows: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
-    """The third column is HTML."""
+    """Yield a table of four columns, the third of which is HTML already."""
     if rows:
         yield f"<table><caption hidden>{caption}</caption><tbody>"
         for first, second, third, fourth in rows:
@@ -145,7 +145,7 @@ def _contents(contents: Mapping[str, Any]) -> str:
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """In words, as HTML."""
+    """Return the kind of value in words, as HTML."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#{name}">{name}</a>'

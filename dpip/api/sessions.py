@@ -1,4 +1,4 @@
-"""Logging in and out."""
+"""Login and logout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpip.model import Token
 
 
 class PageLoginRefused(Unauthenticated):
-    """As BadCredentials, but without the challenge that makes a browser open a dialog of its own."""
+    """This is BadCredentials without the challenge that makes a browser open a dialog of its own."""
 
     code = BadCredentials.code
     title = BadCredentials.title
@@ -32,7 +32,7 @@ class SessionRoutes:
         ]
 
     async def login(self, call: ApiCall) -> Answer:
-        """HTTP Basic in; ``user``, ``token``, ``expires_at`` out.
+        """Log in by HTTP Basic; the answer has ``user``, ``token`` and ``expires_at``.
 
         The page gets the token as a cookie that its scripts cannot read, and not in the body.
         """
@@ -43,10 +43,10 @@ class SessionRoutes:
             token = await self._token(call)
         except BadCredentials as error:
             raise PageLoginRefused(error.detail) from None
-        return json_answer(_facts(token), headers={"Set-Cookie": _kept(token, call.encrypted)})
+        return json_answer(_facts(token), headers={"Set-Cookie": _cookie(token, call.encrypted)})
 
     async def logout(self, call: ApiCall) -> Answer:
-        """The token is dead when the answer comes."""
+        """Log out. The token is dead when the answer comes."""
         await self.controller.logout(secret_of(call.header))
         message = f"{call.by.name} is logged out; the token is not valid any more."
         return json_answer({"logout_message": message}, headers={"Set-Cookie": _FORGOTTEN})
@@ -64,7 +64,10 @@ _RULES = "Path=/; HttpOnly; SameSite=Strict"
 _FORGOTTEN = f"{SESSION}=; {_RULES}; Max-Age=0"
 
 
-def _kept(token: Token, encrypted: bool) -> str:
-    """The cookie, for as long as the token lives; ``Secure`` would be dropped by a browser without TLS."""
+def _cookie(token: Token, encrypted: bool) -> str:
+    """Return a cookie that lives as long as the token.
+
+    ``Secure`` is left out without TLS: a browser would drop the cookie.
+    """
     expires = datetimeToString(token.expires_at).decode()
     return f"{SESSION}={token.secret}; {_RULES}; Expires={expires}{'; Secure' if encrypted else ''}"

@@ -1,4 +1,4 @@
-"""Tokens with names, for programs: made, listed, revoked; everyone's own, and all for an admin."""
+"""Tokens with names, for programs. Users make, list and revoke their own, an admin everybody's."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ class TokenRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/tokens", Access.USERS, self.all),
-            Route("POST", "/tokens", Access.USERS, self.add),
-            Route("DELETE", "/tokens/<token_id>", Access.USERS, self.revoke),
+            Route("GET", "/tokens", Access.USERS, self.list_tokens),
+            Route("POST", "/tokens", Access.USERS, self.add_token),
+            Route("DELETE", "/tokens/<token_id>", Access.USERS, self.revoke_token),
         ]
 
-    async def all(self, call: ApiCall) -> Answer:
-        """Those with names first, then what logins gave, the newest first, ``limit`` of them; never a secret.
+    async def list_tokens(self, call: ApiCall) -> Answer:
+        """List tokens, never their secrets: those with names first, then those of logins, the newest first.
 
-        An admin sees everybody's, or those of ``user``.
+        There are at most ``limit``. An admin sees everybody's, or those of ``user``.
         """
         call.fields.only("user", "limit")
         found = await self.controller.tokens(call.by, call.fields.text("user"), call.limit)
         return json_answer([token_json(token) for token in found])
 
-    async def add(self, call: ApiCall) -> Answer:
-        """``name``, ``days`` (default 90); an admin may say for which ``user``. Only this answer has the
-        ``token`` itself."""
+    async def add_token(self, call: ApiCall) -> Answer:
+        """Make a token with a ``name`` for ``days`` (default 90); an admin may say for which ``user``.
+
+        Only this answer has the ``token`` itself.
+        """
         fields = call.fields
         fields.only("name", "days", "user")
         days = fields.integer("days", 1, MAX_DAYS) or DEFAULT_DAYS
@@ -48,7 +50,7 @@ class TokenRoutes:
         answer = {**token_json(record), "token": token.secret}
         return json_answer(answer, 201, {"Location": f"/tokens/{quote(record.id)}"})
 
-    async def revoke(self, call: ApiCall, token_id: str) -> Answer:
-        """The token is dead when the answer comes."""
+    async def revoke_token(self, call: ApiCall, token_id: str) -> Answer:
+        """Revoke a token. It is dead when the answer comes."""
         record = await self.controller.revoke_token(call.by, token_id)
         return json_answer({**token_json(record), "revoked": True})

@@ -22,7 +22,6 @@ from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile
 from dpip.store.results import keep_result
 
-_MAX_NUMBER = 2**62
 T = TypeVar("T")
 
 
@@ -36,7 +35,7 @@ class UploadRoutes:
         return [Route("POST", "/images", Access.ANY, self.upload)]
 
     async def upload(self, call: ApiCall) -> Answer:
-        """One file gives one object, several give a list in body order, and they are taken all or none.
+        """Upload files. One gives one object; several give a list in body order, and all are taken or none.
 
         Fields that are not known are passed over: forms send what their buttons are called.
         """
@@ -57,11 +56,13 @@ class UploadRoutes:
         sizes = [file.size for file in files]
         name = None if key is None else key.key
         workload = await self.controller.check_upload(call.by, workload_id, sizes, name)
-        stored = await self._keep(files, workload.directory)
+        stored = await self._keep_originals(files, workload.directory)
         return await self.controller.commit_originals(call.by, workload_id, stored, key)
 
-    async def _keep(self, files: Sequence[IIncomingFile], directory: str) -> list[tuple[str, StoredFile]]:
-        """All of them durable under new ids, or none of them."""
+    async def _keep_originals(
+        self, files: Sequence[IIncomingFile], directory: str
+    ) -> list[tuple[str, StoredFile]]:
+        """Make all of them durable under new ids, or none of them."""
         ids = [self.ids() for _ in files]
         pixels = self.controller.max_pixels
         keeping = [
@@ -86,7 +87,7 @@ class UploadRoutes:
 
 
 def _checked(files: Sequence[IIncomingFile]) -> Sequence[IIncomingFile]:
-    """Raises BadParameter when there is none, NotAnImage when one is empty."""
+    """Return the files. Raises BadParameter when there is none, NotAnImage when one is empty."""
     if not files:
         raise BadParameter(
             "There is no file in the request: send the picture in the field 'data'.", parameter="data"
@@ -98,12 +99,12 @@ def _checked(files: Sequence[IIncomingFile]) -> Sequence[IIncomingFile]:
 
 
 async def gathered(works: Sequence[Deferred[T]]) -> list[T | Failure]:
-    """What became of each of them, when the last has ended."""
+    """Wait for all of them; return each one's result or failure."""
     return [result for _, result in await DeferredList(works, consumeErrors=True)]
 
 
 def _first_error(outcomes: Sequence[StoredFile | Failure]) -> BaseException:
-    """The error of one of several files says which one."""
+    """Return the first file's error; if there are several files, it says which one this is."""
     place, failure = next((n, outcome) for n, outcome in enumerate(outcomes) if isinstance(outcome, Failure))
     error: BaseException = failure.value  # type: ignore[assignment]  # a failure that happened has one
     if isinstance(error, DpipError) and len(outcomes) > 1:
@@ -112,7 +113,7 @@ def _first_error(outcomes: Sequence[StoredFile | Failure]) -> BaseException:
 
 
 def _number(fields: Fields, name: str) -> int:
-    number = fields.integer(name, 0, _MAX_NUMBER)
+    number = fields.integer(name, 0)
     if number is None:
         raise BadParameter(f"{name} is missing.", parameter=name)
     return number

@@ -1,267 +1,251 @@
-"""The nouns of :mod:`dpip.model` as JSON: the field names that clients see."""
+"""The nouns of :mod:`dpip.model` as JSON: the members that clients see, each with its schema."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Final
 
-from dpip.model import (
-    Activity,
-    Failure,
-    Image,
-    Load,
-    NewcomersToken,
-    Numbering,
-    Progress,
-    Reason,
-    Sample,
-    Step,
-    TokenRecord,
-    User,
-    WebhookState,
-    WorkerRecord,
-    WorkerState,
-    Workload,
-    WorkloadStatus,
+from dpip import model
+from dpip.api.schemas import (
+    ANYTHING,
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    STRING,
+    TIME,
+    Json,
+    View,
+    array,
+    choice,
+    members,
+    or_null,
+    ref,
 )
 
-Json = dict[str, Any]
+STEP: Final = {**members(name=STRING), "additionalProperties": True}
 
 
 def timestamp(at: float) -> str:
-    """RFC 3339, UTC, to the millisecond."""
+    """Return a time as RFC 3339 has it: UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def filter_label(steps: Sequence[Step]) -> str:
-    """One word for a chain: ``grayscale+blur``."""
-    return "+".join(name for name, _ in steps)
-
-
-#: The members of a summary.
-SUMMARY = (
-    *("workload_id", "workload_name", "owner", "filter", "params", "steps", "output", "tags", "numbering"),
-    *(
-        "status",
-        "sealed",
-        "accepted",
-        "filtered",
-        "failed",
-        "running_jobs",
-        "waiting",
-        "size",
-        "eta_seconds",
-        "eta_range",
-    ),
-    *("created_at", "finished_at"),
-)
-
-
-def summary(progress: Progress) -> Json:
-    """A workload without its lists."""
-    workload, eta = progress.workload, progress.eta
-    spec = workload.spec
-    ended = workload.filtered + workload.failed
-    values = (
-        workload.id,
-        spec.name,
-        workload.owner,
-        filter_label(spec.steps),
-        spec.steps[0][1] if len(spec.steps) == 1 else {},
-        [{"name": name, **params} for name, params in spec.steps],
-        spec.output,
-        list(spec.tags),
-        spec.numbering.value,
-        workload.status.value,
-        workload.sealed,
-        workload.accepted,
-        workload.filtered,
-        workload.failed,
-        progress.running,
-        max(0, workload.accepted - ended - progress.running),
-        workload.size,
-        None if eta is None else _rough(eta.seconds),
-        None if eta is None else [_rough(eta.low), _rough(eta.high)],
-        timestamp(workload.created_at),
-        _finished_at(workload),
-    )
-    return dict(zip(SUMMARY, values, strict=True))
-
-
-def _rough(seconds: float) -> float:
-    """To two digits: more would only look exact, and make every poll's answer a new one."""
-    return float(f"{seconds:.2g}")
-
-
-def why_json(workload_id: str, reasons: Sequence[Reason]) -> Json:
-    return {
-        "workload_id": workload_id,
-        "running": [
-            {"seq": reason.seq, "worker": reason.worker, "why": reason.sentence}
-            for reason in reasons
-            if reason.worker is not None
-        ],
-        "waiting": [
-            {"jobs": reason.jobs, "why": reason.sentence} for reason in reasons if reason.worker is None
-        ],
-    }
-
-
-def filtered_name(seq: int, image_id: str, numbering: Numbering) -> str:
-    """How a result is called in ``filtered_images``."""
-    return str(seq) if numbering is Numbering.FRAMES else image_id
-
-
-def failure_json(failure: Failure) -> Json:
-    return {
-        "seq": failure.seq,
-        "image_id": failure.image_id,
-        "name": failure.name,
-        "code": failure.code,
-        "reason": failure.detail,
-    }
-
-
-def image_json(image: Image) -> Json:
-    picture = image.file.picture
-    return {
-        "workload_id": image.workload_id,
-        "image_id": image.id,
-        "type": image.type.value,
-        "seq": image.seq,
-        "name": image.file.name,
-        "size": image.file.size,
-        "sha256": image.file.sha256,
-        "format": picture.format,
-        "content_type": picture.content_type,
-        "width": picture.width,
-        "height": picture.height,
-        "created_at": timestamp(image.created_at),
-    }
-
-
-def user_json(user: User) -> Json:
-    return {
-        "user": user.name,
-        "role": user.role.value,
-        "quota": user.quota,
-        "used": user.used,
-        "created_at": timestamp(user.created_at),
-    }
-
-
-def token_json(token: TokenRecord) -> Json:
-    return {
-        "token_id": token.id,
-        "user": token.user,
-        "name": token.name,
-        "created_at": timestamp(token.created_at),
-        "expires_at": timestamp(token.expires_at),
-    }
-
-
-def webhook_json(state: WebhookState) -> Json:
-    return {
-        "url": state.url,
-        "pending": state.pending,
-        "next_attempt_at": None if state.next_at is None else timestamp(state.next_at),
-        "log": [
-            {
-                "at": timestamp(delivery.at),
-                "attempt": delivery.attempt,
-                "status": delivery.status,
-                "error": delivery.error,
-            }
-            for delivery in state.log
-        ],
-    }
-
-
-def worker_json(record: WorkerRecord, load: Load | None) -> Json:
-    info = record.info
-    return {
-        "worker": info.name,
-        "joined": record.joined,
-        "address": record.address,
-        "version": info.version,
-        "machine": info.machine,
-        "slots": info.slots,
-        "capacity": info.capacity,
-        "tags": sorted(info.tags),
-        "filters": info.filters,
-        "has_gpu": info.has_gpu,
-        "first_seen": timestamp(record.first_seen),
-        "last_seen": timestamp(record.last_seen),
-        "done": record.done,
-        "failed": record.failed,
-        "offences": record.offences,
-        "suspended_until": _maybe(record.suspended_until),
-        "revoked_at": _maybe(record.revoked_at),
-        "certified_until": _maybe(record.certified_until),
-        "load": None if load is None else load_json(load),
-    }
-
-
-def join_token_json(token: NewcomersToken) -> Json:
-    return {
-        "join_token": token.text,
-        "made_at": _maybe(token.made_at),
-        "expires_at": _maybe(token.expires_at),
-    }
 
 
 def _maybe(at: float | None) -> str | None:
     return None if at is None else timestamp(at)
 
 
-def worker_state_json(state: WorkerState) -> Json:
+def filter_label(steps: Sequence[model.Step]) -> str:
+    """Return one word for a chain: ``grayscale+blur``."""
+    return "+".join(name for name, _ in steps)
+
+
+def _rough(seconds: float) -> float:
+    """Round to two digits: more would only look exact, and make every poll's answer a new one."""
+    return float(f"{seconds:.2g}")
+
+
+def _waiting(progress: model.Progress) -> int:
+    workload = progress.workload
+    return max(0, workload.accepted - workload.filtered - workload.failed - progress.running)
+
+
+def _finished_at(workload: model.Workload) -> str | None:
+    """Return None again for a workload that a further upload has reopened."""
+    return _maybe(workload.finished_at) if workload.status is model.WorkloadStatus.COMPLETED else None
+
+
+#: A workload without its lists.
+summary: Final = View[model.Progress](
+    {
+        "workload_id": (STRING, lambda p: p.workload.id),
+        "workload_name": (STRING, lambda p: p.workload.spec.name),
+        "owner": (STRING, lambda p: p.workload.owner),
+        "filter": (
+            {**STRING, "description": "Its name; of a chain the names joined with +."},
+            lambda p: filter_label(p.workload.spec.steps),
+        ),
+        "params": (ANYTHING, lambda p: _params(p.workload.spec.steps)),
+        "steps": (
+            array(STEP),
+            lambda p: [{"name": name, **params} for name, params in p.workload.spec.steps],
+        ),
+        "output": (ANYTHING, lambda p: p.workload.spec.output),
+        "tags": (array(STRING), lambda p: list(p.workload.spec.tags)),
+        "numbering": (choice(model.Numbering), lambda p: p.workload.spec.numbering.value),
+        "status": (choice(model.WorkloadStatus), lambda p: p.workload.status.value),
+        "sealed": ({**BOOLEAN, "description": "It takes no more images."}, lambda p: p.workload.sealed),
+        "accepted": (INTEGER, lambda p: p.workload.accepted),
+        "filtered": (INTEGER, lambda p: p.workload.filtered),
+        "failed": (INTEGER, lambda p: p.workload.failed),
+        "running_jobs": ({**INTEGER, "description": "Images that workers hold."}, lambda p: p.running),
+        "waiting": (INTEGER, _waiting),
+        "size": ({**INTEGER, "description": "Bytes of originals and results."}, lambda p: p.workload.size),
+        "eta_seconds": (or_null(NUMBER), lambda p: p.eta and _rough(p.eta.seconds)),
+        "eta_range": (or_null(array(NUMBER)), lambda p: p.eta and [_rough(p.eta.low), _rough(p.eta.high)]),
+        "created_at": (TIME, lambda p: timestamp(p.workload.created_at)),
+        "finished_at": (or_null(TIME), lambda p: _finished_at(p.workload)),
+    }
+)
+
+#: All members of a workload, in the order of an answer.
+WORKLOAD_MEMBERS: Final = (*summary.members, "filtered_images", "failed_images")
+
+
+def _params(steps: Sequence[model.Step]) -> Json:
+    return steps[0][1] if len(steps) == 1 else {}
+
+
+def why_json(workload_id: str, reasons: Sequence[model.Reason]) -> Json:
     return {
-        "worker": state.name,
-        "joined": state.joined,
-        "load": None if state.load is None else load_json(state.load),
+        "workload_id": workload_id,
+        "running": [running_json(reason) for reason in reasons if reason.worker is not None],
+        "waiting": [waiting_json(reason) for reason in reasons if reason.worker is None],
     }
 
 
-def load_json(load: Load) -> Json:
-    return {
-        "cpu_percent": load.cpu_percent,
-        "memory_total": load.memory_total,
-        "memory_available": load.memory_available,
-        "own_cpu_percent": load.own_cpu_percent,
-        "idle_percent": load.idle_percent,
-        "own_memory": load.own_memory,
-        "gpus": [
-            {
-                "name": gpu.name,
-                "load_percent": gpu.load_percent,
-                "memory_total": gpu.memory_total,
-                "memory_used": gpu.memory_used,
-            }
-            for gpu in load.gpus
-        ],
-        "running_jobs": len(load.running),
-        "disk_free": load.disk_free,
+running_json: Final = View[model.Reason](
+    {
+        "seq": (or_null(INTEGER), lambda reason: reason.seq),
+        "worker": (STRING, lambda reason: reason.worker),
+        "why": (STRING, lambda reason: reason.sentence),
     }
+)
+waiting_json: Final = View[model.Reason](
+    {"jobs": (INTEGER, lambda reason: reason.jobs), "why": (STRING, lambda reason: reason.sentence)}
+)
+failure_json: Final = View[model.Failure](
+    {
+        "seq": (INTEGER, lambda failure: failure.seq),
+        "image_id": (STRING, lambda failure: failure.image_id),
+        "name": (or_null(STRING), lambda failure: failure.name),
+        "code": (STRING, lambda failure: failure.code),
+        "reason": (STRING, lambda failure: failure.detail),
+    }
+)
+image_json: Final = View[model.Image](
+    {
+        "workload_id": (STRING, lambda image: image.workload_id),
+        "image_id": (STRING, lambda image: image.id),
+        "type": (choice(model.ImageType), lambda image: image.type.value),
+        "seq": ({**INTEGER, "description": "Its place in the workload, from 0."}, lambda image: image.seq),
+        "name": (or_null(STRING), lambda image: image.file.name),
+        "size": (INTEGER, lambda image: image.file.size),
+        "sha256": (STRING, lambda image: image.file.sha256),
+        "format": (STRING, lambda image: image.file.picture.format),
+        "content_type": (STRING, lambda image: image.file.picture.content_type),
+        "width": (INTEGER, lambda image: image.file.picture.width),
+        "height": (INTEGER, lambda image: image.file.picture.height),
+        "created_at": (TIME, lambda image: timestamp(image.created_at)),
+    }
+)
+user_json: Final = View[model.User](
+    {
+        "user": (STRING, lambda user: user.name),
+        "role": (choice(model.Role), lambda user: user.role.value),
+        "quota": (or_null(INTEGER), lambda user: user.quota),
+        "used": (INTEGER, lambda user: user.used),
+        "created_at": (TIME, lambda user: timestamp(user.created_at)),
+    }
+)
+token_json: Final = View[model.TokenRecord](
+    {
+        "token_id": (STRING, lambda token: token.id),
+        "user": (STRING, lambda token: token.user),
+        "name": (or_null(STRING), lambda token: token.name),
+        "created_at": (TIME, lambda token: timestamp(token.created_at)),
+        "expires_at": (TIME, lambda token: timestamp(token.expires_at)),
+    }
+)
+delivery_json: Final = View[model.Delivery](
+    {
+        "at": (TIME, lambda delivery: timestamp(delivery.at)),
+        "attempt": (INTEGER, lambda delivery: delivery.attempt),
+        "status": (or_null(INTEGER), lambda delivery: delivery.status),
+        "error": (or_null(STRING), lambda delivery: delivery.error),
+    }
+)
+webhook_json: Final = View[model.WebhookState](
+    {
+        "url": (STRING, lambda state: state.url),
+        "pending": (BOOLEAN, lambda state: state.pending),
+        "next_attempt_at": (or_null(TIME), lambda state: _maybe(state.next_at)),
+        "log": (array(delivery_json.schema), lambda state: [delivery_json(one) for one in state.log]),
+    }
+)
+gpu_json: Final = View[model.GpuLoad](
+    {
+        "name": (STRING, lambda gpu: gpu.name),
+        "load_percent": (NUMBER, lambda gpu: gpu.load_percent),
+        "memory_total": (INTEGER, lambda gpu: gpu.memory_total),
+        "memory_used": (INTEGER, lambda gpu: gpu.memory_used),
+    }
+)
+load_json: Final = View[model.Load](
+    {
+        "cpu_percent": (NUMBER, lambda load: load.cpu_percent),
+        "memory_total": (INTEGER, lambda load: load.memory_total),
+        "memory_available": (INTEGER, lambda load: load.memory_available),
+        "own_cpu_percent": (NUMBER, lambda load: load.own_cpu_percent),
+        "idle_percent": (NUMBER, lambda load: load.idle_percent),
+        "own_memory": (INTEGER, lambda load: load.own_memory),
+        "gpus": (array(gpu_json.schema), lambda load: [gpu_json(gpu) for gpu in load.gpus]),
+        "running_jobs": (INTEGER, lambda load: len(load.running)),
+        "disk_free": (INTEGER, lambda load: load.disk_free),
+    }
+)
 
 
-def sample_json(sample: Sample) -> Json:
+def sample_json(sample: model.Sample) -> Json:
     return {"at": timestamp(sample.at), **load_json(sample.load)}
 
 
-def activity_json(number: int, activity: Activity) -> Json:
-    return {
-        "number": number,
-        "at": timestamp(activity.at),
-        "actor": activity.actor,
-        "action": activity.action,
-        "subject": activity.subject,
-        "detail": activity.detail,
+#: A worker with its newest load, if that is known.
+worker_json: Final = View[tuple[model.WorkerRecord, model.Load | None]](
+    {
+        "worker": (STRING, lambda known: known[0].info.name),
+        "joined": (BOOLEAN, lambda known: known[0].joined),
+        "address": (STRING, lambda known: known[0].address),
+        "version": (STRING, lambda known: known[0].info.version),
+        "machine": (STRING, lambda known: known[0].info.machine),
+        "slots": (INTEGER, lambda known: known[0].info.slots),
+        "capacity": (INTEGER, lambda known: known[0].info.capacity),
+        "tags": (array(STRING), lambda known: sorted(known[0].info.tags)),
+        "filters": ({"type": "object", "additionalProperties": STRING}, lambda known: known[0].info.filters),
+        "has_gpu": (BOOLEAN, lambda known: known[0].info.has_gpu),
+        "first_seen": (TIME, lambda known: timestamp(known[0].first_seen)),
+        "last_seen": (TIME, lambda known: timestamp(known[0].last_seen)),
+        "done": (INTEGER, lambda known: known[0].done),
+        "failed": (INTEGER, lambda known: known[0].failed),
+        "offences": (INTEGER, lambda known: known[0].offences),
+        "suspended_until": (or_null(TIME), lambda known: _maybe(known[0].suspended_until)),
+        "revoked_at": (or_null(TIME), lambda known: _maybe(known[0].revoked_at)),
+        "certified_until": (or_null(TIME), lambda known: _maybe(known[0].certified_until)),
+        "load": (or_null(ref("Load")), lambda known: known[1] and load_json(known[1])),
     }
-
-
-def _finished_at(workload: Workload) -> str | None:
-    """None again for a workload that a further upload has reopened."""
-    if workload.finished_at is None or workload.status is not WorkloadStatus.COMPLETED:
-        return None
-    return timestamp(workload.finished_at)
+)
+worker_state_json: Final = View[model.WorkerState](
+    {
+        "worker": (STRING, lambda state: state.name),
+        "joined": (BOOLEAN, lambda state: state.joined),
+        "load": (or_null(ref("Load")), lambda state: state.load and load_json(state.load)),
+    }
+)
+join_token_json: Final = View[model.NewcomersToken](
+    {
+        "join_token": (STRING, lambda token: token.text),
+        "made_at": (or_null(TIME), lambda token: _maybe(token.made_at)),
+        "expires_at": (or_null(TIME), lambda token: _maybe(token.expires_at)),
+    }
+)
+#: What somebody did, with its number in the record.
+activity_json: Final = View[tuple[int, model.Activity]](
+    {
+        "number": (INTEGER, lambda numbered: numbered[0]),
+        "at": (TIME, lambda numbered: timestamp(numbered[1].at)),
+        "actor": (STRING, lambda numbered: numbered[1].actor),
+        "action": (STRING, lambda numbered: numbered[1].action),
+        "subject": (STRING, lambda numbered: numbered[1].subject),
+        "detail": (ANYTHING, lambda numbered: numbered[1].detail),
+    }
+)

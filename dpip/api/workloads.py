@@ -1,4 +1,4 @@
-"""WorkloadRoutes: making, looking, changing their course, deleting."""
+"""Workloads: making them, looking at them, changing their course, deleting them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from dpip.api.http.auth import Access
 from dpip.api.http.downloads import not_modified
 from dpip.api.http.forms import Fields
 from dpip.api.http.idempotency import key_of
-from dpip.api.http.routes import ApiCall, Route, next_page
+from dpip.api.http.routes import ApiCall, Route, page_answer
 from dpip.api.lists import ListMaker, Lists, changes
-from dpip.api.views import SUMMARY, filter_label, summary, webhook_json, why_json
+from dpip.api.views import WORKLOAD_MEMBERS, filter_label, summary, webhook_json, why_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController
 from dpip.model import Numbering, Params, Selection, Step, Webhook, WorkloadSpec, WorkloadStatus
@@ -31,14 +31,12 @@ MAX_URL, MIN_SECRET, MAX_SECRET = 2000, 16, 256
 
 _ASKED = ("filter", "steps", "workload_name", "params", "numbering", "tags", "output")
 _LISTS = frozenset({"filtered_images", "failed_images"})
-#: Of an answer, in its order.
-MEMBERS = (*SUMMARY, "filtered_images", "failed_images")
 #: Parts of our own answers, which clients send back with the rest: harmless, so they are passed over.
-_ANSWERED = tuple(name for name in MEMBERS if name not in _ASKED)
+_ANSWERED = tuple(name for name in WORKLOAD_MEMBERS if name not in _ASKED)
 
 
 class Registry(Protocol):
-    """What the API needs of :mod:`dpip.filters.registry`."""
+    """The part of :mod:`dpip.filters.registry` that the API needs."""
 
     def names(self) -> list[str]: ...
     def describe(self) -> list[dict[str, Any]]: ...
@@ -60,20 +58,21 @@ class WorkloadRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("POST", "/workloads", Access.USERS, self.create),
-            Route("GET", "/workloads", Access.USERS, self.page),
-            Route("GET", "/workloads/<workload_id>", Access.USERS, self.show),
+            Route("POST", "/workloads", Access.USERS, self.create_workload),
+            Route("GET", "/workloads", Access.USERS, self.list_workloads),
+            Route("GET", "/workloads/<workload_id>", Access.USERS, self.show_workload),
             Route("GET", "/workloads/<workload_id>/why", Access.USERS, self.why),
-            Route("POST", "/workloads/<workload_id>/seal", Access.USERS, self.seal),
+            Route("POST", "/workloads/<workload_id>/seal", Access.USERS, self.seal_workload),
             Route("GET", "/workloads/<workload_id>/webhook", Access.USERS, self.webhook),
-            Route("POST", "/workloads/<workload_id>/cancel", Access.USERS, self.cancel),
-            Route("POST", "/workloads/<workload_id>/retry", Access.USERS, self.retry),
-            Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete),
+            Route("POST", "/workloads/<workload_id>/cancel", Access.USERS, self.cancel_workload),
+            Route("POST", "/workloads/<workload_id>/retry", Access.USERS, self.retry_images),
+            Route("DELETE", "/workloads/<workload_id>", Access.USERS, self.delete_workload),
         ]
 
-    async def create(self, call: ApiCall) -> Answer:
-        """``filter`` and ``params``, or a chain of ``steps``; ``workload_name``, ``numbering``, ``tags``,
-        ``output``; or nothing at all.
+    async def create_workload(self, call: ApiCall) -> Answer:
+        """Make a workload of ``filter`` and ``params``, or of a chain of ``steps``, or of nothing at all.
+
+        ``workload_name``, ``numbering``, ``tags`` and ``output`` may be given, too.
 
         With no body the workload is grayscale, gets a generated name, and numbers its results as frames.
         Other members are refused by name, so that a misspelt option is not lost; members of our own answers
@@ -81,12 +80,14 @@ class WorkloadRoutes:
         """
         key = key_of(call, "workloads", call.fields.values)
         progress = await self.controller.create_workload(call.by, self._spec(call.fields), key)
-        body = _body(await self._lists.lists(call.by, progress), MEMBERS)
+        body = _body(await self._lists.lists(call.by, progress), WORKLOAD_MEMBERS)
         return Answer(body, 201, {**_JSON, "Location": f"/workloads/{progress.workload.id}"})
 
-    async def show(self, call: ApiCall, workload_id: str) -> Answer:
-        """Polled by every client: ``fields`` names the members that are wanted, and who has the newest is
-        not sent it again."""
+    async def show_workload(self, call: ApiCall, workload_id: str) -> Answer:
+        """Show a workload with its lists.
+
+        ``fields`` names the members that are wanted. A client that has the newest answer gets a 304.
+        """
         fields = _wanted(call.fields)
         progress = await self.controller.workload(call.by, workload_id)
         lists = await self._lists.lists(call.by, progress) if _LISTS & set(fields) else Lists(progress)
@@ -96,8 +97,8 @@ class WorkloadRoutes:
             return Answer(b"", 304, headers)
         return Answer(_body(lists, fields), 200, headers)
 
-    async def page(self, call: ApiCall) -> Answer:
-        """The caller's own, newest first, without their lists; ``after`` is the last id of a page before.
+    async def list_workloads(self, call: ApiCall) -> Answer:
+        """List the caller's workloads, newest first, without lists; ``after`` is the last page's last id.
 
         ``status`` names one or several, ``name`` a part of the name.
         """
@@ -107,20 +108,18 @@ class WorkloadRoutes:
         found = await self.controller.workloads(
             call.by, Selection(statuses, name), fields.text("after") or None, limit + 1
         )
-        shown = found[:limit]
-        more = {}
-        if len(found) > limit:
-            asked = {"status": ",".join(statuses) or None, "name": name or None}
-            more = next_page("/workloads", **asked, after=shown[-1].workload.id, limit=limit)
-        return json_answer([summary(progress) for progress in shown], headers=more)
+        asked = {"status": ",".join(statuses) or None, "name": name or None}
+        return page_answer(
+            "/workloads", limit, found, summary, lambda last: {**asked, "after": last.workload.id}
+        )
 
     async def why(self, call: ApiCall, workload_id: str) -> Answer:
-        """Why its jobs are where they are: those that workers have, one by one, and the waiting ones."""
+        """Say why its jobs are where they are: those that workers have, one by one, and the waiting ones."""
         reasons = await self.controller.why(call.by, workload_id)
         return json_answer(why_json(workload_id, reasons))
 
-    async def seal(self, call: ApiCall, workload_id: str) -> Answer:
-        """No more uploads: ``completed`` is final then. The answer is the workload without its lists.
+    async def seal_workload(self, call: ApiCall, workload_id: str) -> Answer:
+        """Take no more uploads: ``completed`` is final then. The answer is the workload without its lists.
 
         ``webhook`` is an object of ``url`` and ``secret``: it is called when the workload has completed.
         """
@@ -129,17 +128,17 @@ class WorkloadRoutes:
         return json_answer(summary(await sealing))
 
     async def webhook(self, call: ApiCall, workload_id: str) -> Answer:
-        """What became of the calls of its webhook, the newest first."""
+        """Show its webhook, and what became of the calls, the newest first."""
         return json_answer(webhook_json(await self.controller.webhook(call.by, workload_id)))
 
-    async def cancel(self, call: ApiCall, workload_id: str) -> Answer:
-        """What has not ended fails, and the workload is completed. ``cancelled`` counts these images."""
+    async def cancel_workload(self, call: ApiCall, workload_id: str) -> Answer:
+        """Fail what has not ended, so that the workload is completed. ``cancelled`` counts these images."""
         call.fields.only()
         progress, ended = await self.controller.cancel_workload(call.by, workload_id)
         return json_answer({**summary(progress), "cancelled": ended})
 
-    async def retry(self, call: ApiCall, workload_id: str) -> Answer:
-        """The failed images once more, or those of the list ``images`` (ids of originals).
+    async def retry_images(self, call: ApiCall, workload_id: str) -> Answer:
+        """Filter the failed images once more, or those of the list ``images`` (ids of originals).
 
         ``retried`` counts them; named images that have not failed stay as they are.
         """
@@ -150,14 +149,14 @@ class WorkloadRoutes:
         progress, retried = await self.controller.retry_images(call.by, workload_id, named)
         return json_answer({**summary(progress), "retried": retried})
 
-    async def delete(self, call: ApiCall, workload_id: str) -> Answer:
-        """With all its images, also while it runs."""
+    async def delete_workload(self, call: ApiCall, workload_id: str) -> Answer:
+        """Delete the workload with all its images, also while it runs."""
         await self.controller.delete_workload(call.by, workload_id)
         self._lists.forget(workload_id)
         return json_answer({"workload_id": workload_id, "deleted": True})
 
     def _spec(self, fields: Fields) -> WorkloadSpec:
-        """Raises BadParameter, UnknownFilter."""
+        """Read what is asked for. Raises BadParameter, UnknownFilter."""
         if not fields.given:
             fields = Fields({"filter": DEFAULT_FILTER, "numbering": Numbering.FRAMES.value})
         fields.only(*_ASKED, passed_over=_ANSWERED)
@@ -171,7 +170,7 @@ class WorkloadRoutes:
         )
 
     def _steps(self, fields: Fields) -> tuple[Step, ...]:
-        """The chain that is asked for; a single filter is a chain of one."""
+        """Return the chain that is asked for; a single filter is a chain of one."""
         name, params, chain = fields.text("filter"), fields.object("params"), fields.array("steps")
         if chain:
             steps = tuple(self.registry.validate_steps(chain))
@@ -209,35 +208,35 @@ def _webhook(fields: Fields) -> Webhook | None:
 
 
 def _wanted(fields: Fields) -> Sequence[str]:
-    """The members of the answer, in its order. Raises BadParameter."""
+    """Return the members that the answer shall have, in its order. Raises BadParameter."""
     asked = fields.words("fields")
-    unknown = [name for name in asked if name not in MEMBERS]
+    unknown = [name for name in asked if name not in WORKLOAD_MEMBERS]
     if unknown:
         raise BadParameter(
-            f"A workload has no {unknown[0][:64]!r}. fields may name: {', '.join(MEMBERS)}.",
+            f"A workload has no {unknown[0][:64]!r}. fields may name: {', '.join(WORKLOAD_MEMBERS)}.",
             parameter="fields",
-            available=list(MEMBERS),
+            available=list(WORKLOAD_MEMBERS),
         )
-    return [name for name in MEMBERS if name in asked] if asked else MEMBERS
+    return [name for name in WORKLOAD_MEMBERS if name in asked] if asked else WORKLOAD_MEMBERS
 
 
-def _said(lists: Lists, fields: Sequence[str]) -> dict[str, object]:
-    """The wanted members but the lists."""
+def _members_but_lists(lists: Lists, fields: Sequence[str]) -> dict[str, object]:
+    """Return the wanted members except the lists."""
     said = summary(lists.progress)
     return {name: said[name] for name in fields if name in said}
 
 
 def _body(lists: Lists, fields: Sequence[str]) -> bytes:
-    """The JSON object; the lists, which may be long, are joined to it as they are."""
-    members = [to_json(_said(lists, fields)).strip()[1:-1]]
+    """Return the JSON object. The lists, which may be long, are joined to it as they are."""
+    members = [to_json(_members_but_lists(lists, fields)).strip()[1:-1]]
     members += [b'"filtered_images": ' + lists.filtered] if "filtered_images" in fields else []
     members += [b'"failed_images": ' + lists.failed] if "failed_images" in fields else []
     return b"{" + b", ".join(member for member in members if member) + b"}\n"
 
 
 def _etag(lists: Lists, fields: Sequence[str]) -> str:
-    """Of what is said. The counts of a workload determine its lists, see ``dpip.api.lists``."""
-    text = to_json([fields, changes(lists.progress.workload), _said(lists, fields)])
+    """Return the ETag of an answer. A workload's counts determine its lists, see :mod:`dpip.api.lists`."""
+    text = to_json([fields, changes(lists.progress.workload), _members_but_lists(lists, fields)])
     return f'W/"{blake2b(text, digest_size=12).hexdigest()}"'
 
 
@@ -245,7 +244,7 @@ _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
 
 def _workload_name(fields: Fields) -> str | None:
-    """Any printable text, ``../../etc`` and emoji too: it is data, and never a path."""
+    """Return any printable text, ``../../etc`` and emoji too: it is data, and never a path."""
     name = fields.text("workload_name")
     if name is None:
         return None

@@ -40,7 +40,7 @@ C = TypeVar("C", bound=type)
 
 
 def forwarding(interface: InterfaceClass) -> Callable[[C], C]:
-    """A decorator that gives a class the methods of the interface that it lacks: they ask the controller."""
+    """Return a decorator that gives a class the interface's missing methods: each asks the controller."""
 
     def filled(kind: C) -> C:
         kind.calls = calls_of(interface)  # type: ignore[attr-defined]
@@ -64,10 +64,10 @@ def _forwarder(call: RemoteMethod) -> Callable[..., Deferred[Any]]:
 @implementer(IController)
 @forwarding(IController)
 class RemoteController:
-    """Everything is asked over the link that :meth:`joined` gave; while there is none, everything raises
-    RetryLater. Uploads are admitted here, by a control that knows what the others have promised.
+    """The controller over the link that :meth:`joined` gave; without a link everything raises RetryLater.
 
-    Written here are the methods that do more than ask.
+    Uploads are admitted here, by a control that knows what the other processes have promised. Only the
+    methods that do more than ask are written here.
     """
 
     calls: ClassVar[Mapping[str, RemoteMethod]]
@@ -75,36 +75,33 @@ class RemoteController:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
-            """The methods that are filled in."""
+            """Stands for the methods that are filled in."""
 
     def __init__(self, admission: AdmissionControl, monotonic: Callable[[], float]) -> None:
         self.max_pixels = 0
         self._admission = admission
         self._exchange: Exchange | None = None
-        self._principals: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _TRUSTED_SECONDS, monotonic)
-        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(
-            _REMEMBERED, _TRUSTED_SECONDS, monotonic
-        )
-        self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(
-            _REMEMBERED, _TRUSTED_SECONDS, monotonic
-        )
+        bounds = _REMEMBERED, _TRUSTED_SECONDS, monotonic
+        self._principals: TTLCache[str, Principal] = TTLCache(*bounds)
+        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(*bounds)
+        self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(*bounds)
 
     def joined(self, exchange: Exchange, welcome: ApiWelcome) -> None:
         self._exchange = exchange
         self.max_pixels = welcome.max_pixels
         self._admission.max_upload, self._admission.max_in_flight = welcome.max_upload, welcome.max_in_flight
-        self._admission.told = lambda promised: exchange.notify("promised", promised)
+        self._admission.announce = lambda promised: exchange.notify("promised", promised)
         exchange.notify("promised", self._admission.promised)  # uploads of an earlier link may still run
 
     def left(self) -> None:
-        """Nothing that was known can be trusted any more."""
+        """Forget everything, since nothing that was known can be trusted any more."""
         self._exchange = None
         self._principals.clear()
         self._workloads.clear()
         self._jobs.clear()
 
     def answer(self, name: str, arguments: list[Any]) -> None:
-        """What the controller asks and tells."""
+        """Take what the controller tells this process."""
         if name == "forget_tokens":
             self._principals.clear()
         elif name == "elsewhere":
@@ -141,7 +138,7 @@ class RemoteController:
     async def check_upload(
         self, by: Principal, workload_id: str, sizes: Sequence[int], key: str | None
     ) -> Workload:
-        """Asked once for many uploads where no quota counts: whether each is taken, its commit decides."""
+        """Ask once for many uploads where no quota counts: the commit decides whether each is taken."""
         known = self._workloads.get((by, workload_id))
         if known is not None and by.quota is None and known.owner == by.name:
             return known
@@ -172,8 +169,7 @@ class RemoteController:
 
     @deferred
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
-        """Known from the download, if that was here and not long ago: whether the result counts, its commit
-        decides."""
+        """Return the job as the download left it here a moment ago, or ask: the commit decides anyway."""
         return self._jobs.get((by, lease)) or await self._ask("check_lease", by, lease)
 
     def accuse(self, by: Principal, lease: Lease, what: str) -> Deferred[None]:

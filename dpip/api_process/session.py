@@ -1,6 +1,6 @@
-"""An API process's life: it listens, joins the controller, and joins again for as long as it lives.
+"""The session of an API process: it listens, joins the controller, and joins again whenever the link is lost.
 
-It listens before it has joined, and goes on listening when it has lost the controller: requests are answered
+It listens once it has joined, and goes on listening when it has lost the controller: requests are answered
 503 then. What was accepted is in the image store and in the controller's database, and nothing of it is here.
 """
 
@@ -28,9 +28,12 @@ from dpip.store.image_store import INCOMING, ImageStore
 
 @define(eq=False, slots=False)
 class ApiSession(Service):
-    """``listen(identity)`` begins to serve requests, by TLS if there is one, and raises CannotStart;
-    ``scheme`` and ``url`` say how workers reach it, see ``messages``. ``joined`` fires when requests are
-    answered for the first time."""
+    """The service that an API process is.
+
+    ``listen(identity)`` begins to serve requests, by TLS if there is an identity, and raises CannotStart.
+    ``scheme`` and ``url`` say how workers reach it. ``joined`` fires when requests are answered for the first
+    time.
+    """
 
     log = Logger()
 
@@ -57,7 +60,7 @@ class ApiSession(Service):
 
     @deferred
     async def stopService(self) -> None:
-        """No new connection is taken; what is under way has no controller any more."""
+        """Take no new connection; requests under way have no controller any more."""
         await maybeDeferred(super().stopService)
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
@@ -67,7 +70,7 @@ class ApiSession(Service):
 
     @deferred
     async def _join(self, broker: Broker) -> None:
-        """Raises NotJoined, DpipError, CannotStart."""
+        """Join the controller. Raises NotJoined, DpipError, CannotStart."""
         exchange = Exchange(self.connector.clock, self.controller.answer)
         data, peer = await self._session.ask(broker, "serve", encode(self.hello), exchange)
         if peer is None:
@@ -80,7 +83,7 @@ class ApiSession(Service):
         await self._begin(exchange, welcome)
 
     def _check_store(self, welcome: ApiWelcome) -> None:
-        """Raises NotJoined."""
+        """Read the controller's mark in the image store. Raises NotJoined when it is not there."""
         path = os.path.join(self.store, INCOMING, os.path.basename(welcome.proof))
         why = "the mark there is another one"
         try:
@@ -98,7 +101,7 @@ class ApiSession(Service):
     async def _begin(self, exchange: Exchange, welcome: ApiWelcome) -> None:
         if not self.image_store.running:
             self.image_store.startService()
-        self.image_store.floor = welcome.disk_floor
+        self.image_store.space.floor = welcome.disk_floor
         self.controller.joined(exchange, welcome)
         if self._port is None:
             self._port = await self.listen(welcome.identity)

@@ -7,10 +7,9 @@ import random
 import socket
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -47,7 +46,7 @@ from dpip.store.image_store import ImageStore
 
 
 class ApiOptions(usage.Options):
-    """``twistd dpip-api``."""
+    """The options of ``twistd dpip-api``."""
 
     synopsis = "[options]"
     longdesc = "The REST API of DPIP in a process of its own; the controller's part of it goes over a link."
@@ -106,7 +105,7 @@ Options = ApiOptions  # the name that twistd looks for
 
 
 def makeService(options: ApiOptions) -> IService:
-    """For twistd: a service that ends the process when it cannot start, or when its parent has ended."""
+    """Return a service for twistd. It ends the process when it cannot start, or when its parent has ended."""
     from twisted.internet import reactor
 
     tune_gc()
@@ -119,10 +118,10 @@ def makeService(options: ApiOptions) -> IService:
 
 
 def make_session(options: ApiOptions, reactor: Any) -> ApiSession:
-    """An API process, not started."""
+    """Make an API process, which is not started."""
     image_store = ImageStore(options["store"], reactor, floor=0)
     controller = RemoteController(
-        AdmissionControl(image_store, 0, 0, RetryAfterQueue(time.monotonic)), time.monotonic
+        AdmissionControl(image_store.space, 0, 0, RetryAfterQueue(time.monotonic)), time.monotonic
     )
     ids = IdSource()
     site = make_site(
@@ -159,18 +158,14 @@ def _hello(options: ApiOptions) -> ApiHello:
     )
 
 
-def _listen(
+@deferred
+async def _listen(
     options: ApiOptions, reactor: Any, site: IProtocolFactory, identity: str | None
-) -> Deferred[IListeningPort]:
-    """Raises CannotStart."""
+) -> IListeningPort:
+    """Listen with the site, by TLS if there is an identity. Raises CannotStart."""
     factory = TLSMemoryBIOFactory(options_of(identity), False, site) if identity else site
     if options["inherited-socket"] is not None:
-        return succeed(_adopted(reactor, options["inherited-socket"], factory))
-    return _listening(options, reactor, factory)
-
-
-@deferred
-async def _listening(options: ApiOptions, reactor: Any, factory: IProtocolFactory) -> IListeningPort:
+        return _adopted(reactor, options["inherited-socket"], factory)
     try:
         port: IListeningPort = await serverFromString(reactor, options["http"].endpoint).listen(factory)
     except CannotListenError as error:
@@ -179,18 +174,17 @@ async def _listening(options: ApiOptions, reactor: Any, factory: IProtocolFactor
 
 
 def _adopted(reactor: Any, descriptor: int, factory: IProtocolFactory) -> IListeningPort:
-    """One connection in each turn: the others, who may have less to do, come to theirs."""
+    """Listen on the descriptor; each turn accepts one connection, and leaves the next to idle processes."""
     with socket.socket(fileno=os.dup(descriptor)) as inherited:
         family = inherited.family
-    port: Any = reactor.adoptStreamPort(descriptor, family, factory)
+    port = reactor.adoptStreamPort(descriptor, family, factory)
     os.close(descriptor)
     port.numberAccepts = 1
-    listening: IListeningPort = port
-    return listening
+    return cast(IListeningPort, port)
 
 
 class _Parent(Protocol):
-    """The controller holds the other end of our standard input: when it ends, however, so do we."""
+    """The controller at the other end of our standard input: when it ends, in whatever way, so do we."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor

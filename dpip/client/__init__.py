@@ -1,6 +1,6 @@
-"""DPIP for Python programs, here those that run on Twisted.
+"""DPIP for Python programs that use Twisted.
 
-A program in whole: it blurs two photographs and writes the results::
+This whole program blurs two photographs and writes the results::
 
     from twisted.internet import task
     from dpip.client import Client
@@ -17,11 +17,11 @@ A program in whole: it blurs two photographs and writes the results::
 
     task.react(main)
 
-Programs that know nothing of Twisted have the same in :mod:`dpip.client.blocking`.
+:mod:`dpip.client.blocking` has the same for programs that do not use Twisted.
 
-Everything that goes wrong is a :class:`ClientError` whose ``str()`` is a sentence for people:
-:class:`ApiError` when the server said no, :class:`Unreachable` when there was no answer in spite of several
-tries, :class:`Damaged` when a download does not match its hash.
+Every failure is a :class:`ClientError` whose ``str()`` is a sentence for people: :class:`ApiError` when the
+server refused, :class:`Unreachable` when there was no answer after several tries, :class:`Damaged` when a
+download does not match its hash.
 """
 
 from dpip.client.answers import Failed, Image, Session, Token, User, Workload

@@ -1,33 +1,37 @@
-"""What the server says of logins, workloads, images and users, as values with attributes.
+"""The server's answers about logins, workloads, images and users, as values with attributes.
 
-``facts`` keeps everything the server said, so the members that a newer server adds are there too.
+``facts`` keeps all that the server said, so members that a newer server adds are there too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 from attrs import field, frozen
 
 from dpip.client.errors import NotDpip
 
-Facts = Mapping[str, Any]
+
+@frozen
+class Answer:
+    """What the server said; ``facts`` is all of it, as decoded JSON."""
+
+    facts: Mapping[str, Any] = field(factory=dict, repr=False, eq=False, kw_only=True)
 
 
 @frozen
-class Session:
+class Session(Answer):
     """A login; ``expires_at`` is RFC 3339."""
 
     user: str
     token: str = field(repr=False)
     expires_at: str | None = None
-    facts: Facts = field(factory=dict, repr=False, eq=False)
 
 
 @frozen
-class Failed:
+class Failed(Answer):
     """An image that could not be filtered, and why; ``code`` is for programs."""
 
     image_id: str
@@ -35,7 +39,6 @@ class Failed:
     code: str
     reason: str
     name: str | None = None
-    facts: Facts = field(factory=dict, repr=False, eq=False)
 
 
 def _failures(found: Iterable[object]) -> tuple[Failed, ...]:
@@ -43,8 +46,8 @@ def _failures(found: Iterable[object]) -> tuple[Failed, ...]:
 
 
 @frozen
-class Workload:
-    """``status`` is scheduling, running or completed; ``filtered_images`` are ids in upload order."""
+class Workload(Answer):
+    """A workload: ``status`` is scheduling, running or completed; ``filtered_images`` are ids by ``seq``."""
 
     workload_id: str
     workload_name: str
@@ -57,16 +60,15 @@ class Workload:
     sealed: bool = False
     filtered_images: tuple[str, ...] = field(default=(), converter=tuple)
     failed_images: tuple[Failed, ...] = field(default=(), converter=_failures)
-    facts: Facts = field(factory=dict, repr=False, eq=False)
 
     @property
     def completed(self) -> bool:
-        """Every accepted image is filtered or has failed."""
+        """Whether every accepted image is filtered or has failed."""
         return self.status == "completed"
 
 
 @frozen
-class Image:
+class Image(Answer):
     """An original or a result; the two share ``seq``, the 0-based place in their workload."""
 
     image_id: str
@@ -79,41 +81,34 @@ class Image:
     content_type: str = ""
     width: int = 0
     height: int = 0
-    facts: Facts = field(factory=dict, repr=False, eq=False)
 
 
 @frozen
-class User:
-    """``role`` is user or admin; ``used`` and ``quota`` are bytes, and a quota of None is no limit."""
+class User(Answer):
+    """A user: ``role`` is user or admin; ``used`` and ``quota`` are bytes, a quota of None is no limit."""
 
     user: str
     role: str
     quota: int | None = None
     used: int = 0
-    facts: Facts = field(factory=dict, repr=False, eq=False)
 
 
 @frozen
-class Token:
-    """Without a ``name`` it is what a login gave; the ``token`` itself is told only when it is made."""
+class Token(Answer):
+    """A token: one of a login has no ``name``; ``token`` itself is there only when it has just been made."""
 
     token_id: str
     user: str
     name: str | None = None
     expires_at: str | None = None
     token: str = field(default="", repr=False)
-    facts: Facts = field(factory=dict, repr=False, eq=False)
 
 
-class _Value(Protocol):
-    __attrs_attrs__: ClassVar[Any]
+A = TypeVar("A", bound=Answer)
 
 
-V = TypeVar("V", bound=_Value)
-
-
-def read(kind: type[V], facts: object) -> V:
-    """Decoded JSON as a value of this kind. Raises NotDpip when it is something else."""
+def read(kind: type[A], facts: object) -> A:
+    """Turn decoded JSON into a value of this kind. Raises NotDpip when it is something else."""
     if not isinstance(facts, Mapping):
         raise NotDpip(f"The server was to tell of a {kind.__name__.lower()} and sent something else.")
     names = {attribute.name for attribute in attrs.fields(kind)}

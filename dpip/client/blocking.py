@@ -1,4 +1,4 @@
-"""DPIP for programs that know nothing of Twisted: the same client, whose calls return when they are done.
+"""DPIP for programs that do not use Twisted: the same client, whose calls return when they are done.
 
 A program in whole::
 
@@ -12,25 +12,38 @@ A program in whole::
         for image in dpip.images(workload.workload_id):
             dpip.download(image.image_id, to=f"blurred-{image.name}")
 
-It fails with what :mod:`dpip.client` fails with.
+It raises what :mod:`dpip.client` raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from threading import Event, Lock, Thread
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 from twisted.python.threadable import isInIOThread
 
-from dpip.client.answers import Image, Session, Token, User, Workload
 from dpip.client.client import Client
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _starting = Lock()
+
+
+def _blocking(
+    method: Callable[Concatenate[Client, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Dpip, P], T]:
+    """Make a method of Dpip that calls the client's method and waits for its answer."""
+
+    @wraps(method)
+    def call(dpip: Dpip, /, *arguments: P.args, **options: P.kwargs) -> T:
+        result: T = dpip._wait(lambda: Deferred.fromCoroutine(method(dpip._client, *arguments, **options)))
+        return result
+
+    return call
 
 
 class Dpip:
@@ -41,9 +54,9 @@ class Dpip:
     """
 
     def __init__(self, url: str, token: str = "", **options: Any) -> None:
-        """Options are the client's. Raises ValueError when ``url`` is not the address of a server."""
+        """Take the client's options. Raises ValueError when ``url`` is not the address of a server."""
         self._reactor = _running_reactor()
-        self._client = self._done(lambda: _at_once(Client(self._reactor, url, token, **options)))
+        self._client: Client = self._wait(lambda: Client(self._reactor, url, token, **options))
 
     def __enter__(self) -> Self:
         return self
@@ -58,133 +71,55 @@ class Dpip:
     def token(self) -> str:
         return self._client.token
 
-    def login(self, user: str, password: str) -> Session:
-        return self._done(lambda: self._client.login(user, password))
+    login = _blocking(Client.login)
+    logout = _blocking(Client.logout)
+    status = _blocking(Client.status)
+    filters = _blocking(Client.filters)
 
-    def logout(self) -> None:
-        self._done(self._client.logout)
+    workers = _blocking(Client.workers)
+    drain_worker = _blocking(Client.drain_worker)
+    revoke_worker = _blocking(Client.revoke_worker)
+    join_token = _blocking(Client.join_token)
+    rotate_join_token = _blocking(Client.rotate_join_token)
 
-    def status(self) -> Mapping[str, Any]:
-        return self._done(self._client.status)
+    create_workload = _blocking(Client.create_workload)
+    workload = _blocking(Client.workload)
+    workloads = _blocking(Client.workloads)
+    wait = _blocking(Client.wait)
+    cancel = _blocking(Client.cancel)
+    retry = _blocking(Client.retry)
+    seal = _blocking(Client.seal)
+    webhook = _blocking(Client.webhook)
+    delete_workload = _blocking(Client.delete_workload)
 
-    def filters(self) -> Sequence[Mapping[str, Any]]:
-        return self._done(self._client.filters)
+    upload = _blocking(Client.upload)
+    upload_many = _blocking(Client.upload_many)
+    download = _blocking(Client.download)
+    download_many = _blocking(Client.download_many)
+    images = _blocking(Client.images)
 
-    def workers(self) -> Sequence[Mapping[str, Any]]:
-        return self._done(self._client.workers)
+    users = _blocking(Client.users)
+    tokens = _blocking(Client.tokens)
+    add_token = _blocking(Client.add_token)
+    revoke_token = _blocking(Client.revoke_token)
 
-    def drain_worker(self, name: str) -> None:
-        self._done(lambda: self._client.drain_worker(name))
-
-    def revoke_worker(self, name: str) -> None:
-        self._done(lambda: self._client.revoke_worker(name))
-
-    def join_token(self) -> Mapping[str, Any]:
-        return self._done(self._client.join_token)
-
-    def rotate_join_token(self, seconds: int | None = None, grace: int = 0) -> Mapping[str, Any]:
-        return self._done(lambda: self._client.rotate_join_token(seconds, grace))
-
-    def create_workload(self, filter: str | None = None, name: str | None = None, **more: Any) -> Workload:
-        return self._done(lambda: self._client.create_workload(filter, name, **more))
-
-    def workload(self, workload_id: str) -> Workload:
-        return self._done(lambda: self._client.workload(workload_id))
-
-    def workloads(
-        self, most: int | None = None, status: str | None = None, name: str | None = None
-    ) -> list[Workload]:
-        return self._done(lambda: self._client.workloads(most, status, name))
-
-    def wait(
-        self, workload_id: str, progress: Callable[[Workload], object] | None = None, every: float = 0.5
-    ) -> Workload:
-        return self._done(lambda: self._client.wait(workload_id, progress, every))
-
-    def cancel(self, workload_id: str) -> Workload:
-        return self._done(lambda: self._client.cancel(workload_id))
-
-    def retry(self, workload_id: str, images: Iterable[str] | None = None) -> Workload:
-        return self._done(lambda: self._client.retry(workload_id, images))
-
-    def seal(self, workload_id: str, webhook: tuple[str, str] | None = None) -> Workload:
-        return self._done(lambda: self._client.seal(workload_id, webhook))
-
-    def webhook(self, workload_id: str) -> Mapping[str, Any]:
-        return self._done(lambda: self._client.webhook(workload_id))
-
-    def delete_workload(self, workload_id: str) -> None:
-        self._done(lambda: self._client.delete_workload(workload_id))
-
-    def upload(
-        self, workload_id: str, file: Path | str | bytes, name: str | None = None, key: str | None = None
-    ) -> Image:
-        return self._done(lambda: self._client.upload(workload_id, file, name, key))
-
-    def upload_many(
-        self,
-        workload_id: str,
-        files: Iterable[Path | str | tuple[str, bytes]],
-        progress: Callable[[Image], object] | None = None,
-    ) -> list[Image]:
-        return self._done(lambda: self._client.upload_many(workload_id, files, progress))
-
-    @overload
-    def download(self, image_id: str, to: None = None) -> bytes: ...
-
-    @overload
-    def download(self, image_id: str, to: Path | str) -> None: ...
-
-    def download(self, image_id: str, to: Path | str | None = None) -> bytes | None:
-        return self._done(lambda: self._client.download(image_id, to))
-
-    def download_many(self, images: Iterable[tuple[str, Path | str]]) -> None:
-        self._done(lambda: self._client.download_many(images))
-
-    def images(self, workload_id: str, type: str = "filtered") -> list[Image]:
-        return self._done(lambda: self._client.images(workload_id, type))
-
-    def users(self) -> list[User]:
-        return self._done(self._client.users)
-
-    def tokens(self, user: str | None = None) -> list[Token]:
-        return self._done(lambda: self._client.tokens(user))
-
-    def add_token(self, name: str, days: int | None = None, user: str | None = None) -> Token:
-        return self._done(lambda: self._client.add_token(name, days, user))
-
-    def revoke_token(self, token_id: str) -> None:
-        self._done(lambda: self._client.revoke_token(token_id))
-
-    def _done(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return self._wait(lambda: Deferred.fromCoroutine(call()))
-
-    def _wait(self, call: Callable[[], Deferred[T]]) -> T:
+    def _wait(self, call: Callable[[], Any]) -> Any:
         if isInIOThread():
             raise RuntimeError(
                 "This thread runs the reactor, which must not wait: use dpip.client.Client here."
             )
-        result: T = blockingCallFromThread(self._reactor, call)  # type: ignore[arg-type]
-        return result
-
-
-async def _at_once(value: T) -> T:
-    return value
+        return blockingCallFromThread(self._reactor, call)
 
 
 def _running_reactor() -> Any:
-    """The process's reactor; unless it runs, it is started in a thread that dies with the process."""
+    """Return the reactor; if it does not run yet, start it in a thread that ends with the process."""
     from twisted.internet import reactor
 
     with _starting:
         if not reactor.running:
             running = Event()
             reactor.callWhenRunning(running.set)
-            Thread(
-                target=reactor.run,
-                kwargs={"installSignalHandlers": False},
-                name="dpip",
-                daemon=True,
-            ).start()
+            options = {"installSignalHandlers": False}
+            Thread(target=reactor.run, kwargs=options, name="dpip", daemon=True).start()
             running.wait()
     return reactor

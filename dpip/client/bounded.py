@@ -1,4 +1,4 @@
-"""Many things at once, but not all of them."""
+"""Running a bounded number of coroutines at a time."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ T = TypeVar("T")
 
 
 async def gather_bounded(limit: int, work: Callable[[S], Awaitable[T]], items: Iterable[S]) -> list[T]:
-    """``[await work(item) for item in items]``, with up to ``limit`` under way at a time.
+    """Compute ``[await work(item) for item in items]``, with up to ``limit`` under way at a time.
 
     ``items`` is consumed as it is needed, so it may be a generator over a million files. The first failure
-    cancels what is under way, starts nothing more, and is raised when everything has stopped; so does
-    cancelling the call.
+    cancels what is under way and is raised when everything has stopped; so is a cancellation of the call.
     """
     waiting = enumerate(items)
     results: dict[int, T] = {}
 
-    async def take_turns() -> None:
+    async def work_off() -> None:
         for place, item in waiting:
             results[place] = await work(item)
 
-    hands: list[Deferred[Any]] = [Deferred.fromCoroutine(take_turns()) for _ in range(max(1, limit))]
+    loops: list[Deferred[Any]] = [Deferred.fromCoroutine(work_off()) for _ in range(max(1, limit))]
     try:
-        await gatherResults(hands, consumeErrors=True)
+        await gatherResults(loops, consumeErrors=True)
     except FirstError as first:
         first.subFailure.raiseException()
     finally:
-        for hand in hands:
-            hand.cancel()
-        await DeferredList(hands, consumeErrors=True)
+        for loop in loops:
+            loop.cancel()
+        await DeferredList(loops, consumeErrors=True)
     return [results[place] for place in sorted(results)]

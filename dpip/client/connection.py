@@ -1,4 +1,4 @@
-"""The client's connections to its server, and which certificates it trusts."""
+"""The client's connections to its server, and the certificates that it trusts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _IDLE_SECONDS = 30
 def connect(
     reactor: Any, address: ServerAddress, connections: int, authority: Path | None
 ) -> PersistentClient:
-    """``authority`` is a PEM file of certificates to trust instead of the system's."""
+    """Make an HTTP client for one server; ``authority`` is a PEM file of certificates to trust instead of
+    the system's."""
     endpoint = address.endpoint(reactor, _CONNECT_SECONDS)
     if address.secure:
         trust = platformTrust() if authority is None else trustRootFromCertificates(_certificates(authority))

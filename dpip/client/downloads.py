@@ -1,4 +1,4 @@
-"""An image's bytes, checked before anybody sees them."""
+"""Downloads: an image's bytes, which are verified before they are handed out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpip.http.receiving import HashedFile
 
 @frozen
 class Fetched:
-    """What was downloaded, and verified; ``size`` is in bytes."""
+    """What has been downloaded and verified; ``size`` is in bytes."""
 
     size: int
     sha256: str
@@ -27,7 +27,7 @@ class Fetched:
 
 @contextmanager
 def whole_file(to: Path) -> Iterator[HashedFile]:
-    """Takes the bytes, and leaves the file at ``to`` when all went well, and otherwise nothing."""
+    """Open a file to write to, which appears at ``to`` if the block succeeds and is removed if it fails."""
     part = to.with_name(f".{to.name}.{os.getpid()}.part")
     file = part.open("wb", buffering=0)
     try:
@@ -39,8 +39,8 @@ def whole_file(to: Path) -> Iterator[HashedFile]:
         raise
 
 
-def checked(what: str, response: IResponse, file: HashedFile) -> Fetched:
-    """What has arrived. Raises Damaged when length or hash are not those that the server named."""
+def verify(what: str, response: IResponse, file: HashedFile) -> Fetched:
+    """Verify a file that has arrived. Raises Damaged if length or hash differ from the server's."""
     if response.length not in (UNKNOWN_LENGTH, file.size):
         raise Damaged(f"{what} came with {file.size} bytes instead of {response.length}.")
     named = re.search(r"[0-9a-f]{64}", header(response, "ETag"))

@@ -1,4 +1,4 @@
-"""What a client's call can fail with; ``str()`` of each is a sentence for people."""
+"""The errors of the client's methods; ``str()`` of each is a sentence for people."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from twisted.web.iweb import IResponse
 from dpip.http.answers import header, problem_members, retry_after
 
 MAX_WORDS = 1000
-"""Of an answer that is not a problem+json: a proxy's whole error page helps nobody."""
-
+"""Characters that are kept of an answer: a proxy's whole error page helps nobody."""
 
 OF_THE_PICTURE: Final = frozenset(
     {
@@ -23,23 +22,22 @@ OF_THE_PICTURE: Final = frozenset(
         "picture-too-large",
     }
 )
-"""Codes that refuse one upload; any other says that the next one will fare no better."""
+"""Codes that refuse one picture; with any other code the next upload would fail too."""
 
 
 class ClientError(Exception):
-    """Anything a call of :class:`dpip.client.Client` raises on purpose."""
+    """The base of all that :class:`dpip.client.Client` raises on purpose."""
 
     transient = False
     retry_after: float | None = None
 
 
 class ApiError(ClientError):
-    """The server said no.
+    """The server refused.
 
     ``code`` is stable (``not-found``, ``unknown-filter``, …) and for programs; ``title`` and ``detail`` are
     for people; ``request_id`` is also in the server's log; ``retry_after`` is in seconds, or None;
-    ``members`` are further facts, for example the known filters; ``attempts`` counts how often the request
-    was sent.
+    ``members`` are further facts, such as the known filters; ``attempts`` is how often it was sent.
     """
 
     def __init__(
@@ -64,7 +62,7 @@ class ApiError(ClientError):
 
     @property
     def transient(self) -> bool:  # type: ignore[override]
-        """The same request may succeed later."""
+        """Whether the same request may succeed later."""
         return self.status in (429, 503)
 
     def __str__(self) -> str:
@@ -75,7 +73,7 @@ class ApiError(ClientError):
 
 
 class Unreachable(ClientError):
-    """No answer: the server is down, the network is, or the connection broke on the way."""
+    """There was no answer: the server or the network is down, or the connection broke."""
 
     transient = True
 
@@ -86,21 +84,21 @@ class Unreachable(ClientError):
 
 
 class Untrusted(Unreachable):
-    """Somebody answered, but does not prove to be the server: its certificate is not one we trust."""
+    """There was an answer, but from a server whose certificate is not trusted."""
 
     transient = False
 
 
 class Damaged(ClientError):
-    """What was downloaded is not what the server says it sent."""
+    """A download is not what the server says it sent."""
 
 
 class NotDpip(ClientError):
-    """Something answered, but it does not speak DPIP's API."""
+    """There was an answer, but not one of DPIP's API."""
 
 
 def refusal(response: IResponse, body: bytes) -> ApiError:
-    """The error for an answer that is not a 2xx, with what its problem document says, if it is one."""
+    """Make the error for an answer that is not a 2xx, from its problem document if it has one."""
     members = problem_members(body)
     phrase = response.phrase.decode("ascii", "replace")
     if response.code < 400:

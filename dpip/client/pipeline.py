@@ -1,4 +1,4 @@
-"""Any number of images through one filter on a server, a bounded number of them under way at a time."""
+"""The upload pipeline: it has any number of images filtered on a server, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from dpip.client.client import Client
 from dpip.client.downloads import Fetched
 from dpip.client.errors import OF_THE_PICTURE, ApiError, Damaged
 
-_LOOK_SECONDS: Final = 0.1
-_LOOK_SHARE: Final = 10
-"""A look at a large workload takes its time; looks are at least so many times as far apart."""
+_POLL_SECONDS: Final = 0.1
+_POLL_SHARE: Final = 10
+"""Asking for a large workload is slow, so the pauses are this many times as long as a request takes."""
 _FETCHES: Final = 3
 
 
 @define(eq=False)
 class Item:
-    """An image on its way. ``key`` names its upload for good, see :meth:`Client.upload`.
+    """An image to be filtered. ``key`` makes its upload idempotent, see :meth:`Client.upload`.
 
-    ``source`` is a file, or bytes, which are let go of once they are uploaded. ``taken`` is the workload and
-    the place that it has there, once it is uploaded, be it by an earlier run. ``decoded_bytes`` is what it
-    takes as arrays, if known.
+    ``source`` is a file, or bytes, which are released after the upload. ``taken`` is its workload and its
+    place there, once this run or an earlier one has uploaded it. ``decoded_bytes`` is its size as arrays, if
+    known.
     """
 
     name: str
@@ -42,34 +42,34 @@ class Item:
 
 
 class Result(Protocol):
-    """A filtered image that waits to be taken."""
+    """A filtered image that can be fetched."""
 
     async def take(self, to: Path) -> Fetched:
-        """Have it as the file ``to``, whole. Raises Damaged, OSError."""
+        """Make it the file ``to``, which appears whole. Raises Damaged, OSError."""
 
     async def read(self) -> bytes:
-        """Have its bytes. Raises Damaged, OSError."""
+        """Return its bytes. Raises Damaged, OSError."""
 
 
 class Sender(Protocol):
-    """Sends items, and is told what becomes of each by one call of ``arrived`` or ``failed``."""
+    """Provides items, and is told the end of each by one call of ``arrived`` or ``failed``."""
 
     async def next(self) -> Item | None:
-        """The next item; None when there are no more. Never called again before it has answered."""
+        """Return the next item, or None when there are no more; one call at a time."""
 
     def uploaded(self, item: Item, image: Image) -> None:
-        """The server has the item on its disk."""
+        """Note that the server has the item on its disk."""
 
     async def arrived(self, item: Item, result: Result) -> None:
-        """The item's result can be taken, until this returns."""
+        """Fetch the item's result, which is available until this returns."""
 
     def failed(self, item: Item, code: str, reason: str) -> None:
-        """The item will have no result."""
+        """Note that the item will have no result."""
 
 
 @define
 class Counts:
-    """How far the items are; ``waiting`` and ``running`` are what the server said last."""
+    """How many items have got how far; ``waiting`` and ``running`` are from the server's last answer."""
 
     uploaded: int = 0
     waiting: int = 0
@@ -96,7 +96,7 @@ class _Download:
 
 @define(eq=False)
 class _Batch:
-    """A workload: ``open`` of its items have not ended, and ``items``, by place, are not filtered yet."""
+    """A workload: ``open`` items have not ended; ``items``, by their place in it, are not filtered yet."""
 
     workload_id: str
     taken: int = 0
@@ -110,12 +110,11 @@ class _Batch:
 class UploadPipeline:
     """Uploads a sender's items, watches their workloads, and downloads the results.
 
-    ``make_workload`` is asked for a workload at the start, and again after every ``batch`` items (None: one
-    workload for all). A workload that is done is deleted when ``delete`` says so, which bounds what the
-    server has to keep. ``in_order`` hands results over in the order of sending. ``window`` is how many items
-    are under way, ``concurrency`` how many are uploaded, and how many downloaded, at once. ``changed`` is
-    called when a count has changed. ``workload_ids`` are those it has made, and those of earlier runs that it
-    has gone on with.
+    ``make_workload`` is called for the first item, and again after every ``batch`` items (None: one workload
+    for all). With ``delete``, a completed workload is deleted, which bounds what the server keeps. With
+    ``in_order``, results are handed over in the order of the items. ``window`` items are under way at a time;
+    ``concurrency`` are uploaded, and as many downloaded, at once. ``changed`` is called when a count has
+    changed. ``workload_ids`` are the workloads that were made, and resumed ones of earlier runs.
     """
 
     client: Client
@@ -146,16 +145,16 @@ class UploadPipeline:
         self._room = DeferredSemaphore(self.window)
 
     async def run(self) -> None:
-        """Return when every item has ended. Raises ClientError, and whatever the sender raises.
+        """Return when every item has ended.
 
-        Whatever it raises, all of it has stopped before.
+        Raises ClientError, and whatever the sender raises, when all loops have stopped.
         """
         self._uploading = self.concurrency
         loops: list[Callable[[], Awaitable[None]]] = [self._watch_workloads]
         loops += [self._upload_items] * self.concurrency + [self._download_results] * self.concurrency
         await gather_bounded(len(loops), lambda loop: loop(), loops)
 
-    # Up
+    # Uploading
 
     async def _upload_items(self) -> None:
         while True:
@@ -194,14 +193,14 @@ class UploadPipeline:
             self.sender.uploaded(item, image)
 
     async def _batch_with_room(self) -> _Batch:
-        """The batch for one more item, which is counted in it."""
+        """Return the batch for one more item, already counted in it."""
         async with self._making:
             if self._newest is None or self._is_full(self._newest):
                 self._newest = self._begin_batch((await self.make_workload()).workload_id)
             return self._count_in(self._newest)
 
     async def _resume(self, item: Item) -> bool:
-        """Whether an earlier run has uploaded it, and that is still there; its workload is gone on with."""
+        """Continue with the upload of an earlier run; returns False if there is none, or it is gone."""
         if item.taken is None:
             return False
         workload_id, place = item.taken
@@ -241,23 +240,23 @@ class UploadPipeline:
         batch.items[place] = item
         self.counts.uploaded += 1
 
-    # There
+    # Watching
 
     async def _watch_workloads(self) -> None:
-        """Until nothing is open and nothing more is uploaded: then the downloading loops end, too."""
+        """Ask for the workloads until all items have ended; then let the downloading loops end, too."""
         while self._uploading or self._batches:
             began = self.clock.seconds()
             for batch in list(self._batches.values()):
-                await self._look(batch)
+                await self._check_workload(batch)
             self.counts.waiting = sum(batch.waiting for batch in self._batches.values())
             self.counts.running = sum(batch.running for batch in self._batches.values())
             self.changed()
             took = self.clock.seconds() - began
-            await deferLater(self.clock, max(_LOOK_SECONDS, took * _LOOK_SHARE))
+            await deferLater(self.clock, max(_POLL_SECONDS, took * _POLL_SHARE))
         for _ in range(self.concurrency):
             self._filtered.put(None)
 
-    async def _look(self, batch: _Batch) -> None:
+    async def _check_workload(self, batch: _Batch) -> None:
         if batch.items:
             workload = await self.client.workload(batch.workload_id)
             for place in map(int, workload.filtered_images):
@@ -279,10 +278,10 @@ class UploadPipeline:
         self.sender.failed(item, code, reason)
         self._hand_over(item.number, None)
         self.counts.failed += 1
-        self._end(batch)
+        self._finish_item(batch)
 
     def _hand_over(self, number: int, item: Item | None) -> None:
-        """To the downloading loops, when its turn has come; None is a turn that nobody takes."""
+        """Give an item to the downloading loops in its turn; None only uses up the turn."""
         self._early[number] = item
         while (due := self._due if self.in_order else number) in self._early:
             following = self._early.pop(due)
@@ -290,12 +289,12 @@ class UploadPipeline:
             if following is not None:
                 self._filtered.put(following)
 
-    def _end(self, batch: _Batch) -> None:
+    def _finish_item(self, batch: _Batch) -> None:
         batch.open -= 1
         self._room.release()
         self.changed()
 
-    # Down
+    # Downloading
 
     async def _download_results(self) -> None:
         while (item := await self._filtered.get()) is not None:
@@ -307,10 +306,10 @@ class UploadPipeline:
                 self._fail(batch, item, "damaged", str(error))
             else:
                 self.counts.done += 1
-                self._end(batch)
+                self._finish_item(batch)
 
     async def _deliver(self, item: Item, result: Result) -> None:
-        """Raises Damaged when it was so each time: then it is the store's and not the way's fault."""
+        """Hand the result to the sender. Raises Damaged after three damaged downloads: the stored file is."""
         for _ in range(_FETCHES - 1):
             with suppress(Damaged):
                 return await self.sender.arrived(item, result)
@@ -318,7 +317,7 @@ class UploadPipeline:
 
 
 class Conveyor(UploadPipeline):
-    """What UploadPipeline was called when ``concurrency`` was ``hands``; for programs written then."""
+    """The former name of UploadPipeline, with ``hands`` for ``concurrency``, for programs that use it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         if "hands" in options:

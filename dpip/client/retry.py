@@ -1,4 +1,4 @@
-"""Which failures are tried again, when, and for how long."""
+"""Retries: which failures are tried again, when, and for how long."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 class Retry:
     """Tries again after connection errors, 429 and 503, until ``patience`` seconds after the first failure.
 
-    The pauses double from ``first`` to ``longest`` seconds, each shortened by up to a half at random so that
-    many clients do not return together; a longer ``Retry-After`` of the server is honoured. When the next try
-    would come after the patience has ended, the failure is raised at once. ``told`` hears of every failure
-    that is tried again.
+    The pauses double from ``first`` to ``longest`` seconds. Each is shortened by up to a half at random, so
+    that many clients do not return together; a longer ``Retry-After`` of the server is honoured. If the next
+    try would come too late, the failure is raised at once. ``told`` is called with each failure that will be
+    tried again.
     """
 
     clock: IReactorTime
@@ -51,6 +51,6 @@ class Retry:
             await deferLater(self.clock, pause)
 
     def pause(self, failures: int, retry_after: float | None) -> float:
-        """Seconds to wait after this many failures in a row."""
+        """Return the seconds to wait after this many failures in a row."""
         whole = min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
         return max(whole * (1 - self.chance() / 2), retry_after or 0.0)

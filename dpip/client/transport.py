@@ -1,4 +1,4 @@
-"""One attempt at one request, and its answer in full."""
+"""Sending a request once, and reading its whole answer."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _NEXT = re.compile(r'<(/[^<>\s]*)>\s*;\s*rel="?next"?')
 
 @frozen
 class Reply:
-    """A good answer; ``body`` is empty when its bytes went elsewhere."""
+    """A 2xx answer; ``body`` is empty when its bytes went to ``write``."""
 
     response: IResponse
     body: bytes
 
     def json(self) -> Any:
-        """The body, decoded. Raises NotDpip."""
+        """Decode the body. Raises NotDpip when it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
             raise NotDpip("The server's answer is not JSON: is that the address of a DPIP server?") from None
 
     def next_page(self) -> str | None:
-        """Path and query of the next page, or None when this is the last."""
+        """Return path and query of the next page, or None when this is the last."""
         found = _NEXT.search(header(self.response, "Link"))
         return found and found[1]
 
 
 @define
 class Transport:
-    """Sends requests to the server at ``url`` (no slash at its end), each of them once.
+    """Sends requests to the server at ``url`` (without a slash at its end), each of them once.
 
-    ``timeout`` is for how many seconds nothing at all may move before a request counts as lost.
+    A request on which nothing moves for ``timeout`` seconds counts as lost.
     """
 
     url: str
@@ -69,12 +69,13 @@ class Transport:
         body: Callable[[Progress], MultipartBody] | None = None,
         write: Write | None = None,
     ) -> Reply:
-        """The whole answer, read to its end.
+        """Send a request and read the answer to its end.
 
-        ``content`` is sent as JSON; ``body`` makes a body that calls its argument whenever it moves;
-        ``write`` takes the bytes of a good answer.
+        ``content`` is sent as JSON; ``body`` makes a body that calls its argument at each progress; ``write``
+        takes the bytes of a 2xx answer.
 
-        Raises ApiError for any status but a 2xx, Unreachable when there is no whole answer.
+        Raises ApiError for any status but a 2xx, Unreachable when there is no whole answer, OSError when a
+        file that is sent cannot be read.
         """
         idle = IdleTimeout(self.clock, self.timeout)
         pieces: list[bytes] = []
@@ -110,7 +111,7 @@ class Transport:
         if isinstance(cause, WrongBodyLength):
             return OSError("The file changed while it was sent.")
         if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
-            # Our caller gave up, or the file cannot be read; Agent wraps either as if the network had failed.
+            # The caller cancelled, or the file cannot be read; Agent reports both as failures of the network.
             return cause
         kind = Untrusted if is_untrusted(error) else Unreachable
         return kind(self.url, in_words(error))

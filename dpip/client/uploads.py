@@ -1,4 +1,4 @@
-"""Pictures as bodies of ``POST /images``."""
+"""Uploads: pictures as bodies of ``POST /images``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dpip.http.multipart import FilePart, MultipartBody, Source, size_of
 from dpip.http.receiving import Progress
 
 _PIECE: Final = 2**17
-"""Half a minute at 4 KiB a second, in which nothing seems to move."""
-_TOGETHER: Final = 8
-_TOGETHER_BYTES: Final = 2**20
-"""As many files, and as much, go in one request at most, if there are more than one."""
+"""The bytes between two calls of ``moved``: half a minute at 4 KiB/s, less than the idle timeout."""
+_MAX_GROUP: Final = 8
+_MAX_GROUP_BYTES: Final = 2**20
+"""The limits of a request with several files: their number, and their bytes."""
 
 
 def upload_body(
     workload_id: str, files: Sequence[tuple[Source, str]], clock: IReactorTime, moved: Progress
 ) -> MultipartBody:
-    """Files (path, or bytes) with their names. Raises OSError when one is not there."""
+    """Make the body for ``files``, each a path or bytes and a name. Raises OSError when one is not there."""
     parts = [
         FilePart(source, name, mimetypes.guess_type(name)[0] or "application/octet-stream")
         for source, name in files
@@ -29,16 +29,15 @@ def upload_body(
     return MultipartBody({"workload_id": workload_id}, parts, clock, _PIECE, moved=moved)
 
 
-def together(files: Iterable[tuple[Source, str]]) -> Iterator[Sequence[tuple[Source, str]]]:
-    """The same, those next to each other in one request where they are small: a request costs the server as
-    much as such a file."""
+def group_small_files(files: Iterable[tuple[Source, str]]) -> Iterator[Sequence[tuple[Source, str]]]:
+    """Yield neighbouring small files as groups for one request: a request costs as much as a small file."""
     group: list[tuple[Source, str]] = []
-    room = _TOGETHER_BYTES
+    room = _MAX_GROUP_BYTES
     for source, name in files:
         size = _size(source)
-        if group and (size > room or len(group) == _TOGETHER):
+        if group and (size > room or len(group) == _MAX_GROUP):
             yield group
-            group, room = [], _TOGETHER_BYTES
+            group, room = [], _MAX_GROUP_BYTES
         group.append((source, name))
         room -= size
     if group:
@@ -46,8 +45,8 @@ def together(files: Iterable[tuple[Source, str]]) -> Iterator[Sequence[tuple[Sou
 
 
 def _size(source: Source) -> int:
-    """What cannot be read is sent alone, so that nothing else fails with it."""
+    """Return the size in bytes; a file that cannot be read counts as large, so that it fails alone."""
     try:
         return size_of(source)
     except OSError:
-        return _TOGETHER_BYTES
+        return _MAX_GROUP_BYTES

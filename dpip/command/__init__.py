@@ -1,4 +1,4 @@
-"""The ``dpip`` command. Each subcommand is a module here, which imports what is heavy when it runs."""
+"""The ``dpip`` command. Each subcommand is a module here, which imports slow modules only when it runs."""
 
 from __future__ import annotations
 

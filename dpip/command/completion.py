@@ -1,4 +1,4 @@
-"""``dpip completion``: what makes a shell know the commands, their options and the filters."""
+"""``dpip completion`` makes a shell complete commands, options and filters."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""``dpip doctor``: whether this installation is well, and what to do where it is not."""
+"""``dpip doctor`` checks an installation, and says what to do about what it finds."""
 
 from __future__ import annotations
 
 import click
+from attrs import asdict
 
 from dpip.command.server import Choice, server_options
 from dpip.command.tables import json_option, show_json
@@ -21,16 +22,13 @@ def doctor(choice: Choice, as_json: bool) -> None:
     """
     from dpip.command.doctor_checks import checkup
 
-    bad = False
     found = []
     for finding in checkup(choice.named()):
-        bad = bad or finding.state == "bad"
-        if as_json:
-            found.append({"about": finding.about, "state": finding.state, "found": finding.found})
-        else:
+        found.append(asdict(finding))
+        if not as_json:
             colour, mark = _MARKS[finding.state]
             click.echo(f"{click.style(mark.ljust(4), fg=colour)}  {finding.about.ljust(9)}  {finding.found}")
     if as_json:
         show_json(found)
-    if bad:
+    if any(finding["state"] == "bad" for finding in found):
         raise click.exceptions.Exit(1)

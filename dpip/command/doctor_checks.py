@@ -1,4 +1,4 @@
-"""The checks of ``dpip doctor``: each looks at one thing and says what it found, and what to do."""
+"""The checks of ``dpip doctor``: each looks at one thing, and says what it found and what to do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,7 +30,7 @@ _CLOCK_SECONDS: Final = 5.0
 
 @frozen
 class Finding:
-    """``found`` is a sentence that says what to do, too, unless all is ``ok``."""
+    """What a check found, as a sentence, with what to do unless all is ``ok``."""
 
     about: str
     state: Literal["ok", "note", "bad"]
@@ -36,24 +38,13 @@ class Finding:
 
 
 def checkup(login: Login | None) -> Iterator[Finding]:
-    """One finding after the other, as soon as it is there. ``login`` is of the server to look at, if any."""
-    checks: list[Callable[[], Iterator[Finding]]] = [
-        _versions,
-        _filters,
-        _formats,
-        _third_parties,
-        _gpu,
-        _ports,
-        _disks,
-        _limits,
-    ]
-    if login is not None:
-        checks.append(lambda: _server(login))
-    for check in checks:
+    """Yield each finding as soon as it is there; ``login`` is for the server to look at, if any."""
+    checks = (_versions, _filters, _formats, _third_parties, _gpu, _ports, _disks, _limits)
+    for check in checks if login is None else (*checks, partial(_server, login)):
         try:
             yield from check()
-        except Exception as error:  # noqa: BLE001 - whatever is broken is what the doctor is asked for
-            about = getattr(check, "__name__", "").strip("_")
+        except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
+            about = getattr(check, "__name__", "server").strip("_")
             yield Finding(
                 about, "bad", f"{type(error).__name__}: {error}. Install DPIP again: pip install dpip"
             )
@@ -66,15 +57,12 @@ def _versions() -> Iterator[Finding]:
     import twisted
     from dpip.worker.resources import cores
 
-    yield Finding(
-        "dpip",
-        "ok",
-        f"{__version__}, Python {platform.python_version()}, Twisted {twisted.__version__}; {cores()} cores",
-    )
+    versions = f"{__version__}, Python {platform.python_version()}, Twisted {twisted.__version__}"
+    yield Finding("dpip", "ok", f"{versions}; {cores()} cores")
 
 
 def _filters() -> Iterator[Finding]:
-    """Loads every kernel and filters a small picture with each."""
+    """Load every kernel, and filter a small picture with each filter."""
     import numpy as np
 
     from dpip.filters import registry
@@ -103,7 +91,7 @@ def _filters() -> Iterator[Finding]:
 
 
 def _formats() -> Iterator[Finding]:
-    """Every format there and back."""
+    """Encode and decode a picture in every format."""
     import numpy as np
 
     from dpip.filters import codec
@@ -116,14 +104,8 @@ def _formats() -> Iterator[Finding]:
         codec.decode(data, max_pixels=1000)
     yield Finding("formats", "ok", f"{', '.join(FORMATS)} are read and written")
     for module, use in (("simplejpeg", "fast JPEG"), ("isal", "fast PNG")):
-        yield from _has(module, use)
-
-
-def _has(module: str, use: str) -> Iterator[Finding]:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        yield Finding("formats", "note", f"{module} is not installed: no {use}. pip install {module}")
+        if find_spec(module) is None:
+            yield Finding("formats", "note", f"{module} is not installed: no {use}. pip install {module}")
 
 
 def _third_parties() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Running a command's coroutine under the reactor, from its start to the end of its clean-up."""
+"""Running a command's coroutine under the reactor, until it has cleaned up."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """What ``main(reactor)`` returns or raises.
+    """Run ``main(reactor)``; returns its result, or raises its exception.
 
-    At Ctrl-C, SIGTERM or SIGHUP the coroutine is cancelled, the reactor goes on until it has cleaned up, and
-    KeyboardInterrupt is raised.
+    Ctrl-C, SIGTERM and SIGHUP cancel the coroutine; the reactor runs until it has cleaned up.
+    Raises KeyboardInterrupt then.
     """
     results: list[T | Failure] = []
     interrupted = False
@@ -34,12 +34,12 @@ def run(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
             return over
 
         reactor.addSystemEventTrigger("before", "shutdown", stopping)
-        if hasattr(signal, "SIGHUP"):  # the terminal is closed: the reactor knows only Ctrl-C and SIGTERM
+        if hasattr(signal, "SIGHUP"):  # the terminal is closed; the reactor handles only Ctrl-C and SIGTERM
             signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))
         await work.addBoth(results.append)
         over.callback(None)
 
-    with suppress(SystemExit):  # react always ends so; how the work ended is in ``results``
+    with suppress(SystemExit):  # react always raises it; the outcome is in ``results``
         react(supervise)
     if interrupted:
         raise KeyboardInterrupt

@@ -12,24 +12,23 @@ FilterSteps = list[dict[str, Any]]
 
 
 class FilterCommand(click.Command):
-    """A command that takes ``--filter`` with its parameters, ``--step`` and what the output shall be.
+    """A command with the options ``--filter`` and its parameters, ``--step``, and those of the output.
 
-    Its function gets ``steps`` and ``output`` as the API takes them; ``steps`` is empty when no filter was
-    named.
+    Its function gets ``steps`` and ``output`` as the API takes them; without a filter ``steps`` is empty.
     """
 
     output_options = True
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        # Made when asked for: the registry takes 50 ms to load, and other commands do without it.
+        # Made only when needed: the registry takes 50 ms to load, and other commands do not need it.
         if not any(param.name == "filter" for param in self.params):
-            output = _of_output() if self.output_options else ()
-            self.params[:0] = [*_choosing(), *_of_filters(), *output]
+            output = _output_options() if self.output_options else ()
+            self.params[:0] = [*_filter_options(), *_parameter_options(), *output]
         return super().get_params(ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         given = ctx.params
-        names = [param.name for param in self.params if isinstance(param, _Of)]
+        names = [param.name for param in self.params if isinstance(param, _FilterParameter)]
         values = {str(name): given.pop(str(name)) for name in names}
         params = {name: value for name, value in values.items() if value is not None}
         params |= given.pop("param")
@@ -43,9 +42,9 @@ class FilterCommand(click.Command):
 def checked(
     steps: FilterSteps, output: Mapping[str, Any], known_here: bool
 ) -> tuple[FilterSteps, dict[str, Any]]:
-    """Both with their defaults. A server that may have other filters checks the steps itself.
+    """Check ``steps`` and ``output``; returns them with their defaults. Raises UsageError.
 
-    Raises UsageError.
+    Unless the filters are ``known_here``, ``steps`` stay unchecked: the server may have others.
     """
     from dpip.errors import BadParameter, UnknownFilter
     from dpip.filters import registry
@@ -58,8 +57,8 @@ def checked(
         raise click.UsageError(str(error)) from error
 
 
-class _Of(click.Option):
-    """A parameter of one or several filters."""
+class _FilterParameter(click.Option):
+    """An option for a parameter of one or several filters."""
 
 
 def _steps(name: str | None, params: Mapping[str, Any], chain: tuple[dict[str, Any], ...]) -> FilterSteps:
@@ -74,7 +73,7 @@ def _steps(name: str | None, params: Mapping[str, Any], chain: tuple[dict[str, A
     return [{"name": name, **params}] if name else list(chain)
 
 
-def _choosing() -> Iterator[click.Option]:
+def _filter_options() -> Iterator[click.Option]:
     yield click.Option(
         ["--filter", "-f"],
         metavar="NAME",
@@ -99,8 +98,8 @@ def _choosing() -> Iterator[click.Option]:
     )
 
 
-def _of_filters() -> Iterator[click.Option]:
-    """Parameters of equal names are one option, which says what each filter takes."""
+def _parameter_options() -> Iterator[click.Option]:
+    """Make one option for all parameters with the same name; its help says what each filter takes."""
     from dpip.filters import registry
 
     users: dict[str, list[tuple[str, Any]]] = {}
@@ -115,10 +114,10 @@ def _of_filters() -> Iterator[click.Option]:
         described = " ".join(f"({', '.join(of)}) {words.capitalize()}." for words, of in allowed.items())
         if len(each) == 1:
             described = f"({each[0][0]}) {first.description}"
-        yield _Of([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=described)
+        yield _FilterParameter([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=described)
 
 
-def _of_output() -> Iterator[click.Option]:
+def _output_options() -> Iterator[click.Option]:
     from dpip.filters.output import OPTIONS
 
     for option in OPTIONS:

@@ -1,4 +1,4 @@
-"""``dpip filters``: which there are, with their parameters."""
+"""``dpip filters`` lists the filters with their parameters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def filters(choice: Choice, local: bool, as_json: bool) -> None:
 
 
 def _parameter(facts: Mapping[str, Any]) -> str:
-    """``--sigma 5 (0.3 to 100)``."""
+    """Format a parameter as ``--sigma 5 (0.3 to 100)``."""
     default = "" if facts["default"] is None else f" {facts['default']}"
     name = "--" + facts["name"].replace("_", "-")
     if "minimum" in facts and "maximum" in facts:

@@ -1,7 +1,7 @@
-"""How every command ends: errors are sentences, and exit codes mean something.
+"""How commands end: errors become sentences and exit codes.
 
-0 is done, 1 refused or failed, 2 wrong usage (click's), 3 some images failed, 4 the server cannot be reached,
-130 interrupted.
+0 is success, 1 a refusal or failure, 2 wrong usage (click's), 3 some failed images, 4 a server that cannot be
+reached, 130 an interruption.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _USAGE = (400, 422)
 
 
 class Group(click.Group):
-    """Turns what the parts of DPIP raise on purpose into click's errors. A bug keeps its traceback."""
+    """A group that turns DPIP's own exceptions into click's errors. A bug keeps its traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         from dpip.errors import DpipError
@@ -30,22 +30,21 @@ class Group(click.Group):
         except DpipError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # click ends quietly when nobody reads any more
+            if error.errno == errno.EPIPE:  # click ends quietly when nobody reads the output any more
                 raise
-            raise click.ClickException(_of_the_machine(error)) from error
+            raise click.ClickException(_describe(error)) from error
         except Exception as error:
-            raise _explained(error) from error
+            raise _as_clicks(error) from error
 
 
-def _of_the_machine(error: OSError) -> str:
-    """What it refused, such as to write to a full disk or to open a file of somebody else."""
+def _describe(error: OSError) -> str:
     about = f"{error.filename}: " if error.filename else ""
     return f"{about}{error.strerror or error}."
 
 
-def _explained(error: Exception) -> Exception:
-    """A client's error as click's; anything else, which is a bug or click's own, as it is."""
-    if "dpip.client" not in sys.modules:  # nothing was asked of a server, and the import is slow
+def _as_clicks(error: Exception) -> Exception:
+    """Turn a client's error into click's; return any other, which is a bug or click's own, as it is."""
+    if "dpip.client" not in sys.modules:  # the client was not used, and the import is slow
         return error
     from dpip.client import ApiError, ClientError, Unreachable
 

@@ -1,4 +1,4 @@
-"""``dpip images`` and ``dpip download``: a workload's results, or its originals."""
+"""``dpip images`` and ``dpip download``: listing and downloading a workload's results or originals."""
 
 from __future__ import annotations
 
@@ -88,7 +88,10 @@ def _kind(originals: bool) -> str:
 async def _save(
     client: Client, images: Iterable[Image], folder: Path, saved: Callable[[Image, Path], object]
 ) -> tuple[int, int]:
-    """How many were downloaded, and how many were there already. Raises ClickException."""
+    """Download what is missing; returns how many were downloaded, and how many were there already.
+
+    Raises ClickException.
+    """
     from twisted.internet.threads import deferToThread
 
     from dpip.client import gather_bounded
@@ -117,7 +120,7 @@ async def _save(
 
 
 def _is_there(wanted: Path, image: Image) -> bool:
-    """Under one of the names that it may have got."""
+    """Tell whether the image is there, under one of the names that it may have got."""
     from dpip.command.run.destinations import names
 
     return any(_is_same(name, image) for name in takewhile(os.path.lexists, names(wanted)))

@@ -1,4 +1,4 @@
-"""``dpip join-token``: the token by which new workers join."""
+"""``dpip join-token`` prints or replaces the token with which new workers join."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class _Duration(click.ParamType[int]):
-    """``90s``, ``15m``, ``1h``, ``7d`` as whole seconds."""
+    """A time such as ``90s``, ``15m``, ``1h`` or ``7d``, in whole seconds."""
 
     name = "time"
 

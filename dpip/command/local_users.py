@@ -1,10 +1,10 @@
-"""The accounts in a state directory, worked on without the service, beside it or while it does not run."""
+"""The users in a state directory, which may be changed while the service runs, and while it does not."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -12,11 +12,12 @@ from typing import Any, ClassVar, TypeVar
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from dpip.api.views import user_json
 from dpip.controller.accounts import Accounts, check_name
 from dpip.controller.passwords import Passwords
 from dpip.datastore.datastore import Datastore
 from dpip.errors import Conflict, NotFound
-from dpip.model import Activity, Role, User
+from dpip.model import Activity, Role
 from dpip.runtime.options import default_state_dir
 from dpip.runtime.threads import InlineThreads
 
@@ -27,7 +28,7 @@ _ACTOR = "dpip users"  # in the activity record
 
 
 class _Here(InlineThreads):
-    """A command has nothing else to do: hashing, too, is done before the call returns."""
+    """Runs everything before the call returns, hashing too: a command has nothing else to do."""
 
     def callInThreadWithCallback(
         self, done: Callable[[bool, Any], object], function: Callable[..., Any], *args: Any
@@ -36,8 +37,8 @@ class _Here(InlineThreads):
 
 
 @frozen
-class Directory:
-    """Every method is done, and durable, when it returns. Raises DpipError."""
+class LocalUsers:
+    """The users in a state directory. All changes are durable when a method returns. Raises DpipError."""
 
     noticed: ClassVar[str] = " A running service takes up to 40 s to notice."  # and its API processes
 
@@ -46,8 +47,8 @@ class Directory:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path | None) -> Iterator[Directory]:
-        """``path`` is the state directory, None for the usual one. Raises NotFound when nothing is there."""
+    def opened(cls, path: Path | None) -> Iterator[LocalUsers]:
+        """Open the state directory ``path``, None for the usual one. Raises NotFound when it has no state."""
         database = (path or default_state_dir()).absolute() / _DATABASE
         if not database.exists():
             raise NotFound(
@@ -63,34 +64,41 @@ class Directory:
         finally:
             _result(datastore.stopService())
 
-    def users(self) -> Sequence[User]:
-        """By name."""
-        return _result(self.datastore.users())
+    def users(self) -> Sequence[Mapping[str, Any]]:
+        """List the users by name, as the API shows them."""
+        return [user_json(user) for user in _result(self.datastore.users())]
 
     def check_known(self, name: str) -> None:
-        """Raises NotFound."""
+        """Raise NotFound unless there is a user of that name."""
         if _result(self.datastore.user(name)) is None:
-            known = ", ".join(user.name for user in self.users())
+            known = ", ".join(user["user"] for user in self.users())
             raise NotFound(f"There is no user named {name!r}. Known: {known}.")
 
     def check_new(self, name: str) -> None:
-        """Raises BadParameter, Conflict."""
+        """Raise BadParameter if the name cannot be one, Conflict if it is taken."""
         if _result(self.datastore.user(check_name(name))) is not None:
             raise Conflict(f"There is a user named {name!r} already. 'dpip users passwd' sets a password.")
 
     def add(self, name: str, password: str, admin: bool, quota: int | None) -> None:
-        """Raises BadParameter, Conflict."""
+        """Add a user. Raises BadParameter, Conflict."""
         role = Role.ADMIN if admin else Role.USER
-        _finish(self.accounts.add(name, password, role, quota))
+        _finish(self.accounts.add_user(name, password, role, quota))
         self._note("add-user", name, role=role.value)
 
-    def set_password(self, name: str, password: str) -> None:
-        """Raises BadParameter, NotFound."""
+    def needs_old_password(self, name: str) -> bool:
+        """Never: whoever may write the state directory needs none."""
+        return False
+
+    def set_password(self, name: str, password: str, old: str | None) -> None:
+        """Set a user's password. Raises BadParameter, NotFound."""
         _finish(self.accounts.set_password(name, password))
         self._note("set-password", name)
 
     def remove(self, name: str) -> int:
-        """How many workloads went too; a running service removes their files within hours."""
+        """Remove a user; returns how many workloads were removed too.
+
+        A running service removes their files within hours.
+        """
         workloads = _result(self.datastore.remove_user(name, time.time()))
         self._note("remove-user", name)
         return len(workloads)
@@ -104,7 +112,7 @@ def _finish(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _result(done: Deferred[T]) -> T:
-    """What a Deferred that has fired holds: here no work is left to a thread or a reactor."""
+    """Return the result of a Deferred that has fired, as all do here without threads and reactor."""
     results: list[T] = []
     failures: list[Any] = []
     done.addCallbacks(results.append, failures.append)

@@ -1,4 +1,4 @@
-"""Where the log goes while a command shows something else on the terminal."""
+"""Logging to a file while a command shows its progress on the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zope.interface import provider
 
 
 def log_to(path: Path, listener: Callable[[str], object]) -> None:
-    """From now on, for the life of the process. ``listener`` is told what the compute processes say."""
+    """Log to a file until the process ends; ``listener`` is called with what the compute processes say."""
 
     @provider(ILogObserver)
     def tell(event: LogEvent) -> None:

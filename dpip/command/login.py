@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   dpip login                                         to http://127.0.0.1:8080 as admin
-  dpip login https://images.example:8080 --user eve --authority authority.pem
+  dpip login https://images.example:8080 --user eve --authority ca.pem
   dpip login < password-file                         for scripts
 """
 )

@@ -1,10 +1,10 @@
-"""How far it is: bars that move on a terminal, now and then a line anywhere else."""
+"""Progress: moving bars on a terminal, and a line now and then anywhere else."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self, TextIO
 
 import click
@@ -18,33 +18,27 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Stage(Protocol):
-    """One thing that is being done."""
+    """One part of the work, which has a line or a bar of its own."""
 
     def show(self, words: str, done: int = 0, total: int | None = None) -> None:
-        """How far it is; ``total`` is given once it is known, if it was not at the beginning."""
+        """Show how far it is; ``total`` is given as soon as it is known, if it was not at the beginning."""
 
     def say(self, words: str) -> None:
-        """News that nobody should miss."""
+        """Show words that must not be left out."""
 
     def finish(self, words: str) -> None:
-        """It is done."""
+        """Show that it is done."""
 
 
-class Display(Protocol):
+class Display(AbstractContextManager["Display"], Protocol):
     """A context manager that shows stages, in the order in which they begin."""
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
     def begin(self, name: str, words: str, total: int | None = None) -> Stage:
-        """``total`` is None for what cannot be counted."""
+        """Begin a stage; ``total`` is None for work that cannot be counted, or not yet."""
 
 
 def display_on(stream: TextIO, reactor: Any) -> Display:
-    """What suits the stream."""
+    """Make bars if the stream is a terminal, else plain lines."""
     console = Console(file=stream)
     if _can_move(console):
         return LiveDisplay(console, reactor)
@@ -52,7 +46,7 @@ def display_on(stream: TextIO, reactor: Any) -> Display:
 
 
 def display_on_terminal(stream: TextIO, reactor: Any) -> Display:
-    """Bars on a terminal, and nothing anywhere else."""
+    """Make bars if the stream is a terminal, else a display that shows nothing."""
     return LiveDisplay(Console(file=stream), reactor)
 
 
@@ -62,7 +56,7 @@ def _can_move(console: Console) -> bool:
 
 @define
 class PlainDisplay:
-    """A line when a stage begins and ends, and every few seconds between."""
+    """Prints a line when a stage begins and ends, and every few seconds between."""
 
     stream: TextIO
     now: Callable[[], float]
@@ -71,7 +65,7 @@ class PlainDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to put right."""
+        """Do nothing: lines need no clean-up."""
 
     def begin(self, name: str, words: str, total: int | None = None) -> Stage:
         stage = _PlainStage(self.stream, self.now, name, self.now())
@@ -99,10 +93,7 @@ class _PlainStage:
 
 
 class LiveDisplay:
-    """Bars, drawn by the reactor's clock and not by a thread of rich's, so that nothing draws at once.
-
-    Nothing is drawn where nothing can move.
-    """
+    """Draws bars by the reactor's clock, not in a thread of rich's; draws nothing where no bar can move."""
 
     def __init__(self, console: Console, reactor: Any) -> None:
         columns: tuple[ProgressColumn, ...] = (
@@ -111,7 +102,7 @@ class LiveDisplay:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[words]}"),
         )
-        still = console.quiet = not _can_move(console)  # rich's end of a disabled progress may be a newline
+        still = console.quiet = not _can_move(console)  # even a disabled progress may print a newline
         self._progress = Progress(*columns, console=console, auto_refresh=False, disable=still)
         self._ticks = LoopingCall(self._progress.refresh)
         self._ticks.clock = reactor
@@ -135,7 +126,7 @@ class _LiveStage:
     task: TaskID
 
     def show(self, words: str, done: int = 0, total: int | None = None) -> None:
-        if not self.progress.disable:  # an update takes 9 µs, and each image brings a dozen
+        if not self.progress.disable:  # an update takes 9 µs, and each image causes a dozen
             self.progress.update(self.task, completed=done, words=words, total=total)
 
     def say(self, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Asking the person at the terminal, if there is one."""
+"""Questions to the person at the terminal, if there is one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import click
 
 
 def on_a_terminal() -> bool:
-    """Whether somebody can be asked."""
+    """Tell whether there is somebody to ask."""
     return sys.stdin.isatty()
 
 
 def ask_password(user: str, new: bool = False) -> str:
-    """Asked for without echo, a new one twice; or the first line of standard input if that is no terminal.
+    """Ask for a password without echo, twice for a new one; without a terminal read it from standard input.
 
     Raises UsageError when there is none.
     """
@@ -29,6 +29,6 @@ def ask_password(user: str, new: bool = False) -> str:
 
 
 def confirm(question: str) -> None:
-    """Raises ClickException for a no. A script is not asked: it means what it says."""
+    """Ask for a yes. Raises ClickException for a no. Without a terminal nothing is asked."""
     if on_a_terminal() and not click.confirm(question, err=True):
         raise click.ClickException("Nothing was changed.")

@@ -1,4 +1,4 @@
-"""Where tokens are kept between commands: a file for each server, for its owner's eyes only."""
+"""The logins and settings between commands: a file for each server, which only its owner can read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attrs import asdict, field, frozen
 
 @frozen
 class Login:
-    """``authority`` is a PEM file of certificates to trust, None for the system's."""
+    """A login to a server; ``authority`` is a PEM file of certificates to trust, None for the system's."""
 
     server: str
     user: str = ""
@@ -25,7 +25,7 @@ class Login:
 
 
 def login_to(server: str) -> Login | None:
-    """The login that is kept for this server."""
+    """Return the login that is kept for a server; None if there is none, or its file is damaged."""
     try:
         return _read(_file(server))
     except (FileNotFoundError, ValueError, TypeError):
@@ -33,14 +33,14 @@ def login_to(server: str) -> Login | None:
 
 
 def newest_login() -> Login | None:
-    """The login to the server that was logged in to last."""
+    """Return the latest login, whatever the server."""
     files = _folder().glob("*.json")
     newest = max(files, key=lambda each: each.stat().st_mtime, default=None)
     return None if newest is None else _read(newest)
 
 
 def keep_login(login: Login) -> Path:
-    """Keep it in a file of mode 0600 that is whole at every moment."""
+    """Write a login to a file of mode 0600, which is whole at every moment."""
     _folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     path = _file(login.server)
     part = path.with_suffix(".part")
@@ -51,7 +51,7 @@ def keep_login(login: Login) -> Path:
 
 
 def forget_login(server: str) -> None:
-    """Keep no login to this server any more."""
+    """Remove the login to a server."""
     _file(server).unlink(missing_ok=True)
 
 
@@ -68,7 +68,7 @@ def _folder() -> Path:
 
 
 def config_folder() -> Path:
-    """``DPIP_CONFIG_DIR``, or the place that this platform has for a user's settings."""
+    """Return ``DPIP_CONFIG_DIR``, or the platform's folder for a user's settings."""
     from platformdirs import user_config_path
 
     named = os.environ.get("DPIP_CONFIG_DIR")
@@ -76,7 +76,7 @@ def config_folder() -> Path:
 
 
 def settings(commands: Sequence[str]) -> dict[str, Any]:
-    """The configuration file as defaults for each command: its own table over what stands at the top.
+    """Read the configuration file as defaults for each command: its own table over the settings at the top.
 
     Empty when there is no file. Raises ClickException when it is not TOML.
     """

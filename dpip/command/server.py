@@ -1,4 +1,4 @@
-"""Which server a command talks to, and as whom: flags, then the environment, then the configuration file."""
+"""The server that a command uses, and the user: from options, the environment, the configuration file."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from dpip.client import Client, ClientError
 
 T = TypeVar("T")
-_EVERY = 1.0  # seconds between two looks
+_WATCH_SECONDS = 1.0
 USUAL = "http://127.0.0.1:8080"
 _FIRST_PATIENCE = 5.0
-"""Seconds of trying to reach a server at all; once it has answered, it is waited for longer."""
+"""Seconds for the first answer of a server; once it has answered, commands wait longer."""
 
 
 @frozen
 class Choice:
-    """What flags, environment and configuration file say; ``server`` is None where none of them names one."""
+    """What options, environment and configuration file say; ``server`` is None if none names one."""
 
     server: str | None = None
     authority: str | None = None
 
     def login(self) -> Login:
-        """To the named server, else to that of the last ``dpip login``, else to the usual address."""
+        """Return the login to the named server, else the last ``dpip login``, else the usual address."""
         return self.named() or Login(USUAL, token=_token_from_environment())
 
     def named(self) -> Login | None:
-        """None when no server was named, and none logged in to."""
+        """Return the login to the named server, else the last one; None if there is neither."""
         if self.server is None:
             login = newest_login()
             if login is None:
@@ -57,7 +57,7 @@ def _token_from_environment() -> str:
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--server`` and ``--authority``, given to the command as one :class:`Choice` named ``choice``."""
+    """Add ``--server`` and ``--authority``, which the command gets as a :class:`Choice` named ``choice``."""
 
     @click.option(
         "--server",
@@ -72,7 +72,7 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="DPIP_AUTHORITY",
         show_envvar=True,
         type=click.Path(exists=True, dir_okay=False, resolve_path=True),
-        help="Certificates to trust instead of the system's, such as a controller's authority.pem.",
+        help="Certificates to trust instead of the system's, such as a controller's ca.pem.",
     )
     @wraps(command)
     def chosen(*arguments: Any, server: str | None, authority: str | None, **options: Any) -> Any:
@@ -82,7 +82,7 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def client_of(reactor: Any, login: Login, **options: Any) -> Client:
-    """A client that has not asked for anything yet. Raises UsageError when the address is none."""
+    """Make a client, which does not connect yet. Raises UsageError when the address is invalid."""
     from dpip.client import Client
 
     authority = None if login.authority is None else Path(login.authority)
@@ -103,7 +103,7 @@ async def connected(
     connections: int = 4,
     trouble: Callable[[ClientError], object] | None = None,
 ) -> AsyncIterator[Client]:
-    """A client that has been answered, and whose token was taken. Raises ClientError, ClickException."""
+    """Make a client whose server has answered and accepts its token. Raises ClientError, ClickException."""
     client = client_of(reactor, login, connections=connections, trouble=trouble)
     async with client:
         if not login.token:
@@ -114,7 +114,7 @@ async def connected(
 
 
 def ask(choice: Choice, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-    """What ``question(client)`` answers, with the reactor run for as long as that takes."""
+    """Run the reactor for ``question(client)``; returns its answer."""
     from dpip.command.event_loop import run
 
     async def main(reactor: Any) -> T:
@@ -130,7 +130,7 @@ def ask_for_each(
     request: Callable[[Client, str], Coroutine[Any, Any, object]],
     done: str,
 ) -> None:
-    """Make a request for one name after the other; ``done`` is said with each name in place of ``{}``."""
+    """Make a request for one name after the other, and print ``done`` with the name in place of ``{}``."""
 
     async def all_of_them(client: Client) -> None:
         for name in names:
@@ -146,7 +146,7 @@ def show_answer(
     display: Callable[[T], bool],
     watch: bool,
 ) -> None:
-    """Display what ``question(client)`` answers; to ``watch`` is to ask again while ``display`` returns True.
+    """Display what ``question(client)`` answers; with ``watch`` ask again while ``display`` returns True.
 
     On a terminal each answer replaces the last one.
     """
@@ -155,20 +155,28 @@ def show_answer(
         from twisted.internet import reactor
         from twisted.internet.task import deferLater
 
-        client.patience = 3600.0  # a look at a server that is being restarted goes on when it is back
+        client.patience = 3600.0  # watching goes on when a server has been restarted
         while True:
             found = await question(client)
             if sys.stdout.isatty():
                 click.clear()
             if not display(found):
                 return
-            await deferLater(reactor, _EVERY)
+            await deferLater(reactor, _WATCH_SECONDS)
 
     if watch:
         ask(choice, repeatedly)
     else:
         display(ask(choice, question))
 
+
+state_dir_option = click.option(
+    "--state-dir",
+    metavar="DIR",
+    envvar="DPIP_STATE_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the service keeps its state. [env: DPIP_STATE_DIR; default: the user's state directory]",
+)
 
 watch_option = click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C or the end.")
 

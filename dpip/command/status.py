@@ -1,4 +1,4 @@
-"""``dpip status``: how the server is."""
+"""``dpip status`` shows the state of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers as tables for people, or as JSON for programs."""
+"""Output of commands: tables and sentences for people, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import click
 
 Columns = Mapping[str, Callable[[Any], object]]
 
-_LEFT_AND_RIGHT = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # they turn what follows around
-_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_LEFT_AND_RIGHT)
+_BIDIRECTIONAL = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # they reverse the text that follows
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *_BIDIRECTIONAL)
 _ESCAPED = {code: ascii(chr(code))[1:-1] for code in _CONTROLS}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs, in the API's words.")
 
 
 def show(rows: Sequence[Any], columns: Columns, as_json: bool, nothing: str) -> None:
-    """``columns`` are headings with what makes a row's cell; ``nothing`` is said when there are no rows."""
+    """Print rows; ``columns`` has headings with functions that make a cell, ``nothing`` is for no rows."""
     if as_json:
         show_json(rows)
     elif rows:
@@ -35,12 +35,12 @@ def show_json(facts: Any) -> None:
 
 
 def json_line(facts: dict[str, Any]) -> None:
-    """To standard output, at once: somebody may be reading along."""
+    """Print JSON on a line of its own, at once: a program may read along."""
     click.echo(json.dumps(facts, ensure_ascii=False))
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Names and values below each other; those of None are left out."""
+    """Print names and values, one pair a line; values of None are left out."""
     shown = [(name, plain(str(value))) for name, value in facts if value is not None]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
@@ -48,7 +48,7 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 
 def lines(rows: Iterable[Any], columns: Columns, bold: bool = False) -> list[str]:
-    """Aligned; numbers to the right. A line is as long as it is: nothing is cut off."""
+    """Align rows below their headings, numbers to the right; nothing is cut off."""
     cells = [[make(row) for make in columns.values()] for row in rows]
     texts = [list(columns), *[["" if cell is None else plain(str(cell)) for cell in row] for row in cells]]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
@@ -66,25 +66,27 @@ def lines(rows: Iterable[Any], columns: Columns, bold: bool = False) -> list[str
 
 
 def plain(text: str) -> str:
-    """The text on one line, without what a terminal would obey: names of strangers may hold anything."""
+    """Escape line ends and all that a terminal would obey: names from elsewhere may hold anything."""
     return text.translate(_ESCAPED)
 
 
 def chain(steps: Iterable[Mapping[str, Any]]) -> str:
-    """``grayscale + blur sigma=5``."""
-    return " + ".join(
-        " ".join(
-            [
-                step["name"],
-                *(f"{key}={value}" for key, value in step.items() if key != "name" and value is not None),
-            ]
-        )
-        for step in steps
-    )
+    """Format a chain of filters as ``grayscale + blur sigma=5``."""
+    return " + ".join(map(_step, steps))
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    params = (f"{key}={value}" for key, value in step.items() if key != "name" and value is not None)
+    return " ".join((step["name"], *params))
+
+
+def counted(number: int, noun: str) -> str:
+    """Format a number of things as ``1 image`` or ``2 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def size(count: float | None) -> str:
-    """Bytes, as ``1.5G``."""
+    """Format bytes as ``1.5G``."""
     if count is None:
         return ""
     for unit in ("", "K", "M", "G"):
@@ -95,7 +97,7 @@ def size(count: float | None) -> str:
 
 
 def since(timestamp: str | None, now: datetime | None = None) -> str:
-    """How long ago, in the largest unit that fits: ``5 s``, ``3 min``, ``2 h``, ``12 d``."""
+    """Format how long ago a time is, in the largest unit that fits: ``5 s``, ``3 min``, ``2 h``, ``12 d``."""
     if timestamp is None:
         return ""
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(timestamp)).total_seconds()

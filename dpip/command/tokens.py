@@ -1,4 +1,4 @@
-"""``dpip token``: tokens for programs, and that of one's login."""
+"""``dpip token`` manages tokens for programs, and prints the one of the login."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""``dpip users``: the users of a server, or of the service whose state directory is on this machine."""
+"""``dpip users`` manages the users of a server, or those in a state directory on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from dpip.command.prompts import ask_password, confirm
-from dpip.command.server import Choice, server_options
-from dpip.command.tables import Columns, json_option, show, size
+from dpip.command.server import Choice, server_options, state_dir_option
+from dpip.command.tables import Columns, counted, json_option, show, size
 
 if TYPE_CHECKING:
-    from dpip.command.local_users import Directory
+    from dpip.command.local_users import LocalUsers
     from dpip.command.remote_users import RemoteUsers
 
-Opened: TypeAlias = "AbstractContextManager[Directory | RemoteUsers]"
+Opened: TypeAlias = "AbstractContextManager[LocalUsers | RemoteUsers]"
 
 _EXAMPLES = """\b
 Examples:
@@ -53,15 +52,9 @@ _name = click.argument("name")
 
 
 def _where(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say whose users they are, given to the command as one context manager ``opened``."""
+    """Add options that say whose users they are; the command gets them as a context manager ``opened``."""
 
-    @click.option(
-        "--state-dir",
-        metavar="DIR",
-        envvar="DPIP_STATE_DIR",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Where the service keeps its state. [env: DPIP_STATE_DIR; default: the user's state directory]",
-    )
+    @state_dir_option
     @server_options
     @wraps(command)
     def chosen(*arguments: Any, state_dir: Path | None, choice: Choice, **options: Any) -> Any:
@@ -75,11 +68,8 @@ def _where(command: Callable[..., Any]) -> Callable[..., Any]:
 @_where
 def list_users(opened: Opened, as_json: bool) -> None:
     """Show every user, with role, space used and quota."""
-    from dpip.api.views import user_json
-
     with opened as directory:
-        found = directory.users()
-    show([user_json(user) for user in found] if as_json else found, _COLUMNS, as_json, "There are no users.")
+        show(directory.users(), _COLUMNS, as_json, "There are no users.")
 
 
 @users.command()
@@ -111,9 +101,7 @@ def remove(name: str, yes: bool, opened: Opened) -> None:
         if not yes:
             confirm(f"Remove {name}, with all workloads and images of that user?")
         workloads = directory.remove(name)
-    click.echo(
-        f"Removed {name}" + (f" and {workloads} workload{'s'[: workloads > 1]}." if workloads else ".")
-    )
+    click.echo(f"Removed {name}" + (f" and {counted(workloads, 'workload')}." if workloads else "."))
 
 
 @users.command()
@@ -122,11 +110,13 @@ def remove(name: str, yes: bool, opened: Opened) -> None:
 def passwd(name: str, opened: Opened) -> None:
     """Set the password of the user NAME, who is logged out everywhere.
 
-    Asks for it, or takes the first line of standard input when that is not a terminal.
+    Asks for it, or takes the first line of standard input when that is not a terminal. A server asks for the
+    old password first where you set your own.
     """
     with opened as directory:
         directory.check_known(name)
-        directory.set_password(name, ask_password(name, new=True))
+        old = ask_password(name) if directory.needs_old_password(name) else None
+        directory.set_password(name, ask_password(name, new=True), old)
     click.echo(f"The password of {name} is changed.{directory.noticed}")
 
 
@@ -136,15 +126,15 @@ def _opened(state_dir: Path | None, choice: Choice) -> Opened:
         from dpip.command.remote_users import RemoteUsers
 
         return nullcontext(RemoteUsers(choice))
-    from dpip.command.local_users import Directory
+    from dpip.command.local_users import LocalUsers
 
-    return Directory.opened(state_dir)
+    return LocalUsers.opened(state_dir)
 
 
 _COLUMNS: Columns = {
-    "USER": lambda user: user.name,
-    "ROLE": lambda user: user.role.value,
-    "USED": lambda user: size(user.used),
-    "QUOTA": lambda user: "no limit" if user.quota is None else size(user.quota),
-    "SINCE": lambda user: datetime.fromtimestamp(user.created_at, UTC).strftime("%Y-%m-%d"),
+    "USER": lambda facts: facts["user"],
+    "ROLE": lambda facts: facts["role"],
+    "USED": lambda facts: size(facts["used"]),
+    "QUOTA": lambda facts: "no limit" if facts["quota"] is None else size(facts["quota"]),
+    "SINCE": lambda facts: facts["created_at"][:10],
 }

@@ -1,4 +1,4 @@
-"""``dpip workers``: what they do, and sending them away."""
+"""``dpip workers`` lists, drains and revokes workers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def revoke(choice: Choice, names: tuple[str, ...]) -> None:
 
 
 def state_of(worker: Mapping[str, Any], now: datetime | None = None) -> str:
-    """Of a worker, as the API shows it: ``joined``, or why it is not."""
+    """Name the state of a worker, as the API shows it: ``joined``, or why it is not."""
     if worker["joined"]:
         return "joined"
     if worker["revoked_at"] is not None:

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dpip.command import tables
 from dpip.command.prompts import confirm
 from dpip.command.server import Choice, ask, ask_for_each, server_options, show_answer, watch_option
-from dpip.command.tables import Columns, chain, json_option, plain, show, show_facts, show_json, since, size
 
 if TYPE_CHECKING:
     from dpip.client import Client, Workload
 
-COLUMNS: Columns = {
+COLUMNS: tables.Columns = {
     "WORKLOAD": lambda facts: facts["workload_id"],
     "STATUS": lambda facts: facts["status"],
     "IMAGES": lambda facts: facts["accepted"],
     "DONE": lambda facts: facts["filtered"],
     "FAILED": lambda facts: facts["failed"],
-    "AGE": lambda facts: since(facts["created_at"]),
+    "AGE": lambda facts: tables.since(facts["created_at"]),
     "NAME": lambda facts: facts["workload_name"],
 }
 _id = click.argument("workload_id", metavar="ID")
@@ -32,19 +32,19 @@ _id = click.argument("workload_id", metavar="ID")
     "--status", type=click.Choice(["scheduling", "running", "completed"]), help="Only those of this status."
 )
 @click.option("--name", metavar="TEXT", help="Only those with this text in their name.")
-@json_option
+@tables.json_option
 @server_options
 def workloads(choice: Choice, everything: bool, status: str | None, name: str | None, as_json: bool) -> None:
     """List the workloads, the newest first."""
     found = ask(choice, lambda client: client.workloads(None if everything else 20, status, name))
-    show([each.facts for each in found], COLUMNS, as_json, "There are no workloads.")
+    tables.show([each.facts for each in found], COLUMNS, as_json, "There are no workloads.")
 
 
 @click.command()
 @_id
 @click.option("--why", is_flag=True, help="Say why its images are where they are.")
 @watch_option
-@json_option
+@tables.json_option
 @server_options
 def workload(choice: Choice, workload_id: str, why: bool, watch: bool, as_json: bool) -> None:
     """Show one workload: how far it is, what has failed.
@@ -65,7 +65,7 @@ def workload(choice: Choice, workload_id: str, why: bool, watch: bool, as_json: 
 @click.command()
 @_id
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
+@tables.json_option
 @server_options
 def cancel(choice: Choice, workload_id: str, yes: bool, as_json: bool) -> None:
     """Cancel a workload: its images that are not done yet fail.
@@ -75,13 +75,17 @@ def cancel(choice: Choice, workload_id: str, yes: bool, as_json: bool) -> None:
     if not yes:
         confirm(f"Cancel {workload_id}?")
     found = ask(choice, lambda client: client.cancel(workload_id))
-    _say(found, f"Cancelled {_images(found.facts['cancelled'])}; {found.filtered} are done.", as_json)
+    _say(
+        found,
+        f"Cancelled {tables.counted(found.facts['cancelled'], 'image')}; {found.filtered} are done.",
+        as_json,
+    )
 
 
 @click.command()
 @_id
 @click.argument("images", metavar="[IMAGE...]", nargs=-1)
-@json_option
+@tables.json_option
 @server_options
 def retry(choice: Choice, workload_id: str, images: tuple[str, ...], as_json: bool) -> None:
     """Filter the failed images of a workload again: all, or the named ones.
@@ -89,7 +93,7 @@ def retry(choice: Choice, workload_id: str, images: tuple[str, ...], as_json: bo
     They are named by the ids of their originals ('dpip images --originals', 'dpip workload --json').
     """
     found = ask(choice, lambda client: client.retry(workload_id, images or None))
-    _say(found, f"{_images(found.facts['retried'])} will be filtered again.", as_json)
+    _say(found, f"{tables.counted(found.facts['retried'], 'image')} will be filtered again.", as_json)
 
 
 @click.command()
@@ -102,7 +106,7 @@ def retry(choice: Choice, workload_id: str, images: tuple[str, ...], as_json: bo
     show_envvar=True,
     help="Signs that call; better in the environment, where others do not see it.",
 )
-@json_option
+@tables.json_option
 @server_options
 def seal(
     choice: Choice, workload_id: str, webhook: str | None, webhook_secret: str | None, as_json: bool
@@ -132,16 +136,16 @@ def delete(choice: Choice, workload_ids: tuple[str, ...], yes: bool) -> None:
 def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool) -> None:
     facts = found.facts
     if as_json:
-        show_json({**facts, "why": why} if why else facts)
+        tables.show_json({**facts, "why": why} if why else facts)
         return
     eta = facts.get("eta_seconds")
-    show_facts(
+    tables.show_facts(
         [
             ("workload", found.workload_id),
             ("name", found.workload_name),
-            ("filter", chain(facts.get("steps", ()))),
+            ("filter", tables.chain(facts.get("steps", ()))),
             ("status", found.status),
-            ("images", f"{found.accepted}, {size(facts.get('size', 0))} of originals and results"),
+            ("images", f"{found.accepted}, {tables.size(facts.get('size', 0))} of originals and results"),
             ("done", found.filtered),
             ("failed", found.failed),
             ("running", found.running_jobs),
@@ -152,7 +156,7 @@ def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool
         ]
     )
     for failure in found.failed_images:
-        click.echo(plain(f"failed: {failure.name or failure.seq}: {failure.reason}"))
+        click.echo(tables.plain(f"failed: {failure.name or failure.seq}: {failure.reason}"))
     for reason in why["running"] if why else ():
         click.echo(f"number {reason['seq']} is with {reason['worker']}: {reason['why']}")
     for reason in why["waiting"] if why else ():
@@ -160,8 +164,4 @@ def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool
 
 
 def _say(found: Workload, words: str, as_json: bool) -> None:
-    show_json(found.facts) if as_json else click.echo(words)
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'s'[: count != 1]}"
+    tables.show_json(found.facts) if as_json else click.echo(words)

@@ -9,9 +9,9 @@ from hashlib import sha256
 from attrs import Factory, define, field
 from cachetools import LRUCache, TTLCache
 
-from dpip.controller.login_limits import FailureLimit, LoginTurns
+from dpip.controller.login_limits import FailureLimit, LoginTurns, network_of
 from dpip.controller.passwords import Passwords
-from dpip.errors import BadCredentials, BadParameter, Unauthenticated
+from dpip.errors import BadCredentials, BadParameter, Forbidden, Unauthenticated
 from dpip.interfaces import IDatastore
 from dpip.model import Principal, Role, Token, TokenRecord, User
 
@@ -19,13 +19,14 @@ TOKEN_SECONDS = 7 * 24 * 3600.0
 MAX_NAME = 64
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
 _CACHED_TOKENS = 10_000
-_SEEN = 10_000  # users where they have logged in before
+_SEEN = 10_000  # pairs of a user and an address from which it has logged in
 _TRUSTED_SECONDS = 30.0
-"""How long a token is believed without asking the datastore: another process may change a password there."""
+"""How long a token is trusted without asking the datastore: another process may change a password there."""
 
 
 def check_name(name: str) -> str:
-    """A user's name: printable, no spaces at its ends, and no ``:``, which Basic auth cannot carry."""
+    """The name. Raises BadParameter for one that is not printable, has spaces at its ends, or contains ``:``,
+    which Basic auth cannot carry."""
     if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip() or ":" in name:
         raise BadParameter(
             f"A user name has 1 to {MAX_NAME} printable characters, no colon, and no space at its ends."
@@ -63,48 +64,55 @@ class Accounts:
 
     async def login(self, name: str, password: str, address: str) -> Token:
         """Raises BadCredentials, TooManyRequests, RetryLater."""
-        name, seen = name[: MAX_NAME + 1], (name, address) in self._seen
+        name, address = name[: MAX_NAME + 1], network_of(address)
+        seen = (name, address) in self._seen
+        account = f"{name} at {address}" if seen else name
         self.by_address.check(address, self.monotonic())
-        if not seen:
-            self.by_account.check(name, self.monotonic())
+        self.by_account.check(account, self.monotonic())
         with (self.turns_of_seen if seen else self.turns).turn(address):
-            right = await self._is_right(name, password[: MAX_PASSWORD + 1])
-        if not right:
+            verified = await self._verified_hash(name, password[: MAX_PASSWORD + 1])
+        if verified is None:
             self.by_address.failed(address, self.monotonic())
-            self.by_account.failed(name, self.monotonic())
+            self.by_account.failed(account, self.monotonic())
             raise BadCredentials("The user name or the password is wrong.")
-        self.by_account.succeeded(name)
-        self._seen[name, address] = True  # strangers' guesses do not keep its user out there
-        _, token = await self._new_token(name)
+        self.by_account.succeeded(account)
+        self._seen[name, address] = True  # others' failures do not lock the user out at this address
+        _, token = await self._new_token(name, verified=verified)
         return token
 
-    async def _is_right(self, name: str, password: str) -> bool:
+    async def _verified_hash(self, name: str, password: str) -> str | None:
+        """The user's password hash if the password is right. A wrong name takes as long as a right one."""
         found = await self.datastore.user(name) if len(name) <= MAX_NAME else None
-        return await self.passwords.verify(password, found[1] if found else None)
+        known = found[1] if found else None
+        return known if await self.passwords.verify(password, known) else None
 
-    async def issue(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
-        """A token with a name, for programs. Raises BadParameter, NotFound."""
+    async def issue_token(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
+        """Make a token with a name, for programs. Raises BadParameter, NotFound."""
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise BadParameter(f"A token's name has 1 to {MAX_NAME} printable characters.", parameter="name")
         return await self._new_token(user, name.strip(), seconds)
 
     async def _new_token(
-        self, user: str, name: str | None = None, seconds: float = TOKEN_SECONDS
+        self,
+        user: str,
+        name: str | None = None,
+        seconds: float = TOKEN_SECONDS,
+        verified: str | None = None,
     ) -> tuple[TokenRecord, Token]:
         secret = urlsafe_b64encode(self.entropy(32)).rstrip(b"=").decode()
         now = self.clock()
         token = Token(secret, user, now + seconds)
-        record = await self.datastore.add_token(_digest(secret), user, now, token.expires_at, name)
+        record = await self.datastore.add_token(_digest(secret), user, now, token.expires_at, name, verified)
         return record, token
 
-    async def revoke(self, token_id: str, user: str | None) -> TokenRecord:
+    async def revoke_token(self, token_id: str, user: str | None) -> TokenRecord:
         """Raises NotFound, also for a token of another user than the one given."""
         record, digest = await self.datastore.revoke_token(token_id, user)
         self._forget_tokens(digest)
         return record
 
     async def authenticate(self, secret: str) -> Principal:
-        """Raises Unauthenticated. A token seen lately costs a dictionary look-up."""
+        """The holder of a token; one seen lately costs a dictionary look-up. Raises Unauthenticated."""
         digest = _digest(secret)
         known = self._tokens.get(digest)
         if known is None:
@@ -125,7 +133,7 @@ class Accounts:
         await self.datastore.remove_token(_digest(secret))
         self._forget_tokens(_digest(secret))
 
-    async def add(self, name: str, password: str, role: Role, quota: int | None) -> User:
+    async def add_user(self, name: str, password: str, role: Role, quota: int | None) -> User:
         """Raises BadParameter, Conflict, RetryLater."""
         check_name(name)
         if role is Role.WORKER:
@@ -135,10 +143,25 @@ class Accounts:
         hashed = await self.passwords.hash(check_password(password))
         return await self.datastore.add_user(name, hashed, role, quota, self.clock())
 
-    async def set_password(self, name: str, password: str) -> None:
+    async def change_own_password(self, name: str, old: str | None, new: str) -> None:
+        """As :meth:`set_password`, for a user that knows the old one: a stolen token does not suffice.
+
+        Raises BadParameter, Forbidden, TooManyRequests.
+        """
+        if old is None:
+            raise BadParameter("Give your old password too, as old_password.", parameter="old_password")
+        account = f"{name}, changing its password"
+        self.by_account.check(account, self.monotonic())
+        verified = await self._verified_hash(name, old[: MAX_PASSWORD + 1])
+        if verified is None:
+            self.by_account.failed(account, self.monotonic())
+            raise Forbidden("The old password is wrong: nothing was changed.")
+        await self.set_password(name, new, verified)
+
+    async def set_password(self, name: str, password: str, verified: str | None = None) -> None:
         """All tokens of the user die. Raises BadParameter, NotFound."""
         hashed = await self.passwords.hash(check_password(password))
-        await self.datastore.set_password(name, hashed)
+        await self.datastore.set_password(name, hashed, verified)
         self.forget_tokens_of(name)
 
     def forget_tokens_of(self, name: str) -> None:

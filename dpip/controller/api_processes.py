@@ -1,4 +1,4 @@
-"""The API processes that have joined: they ask the controller, and learn when tokens die.
+"""The API processes that have joined: they ask the controller, and are told when tokens die.
 
 See ``dpip.api_process`` for their side.
 """
@@ -29,7 +29,7 @@ from dpip.store.admission import AdmissionControl
 FORGET_SECONDS: Final = 3.0
 """An API process that has not forgotten a dead token within this time is dropped: then it trusts none."""
 GRACE_SECONDS: Final = 10.0
-"""For an API process to come back, before the workers that use it are sent elsewhere."""
+"""The workers that use a lost API process are sent elsewhere when it has not come back within this time."""
 
 
 @frozen
@@ -46,7 +46,7 @@ class ApiTerms:
 
 @frozen
 class _Place:
-    """Where an API process serves: at ``url``, or at a port of ``host``; None is this very machine."""
+    """Where an API process serves: at ``url``, or at a port of ``host``, where None is this machine."""
 
     url: str | None
     scheme: str
@@ -54,14 +54,14 @@ class _Place:
     port: int
 
     def seen_from(self, here: str) -> str:
-        """The address for a worker that reaches this machine as ``here``."""
+        """The URL for a worker that reaches this machine as ``here``."""
         host = here if self.host is None else f"[{self.host}]" if ":" in self.host else self.host
         return self.url or f"{self.scheme}://{host}:{self.port}"
 
 
 @define(eq=False)
 class _ApiLink:
-    """One joined API process. ``place`` is where workers find it; one that shares our socket has ours."""
+    """One joined API process. ``place`` is where workers reach it; one that shares our socket has none."""
 
     broker: Broker
     exchange: Exchange
@@ -74,9 +74,9 @@ class _ApiLink:
 @define(eq=False)
 class ApiProcesses:
     """``admit(secret)`` raises BadToken unless it is the API token's. ``put_mark(text)`` leaves a file with
-    that text among the store's incoming ones; ``moved(url)`` is called when workers that use that address
-    have to go elsewhere. ``admission`` admits our own uploads. ``calls`` are what may be asked of
-    ``controller``. ``serving`` fires when the first of them answers requests.
+    that text among the store's incoming ones. ``moved(url)`` is called when workers that use that address
+    have to use another. ``admission`` admits this process's own uploads. ``calls`` are the methods of
+    ``controller`` that may be asked for. ``serving`` fires when the first API process answers requests.
     """
 
     log = Logger()
@@ -98,14 +98,14 @@ class ApiProcesses:
     _stopped: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.admission.told = lambda _: self._share()
+        self.admission.announce = lambda _: self._share()
 
     # Joining
 
     def join(
         self, broker: Broker, secret: bytes, hello: object, peer: RemoteReference
     ) -> tuple[bytes, Exchange | None]:
-        """A welcome and the other end of the exchange, or a refusal."""
+        """Answer with a welcome and our end of the exchange, or with a refusal."""
         try:
             newcomer = self._examined(secret, hello)
             nonce = self.new_nonce()
@@ -151,7 +151,7 @@ class ApiProcesses:
             identity=terms.identity_for(hello.hosts) if hello.wants_identity else None,
         )
 
-    # What they ask and tell
+    # What API processes ask and tell
 
     def _answer(self, api: _ApiLink, name: str, arguments: list[Any]) -> Any:
         if name == "serving":
@@ -177,17 +177,17 @@ class ApiProcesses:
         self._share()
 
     def _share(self) -> None:
-        """Each learns what all the others have promised of the disk."""
+        """Tell each process how many bytes of the disk the others have promised."""
         total = self.admission.promised + sum(api.promised for api in self._joined.values())
         self.admission.elsewhere = total - self.admission.promised
         for api in self._joined.values():
             api.exchange.notify("elsewhere", total - api.promised)
 
-    # What they are asked
+    # What API processes are asked
 
     @deferred
     async def forget_tokens(self) -> None:
-        """When this fires, no API process believes a token that has died before."""
+        """Have every API process forget its tokens; once this fires none accepts a token that has died."""
         await DeferredList([self._forget(api) for api in self._joined.values()])
 
     @deferred
@@ -197,12 +197,12 @@ class ApiProcesses:
         except Exception:  # noqa: BLE001 - whatever it is, a process without a link trusts no token
             api.broker.drop("it has not said that it forgets dead tokens")
 
-    # Where workers go
+    # The addresses that workers use
 
     def url(self, here: str) -> str | None:
-        """An address for one more worker, which reaches this machine as ``here``: each in turn.
+        """The URL of an API process, each in turn, for a worker that reaches this machine as ``here``.
 
-        None while there is only our own.
+        None while there is only this process's own address.
         """
         places = list(dict.fromkeys(api.place for api in self._joined.values() if api.place))
         if not places:
@@ -226,7 +226,7 @@ class ApiProcesses:
             self._moves.add(self.clock.callLater(GRACE_SECONDS, self._move, api.place))
 
     def stop(self) -> None:
-        """Their links are about to be dropped."""
+        """Send no workers elsewhere when the links are dropped."""
         self._stopped = True
         for move in self._moves:
             if move.active():

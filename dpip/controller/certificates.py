@@ -1,4 +1,4 @@
-"""Workers' certificates: given for the join token, given anew in time, and looked at when a worker joins."""
+"""Workers' certificates: issued for the join token, renewed in time, and checked when a worker joins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dpip.runtime.coroutines import deferred
 
 @frozen
 class Certificates:
-    """``presented(transport)`` is what its other end has shown; each certificate is good for ``seconds``."""
+    """``presented(transport)`` is the certificate of its other end; each is good for ``seconds``."""
 
     authority: Authority
     datastore: IDatastore
@@ -29,7 +29,7 @@ class Certificates:
     seconds: float
 
     def admit(self, secret: bytes) -> JoinToken:
-        """Raises BadToken."""
+        """The join token of this secret. Raises BadToken."""
         return self.authority.tokens.admit(secret, self.clock.seconds())
 
     def shown(self, broker: Broker) -> Presented | None:
@@ -42,7 +42,7 @@ class Certificates:
 
     @deferred
     async def issue(self, name: str, key: str, address: str, token: JoinToken) -> wire.Certificate:
-        """Raises Malformed, WorkerRevoked, RetryLater."""
+        """Issue a first certificate. Raises Malformed, WorkerRevoked, RetryLater."""
         answer, record = self._made(name, key, address)
         await self.datastore.issue_certificate(record, token.made)
         return answer
@@ -51,7 +51,7 @@ class Certificates:
     async def renew(
         self, name: str, key: str, address: str, last: Presented
     ) -> tuple[wire.Certificate, Presented]:
-        """Raises Malformed, BadCertificate, RetryLater."""
+        """Issue the next certificate. Raises Malformed, BadCertificate, RetryLater."""
         answer, record = self._made(name, key, address)
         await self.datastore.renew_certificate(record, last.serial)
         return answer, Presented(record.serial, record.issued_at, record.expires_at)

@@ -1,12 +1,13 @@
-"""The controller as the API sees it: who may do what, in which order things become true.
+"""The controller as the API sees it: it checks permissions, and does things in an order that loses nothing.
 
-Commit, then tell: a workload, an original or a result is durable in the datastore before the scheduler hears
-of it and before anybody is answered. Files are durable in the image store before their rows are.
+A workload, an original or a result is durable in the datastore before the scheduler hears of it and before
+anybody is answered. Files are durable in the image store before their rows are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from attrs import define, field
 from cachetools import LRUCache
@@ -18,7 +19,7 @@ from zope.interface import implementer
 from dpip.controller.accounts import Accounts
 from dpip.controller.feed import Feed, Interest
 from dpip.controller.join_tokens import JoinTokens
-from dpip.controller.permissions import admins_only, no_image, no_workload, owned, users_only, whose
+from dpip.controller.permissions import admins_only, no_image, no_workload, owned, user_meant, users_only
 from dpip.controller.thumbnails import Thumbnails
 from dpip.controller.webhooks import Webhooks
 from dpip.errors import (
@@ -48,7 +49,6 @@ from dpip.model import (
     Metric,
     NewcomersToken,
     Outcome,
-    Params,
     Principal,
     Progress,
     Reason,
@@ -83,11 +83,11 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @implementer(IController)
 @define(slots=False)
 class Controller:
-    """``authenticate_worker`` knows the tokens of joined workers, ``dismiss_worker`` sends one away or
-    raises NotFound, ``expel_worker`` ends a link at once, if there is one,
-    ``accuse_worker`` hears of what one has sent that no honest worker sends. ``operator_warnings`` says what
-    to warn of. ``tokens_died`` fires when no other process believes tokens any more that have died. ``feed``
-    is told what the datastore does not tell it by itself: that workloads are gone."""
+    """``authenticate_worker`` knows the tokens of joined workers; ``dismiss_worker`` asks one to end, or
+    raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
+    no honest worker sends. ``operator_warnings`` are for the status. ``tokens_died`` fires when no API
+    process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it of
+    other changes."""
 
     log = Logger()
 
@@ -122,7 +122,7 @@ class Controller:
     @deferred
     async def login(self, name: str, password: str, address: str) -> Token:
         token = await self.accounts.login(name, password, address)
-        self._note(name, "login", name, address=address)
+        self._record(name, "login", name, address=address)
         return token
 
     @deferred
@@ -134,7 +134,7 @@ class Controller:
         principal = await self.accounts.authenticate(secret)
         await self.accounts.logout(secret)
         await self._tokens_die()
-        self._note(principal.name, "logout", principal.name)
+        self._record(principal.name, "logout", principal.name)
 
     @deferred
     async def users(self, by: Principal) -> Sequence[User]:
@@ -144,8 +144,9 @@ class Controller:
     @deferred
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
         admins_only(by)
-        user = await self.accounts.add(name, password, role, self.default_quota if quota is None else quota)
-        self._note(by.name, "add-user", name, role=role.value)
+        quota = self.default_quota if quota is None else quota
+        user = await self.accounts.add_user(name, password, role, quota)
+        self._record(by.name, "add-user", name, role=role.value)
         return user
 
     @deferred
@@ -156,44 +157,46 @@ class Controller:
         workloads = await self.datastore.remove_user(name, self.clock())
         self.accounts.forget_tokens_of(name)
         await self._tokens_die()
-        self._note(by.name, "remove-user", name)
+        self._record(by.name, "remove-user", name)
         for workload in workloads:
             self._forget_workload(workload)
 
     @deferred
-    async def set_password(self, by: Principal, name: str, password: str) -> None:
-        if by.name != name or by.role is Role.WORKER:
+    async def set_password(self, by: Principal, name: str, password: str, old_password: str | None) -> None:
+        if by.name == name and by.role is not Role.WORKER:
+            await self.accounts.change_own_password(name, old_password, password)
+        else:
             admins_only(by)
-        await self.accounts.set_password(name, password)
+            await self.accounts.set_password(name, password)
         await self._tokens_die()
-        self._note(by.name, "set-password", name)
+        self._record(by.name, "set-password", name)
 
     @deferred
     async def tokens(self, by: Principal, user: str | None, limit: int) -> Sequence[TokenRecord]:
         users_only(by)
-        return await self.datastore.tokens(whose(by, user), limit)
+        return await self.datastore.tokens(user_meant(by, user), limit)
 
     @deferred
     async def add_token(
         self, by: Principal, user: str | None, name: str, seconds: float
     ) -> tuple[TokenRecord, Token]:
         users_only(by)
-        owner = by.name if user is None else whose(by, user) or user
-        record, token = await self.accounts.issue(owner, name, seconds)
-        self._note(by.name, "add-token", record.id, user=owner, name=name)
+        owner = by.name if user is None else user_meant(by, user) or user
+        record, token = await self.accounts.issue_token(owner, name, seconds)
+        self._record(by.name, "add-token", record.id, user=owner, name=name)
         return record, token
 
     @deferred
     async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
         users_only(by)
-        record = await self.accounts.revoke(token_id, None if by.is_admin else by.name)
+        record = await self.accounts.revoke_token(token_id, None if by.is_admin else by.name)
         await self._tokens_die()
-        self._note(by.name, "revoke-token", record.id, user=record.user, name=record.name)
+        self._record(by.name, "revoke-token", record.id, user=record.user, name=record.name)
         return record
 
     async def _tokens_die(self) -> None:
         await self.tokens_died()
-        self.feed.wake()  # whoever watches by such a token finds out
+        self.feed.wake()  # those who watch with such a token are refused when they ask again
 
     # Workloads
 
@@ -213,7 +216,7 @@ class Controller:
         workload = await self.datastore.add_workload(new, key)
         if workload.id == workload_id:
             self.scheduler.workload_opened(workload)
-            self._note(by.name, "create-workload", workload_id, name=spec.name)
+            self._record(by.name, "create-workload", workload_id, name=spec.name)
         return self._progress(workload)
 
     @deferred
@@ -253,9 +256,9 @@ class Controller:
     async def cancel_workload(self, by: Principal, workload_id: str) -> tuple[Progress, int]:
         await self._known_workload(by, workload_id)
         workload, ended = await self.datastore.cancel_workload(workload_id, self.clock())
-        # At once, before any later answer of the datastore: a job that is committed after this is told after.
+        # At once, before any later answer of the datastore: the scheduler must hear of later jobs after this.
         self.scheduler.workload_dropped(workload_id)
-        self._note(by.name, "cancel-workload", workload_id, images=ended)
+        self._record(by.name, "cancel-workload", workload_id, images=ended)
         return self._progress(workload), ended
 
     @deferred
@@ -274,7 +277,7 @@ class Controller:
                 self.scheduler.jobs_waiting(workload_id, jobs)
             count += len(jobs)
         self.webhooks.wake()
-        self._note(by.name, "retry-images", workload_id, images=count)
+        self._record(by.name, "retry-images", workload_id, images=count)
         return self._progress(workload), count
 
     @deferred
@@ -287,7 +290,7 @@ class Controller:
         workload = await self.datastore.seal_workload(workload_id, webhook, self.clock())
         if webhook is not None:
             self.webhooks.wake()
-        self._note(by.name, "seal-workload", workload_id)
+        self._record(by.name, "seal-workload", workload_id)
         return self._progress(workload)
 
     @deferred
@@ -301,12 +304,12 @@ class Controller:
         workload = await self.datastore.delete_workload(workload_id, self.clock())
         if workload is None:
             raise no_workload(workload_id)
-        self._note(by.name, "delete-workload", workload_id, name=workload.spec.name)
+        self._record(by.name, "delete-workload", workload_id, name=workload.spec.name)
         self._forget_workload(workload)
 
     @deferred
     async def progress_of(self, workload_id: str) -> Progress | None:
-        """For those who watch; None when it is gone."""
+        """The progress for watchers; None when the workload is gone."""
         workload = await self.datastore.workload(workload_id)
         return None if workload is None else self._progress(workload)
 
@@ -322,7 +325,7 @@ class Controller:
         return await self.feed.since(after, interest, wait)
 
     async def _snapshot(self, by: Principal, workload_id: str | None) -> Updates:
-        """What changes while it is made is told once more: it may or may not be in it."""
+        """Everything unfinished; what changes meanwhile may be in it or not, and becomes an update again."""
         before = self.feed.position
         found: Sequence[Progress]
         if workload_id is not None:
@@ -431,13 +434,13 @@ class Controller:
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
         if by.role is Role.WORKER:
-            lent = self.thumbnails.lent(by.session, reference)
+            lent = self.thumbnails.lent_image(by.session, reference)
             return lent or (await self.held(by, reference)).original
-        image = await self._found(by, reference, workload_id, type)
+        image = await self._find_image(by, reference, workload_id, type)
         self.meters.given[image.type] += image.file.size
         return image
 
-    async def _found(
+    async def _find_image(
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
         if reference.isascii() and reference.isdigit() and len(reference) <= _MAX_SEQ_DIGITS:
@@ -458,8 +461,8 @@ class Controller:
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Thumbnail:
         users_only(by)
-        image = await self._found(by, reference, workload_id, type)
-        return Thumbnail(image, await self.thumbnails.of(image))
+        image = await self._find_image(by, reference, workload_id, type)
+        return Thumbnail(image, await self.thumbnails.thumbnail_of(image))
 
     async def _image_at(self, by: Principal, seq: int, workload_id: str | None, type: ImageType) -> Image:
         if workload_id is None:
@@ -497,7 +500,7 @@ class Controller:
     async def drain_worker(self, by: Principal, name: str) -> None:
         admins_only(by)
         self.dismiss_worker(name)
-        self._note(by.name, "drain-worker", name)
+        self._record(by.name, "drain-worker", name)
 
     @deferred
     async def revoke_worker(self, by: Principal, name: str) -> int:
@@ -505,19 +508,19 @@ class Controller:
         revoked = await self.datastore.revoke_worker(name, self.clock())
         self.expel_worker(name)
         await self._tokens_die()
-        self._note(by.name, "revoke-worker", name)
+        self._record(by.name, "revoke-worker", name)
         return revoked
 
     @deferred
     async def join_token(self, by: Principal) -> NewcomersToken:
         admins_only(by)
-        return _for_newcomers(self.join_tokens.current)
+        return _for_newcomers(self.join_tokens.file.current)
 
     @deferred
     async def rotate_join_token(self, by: Principal, seconds: float | None, grace: float) -> NewcomersToken:
         admins_only(by)
         token = await self.join_tokens.rotate(seconds, grace)
-        self._note(by.name, "rotate-join-token", "", expires_at=token.expires)
+        self._record(by.name, "rotate-join-token", "", expires_at=token.expires)
         return _for_newcomers(token)
 
     @deferred
@@ -543,13 +546,15 @@ class Controller:
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings())
 
-    # What the controller does of its own accord
+    # What the controller does by itself
 
     @deferred
     async def retire_workload(self, workload: Workload) -> None:
         """Delete a workload whose time to be kept is over."""
         if await self.datastore.delete_workload(workload.id, self.clock()) is not None:
-            self._note("dpip", "retire-workload", workload.id, name=workload.spec.name, owner=workload.owner)
+            self._record(
+                "dpip", "retire-workload", workload.id, name=workload.spec.name, owner=workload.owner
+            )
             self._forget_workload(workload)
 
     async def _known_workload(self, by: Principal, workload_id: str) -> Workload:
@@ -558,21 +563,20 @@ class Controller:
     def _forget_workload(self, workload: Workload) -> None:
         self.scheduler.workload_dropped(workload.id)
         self.feed.workload_deleted(workload)
-        self._watch(self.image_store.discard_directory(workload.directory), "files of a deleted workload")
+        self._log_failure(
+            self.image_store.discard_directory(workload.directory), "files of a deleted workload"
+        )
 
     def _discard(self, files: Sequence[StoredFile]) -> None:
         for file in files:
-            self._watch(self.image_store.discard(file.path), "a surplus file")
+            self._log_failure(self.image_store.discard(file.path), "a surplus file")
 
-    def _note(self, actor: str, action: str, subject: str, **detail: object) -> None:
-        facts: Params = dict(detail)
-        self._watch(
-            self.datastore.record(Activity(self.clock(), actor, action, subject, facts)),
-            "the activity record",
-        )
+    def _record(self, actor: str, action: str, subject: str, **detail: Any) -> None:
+        activity = Activity(self.clock(), actor, action, subject, detail)
+        self._log_failure(self.datastore.record(activity), "the activity record")
 
-    def _watch(self, work: Deferred[None], what: str) -> None:
-        """For work that nobody waits for and whose failure loses nothing: the sweep makes up for it."""
+    def _log_failure(self, work: Deferred[None], what: str) -> None:
+        """Log the failure of work that nobody waits for; it loses nothing, since the sweep does it again."""
 
         def failed(failure: Failure) -> None:
             if failure.check(DpipError):  # a full disk, say: no bug, and too often for a traceback each time
@@ -583,8 +587,8 @@ class Controller:
         work.addErrback(failed)
 
 
-# After these the datastore has certainly kept nothing of a file. After a failed commit it may have: then the
-# file stays until the sweep has looked for its row.
+# After these the datastore has kept nothing of a file for certain. After another failure of a commit it may
+# have: then the file stays until the sweep has looked for its row.
 _REFUSED = (NotFound, Forbidden, Conflict, TooLarge, KeyReused)
 
 

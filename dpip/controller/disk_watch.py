@@ -1,4 +1,4 @@
-"""Keeps an eye on the room left for images, and tells the operator before it is gone."""
+"""Watches the room that is left for images, and warns the operator before it is used up."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class DiskWatch:
     usage: Callable[[], tuple[int, int]]
     floor: int
     _low: bool = field(default=False, init=False)
-    _warnings: list[str] = field(factory=list, init=False)
+    warnings: Sequence[str] = field(default=(), init=False)  # for the status
 
     def look(self) -> None:
-        """Call it now and then; it logs only when the state changes."""
+        """Look at the disk; a line is logged only when the state has changed."""
         total, free = self.usage()
         low = free < max(2 * self.floor, total // 20)
-        self._warnings = [self._sentence(total, free)] if low else []
+        self.warnings = [self._sentence(total, free)] if low else []
         if low and not self._low:
-            self.log.warn("{sentence}", sentence=self._warnings[0])
+            self.log.warn("{sentence}", sentence=self.warnings[0])
         elif self._low and not low:
             self.log.info("The disk with the images has room again: {free:.1f} GiB free.", free=free / _GIB)
         self._low = low
@@ -38,7 +38,3 @@ class DiskWatch:
             f"The disk with the images runs low: {free / _GIB:.1f} of {total / _GIB:.1f} GiB free. "
             f"{consequence} below {self.floor / _GIB:.1f} GiB; delete workloads or use --keep-days."
         )
-
-    def warnings(self) -> Sequence[str]:
-        """What to tell whoever asks for the status."""
-        return self._warnings

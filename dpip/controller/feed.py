@@ -1,9 +1,9 @@
-"""What changes, for those who watch: the newest state of each thing, told at most four times a second.
+"""The feed of updates: watchers get the newest state of each workload and worker, up to four times a second.
 
-Who changes something only marks it. Marks are looked at together, and each becomes an update with a number
-that takes the place of the earlier one of the same thing. So there is at most one update of each thing to be
-kept, and who asks with the number of the last one it has seen, now or after an hour, gets what is newer and
-nothing twice: a slow reader skips what it missed, and costs nothing here while it does not ask.
+A change only marks the thing that has changed. Marks are looked at together, and each becomes a numbered
+update, which replaces the earlier one of the same thing. So at most one update of each thing is kept. A
+watcher that asks with the number of the last update it has seen, now or after an hour, gets those that are
+newer, and none twice: a slow watcher skips states, and costs nothing here while it does not ask.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from dpip.errors import DpipError, RetryLater
 from dpip.model import Progress, Update, Updates, WorkerState, Workload
 
 PUBLISH_SECONDS: Final = 0.25
-"""Between two updates of one thing, at least."""
+"""The least time between two updates of one thing."""
 WAIT_SECONDS: Final = 15.0
-"""Who waits for longer is told that there was nothing."""
+"""A watcher that has waited for so long is told that there was nothing."""
 AGAIN_SECONDS: Final = 1.0
-"""Between looks at workloads that are being worked on: when they will be done changes with the time, too."""
+"""The time between looks at running workloads: the forecast of their end changes without an event, too."""
 _KEPT: Final = 10_000
-_AT_ONCE: Final = 256  # marks looked at in one turn of the reactor: some ms
+_AT_ONCE: Final = 256  # marks looked at in one turn of the reactor, which takes some ms
 
 
 @frozen
 class Interest:
-    """Whose workloads (None: everyone's), perhaps a single one, and whether workers too."""
+    """What a watcher wants: an owner's workloads (None: everyone's) or a single one, and perhaps workers."""
 
     owner: str | None
     workload_id: str | None = None
@@ -42,7 +42,7 @@ class Interest:
 
 @frozen
 class _Kept:
-    """An update, its number, and whom it concerns: a workload and its owner, or neither for a worker."""
+    """An update and its number; of a workload also its owner and id, of a worker neither."""
 
     number: int
     update: Update
@@ -57,7 +57,7 @@ class _Kept:
 
 @define(eq=False)
 class _Waiting:
-    """Somebody who has seen everything up to a number."""
+    """A watcher that waits, and has seen all updates up to the number ``after``."""
 
     interest: Interest
     after: int
@@ -67,8 +67,8 @@ class _Waiting:
 
 @define(eq=False)
 class Feed:
-    """``look(workload id)`` gives a workload's progress, from memory if it is looked at often, None when it
-    is gone. ``epoch`` tells this life of the controller from its others: numbers begin anew with each."""
+    """``look(workload id)`` gives a workload's progress, from memory if it is looked at often, or None when
+    it is gone. ``epoch`` differs with each start of the controller, since numbers begin anew."""
 
     log = Logger()
 
@@ -80,42 +80,42 @@ class Feed:
     _forgotten: int = field(default=0, init=False)  # updates up to this number may be missing
     _marked: dict[str, None] = field(factory=dict, init=False)
     _looking: list[str] = field(factory=list, init=False)
-    _began: float = field(default=-inf, init=False)  # looking at these marks
+    _began: float = field(default=-inf, init=False)  # when the last looking began
     _next: IDelayedCall | None = field(default=None, init=False)
     _busy: bool = field(default=False, init=False)
-    _being_worked_on: dict[str, None] = field(factory=dict, init=False)
+    _running: dict[str, None] = field(factory=dict, init=False)
     _again: IDelayedCall | None = field(default=None, init=False)
     _waiting: dict[_Waiting, None] = field(factory=dict, init=False)
     _stopped: bool = field(default=False, init=False)
 
-    # What happens
+    # Changes
 
     def workload_changed(self, workload_id: str) -> None:
-        """It will be looked at, once there is somebody to be told."""
+        """Mark the workload; it is looked at once somebody waits for updates."""
         if len(self._marked) >= _KEPT:
             self._forget_all()
         self._marked[workload_id] = None
         if self._waiting:
-            self._soon()
+            self._look_soon()
 
     def workload_deleted(self, workload: Workload) -> None:
         self._marked.pop(workload.id, None)
-        self._being_worked_on.pop(workload.id, None)
+        self._running.pop(workload.id, None)
         self._keep(("workload", workload.id), workload.owner, workload.id, deleted=workload.id)
-        self._tell()
+        self._answer_watchers()
 
     def worker_changed(self, state: WorkerState) -> None:
-        """Workers report every few seconds, so each time is told."""
+        """Keep an update for each report: workers send one every few seconds."""
         self._keep(("worker", state.name), worker=state)
-        self._tell()
+        self._answer_watchers()
 
     def wake(self) -> None:
-        """Everybody who waits is answered now: they should look whether they may still ask."""
+        """Answer all watchers now, so that they ask again and their tokens are checked."""
         for waiting in list(self._waiting):
             self._answer(waiting)
 
     def stop(self) -> None:
-        """Nobody is told anything more."""
+        """Refuse all watchers from now on."""
         self._stopped = True
         for waiting in list(self._waiting):
             self._leave(waiting)
@@ -132,17 +132,17 @@ class Feed:
         return self._id(self._newest)
 
     def knows(self, id: str) -> bool:
-        """Is everything kept that came after this update?"""
+        """Whether all updates after this one are kept."""
         return self._number(id) is not None
 
     def since(self, id: str, interest: Interest, wait: bool) -> Deferred[Updates]:
-        """What came after an update that is known; if need be, when it comes. RetryLater at the end."""
+        """The updates after one that is known. With ``wait``, when there are some. Raises RetryLater."""
         if self._stopped:
             return fail(_closing())
         after = self._number(id)
         assert after is not None
         if self._marked:
-            self._soon()
+            self._look_soon()
         found = self._updates(after, interest)
         if found.items or not wait:
             return succeed(found)
@@ -153,7 +153,7 @@ class Feed:
         return waiting.answer
 
     def tell_again(self, id: str) -> str:
-        """Workloads that have changed after that update will be looked at once more. The newest id."""
+        """Mark the workloads that have changed after that update once more; the id of the newest update."""
         after = self._number(id)
         for kept in list(self._after(self._forgotten if after is None else after)):
             if kept.update.workload is not None and kept.workload_id is not None:
@@ -162,7 +162,7 @@ class Feed:
 
     # Marks become updates
 
-    def _soon(self) -> None:
+    def _look_soon(self) -> None:
         if self._next is None and not self._busy:
             left = self._began + PUBLISH_SECONDS - self.clock.seconds()
             delay = 0.0 if self._looking else min(PUBLISH_SECONDS, max(0.0, left))
@@ -182,14 +182,14 @@ class Feed:
             for workload_id in workload_ids:
                 await self._look_at_one(workload_id)
         except DpipError as error:
-            # Closing, or overloaded: all that watch begin anew with what they see then.
+            # The datastore is closing or overloaded: all watchers begin anew with a snapshot.
             self.log.info("Updates are skipped: {error}", error=error)
             self._forget_all()
         finally:
             self._busy = False
-        self._tell()
+        self._answer_watchers()
         if self._looking or (self._marked and self._waiting):
-            self._soon()
+            self._look_soon()
         self._look_again_later()
 
     async def _look_at_one(self, workload_id: str) -> None:
@@ -198,21 +198,21 @@ class Feed:
         if progress is None or (known is not None and known.update.deleted is not None):
             return
         if progress.running:
-            self._being_worked_on[workload_id] = None
+            self._running[workload_id] = None
         else:
-            self._being_worked_on.pop(workload_id, None)
+            self._running.pop(workload_id, None)
         if known is None or known.update.workload != progress:
             owner = progress.workload.owner
             self._keep(("workload", workload_id), owner, workload_id, workload=progress)
 
     def _look_again_later(self) -> None:
-        if self._again is None and self._waiting and self._being_worked_on:
+        if self._again is None and self._waiting and self._running:
             self._again = self.clock.callLater(AGAIN_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
         self._again = None
         if self._waiting:
-            for workload_id in list(self._being_worked_on):
+            for workload_id in list(self._running):
                 self.workload_changed(workload_id)
         self._look_again_later()
 
@@ -230,7 +230,7 @@ class Feed:
             self._forgotten = oldest.number
 
     def _forget_all(self) -> None:
-        """Whoever asks next needs a snapshot."""
+        """Forget all marks and updates: every watcher needs a snapshot then."""
         self._marked.clear()
         self._looking.clear()
         self._kept.clear()
@@ -239,7 +239,7 @@ class Feed:
         self.wake()
 
     def _after(self, number: int) -> Iterator[_Kept]:
-        """Newest first."""
+        """The updates after that number, the newest first."""
         for kept in reversed(self._kept.values()):
             if kept.number <= number:
                 return
@@ -247,7 +247,7 @@ class Feed:
 
     def _updates(self, after: int, interest: Interest) -> Updates:
         if after < self._forgotten:
-            return Updates(self._id(after))  # by which nobody can go on
+            return Updates(self._id(after))  # an id that is not known: the watcher asks for a snapshot
         items = [kept.update for kept in self._after(after) if kept.concerns(interest)]
         return Updates(self.position, tuple(reversed(items)))
 
@@ -255,16 +255,16 @@ class Feed:
         return f"{self.epoch}-{number}"
 
     def _number(self, id: str) -> int | None:
-        """Of an update after which everything is kept."""
+        """The number in the id of an update after which all are kept, otherwise None."""
         epoch, _, digits = id.rpartition("-")
         if epoch != self.epoch or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
             return None
         number = int(digits)
         return number if self._forgotten <= number <= self._newest else None
 
-    # Who waits
+    # Watchers that wait
 
-    def _tell(self) -> None:
+    def _answer_watchers(self) -> None:
         for waiting in list(self._waiting):
             if any(kept.concerns(waiting.interest) for kept in self._after(waiting.after)):
                 self._answer(waiting)

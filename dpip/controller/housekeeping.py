@@ -1,4 +1,4 @@
-"""What must be done now and then so that nothing piles up for ever."""
+"""Chores that are done at intervals, so that nothing grows without bound."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Housekeeping(Service):
         super().stopService()
 
     def _every(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
-        """A chore that fails is told and tried again at its next turn; the loop never ends by itself."""
+        """Do a chore at this interval. One that fails is logged, and tried again at its next turn."""
 
         async def once() -> None:
             try:

@@ -15,7 +15,7 @@ from dpip.runtime.threads import FromThreads, Threads, in_thread
 
 @define
 class JoinTokens:
-    """``threads`` write the file: that waits for the disk."""
+    """Rotates the token in ``file``; ``threads`` write it, since that waits for the disk."""
 
     file: TokenFile
     reactor: FromThreads
@@ -23,13 +23,9 @@ class JoinTokens:
     clock: Callable[[], float]
     _one_at_a_time: DeferredLock = field(factory=DeferredLock, init=False)
 
-    @property
-    def current(self) -> JoinToken:
-        return self.file.current
-
     @deferred
     async def rotate(self, seconds: float | None, grace: float) -> JoinToken:
-        """Raises RetryLater when the file cannot be written: then the last one stays."""
+        """Make a new token. Raises RetryLater when the file cannot be written: then the last token stays."""
         async with self._one_at_a_time:
             now = self.clock()
             try:

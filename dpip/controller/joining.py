@@ -1,4 +1,4 @@
-"""Whether a process may join: a worker's protocol and filters, and the refusal that it is told."""
+"""Checks whether a worker may join, by its protocol and filters, and words the refusals."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dpip.model import WorkerInfo
 
 @frozen
 class JoinTerms:
-    """What workers are told, and what is asked of them."""
+    """What workers are told when they join, and what is demanded of them."""
 
     version: str  # ours
     filters: Mapping[str, str]  # name -> version of every filter we have
     max_pixels: int
-    api_url: Callable[[str], str]  # of the API, for workers that reached us at this host
+    api_url: Callable[[str], str]  # the API's URL for workers that reached us at this host
     api_authority: str | None = None  # PEM of the authority that signed the API's certificate, if ours
     report_seconds: float = 4.0
     job_seconds: float = 120.0
@@ -36,7 +36,7 @@ class Newcomer:
 
 
 def refusal(error: DpipError | BadToken) -> wire.WorkerRefusal:
-    """What a worker or an API process is told that may not join because of ``error``."""
+    """The refusal for a worker or an API process that may not join because of ``error``."""
     if isinstance(error, BadToken):
         return wire.WorkerRefusal("bad-token", str(error), retry=False)
     if isinstance(error, WorkerRefused):
@@ -45,11 +45,7 @@ def refusal(error: DpipError | BadToken) -> wire.WorkerRefusal:
 
 
 def examined(data: object, terms: JoinTerms) -> Newcomer:
-    """What the newcomer says of itself, checked.
-
-    Raises:
-        VersionMismatch: says what to do about it.
-    """
+    """The worker that the hello describes. Raises VersionMismatch, which says what to do about it."""
     _check_protocol(wire.protocol_of(data), terms.version)
     try:
         hello = wire.decode(data, wire.WorkerHello)
@@ -83,7 +79,7 @@ def _check_protocol(spoken: int | None, version: str) -> None:
 
 
 def _check_filters(hello: wire.WorkerHello, terms: JoinTerms) -> None:
-    """Filters of one name and two versions would give two different results for one image."""
+    """Raises VersionMismatch: two versions of one filter would give two different results for one image."""
     for name, version in hello.filters.items():
         ours = terms.filters.get(name, version)
         if ours != version:

@@ -1,4 +1,4 @@
-"""Results that workers on this machine leave as files: the same checks and fences as over HTTP."""
+"""Results that workers on this machine leave as files; they pass the same checks and fences as over HTTP."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _MAX_SENTENCE = 500
 
 @define
 class LocalResults:
-    """Transfer directories of one image store, and what lies there."""
+    """The transfer directories of one image store, and the results in them."""
 
     log = Logger()
 
     controller: IController
     store: ImageStore
 
-    def open(self) -> TransferDirectory | None:
-        """None when there cannot be one now: the worker uses HTTP then."""
+    def open_directory(self) -> TransferDirectory | None:
+        """A new directory; None when it cannot be made now: the worker uses HTTP then."""
         try:
             return self.store.open_transfer_directory()
         except DpipError as error:
             self.log.warn("A worker gets no transfer directory in the image store: {why}", why=error.detail)
             return None
 
-    def address(self, directory: TransferDirectory) -> wire.TransferPaths:
+    def paths_of(self, directory: TransferDirectory) -> wire.TransferPaths:
         return wire.TransferPaths(originals=self.store.root, results=directory.folder)
 
-    def close(self, directory: TransferDirectory) -> None:
-        """In a while. At the controller's own end it stays: the next start removes it."""
+    def close_directory(self, directory: TransferDirectory) -> None:
+        """Begin to remove the directory. When the controller stops it stays; the next start removes it."""
         if self.store.running:
             closing = self.store.close_transfer_directory(directory)
             closing.addErrback(
@@ -49,20 +49,20 @@ class LocalResults:
             )
 
     @deferred
-    async def take(
+    async def keep_results(
         self, by: Principal, directory: TransferDirectory, results: Sequence[wire.ResultFile]
     ) -> wire.Receipts:
-        """All of them at once, so that they share fsyncs and a transaction."""
-        taking = [self._take(by, directory, result) for result in results]
-        return wire.Receipts(tuple(await gatherResults(taking, consumeErrors=True)))
+        """Keep all results at the same time, so that they share fsyncs and a transaction."""
+        keeping = [self._keep_result(by, directory, result) for result in results]
+        return wire.Receipts(tuple(await gatherResults(keeping, consumeErrors=True)))
 
     @deferred
-    async def _take(
+    async def _keep_result(
         self, by: Principal, directory: TransferDirectory, result: wire.ResultFile
     ) -> wire.Receipt:
         try:
             job = await self.controller.check_lease(by, result.lease)
-            file = directory.take(wire.result_name(job.lease), result.size, result.sha256)
+            file = directory.take_file(wire.result_name(job.lease), result.size, result.sha256)
             await keep_result(self.controller, self.store, by, job, file)
         except DpipError as error:
             return wire.Receipt(error.code, error.detail[:_MAX_SENTENCE])

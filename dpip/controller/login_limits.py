@@ -1,10 +1,11 @@
-"""Limits on failures within a window of time, and on what is under way, for each account or address."""
+"""Limits on failed logins within a window of time, and on logins under way, by account or by address."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
 from math import ceil
 
 from attrs import Factory, define, field
@@ -12,10 +13,23 @@ from cachetools import LRUCache
 
 from dpip.errors import RetryLater, TooManyRequests
 
+_IPV6_HOST_BITS = 64
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: an IPv6 host has 2**64 of them, which are one here; other words stay."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(IPv6Address(int(parsed) >> _IPV6_HOST_BITS << _IPV6_HOST_BITS))
+    return address
+
 
 @define
 class FailureLimit:
-    """At most ``limit`` failures in ``window`` seconds for each key; ``keys`` are remembered at most."""
+    """Allows ``limit`` failures in ``window`` seconds for each key; at most ``keys`` keys are remembered."""
 
     limit: int
     window: float
@@ -44,7 +58,7 @@ class FailureLimit:
 
 @define
 class LoginTurns:
-    """At most ``limit`` at the same time, and ``each`` for one key."""
+    """Allows ``limit`` logins at the same time, and ``each`` for one key."""
 
     limit: int
     each: int
@@ -52,7 +66,7 @@ class LoginTurns:
 
     @contextmanager
     def turn(self, key: str) -> Iterator[None]:
-        """Raises RetryLater, or TooManyRequests when it is this key alone that has too many."""
+        """Hold a place during the block. Raises RetryLater, or TooManyRequests when this key has too many."""
         if self._taken[key] >= self.each:
             raise TooManyRequests("Other logins from your address are being checked. Try again in a second.")
         if self._taken.total() >= self.limit:

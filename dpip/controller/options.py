@@ -1,4 +1,4 @@
-"""What the operator may say on the command line of ``dpip-controller``, and of ``dpip``."""
+"""The command line options of ``dpip-controller``, and of ``dpip``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def hours(text: str) -> float:
 
 
 def megapixels(text: str) -> int:
-    """As pixels."""
+    """A number of megapixels, as pixels."""
     value = int(float(text) * 1_000_000)
     if not 1 <= value <= 2**40:
         raise ValueError(f"{text!r} is not a number of megapixels")
@@ -47,7 +47,7 @@ def processes(text: str) -> int:
 
 
 def hosts(text: str) -> frozenset[str]:
-    """Names or addresses, each perhaps with a port."""
+    """Names or addresses, each with or without a port."""
     return frozenset(word.strip().lower() for word in text.split(",") if word.strip())
 
 
@@ -121,7 +121,8 @@ class ControllerOptions(usage.Options):
         name_process_files(self, self.process_name)
 
     def child_arguments(self, number: int, controller: str, socket: int) -> list[str]:
-        """Of the API process of that number: where to join, and which descriptor listens there."""
+        """The arguments of API process ``number``, which joins at ``controller`` and finds its socket at the
+        descriptor ``socket``."""
         daemon = self.parent is not None and not self.parent["nodaemon"]
         same = [f"--{flag}" for flag in ("log-requests", "http-tls", "behind-proxy") if self[flag]]
         return [

@@ -1,8 +1,8 @@
 """Password hashing with argon2id, off the reactor and bounded.
 
-One hash costs 0.1 to 0.3 s and 64 MiB with argon2-cffi's defaults (RFC 9106, low-memory profile), so a flood
-of guesses must find a short queue and a thread that is nice to others, never the reactor or unbounded memory.
-And only one: by default Argon2 would start three more of its own, and so take four cores.
+One hash costs 0.1 to 0.3 s and 64 MiB with argon2-cffi's defaults (RFC 9106, low-memory profile). So guesses
+wait in a short queue for a thread of low priority, and take neither the reactor nor unbounded memory. A hash
+uses that thread alone: by default Argon2 would start three more, and take four cores.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Passwords:
         return await self._in_pool(self.hasher.hash, password)
 
     async def verify(self, password: str, known: str | None) -> bool:
-        """Whether ``password`` belongs to ``known``; for an unknown user (None) the same work is done."""
+        """Whether ``password`` has the hash ``known``; for an unknown user (None) the same work is done."""
         if known is None:
             if self._nobody is None:
                 self._nobody = await self._in_pool(self.hasher.hash, "nobody")

@@ -1,6 +1,6 @@
-"""Who may do what: an admin everything, a user what is its own, a worker only what is leased to it.
+"""Permissions: an admin may do everything, a user what is its own, a worker what its leases need.
 
-What belongs to somebody else is answered as what does not exist.
+What belongs to somebody else is answered as if it did not exist.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def users_only(by: Principal) -> None:
         raise Forbidden("A worker's token reaches only the jobs leased to it.")
 
 
-def whose(by: Principal, user: str | None) -> str | None:
-    """Of which user: everybody but an admin may only say itself. Raises Forbidden."""
+def user_meant(by: Principal, user: str | None) -> str | None:
+    """The user that is asked for (an admin: None is all users). Raises Forbidden for somebody else."""
     if by.is_admin:
         return user
     if user not in (None, by.name):
@@ -29,6 +29,7 @@ def whose(by: Principal, user: str | None) -> str | None:
 
 
 def owned(by: Principal, workload: Workload | None, workload_id: str) -> Workload:
+    """The workload, if it is there and the principal may see it. Raises NotFound, Forbidden."""
     users_only(by)
     if workload is None or not (by.is_admin or workload.owner == by.name):
         raise no_workload(workload_id)

@@ -1,4 +1,4 @@
-"""The controller's life: in which order its parts start, and in which they stop."""
+"""Starts the controller's parts in order, and stops them in order."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from dpip.scheduler.service import Scheduler
 
 
 def over_tls(tls: CertificateOptions, factory: IProtocolFactory) -> IProtocolFactory:
-    """The factory's connections, by TLS."""
+    """A factory whose connections are the given one's, over TLS."""
     return TLSMemoryBIOFactory(tls, False, factory)
 
 
 @frozen
 class Parts:
-    """What the builder has made, in the order in which it starts."""
+    """The parts that the builder has made."""
 
     datastore: Datastore
     telemetry: IService
@@ -64,9 +64,9 @@ class ControllerService(Service):
     """REST API, controller, scheduler and the workers' port.
 
     ``build`` makes the parts once the authority is there; ``secured`` puts TLS around a factory, and
-    ``presented`` tells the certificate that the other end of a transport has shown. ``ready``
-    fires when everything can be used, or fails with the reason why it cannot start; ``api_url`` and
-    ``workers_port`` are there then.
+    ``presented`` gives the certificate that the other end of a transport has shown. ``ready`` fires when
+    everything can be used, or fails with the reason why it cannot start; ``api_url`` and ``workers_port`` are
+    set then.
     """
 
     log = Logger()
@@ -91,7 +91,7 @@ class ControllerService(Service):
         return Path(self.options["state-dir"])
 
     def startService(self) -> None:
-        """What blocks briefly happens here, before the reactor has other work. Raises CannotStart."""
+        """Do at once what blocks briefly, before the reactor has other work. Raises CannotStart."""
         super().startService()
         try:
             parts = self._open()
@@ -113,9 +113,11 @@ class ControllerService(Service):
     async def _start(self, parts: Parts) -> None:
         await parts.datastore.recover(self.reactor.seconds())
         await self._ensure_admin(parts)
-        parts.scheduler.startService()  # it fills itself while the API already takes uploads
+        parts.scheduler.startService()  # it is told of waiting jobs while the API already takes uploads
         parts.workers.start()
-        pb = await self._listen("pb", self.secured(self.authority.workers_options(), parts.workers.door))
+        pb = await self._listen(
+            "pb", self.secured(self.authority.workers_options(), parts.workers.server_factory)
+        )
         tls = self.authority.server_options()
         site = self.secured(tls, parts.site) if self.options["http-tls"] else parts.site
         http = await self._listen("http", site)
@@ -129,7 +131,7 @@ class ControllerService(Service):
         self.log.info("Ready: API at {url}, workers join at {pb}", url=self.api_url, pb=_shown(pb))
 
     def _start_children(self, http: Any, pb: IListeningPort) -> None:
-        """From now on they accept what comes to our socket, and we do not."""
+        """Start the API processes; from now on they accept from our socket, and we do not."""
         http.stopReading()
         host = getattr(pb.getHost(), "host", "")
         # A socket of ours that listens everywhere is reached on loopback.
@@ -154,7 +156,7 @@ class ControllerService(Service):
         return port
 
     async def _ensure_admin(self, parts: Parts) -> None:
-        """The first start makes a user, so that somebody can log in."""
+        """Make a user at the first start, so that somebody can log in."""
         if await parts.datastore.users():
             return
         password = os.environ.get("DPIP_ADMIN_PASSWORD")
@@ -163,10 +165,10 @@ class ControllerService(Service):
             path = self.state / "admin-password"
             write_secret(path, f"{password}\n".encode())
             self.log.info("The first user is named admin; its password is in {path}", path=str(path))
-        await parts.accounts.add("admin", password, Role.ADMIN, None)
+        await parts.accounts.add_user("admin", password, Role.ADMIN, None)
 
     def url_for(self, host: str, port: IListeningPort | None = None) -> str:
-        """The API's address for whoever reaches this machine at ``host``."""
+        """The API's URL for clients that reach this machine at ``host``."""
         if self.options["api-url"]:
             return str(self.options["api-url"]).rstrip("/")
         listening = (port or self._ports[-1]).getHost()
@@ -175,7 +177,7 @@ class ControllerService(Service):
 
     @deferred
     async def stopService(self) -> None:
-        """Nothing new comes in; what was promised is made durable; then the files are closed."""
+        """Stop: take nothing new, make durable what was promised, then close the files."""
         await maybeDeferred(super().stopService)
         if not hasattr(self, "_parts"):
             return
@@ -184,10 +186,9 @@ class ControllerService(Service):
             await maybeDeferred(self._children.stopService)
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        if parts.housekeeping.running:
-            await maybeDeferred(parts.housekeeping.stopService)
-        if parts.webhooks.running:
-            await maybeDeferred(parts.webhooks.stopService)
+        for chore in (parts.housekeeping, parts.webhooks):
+            if chore.running:
+                await maybeDeferred(chore.stopService)
         parts.feed.stop()
         parts.apis.stop()
         parts.workers.stop()

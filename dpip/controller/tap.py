@@ -1,4 +1,4 @@
-"""Builds the controller: the one place that makes its parts and hands them their neighbours."""
+"""Builds the controller: only here its parts are made and given to each other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Options = ControllerOptions
 
 _HASHING_THREADS = 1  # a password takes 4 cores for a while, a flood of them would take them all
 _HASHING_NICE = 5
-_STRAY_SECONDS = 2 * 3600.0  # well behind the slowest upload
+_ORPHAN_SECONDS = 2 * 3600.0  # a file without a row is an orphan after that: longer than the slowest upload
 _UPLOADS_AT_ONCE = 4  # of the largest size; small ones by the thousand
 
 
@@ -60,15 +60,14 @@ def makeService(options: ControllerOptions) -> Service:
 
 
 def build(service: ControllerService, host: Host | None = None) -> Parts:
-    """All parts of a controller, none of them started; ``host`` is this machine if not given."""
+    """Make all parts of a controller, without starting them; ``host`` is this machine unless it is given."""
     options, reactor, state = service.options, service.reactor, service.state
     host = host or Host()
     ids = IdSource(host.wall_clock, host.entropy)
     meters = Meters()
     epoch = format(int(host.wall_clock() * 1000), "x")
-    feed = Feed(
-        reactor, lambda workload_id: controller.progress_of(workload_id), epoch
-    )  # they need each other
+    # The feed and the controller need each other, as the controller and the workers do: hence the lambdas.
+    feed = Feed(reactor, lambda workload_id: controller.progress_of(workload_id), epoch)
     datastore = Datastore(
         state / "dpip.sqlite",
         reactor,
@@ -104,9 +103,9 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     )
     in_flight = _UPLOADS_AT_ONCE * options["max-upload"]
     admission = AdmissionControl(
-        image_store, options["max-upload"], in_flight, RetryAfterQueue(host.monotonic)
+        image_store.space, options["max-upload"], in_flight, RetryAfterQueue(host.monotonic)
     )
-    disk = DiskWatch(usage=image_store.usage, floor=options["disk-floor"])
+    disk = DiskWatch(usage=image_store.space.usage, floor=options["disk-floor"])
     webhooks = Webhooks(
         datastore=datastore,
         reactor=reactor,
@@ -126,7 +125,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         expel_worker=lambda name: workers.expel(name),
         accuse_worker=lambda by, what: workers.accuse(by, what),
         join_tokens=JoinTokens(service.authority.tokens, reactor, hashing, reactor.seconds),
-        operator_warnings=disk.warnings,
+        operator_warnings=lambda: disk.warnings,
         directory_for=directory_for,
         new_id=ids,
         clock=host.wall_clock,
@@ -180,7 +179,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         datastore=datastore,
         retire=controller.retire_workload,
         sweep=lambda: image_store.sweep(
-            datastore.directories, datastore.paths, host.wall_clock() - _STRAY_SECONDS
+            datastore.directories, datastore.paths, host.wall_clock() - _ORPHAN_SECONDS
         ),
         look_at_disk=disk.look,
         keep_days=options["keep-days"],

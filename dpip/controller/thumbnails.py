@@ -1,8 +1,8 @@
-"""Small pictures: made by workers when somebody asks for one, and remembered in memory for a while.
+"""Thumbnails, which workers make when somebody asks for one; they are kept in memory for a while.
 
-No job of the datastore is made for them, so uploads, leases and results cost what they cost without them; one
-that is forgotten, or was being made when something died, is made when it is asked for again. A worker that
-takes images over HTTP is lent the image for as long as it is at it.
+They are no jobs of the datastore, so uploads, leases and results cost nothing more. A thumbnail that was
+forgotten, or was being made when a process died, is made when it is asked for again. A worker that transfers
+images over HTTP may read the image while it makes the thumbnail.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dpip.runtime.coroutines import deferred
 FILTER: Final = "thumbnail"
 SIZE: Final = 256
 """Pixels of the longer side."""
-PATIENCE_SECONDS: Final = 10.0
-"""Who asks waits for so long; it is made nevertheless, and there for who asks next."""
+WAIT_SECONDS: Final = 10.0
+"""A client waits for so long; the thumbnail is made nevertheless, for the next that asks."""
 _OUTPUT: Final = {"format": "JPEG", "quality": 80, "metadata": "strip"}
 _RETRY_SECONDS: Final = 2
 _WORKERS: Final = 3  # are asked, one after the other
-_FEW: Final = 32  # are made at once: the workers have other things to do
-_MANY: Final = 1_000  # may wait to be made
+_AT_ONCE: Final = 32  # are made at once: the workers have other things to do
+_MAX_WAITING: Final = 1_000  # may wait to be made
 _REMEMBERED: Final = 64 * 2**20  # bytes
 
 
@@ -42,12 +42,12 @@ class ThumbnailMaker(Protocol):
     info: WorkerInfo
 
     def thumbnail(self, job: LeasedJob) -> Deferred[bytes]:
-        """A JPEG; empty when none can be made of the picture. Raises DpipError: another one should try."""
+        """A JPEG; empty when none can be made of the picture. Raises DpipError when another should try."""
 
 
 @define(eq=False)
 class Thumbnails:
-    """``makers()`` are the workers that can be asked now."""
+    """Has thumbnails made by the workers that ``makers()`` gives, and keeps up to ``limit`` bytes of them."""
 
     log = Logger()
 
@@ -59,16 +59,16 @@ class Thumbnails:
         default=Factory(lambda self: LRUCache(self.limit, self._size), takes_self=True), init=False
     )
     _waiting: dict[str, list[Deferred[bytes]]] = field(factory=dict, init=False)
-    _few: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_FEW), init=False)
-    _lent: dict[tuple[str, str], Image] = field(factory=dict, init=False)
-    _busy: Counter[str] = field(factory=Counter, init=False)  # with how many, by session
+    _slots: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
+    _lent: dict[tuple[str, str], Image] = field(factory=dict, init=False)  # by session and image id
+    _busy: Counter[str] = field(factory=Counter, init=False)  # thumbnails being made, by session
 
-    def of(self, image: Image) -> Deferred[bytes]:
-        """A JPEG. Raises NotFound when none can be made of it, RetryLater when it is not there yet."""
+    def thumbnail_of(self, image: Image) -> Deferred[bytes]:
+        """The thumbnail as a JPEG. Raises NotFound when none can be made, RetryLater when it takes longer."""
         known = self._made.get(image.id)
         if known is not None:
             return succeed(known).addCallback(_possible)
-        if len(self._waiting) >= _MANY and image.id not in self._waiting:
+        if len(self._waiting) >= _MAX_WAITING and image.id not in self._waiting:
             return fail(RetryLater("Many thumbnails are being made at the moment.", _RETRY_SECONDS))
         waiting: Deferred[bytes] = Deferred()
         if image.id in self._waiting:
@@ -76,9 +76,9 @@ class Thumbnails:
         else:
             self._waiting[image.id] = [waiting]
             self._make(image)
-        return waiting.addTimeout(PATIENCE_SECONDS, self.clock, _not_yet).addCallback(_possible)
+        return waiting.addTimeout(WAIT_SECONDS, self.clock, _not_yet).addCallback(_possible)
 
-    def lent(self, session: str, image_id: str) -> Image | None:
+    def lent_image(self, session: str, image_id: str) -> Image | None:
         """The image, if this worker makes its thumbnail just now."""
         return self._lent.get((session, image_id))
 
@@ -86,7 +86,7 @@ class Thumbnails:
     async def _make(self, image: Image) -> None:
         outcome: Any
         try:
-            outcome = await self._few.run(self._by_workers, image)
+            outcome = await self._slots.run(self._ask_workers, image)
             self._made[image.id] = outcome
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
             outcome = Failure()
@@ -95,12 +95,12 @@ class Thumbnails:
         for waiting in self._waiting.pop(image.id):
             waiting.callback(outcome)
 
-    async def _by_workers(self, image: Image) -> bytes:
+    async def _ask_workers(self, image: Image) -> bytes:
         asked: set[str] = set()
-        while len(asked) < _WORKERS and (maker := self._best(asked)) is not None:
+        while len(asked) < _WORKERS and (maker := self._least_busy(asked)) is not None:
             asked.add(maker.session)
             try:
-                return await self._by(maker, image)
+                return await self._ask_worker(maker, image)
             except DpipError as error:
                 name, why = maker.info.name, error.detail
                 self.log.info(
@@ -108,12 +108,12 @@ class Thumbnails:
                 )
         raise RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
 
-    def _best(self, asked: set[str]) -> ThumbnailMaker | None:
-        """The one with the fewest for each of its slots."""
+    def _least_busy(self, asked: set[str]) -> ThumbnailMaker | None:
+        """The worker with the fewest thumbnails for each of its slots, but for those that were asked."""
         fit = [one for one in self.makers() if FILTER in one.info.filters and one.session not in asked]
         return min(fit, key=lambda one: self._busy[one.session] / one.info.slots, default=None)
 
-    async def _by(self, maker: ThumbnailMaker, image: Image) -> bytes:
+    async def _ask_worker(self, maker: ThumbnailMaker, image: Image) -> bytes:
         lease = Lease(0, 0, self.new_nonce())  # of no job: it only names files
         job = LeasedJob(lease, image.workload_id, image, "", ((FILTER, {"size": SIZE}),), dict(_OUTPUT))
         self._lent[maker.session, image.id] = image
@@ -126,7 +126,7 @@ class Thumbnails:
             self._busy += Counter()  # drops what is 0
 
     def _size(self, data: bytes) -> int:
-        """What it counts for: the smallest takes room, too, and one larger than the limit takes all of it."""
+        """The bytes that it counts for: at least 1 KiB, since each takes room, at most the limit."""
         return min(max(len(data), 1024), self.limit)
 
 

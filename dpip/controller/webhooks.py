@@ -1,8 +1,8 @@
-"""Telling others that a sealed workload has completed: a signed POST, again until it is taken.
+"""Webhooks: a signed POST tells that a sealed workload has completed, and is repeated until it is accepted.
 
-The datastore knows what is to be told, so a restart loses nothing; a call may come twice, with the same
-``DPIP-Delivery``. Only hosts that the operator names are called, and no redirect is followed: whoever may
-make workloads could otherwise have the server reach for what only the server can reach.
+The datastore knows which are due, so a restart loses none; a call may come twice, with the same
+``DPIP-Delivery``. Only hosts that the operator names are called, and no redirect is followed: otherwise a
+user could make the server send requests to hosts that only the server can reach.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
-from twisted.web.http_headers import Headers
 
 from dpip import __version__
 from dpip.errors import BadParameter, DpipError
@@ -34,20 +33,21 @@ from dpip.runtime.coroutines import deferred
 LOOK_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 10.0
 ATTEMPTS: Final = 12
-"""With pauses from 5 s, doubled to an hour at most: some 5 hours in all."""
+"""The pauses between them begin with 5 s and double up to an hour: some 5 hours in all."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 3600.0
 _AT_ONCE = 8
 _PORTS = {"http": 80, "https": 443}
+_Headers = dict[str | bytes, str | bytes]  # as treq has it
 
 
 @frozen
 class AllowedHosts:
-    """``host`` allows its usual ports, ``host:port`` that one."""
+    """The hosts that may be called: ``host`` allows its usual ports, ``host:port`` that port."""
 
     hosts: frozenset[str] = frozenset()
 
     def check(self, url: str) -> None:
-        """Raises BadParameter."""
+        """Raises BadParameter for a URL that may not be called."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -72,14 +72,14 @@ def _refused(words: str) -> BadParameter:
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """What ``DPIP-Signature`` holds: HMAC-SHA256 over the timestamp, a dot, and the body."""
+    """The value of ``DPIP-Signature``: HMAC-SHA256 over the timestamp, a dot, and the body."""
     signed = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
     return f"sha256={signed.hexdigest()}"
 
 
 @define(eq=False)
 class WebhookPoster:
-    """POST to anywhere, on a connection of its own."""
+    """Sends POST requests, each on a connection of its own."""
 
     clock: IReactorTime
     http: HTTPClient
@@ -90,22 +90,16 @@ class WebhookPoster:
         return cls(reactor, HTTPClient(Agent(reactor, connectTimeout=ANSWER_SECONDS, pool=pool)))
 
     @deferred
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
-        """The answer's status. Raises whatever Twisted does when there is none in time."""
-        sent = self.http.request(
-            "POST", url, headers=_headers(headers), data=body, allow_redirects=False, unbuffered=True
-        )
+    async def post(self, url: str, headers: _Headers, body: bytes) -> int:
+        """The status of the answer. Raises whatever Twisted raises when there is none in time."""
+        sent = self.http.post(url, headers=headers, data=body, allow_redirects=False, unbuffered=True)
         response = await sent.addTimeout(ANSWER_SECONDS, self.clock)
         response.deliverBody(_Unread())
         return int(response.code)
 
 
-def _headers(headers: dict[str, str]) -> Headers:
-    return Headers({name: [value] for name, value in headers.items()})
-
-
 class _Unread(Protocol):
-    """What the answer says beyond its status does not matter, and may be without end."""
+    """Closes the connection: the body of the answer does not matter, and may be endless."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -114,14 +108,14 @@ class _Unread(Protocol):
 
 @define(eq=False, slots=False)
 class Webhooks(Service):
-    """Looks every second while there is something to be told; ``wake`` says that there may be."""
+    """Looks for webhooks that are due, every second while any may become so; ``wake`` says that some may."""
 
     log = Logger()
 
     datastore: IDatastore
     reactor: IReactorTime
     clock: Callable[[], float]
-    post: Callable[[str, dict[str, str], bytes], Deferred[int]]
+    post: Callable[[str, _Headers, bytes], Deferred[int]]
     allowed: AllowedHosts
     _under_way: dict[str, None] = field(factory=dict, init=False)
     _woken: bool = field(default=False, init=False)
@@ -136,7 +130,7 @@ class Webhooks(Service):
         self.wake()
 
     def stopService(self) -> None:
-        """Calls under way are made again after the next start."""
+        """Stop; calls under way are made again after the next start."""
         super().stopService()
         if self._loop.running:
             self._loop.stop()
@@ -160,12 +154,14 @@ class Webhooks(Service):
         for due in found:
             if due.workload.id not in self._under_way and len(self._under_way) < _AT_ONCE:
                 self._under_way[due.workload.id] = None
-                self._tell(due).addErrback(lambda f: self.log.failure("A webhook could not be recorded", f))
+                self._call_webhook(due).addErrback(
+                    lambda f: self.log.failure("A webhook could not be recorded", f)
+                )
         if not pending and not self._woken:
             self._loop.stop()
 
     @deferred
-    async def _tell(self, due: DueWebhook) -> None:
+    async def _call_webhook(self, due: DueWebhook) -> None:
         try:
             delivery = await self._attempt(due)
             good = delivery.status is not None and 200 <= delivery.status < 300
@@ -186,9 +182,9 @@ class Webhooks(Service):
             del self._under_way[due.workload.id]
 
     async def _attempt(self, due: DueWebhook) -> Delivery:
-        now, body = self.clock(), _body(due)
+        now, body, attempt = self.clock(), _body(due), due.attempts + 1
         timestamp = str(int(now))
-        headers = {
+        headers: _Headers = {
             "Content-Type": "application/json",
             "User-Agent": f"DPIP/{__version__}",
             "DPIP-Delivery": f"{due.workload.id}-{int((due.workload.finished_at or 0) * 1000)}",
@@ -199,12 +195,11 @@ class Webhooks(Service):
             self.allowed.check(due.webhook.url)  # the operator may have changed it since
             status = await self.post(due.webhook.url, headers, body)
         except DpipError as error:
-            return Delivery(now, due.attempts + 1, None, error.detail)
+            return Delivery(now, attempt, None, error.detail)
         except Exception as error:  # noqa: BLE001 - whatever it was: there was no answer
-            return Delivery(
-                now, due.attempts + 1, None, f"No answer: {str(error)[:200] or type(error).__name__}"
-            )
-        return Delivery(now, due.attempts + 1, status)
+            why = str(error)[:200] or type(error).__name__
+            return Delivery(now, attempt, None, f"No answer: {why}")
+        return Delivery(now, attempt, status)
 
 
 def _body(due: DueWebhook) -> bytes:

@@ -1,10 +1,11 @@
-"""One joined worker, as the controller sees it: what it tells us, and the way to it."""
+"""The controller's link to one joined worker: what the worker tells, and what it is told."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
+from attrs import define, field
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -21,73 +22,60 @@ from dpip.runtime.coroutines import deferred
 from dpip.store.local_transfer import TransferDirectory
 
 RUN_SECONDS: Final = 10.0
-"""A worker that has not said within this time that it took its jobs is as good as gone."""
+"""A worker that has not confirmed its jobs within this time is dropped."""
 PING_SECONDS: Final = 3.0
 THUMBNAIL_SECONDS: Final = 30.0
 MAX_SILENCE: Final = 3
-"""Intervals of reporting without a word: with 4 s between reports a dead link is dropped after 8 to 12 s."""
-_JPEGS: Final = (b"\xff\xd8\xff", b"")  # how one begins, or that there is none
+"""Intervals without a report: with 4 s between reports a dead link is dropped after 8 to 12 s."""
+_JPEGS: Final = (b"\xff\xd8\xff", b"")  # the first bytes of a JPEG, or of none
 
 T = TypeVar("T")
 
 
 class Listener(Protocol):
-    """Who hears what a worker says."""
+    """What is called with a worker's messages."""
 
-    def reported(self, link: WorkerLink, load: Load) -> None: ...
-
-    def ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None: ...
-
-    def leaving(self, link: WorkerLink) -> None: ...
-
-    def proving(self, link: WorkerLink) -> None: ...
-
-    def offended(self, link: WorkerLink) -> bool:
-        """It sent what no honest worker sends; True when that was too often."""
-
-    def renewing(self, link: WorkerLink, key: str) -> Deferred[wire.Certificate]: ...
-
-    def delivered(self, link: WorkerLink, results: Sequence[wire.ResultFile]) -> Deferred[wire.Receipts]: ...
+    def load_reported(self, link: WorkerLink, load: Load) -> None: ...
+    def attempts_ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None: ...
+    def worker_leaving(self, link: WorkerLink) -> None: ...
+    def check_transfer(self, link: WorkerLink) -> None: ...
+    def renew_certificate(self, link: WorkerLink, key: str) -> Deferred[wire.Certificate]: ...
+    def keep_results(
+        self, link: WorkerLink, results: Sequence[wire.ResultFile]
+    ) -> Deferred[wire.Receipts]: ...
+    def record_offence(self, link: WorkerLink) -> bool:
+        """It sent what no honest worker sends; whether that was too often."""
 
 
 @implementer(IWorkerLink)
+@define(eq=False, slots=False)
 class WorkerLink(Callee):
     """``session`` names this joining; the worker may call the ``remote_`` methods."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        session: str,
-        info: WorkerInfo,
-        shown: Presented,
-        broker: Broker,
-        agent: RemoteReference,
-        listener: Listener,
-        clock: IReactorTime,
-    ) -> None:
-        self.session = session
-        self.info = info
-        self.shown = shown  # the certificate by which it is here
-        self.known = False  # to the scheduler: from the first report on
-        self.api_url = ""  # where it transfers images
-        self.transfer_directory: TransferDirectory | None = None  # it asked for one,
-        self.shares_store = False  # and has proved that it can use it
-        self._broker = broker
-        self._agent = agent
-        self._listener = listener
-        self._clock = clock
-        self._silence = 0
-        self._kept_out = False  # for its offences
+    session: str
+    info: WorkerInfo
+    shown: Presented  # the certificate that it has joined with
+    _broker: Broker
+    _agent: RemoteReference
+    _listener: Listener
+    _clock: IReactorTime
+    known: bool = field(default=False, init=False)  # to the scheduler: from the first report on
+    api_url: str = field(default="", init=False)  # where it transfers images
+    transfer_directory: TransferDirectory | None = field(default=None, init=False)  # if it asked for one
+    shares_store: bool = field(default=False, init=False)  # it has proved that it can use that directory
+    _silence: int = field(default=0, init=False)  # intervals without a report
+    _kept_out: bool = field(default=False, init=False)  # for its offences
 
     @property
     def address(self) -> str:
-        """For people."""
+        """The worker's address, for people."""
         return self._broker.peer
 
     @property
     def principal(self) -> Principal:
-        """Who makes this worker's requests."""
+        """The principal of this worker's requests."""
         return Principal(self.info.name, Role.WORKER, self.session)
 
     # What the worker says
@@ -95,27 +83,27 @@ class WorkerLink(Callee):
     def remote_report(self, data: object) -> None:
         report = self._read(data, wire.Report)
         self._silence = 0
-        self._listener.reported(self, report.load)
+        self._listener.load_reported(self, report.load)
 
     def remote_ended(self, data: object) -> None:
         endings = self._read(data, wire.AttemptEndings).endings
         if any(ending.outcome is Outcome.LOST for ending in endings):
             raise self._offence("a worker cannot say of itself that it is lost")
-        self._listener.ended(self, endings)
+        self._listener.attempts_ended(self, endings)
 
     def remote_leaving(self) -> None:
-        self._listener.leaving(self)
+        self._listener.worker_leaving(self)
 
     def remote_prove(self) -> None:
-        self._listener.proving(self)
+        self._listener.check_transfer(self)
 
     def remote_deliver(self, data: object) -> Deferred[bytes]:
         results = self._read(data, wire.ResultFiles).results
-        return self._listener.delivered(self, results).addCallback(wire.encode)
+        return self._listener.keep_results(self, results).addCallback(wire.encode)
 
     def remote_renew(self, data: object) -> Deferred[bytes]:
         request = self._read(data, wire.CertificateRequest)
-        return self._listener.renewing(self, request.key).addCallback(wire.encode)
+        return self._listener.renew_certificate(self, request.key).addCallback(wire.encode)
 
     def _read(self, data: object, kind: type[T]) -> T:
         try:
@@ -128,11 +116,11 @@ class WorkerLink(Callee):
         return Malformed(what)
 
     def offend(self, what: str) -> None:
-        """It has sent this, which no honest worker sends. What else is under way when it is dropped for that
-        does not count."""
+        """Charge the worker with what no honest worker sends. After too many offences it is dropped, and what
+        else it has sent does not count."""
         if self._kept_out:
             return
-        self._kept_out = self._listener.offended(self)
+        self._kept_out = self._listener.record_offence(self)
         if self._kept_out:
             self.drop(f"it keeps sending what no honest worker sends, and is kept out for a while: {what}")
         else:
@@ -179,7 +167,7 @@ class WorkerLink(Callee):
 
     @deferred
     async def is_alive(self) -> bool:
-        """Does it answer, now?"""
+        """Whether the worker answers a ping in time."""
         try:
             await call(self._agent, "ping", clock=self._clock, timeout=PING_SECONDS)
         except DpipError:
@@ -187,9 +175,9 @@ class WorkerLink(Callee):
         return True
 
     def interval_passed(self) -> None:
-        """Time for a report has gone by; without one for too long the worker is dropped.
+        """Drop the worker when no report has come for too long, or when its certificate has expired.
 
-        So it is when it has let its certificate expire.
+        Called once in each interval in which a report is due.
         """
         if self._clock.seconds() >= self.shown.until:
             self.drop("its certificate has expired")

@@ -1,9 +1,9 @@
-"""The workers' port: who may join, who has joined, and what they tell the rest of the controller.
+"""The workers' port: which workers may join, which have joined, and what they tell the other parts.
 
-Who has shown no certificate of ours may do one thing: get one for the join token, to come back with.
+A client that has shown no certificate of ours can only get one for the join token, to come back with.
 
-A worker counts from its first report on: only then does the scheduler hear of it. So the welcome is always
-there before the first job, and the scheduler knows a load of every worker.
+The scheduler hears of a worker with its first report. So the welcome always arrives before the first job, and
+the scheduler knows a load of every worker.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -36,25 +37,28 @@ from dpip.runtime.metrics import Meters
 from dpip.scheduler.retrying import Persistence
 
 
+@define(eq=False, slots=False)
 class _Root(Callee):
-    """What someone who has not joined may call, once."""
+    """What a client that has not joined may call, once."""
 
-    def __init__(self, workers: Workers, broker: Broker) -> None:
-        self._workers, self._broker = workers, broker
-        self._asked = False
+    _workers: Workers
+    _broker: Broker
+    _asked: bool = field(default=False, init=False)
 
     def remote_join(
         self, secret: object, hello: object, agent: object
     ) -> Deferred[tuple[bytes, WorkerLink | None]]:
-        return self._workers.join(self._broker, *self._once(secret, hello, agent))
+        return self._workers.join(self._broker, *self._checked(secret, hello, agent))
 
     def remote_serve(self, secret: object, hello: object, peer: object) -> tuple[bytes, Callee | None]:
-        """The same for an API process."""
+        """Let an API process join."""
         if self._workers.apis is None:
             raise Malformed("No API process may join here.")
-        return self._workers.apis.join(self._broker, *self._once(secret, hello, peer))
+        return self._workers.apis.join(self._broker, *self._checked(secret, hello, peer))
 
-    def _once(self, secret: object, hello: object, theirs: object) -> tuple[bytes, object, RemoteReference]:
+    def _checked(
+        self, secret: object, hello: object, theirs: object
+    ) -> tuple[bytes, object, RemoteReference]:
         if self._asked or not isinstance(secret, bytes) or not isinstance(theirs, RemoteReference):
             raise Malformed("Join once, with a secret, a hello and an object to call.")
         self._asked = True
@@ -66,50 +70,39 @@ SUSPENDED_SECONDS: Final = 600.0
 """A worker that has sent so many messages that no honest one sends is kept out for so long."""
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Workers:
-    """The joined workers. ``new_id`` names sessions, ``new_token``
-    makes the secrets by which workers are known to the API. ``changed`` hears of each that joins, reports or
-    goes."""
+    """The joined workers. ``new_id`` names sessions, ``new_token`` makes the secrets by which the API knows
+    workers. ``changed`` is called when one joins, reports or goes."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        *,
-        certificates: Certificates,
-        scheduler: IScheduler,
-        datastore: IDatastore,
-        telemetry: ITelemetry,
-        clock: IReactorTime,
-        new_id: Callable[[], str],
-        new_token: Callable[[], str],
-        terms: JoinTerms,
-        local_results: LocalResults | None = None,
-        apis: ApiProcesses | None = None,
-        changed: Callable[[WorkerState], object] = lambda _: None,
-        meters: Meters | None = None,
-    ) -> None:
-        self._meters = meters or Meters()
-        self._due = 0.0
-        self.apis = apis
-        self.door = LinkServerFactory(lambda broker: _Root(self, broker), clock)
-        self._certificates = certificates
-        self._scheduler = scheduler
-        self._datastore = datastore
-        self._telemetry = telemetry
-        self._clock = clock
-        self._new_id = new_id
-        self._new_token = new_token
-        self._terms = terms
-        self._local_results = local_results
-        self._changed = changed
-        self._links: dict[str, WorkerLink] = {}  # by the worker's name
-        self._principals: dict[bytes, Principal] = {}  # by the digest of its token
-        self._being_decided: set[str] = set()
-        self._offences: Counter[str] = Counter()
-        self._persistence = Persistence(clock, self.log)
+    _certificates: Certificates
+    _scheduler: IScheduler
+    _datastore: IDatastore
+    _telemetry: ITelemetry
+    _clock: IReactorTime
+    _new_id: Callable[[], str]
+    _new_token: Callable[[], str]
+    _terms: JoinTerms
+    _local_results: LocalResults | None = None
+    apis: ApiProcesses | None = None
+    _changed: Callable[[WorkerState], object] = field(default=lambda _: None)
+    _meters: Meters = field(factory=Meters)
+    server_factory: LinkServerFactory = field(init=False)
+    _links: dict[str, WorkerLink] = field(factory=dict, init=False)  # by the worker's name
+    _principals: dict[bytes, Principal] = field(factory=dict, init=False)  # by the digest of its token
+    _joining: set[str] = field(factory=set, init=False)  # names
+    _offences: Counter[str] = field(factory=Counter, init=False)
+    _persistence: Persistence = field(init=False)
+    _heartbeat: LoopingCall = field(init=False)
+    _due: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.server_factory = LinkServerFactory(lambda broker: _Root(self, broker), self._clock)
+        self._persistence = Persistence(self._clock, self.log)
         self._heartbeat = LoopingCall(self._interval_passed)
-        self._heartbeat.clock = clock
+        self._heartbeat.clock = self._clock
 
     def start(self) -> None:
         """Begin to watch over the links."""
@@ -117,20 +110,20 @@ class Workers:
         self._heartbeat.start(self._terms.report_seconds, now=False)
 
     def stop(self) -> None:
-        """Drop every link. The scheduler does not hear of it: nothing went wrong, we are closing."""
+        """Drop every link. The scheduler does not hear of it, since the controller is closing."""
         if self._heartbeat.running:
             self._heartbeat.stop()
         self._persistence.stop()
         self._links.clear()
         self._principals.clear()
-        self.door.close("the controller is shutting down")
+        self.server_factory.close("the controller is shutting down")
 
     def authenticate_worker(self, token: str) -> Principal | None:
-        """The joined worker that was given this token."""
+        """The joined worker that was given this token, or None."""
         return self._principals.get(_digest(token))
 
     def links(self) -> list[WorkerLink]:
-        """Of the workers that take part."""
+        """The links of the workers that the scheduler knows."""
         return [link for link in self._links.values() if link.known]
 
     # Joining
@@ -139,7 +132,7 @@ class Workers:
     async def join(
         self, broker: Broker, secret: bytes, hello: object, agent: RemoteReference
     ) -> tuple[bytes, WorkerLink | None]:
-        """Answer with a welcome and the link, with a certificate to come back with, or with a refusal."""
+        """Answer with a welcome and the link, or with a certificate to come back with, or with a refusal."""
         try:
             shown = self._certificates.shown(broker)
             if shown is not None:
@@ -148,13 +141,13 @@ class Workers:
         except LinkLost:
             raise
         except (DpipError, BadToken) as error:
-            self.door.log_line(f"Worker at {broker.peer} may not join: {error}")
+            self.server_factory.log_line(f"Worker at {broker.peer} may not join: {error}")
             answer = refusal(error)
         broker.part()
         return wire.encode(answer), None
 
     async def _certified(self, broker: Broker, secret: bytes, hello: object) -> wire.Certificate:
-        """For the join token's secret."""
+        """The certificate that is given for the join token's secret."""
         token = self._certificates.admit(secret)
         newcomer = examined(hello, self._terms)
         return await self._certificates.issue(newcomer.info.name, newcomer.key, broker.peer, token)
@@ -163,13 +156,13 @@ class Workers:
         self, broker: Broker, shown: Presented, newcomer: Newcomer, agent: RemoteReference
     ) -> tuple[bytes, WorkerLink]:
         name = newcomer.info.name
-        if name in self._being_decided:
+        if name in self._joining:
             raise NameTaken(f"Another worker named {name} is just joining.")
-        self._being_decided.add(name)
+        self._joining.add(name)
         try:
             return await self._welcomed(broker, shown, newcomer, agent)
         finally:
-            self._being_decided.discard(name)
+            self._joining.discard(name)
             if name not in self._links:
                 self._remember_as_gone(name)
 
@@ -185,9 +178,8 @@ class Workers:
         token = self._new_token()
         self._links[info.name] = link
         self._principals[_digest(token)] = link.principal
-        link.transfer_directory = (
-            self._local_results.open() if self._local_results and newcomer.wants_local_transfer else None
-        )
+        if self._local_results and newcomer.wants_local_transfer:
+            link.transfer_directory = self._local_results.open_directory()
         broker.on_lost(lambda: self._lost(link, token))
         broker.trust()
         self._changed(WorkerState(info.name, joined=True))
@@ -204,13 +196,13 @@ class Workers:
             report_seconds=self._terms.report_seconds,
             job_seconds=self._terms.job_seconds,
             max_pixels=self._terms.max_pixels,
-            transfer_paths=self._local_results.address(link.transfer_directory)
+            transfer_paths=self._local_results.paths_of(link.transfer_directory)
             if self._local_results and link.transfer_directory
             else None,
         )
 
     async def _make_room_for(self, name: str) -> None:
-        """Of two workers of one name the one that is alive stays."""
+        """Drop an earlier worker of this name that does not answer. Raises NameTaken when it does."""
         old = self._links.get(name)
         if old is None:
             return
@@ -221,7 +213,7 @@ class Workers:
             self._forget(old)
 
     def dismiss(self, name: str) -> None:
-        """No more jobs for it, and it is asked to end. Raises NotFound when it has not joined."""
+        """Give the worker no more jobs, and ask it to end. Raises NotFound when it has not joined."""
         link = self._links.get(name)
         if link is None:
             raise NotFound(f"No worker named {name[:64]!r} has joined.")
@@ -230,13 +222,13 @@ class Workers:
         link.dismiss()
 
     def leave_api(self, url: str) -> None:
-        """Nobody serves there any more: the workers that go there join again, and are sent elsewhere."""
+        """Drop the workers that use an API address where nobody serves: they join again, and get another."""
         for link in list(self._links.values()):
             if link.api_url == url:
                 link.drop("the API process that it used is gone")
 
     def expel(self, name: str) -> None:
-        """It is revoked: its link ends now, and with it its leases and its token."""
+        """End the link of a revoked worker, if it has one, and with it its leases and its token."""
         link = self._links.get(name)
         if link is not None:
             link.drop("an admin has revoked it")
@@ -244,14 +236,14 @@ class Workers:
             self._forget(link)
 
     def accuse(self, by: Principal, what: str) -> None:
-        """It has sent this by another way than its link. One whose link is gone is trusted no more anyway."""
+        """Charge a worker with an offence that it has sent over HTTP. One whose link is gone has no token."""
         link = self._links.get(by.name)
         if link is not None and link.principal == by:
             link.offend(what)
 
     # What workers tell (dpip.controller.worker_link.Listener)
 
-    def reported(self, link: WorkerLink, load: Load) -> None:
+    def load_reported(self, link: WorkerLink, load: Load) -> None:
         if self._links.get(link.info.name) is not link:
             return
         if not link.known:
@@ -261,33 +253,35 @@ class Workers:
         self._telemetry.sample(link.info.name, self._clock.seconds(), load)
         self._changed(WorkerState(link.info.name, True, load))
 
-    def ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None:
+    def attempts_ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None:
         for end in endings if link.known else ():
             self._meters.job_ended(end.outcome, end.seconds)
             self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
 
-    def leaving(self, link: WorkerLink) -> None:
+    def worker_leaving(self, link: WorkerLink) -> None:
         self.log.info("Worker {name} is leaving", name=link.info.name)
         if link.known:
             self._scheduler.worker_leaving(link.session)
 
-    def proving(self, link: WorkerLink) -> None:
-        """Raises NotFound, Malformed: it does not share the image store's files."""
+    def check_transfer(self, link: WorkerLink) -> None:
+        """Raises NotFound, Malformed when the worker does not share the image store's files."""
         if link.transfer_directory is None:
             raise Malformed("This worker was given no transfer directory.")
         link.transfer_directory.check_answer()
         link.shares_store = True
         self.log.info("Worker {name} is on this machine, and shares the image store", name=link.info.name)
 
-    def delivered(self, link: WorkerLink, results: Sequence[wire.ResultFile]) -> Deferred[wire.Receipts]:
+    def keep_results(self, link: WorkerLink, results: Sequence[wire.ResultFile]) -> Deferred[wire.Receipts]:
         """Raises Malformed."""
         if self._local_results is None or link.transfer_directory is None or not link.shares_store:
             raise Malformed("This worker has not proved that it shares the image store.")
-        return self._local_results.take(link.principal, link.transfer_directory, results)
+        return self._local_results.keep_results(link.principal, link.transfer_directory, results)
 
-    def offended(self, link: WorkerLink) -> bool:
-        """On record. Offences count whatever the link they came by; after too many it may not join for a
-        while."""
+    def record_offence(self, link: WorkerLink) -> bool:
+        """Count an offence, whatever link it came by; after too many the worker may not join for a while.
+
+        Whether there were too many.
+        """
         name, until = link.info.name, None
         self._offences[name] += 1
         if self._offences[name] > MAX_OFFENCES:
@@ -297,7 +291,7 @@ class Workers:
         return until is not None
 
     @deferred
-    async def renewing(self, link: WorkerLink, key: str) -> wire.Certificate:
+    async def renew_certificate(self, link: WorkerLink, key: str) -> wire.Certificate:
         """Raises Malformed, BadCertificate, RetryLater."""
         answer, link.shown = await self._certificates.renew(link.info.name, key, link.address, link.shown)
         return answer
@@ -314,9 +308,9 @@ class Workers:
     def _lost(self, link: WorkerLink, token: str) -> None:
         self._principals.pop(_digest(token), None)
         if self.apis is not None:
-            self.apis.forget_tokens()  # who does not say that it has is dropped
+            self.apis.forget_tokens()  # a process that does not confirm it is dropped
         if self._local_results is not None and link.transfer_directory is not None:
-            self._local_results.close(link.transfer_directory)
+            self._local_results.close_directory(link.transfer_directory)
         if self._links.get(link.info.name) is link:
             self.log.info("Worker {name} is gone", name=link.info.name)
             self._forget(link)
@@ -330,16 +324,16 @@ class Workers:
         self._remember_as_gone(link.info.name)
 
     def _remember_as_gone(self, name: str) -> None:
-        """However often it takes, unless it joins again meanwhile."""
+        """Record that it has left, however many tries that takes, unless it joins again meanwhile."""
         at = self._clock.seconds()
 
         def left() -> Deferred[None]:
-            back = name in self._links or name in self._being_decided
+            back = name in self._links or name in self._joining
             return succeed(None) if back else self._datastore.worker_left(name, at)
 
         self._persistence.insist(left, lambda _: None)
 
 
 def _digest(token: str) -> bytes:
-    """Looked up instead of the token itself, so that the time of the look-up says nothing about tokens."""
+    """The key to look a token up by: the time that takes says nothing about other tokens."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,1 +1,4 @@
-"""Everything that must survive, but the pixels. SQL lives in this package, and in ``dpip.backup``."""
+"""Everything that must survive a restart, except the pixels. SQL is in this package, and in ``dpip.backup``.
+
+Functions that are methods of ``dpip.interfaces.IDatastore`` are described there.
+"""

@@ -10,7 +10,7 @@ from dpip.datastore.bulk import Row, text
 from dpip.datastore.rows import USER, micros, seconds, user_of
 from dpip.datastore.schema import tokens, users, workloads
 from dpip.datastore.workloads import bury
-from dpip.errors import Conflict, NotFound
+from dpip.errors import BadCredentials, Conflict, NotFound
 from dpip.model import Principal, Role, TokenRecord, User, Workload
 
 
@@ -38,24 +38,37 @@ def all_users(connection: Connection) -> Sequence[User]:
     return [user_of(row) for row in connection.execute(select(*USER).order_by(users.c.name))]
 
 
+_ADMINS = select(func.count()).where(users.c.role == Role.ADMIN.value)
+
+
 def remove_user(connection: Connection, name: str, now: float) -> Sequence[Workload]:
     user_id, role = _found(connection, name)
-    if role == Role.ADMIN and _admins(connection) == 1:
+    if role == Role.ADMIN and connection.scalar(_ADMINS) == 1:
         raise Conflict(f"{name!r} is the last admin: without one nobody could manage users.")
     buried = bury(connection, workloads.c.owner_id == user_id, now)
     connection.execute(delete(users).where(users.c.id == user_id))
     return buried
 
 
-def set_password(connection: Connection, name: str, password_hash: str) -> None:
+def set_password(connection: Connection, name: str, password_hash: str, verified: str | None = None) -> None:
+    if verified is not None:
+        _check_verified(connection, name, verified)
     user_id, _ = _found(connection, name)
     connection.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
     connection.execute(delete(tokens).where(tokens.c.user_id == user_id))
 
 
 def add_token(
-    connection: Connection, digest: bytes, user: str, now: float, expires_at: float, name: str | None
+    connection: Connection,
+    digest: bytes,
+    user: str,
+    now: float,
+    expires_at: float,
+    name: str | None = None,
+    verified: str | None = None,
 ) -> TokenRecord:
+    if verified is not None:
+        _check_verified(connection, user, verified)
     user_id, _ = _found(connection, user)
     created, expires = micros(now), micros(expires_at)
     connection.execute(
@@ -64,9 +77,18 @@ def add_token(
     return _token_of((digest, user, name, created, expires))
 
 
-# A token is called by the beginning of its digest: it says nothing of the secret, and is there already.
+def _check_verified(connection: Connection, user: str, verified: str) -> None:
+    """Raises BadCredentials when that is not the user's password hash, or not any more."""
+    stored = connection.scalar(select(users.c.password_hash).where(users.c.name == text(user)))
+    if stored != verified:
+        raise BadCredentials("The user name or the password is wrong.")
+
+
+# A token's id is the beginning of its digest: that says nothing of the secret, and is there already.
 _ID_BYTES = 8
-_TOKEN = (tokens.c.digest, users.c.name, tokens.c.name, tokens.c.created, tokens.c.expires)
+_TOKENS = select(tokens.c.digest, users.c.name, tokens.c.name, tokens.c.created, tokens.c.expires).join_from(
+    tokens, users, users.c.id == tokens.c.user_id
+)
 
 
 def _token_of(row: Row) -> TokenRecord:
@@ -75,26 +97,14 @@ def _token_of(row: Row) -> TokenRecord:
 
 
 def all_tokens(connection: Connection, user: str | None, limit: int) -> Sequence[TokenRecord]:
-    """Of one user, or of all: those with names first, then the newest."""
-    statement = (
-        select(*_TOKEN)
-        .join_from(tokens, users, users.c.id == tokens.c.user_id)
-        .order_by(tokens.c.name.is_(None), tokens.c.created.desc(), tokens.c.digest)
-        .limit(limit)
-    )
+    statement = _TOKENS.order_by(tokens.c.name.is_(None), tokens.c.created.desc(), tokens.c.digest)
     if user is not None:
         statement = statement.where(users.c.name == text(user))
-    return [_token_of(row) for row in connection.execute(statement)]
+    return [_token_of(row) for row in connection.execute(statement.limit(limit))]
 
 
 def revoke_token(connection: Connection, token_id: str, user: str | None) -> tuple[TokenRecord, bytes]:
-    """What it was, and its digest. Raises NotFound, also when it is another user's than the one given."""
-    first, last = _range(token_id)
-    row = connection.execute(
-        select(*_TOKEN)
-        .join_from(tokens, users, users.c.id == tokens.c.user_id)
-        .where(tokens.c.digest.between(first, last))
-    ).one_or_none()
+    row = connection.execute(_TOKENS.where(tokens.c.digest.between(*_range(token_id)))).one_or_none()
     if row is None or user not in (None, row[1]):
         raise NotFound(f"There is no token {token_id[:64]!r}.")
     remove_token(connection, row[0])
@@ -102,7 +112,7 @@ def revoke_token(connection: Connection, token_id: str, user: str | None) -> tup
 
 
 def _range(token_id: str) -> tuple[bytes, bytes]:
-    """The digests that begin so; none do with anything but an id."""
+    """The first and the last digest that begin with this id. Raises NotFound when it cannot be an id."""
     try:
         beginning = bytes.fromhex(token_id)
     except ValueError:
@@ -133,8 +143,3 @@ def _found(connection: Connection, name: str) -> tuple[int, str]:
     if row is None:
         raise NotFound(f"There is no user named {name!r}.")
     return row.id, row.role
-
-
-def _admins(connection: Connection) -> int:
-    counted = connection.scalar(select(func.count()).where(users.c.role == Role.ADMIN.value))
-    return counted or 0

@@ -1,4 +1,4 @@
-"""The activity record: who did what, when."""
+"""The activity record, which says who did what, and when."""
 
 from __future__ import annotations
 

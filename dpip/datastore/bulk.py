@@ -39,7 +39,8 @@ def given(*columns: str) -> Subquery:
 
 
 def as_json(statement: Select[Any]) -> Select[Any]:
-    """Its rows as one JSON array of columns: flat arrays give the garbage collector nothing to do.
+    """The statement that gives the rows of this one as a JSON array of columns: flat arrays are no work for
+    the garbage collector.
 
     A statement that orders its rows must limit them.
     """
@@ -48,7 +49,7 @@ def as_json(statement: Select[Any]) -> Select[Any]:
 
 
 def execute(connection: Connection, statement: Executable, rows: Iterable[Row]) -> int:
-    """Run a statement over ``given`` rows; the number of rows it changed."""
+    """Run a statement over ``given`` rows; the number of rows that it changed."""
     changed: int = step(connection, statement, rows=json.dumps(list(rows))).rowcount
     return changed
 
@@ -100,5 +101,5 @@ def _written(statement: Executable, driver: str) -> tuple[str, list[str], dict[s
 
 
 def text(value: str) -> str:
-    """Without what SQLite cannot keep as text: half surrogate pairs, and NUL, which would cut it short."""
+    """The text without what SQLite cannot keep: half surrogate pairs, and NUL, which would cut it short."""
     return value.encode("utf-8", "replace").decode().replace("\0", "")

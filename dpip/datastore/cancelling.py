@@ -1,7 +1,7 @@
-"""The end of a workload's jobs at its owner's word: what has not ended is a recorded failure from then on.
+"""Cancelling a workload: each image that has not ended becomes a recorded failure.
 
-In slices, so that no result waits long behind one. A workload is cancelled with the slice after which nothing
-is left; what was uploaded or retried meanwhile is cancelled, too.
+This is done in slices, so that no result waits long for one. A workload is cancelled with the slice after
+which nothing is left; what was uploaded or retried meanwhile is cancelled, too.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ _COUNT = (
 
 
 def cancel(connection: Connection, workload_id: str, first: int, now: float) -> tuple[Workload, int, int]:
-    """From the place ``first`` on, as far as one slice goes.
+    """Cancel a slice of the images, from the place ``first`` on.
 
-    The workload after that, how many images it was that had not ended, and the place to go on at. Raises
-    NotFound.
+    The workload after that, how many images of the slice had not ended, and the place to go on at.
     """
     found = connection.execute(
         select(workloads.c.id, workloads.c.next_seq).where(

@@ -13,10 +13,6 @@ from dpip.model import CertificateRecord
 
 
 def issue(connection: Connection, new: CertificateRecord, token_made: float) -> None:
-    """For a join token made then: one from before the worker was revoked does not bring it back.
-
-    Raises WorkerRevoked.
-    """
     revoked = connection.scalar(select(workers.c.revoked).where(workers.c.name == new.worker))
     if revoked is not None and micros(token_made) < revoked:
         raise WorkerRevoked(
@@ -29,13 +25,12 @@ def issue(connection: Connection, new: CertificateRecord, token_made: float) -> 
 
 
 def renew(connection: Connection, new: CertificateRecord, last: str) -> None:
-    """In the place of the certificate of that serial number. Raises BadCertificate."""
     _check(connection, last, new.worker)
     _add(connection, new)
 
 
 def check(connection: Connection, serial: str, worker: str, now: float) -> None:
-    """May the worker join by it? Raises BadCertificate, WorkerSuspended."""
+    """Raises BadCertificate, WorkerSuspended when the worker may not join with this certificate."""
     _check(connection, serial, worker)
     suspended = connection.scalar(select(workers.c.suspended).where(workers.c.name == worker))
     if suspended is not None and micros(now) < suspended:
@@ -46,22 +41,20 @@ def check(connection: Connection, serial: str, worker: str, now: float) -> None:
         )
 
 
-def revoke(connection: Connection, worker: str, now: float) -> int:
-    """All certificates of the worker; how many of them were still good. Raises NotFound."""
-    known = update(workers).where(workers.c.name == worker).values(revoked=micros(now))
+def revoke(connection: Connection, name: str, now: float) -> int:
+    known = update(workers).where(workers.c.name == name).values(revoked=micros(now))
     if connection.execute(known).rowcount == 0:
-        raise NotFound(f"No worker named {worker[:64]!r} has ever joined.")
-    good = (certificates.c.worker == worker) & certificates.c.revoked.is_(None)
+        raise NotFound(f"No worker named {name[:64]!r} has ever joined.")
+    good = (certificates.c.worker == name) & certificates.c.revoked.is_(None)
     good &= certificates.c.expires > micros(now)
     return connection.execute(update(certificates).where(good).values(revoked=micros(now))).rowcount
 
 
-def offended(connection: Connection, worker: str, suspended_until: float | None) -> None:
-    """One offence more; with a time, it stays out until then."""
+def offended(connection: Connection, name: str, suspended_until: float | None) -> None:
     values: dict[str, object] = {"offences": workers.c.offences + 1}
     if suspended_until is not None:
         values["suspended"] = micros(suspended_until)
-    connection.execute(update(workers).where(workers.c.name == worker).values(values))
+    connection.execute(update(workers).where(workers.c.name == name).values(values))
 
 
 def _add(connection: Connection, new: CertificateRecord) -> None:

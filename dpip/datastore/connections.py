@@ -1,4 +1,4 @@
-"""What the datastore holds while it is open: the file's connections and the threads that use them."""
+"""The connections to the datastore's file, and the threads that use them, while the datastore is open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The datastore as one service: the methods of ``IDatastore`` are operations of the writer, or reads."""
+"""The datastore as one service: the methods of ``IDatastore`` are operations of the writer, or reads.
+
+Those that are one function of a noun's module are declared by its name; the others also keep the counters of
+:class:`LiveWorkloads`, or start the removal of rows that nobody can see any more.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from attrs import Factory, define, field
 from sqlalchemy import Connection
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
@@ -19,7 +24,6 @@ from dpip.datastore import (
     cancelling,
     certificates,
     idempotency_keys,
-    images,
     jobs,
     migrate,
     purge,
@@ -27,9 +31,10 @@ from dpip.datastore import (
     retries,
     uploads,
     webhooks,
-    workers,
-    workloads,
 )
+from dpip.datastore import images as image_rows
+from dpip.datastore import workers as worker_rows
+from dpip.datastore import workloads as workload_rows
 from dpip.datastore.connections import Connections
 from dpip.datastore.live_workloads import LiveWorkloads, pages_of
 from dpip.datastore.writer import OperationKind
@@ -38,27 +43,14 @@ from dpip.interfaces import IDatastore
 from dpip.model import (
     AcceptedOriginal,
     Activity,
-    CertificateRecord,
-    Delivery,
-    DueWebhook,
     IdempotencyKey,
     Image,
-    ImageType,
     Lease,
     LeasedJob,
     Outcome,
-    Principal,
-    Results,
-    Role,
-    Selection,
     StoredFile,
-    TokenRecord,
-    User,
     WaitingJob,
     Webhook,
-    WebhookState,
-    WorkerInfo,
-    WorkerRecord,
     Workload,
     WorkloadStatus,
 )
@@ -69,47 +61,58 @@ from dpip.runtime.threads import FromThreads, MakeThreads, thread_pool
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def _sealed(connection: Connection, workload_id: str, webhook: Webhook | None, now: float) -> Workload:
-    workload, now_sealed = workloads.seal(connection, workload_id, now)
-    if webhook is not None:
-        webhooks.attach(connection, workload_id, webhook, now_sealed)
-    return workload
+Query = Callable[Concatenate[Connection, P], R]
+Method = Callable[Concatenate["Datastore", P], Deferred[R]]
 
 
 def _closed() -> Deferred[Any]:
     return fail(RetryLater("The database is closed."))
 
 
+def _reads(query: Query[P, R]) -> Method[P, R]:
+    """The method that runs ``query(connection, …)`` in a thread that reads."""
+
+    def method(self: Datastore, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+        return self._storage.reader.read(query, *args, **kwargs) if self._storage else _closed()
+
+    return method
+
+
+def _writes(query: Query[P, R]) -> Method[P, R]:
+    """The method that runs ``query(connection, …)`` in the thread that writes."""
+
+    def method(self: Datastore, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+        return self._call(query, *args, **kwargs)
+
+    return method
+
+
 @implementer(IDatastore)
+@define(eq=False, slots=False)
 class Datastore(Service):
     """SQLite in WAL mode in the file at ``path``, which is made when it is not there.
 
     ``startService`` creates or migrates the file and may raise ``migrate.UnknownDatabase``; ``stopService``
     takes nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called
-    when one is new, when its counts have changed, and when workers were given its jobs. ``commits`` measures.
+    when a workload is new, when its counts have changed, and when workers were given its jobs. ``commits``
+    measures how long transactions take.
     """
 
     log = Logger()
 
-    def __init__(
-        self,
-        path: Path,
-        reactor: FromThreads,
-        make_threads: MakeThreads = thread_pool,
-        monotonic: Callable[[], float] = time.monotonic,
-        changed: Callable[[str], object] = lambda _: None,
-        commits: Histogram | None = None,
-    ) -> None:
-        self._commits = commits or Histogram()
-        self._live = LiveWorkloads(monotonic, changed)
-        self._path = path
-        self._reactor = reactor
-        self._make_threads = make_threads
-        self._storage: Connections | None = None
-        self._purge_wanted = False
-        self._purging = False
+    _path: Path
+    _reactor: FromThreads
+    _make_threads: MakeThreads = thread_pool
+    _monotonic: Callable[[], float] = time.monotonic
+    _changed: Callable[[str], object] = field(default=lambda _: None)
+    _commits: Histogram = field(factory=Histogram)
+    _live: LiveWorkloads = field(
+        default=Factory(lambda self: LiveWorkloads(self._monotonic, self._changed), takes_self=True),
+        init=False,
+    )
+    _storage: Connections | None = field(default=None, init=False)
+    _purge_wanted: bool = field(default=False, init=False)
+    _purging: bool = field(default=False, init=False)
 
     def startService(self) -> None:
         migrate.prepare(self._path)
@@ -123,31 +126,23 @@ class Datastore(Service):
             await self._storage.close()
             self._storage = None
 
-    def _read(
-        self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> Deferred[R]:
-        return self._storage.reader.read(function, *args, **kwargs) if self._storage else _closed()
-
-    def _call(
-        self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> Deferred[R]:
-        return self._storage.writer.call(function, *args, **kwargs) if self._storage else _closed()
+    def _call(self, query: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+        return self._storage.writer.call(query, *args, **kwargs) if self._storage else _closed()
 
     def _submit(self, kind: OperationKind[A, R], argument: A) -> Deferred[R]:
         return self._storage.writer.submit(kind, argument) if self._storage else _closed()
 
     # Users and tokens
 
-    def add_user(
-        self, name: str, password_hash: str, role: Role, quota: int | None, now: float
-    ) -> Deferred[User]:
-        return self._call(accounts.add_user, name, password_hash, role, quota, now)
-
-    def user(self, name: str) -> Deferred[tuple[User, str] | None]:
-        return self._read(accounts.user, name)
-
-    def users(self) -> Deferred[Sequence[User]]:
-        return self._read(accounts.all_users)
+    add_user = _writes(accounts.add_user)
+    user = _reads(accounts.user)
+    users = _reads(accounts.all_users)
+    set_password = _writes(accounts.set_password)
+    add_token = _writes(accounts.add_token)
+    tokens = _reads(accounts.all_tokens)
+    revoke_token = _writes(accounts.revoke_token)
+    token = _reads(accounts.token)
+    remove_token = _writes(accounts.remove_token)
 
     @deferred
     async def remove_user(self, name: str, now: float) -> Sequence[Workload]:
@@ -156,31 +151,20 @@ class Datastore(Service):
         self._purge()
         return removed
 
-    def set_password(self, name: str, password_hash: str) -> Deferred[None]:
-        return self._call(accounts.set_password, name, password_hash)
-
-    def add_token(
-        self, digest: bytes, user: str, now: float, expires_at: float, name: str | None = None
-    ) -> Deferred[TokenRecord]:
-        return self._call(accounts.add_token, digest, user, now, expires_at, name)
-
-    def tokens(self, user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
-        return self._read(accounts.all_tokens, user, limit)
-
-    def revoke_token(self, token_id: str, user: str | None) -> Deferred[tuple[TokenRecord, bytes]]:
-        return self._call(accounts.revoke_token, token_id, user)
-
-    def token(self, digest: bytes) -> Deferred[tuple[Principal, float] | None]:
-        return self._read(accounts.token, digest)
-
-    def remove_token(self, digest: bytes) -> Deferred[None]:
-        return self._call(accounts.remove_token, digest)
-
     # Workloads
+
+    workloads = _reads(workload_rows.page)
+    results = _reads(image_rows.results)
+    totals = _reads(workload_rows.totals)
+    webhook = _reads(webhooks.state)
+    webhooks_due = _reads(webhooks.due)
+    webhook_delivered = _writes(webhooks.delivered)
+    workloads_finished_before = _reads(workload_rows.finished_before)
+    directories = _reads(workload_rows.directories)
 
     @deferred
     async def add_workload(self, workload: Workload, key: IdempotencyKey | None) -> Workload:
-        added = await self._call(workloads.add, workload, key)
+        added = await self._call(workload_rows.add, workload, key)
         if added.id == workload.id:
             self._live.opened(added)
         return added
@@ -189,53 +173,31 @@ class Datastore(Service):
     async def workload(self, workload_id: str) -> Workload | None:
         known = self._live.workload(workload_id)
         if known is None:
-            known = await self._call(workloads.get, workload_id)
+            known = await self._call(workload_rows.get, workload_id)
             if known is not None:
-                self._live.read(known)
+                self._live.remember(known)
         return known
-
-    def workloads(
-        self, owner: str | None, which: Selection, after: str | None, limit: int
-    ) -> Deferred[Sequence[Workload]]:
-        return self._read(workloads.page, owner, which, after, limit)
 
     @deferred
     async def endings(self, workload_id: str) -> Sequence[int]:
         known = self._live.endings.get(workload_id)
         if known is None:
-            known = pages_of(await self._call(images.endings, workload_id))
+            known = pages_of(await self._call(image_rows.endings, workload_id))
             self._live.endings[workload_id] = known
         return known.tolist()
 
-    def results(self, workload_id: str, page: int) -> Deferred[Results]:
-        return self._read(images.results, workload_id, page)
-
-    def totals(self) -> Deferred[tuple[int, int, int]]:
-        return self._read(workloads.totals)
-
     @deferred
     async def delete_workload(self, workload_id: str, now: float) -> Workload | None:
-        deleted = await self._call(workloads.delete, workload_id, now)
+        deleted = await self._call(workload_rows.delete, workload_id, now)
         self._live.deleted([workload_id])
         self._purge()
         return deleted
 
     @deferred
     async def seal_workload(self, workload_id: str, webhook: Webhook | None, now: float) -> Workload:
-        sealed = await self._call(_sealed, workload_id, webhook, now)
+        sealed = await self._call(webhooks.seal, workload_id, webhook, now)
         self._live.renewed(sealed)
         return sealed
-
-    def webhook(self, workload_id: str) -> Deferred[WebhookState]:
-        return self._read(webhooks.state, workload_id)
-
-    def webhooks_due(self, now: float, limit: int) -> Deferred[tuple[Sequence[DueWebhook], bool]]:
-        return self._read(webhooks.due, now, limit)
-
-    def webhook_delivered(
-        self, workload_id: str, delivery: Delivery, next_at: float | None, finished_at: float
-    ) -> Deferred[None]:
-        return self._call(webhooks.delivered, workload_id, delivery, next_at, finished_at)
 
     @deferred
     async def cancel_workload(self, workload_id: str, now: float) -> tuple[Workload, int]:
@@ -255,10 +217,15 @@ class Datastore(Service):
         self._live.renewed(retried)
         return retried, made, further
 
-    def workloads_finished_before(self, when: float, limit: int) -> Deferred[Sequence[Workload]]:
-        return self._read(workloads.finished_before, when, limit)
-
     # Images and jobs
+
+    knows_key = _reads(idempotency_keys.is_known)
+    image = _reads(image_rows.get)
+    image_at = _reads(image_rows.at)
+    images = _reads(image_rows.page)
+    paths = _reads(image_rows.paths)
+    was_leased = _reads(jobs.was_leased)
+    unfinished = _reads(jobs.unfinished)
 
     @deferred
     async def add_originals(
@@ -274,20 +241,6 @@ class Datastore(Service):
         if fresh and files:
             self._live.accepted(workload_id, len(files), sum(file.size for _, _, file in files))
         return accepted, fresh
-
-    def knows_key(self, owner: str, key: str) -> Deferred[bool]:
-        return self._read(idempotency_keys.is_known, owner, key)
-
-    def image(self, image_id: str) -> Deferred[Image | None]:
-        return self._read(images.get, image_id)
-
-    def image_at(self, workload_id: str, type: ImageType, seq: int) -> Deferred[Image | None]:
-        return self._read(images.at, workload_id, type, seq)
-
-    def images(
-        self, workload_id: str, type: ImageType, after: int | None, limit: int
-    ) -> Deferred[Sequence[Image]]:
-        return self._read(images.page, workload_id, type, after, limit)
 
     @deferred
     async def lease(self, leases: Sequence[tuple[int, str, str]], now: float) -> Sequence[LeasedJob | None]:
@@ -310,9 +263,6 @@ class Datastore(Service):
             self._live.ended(*place, None, now)
         return place
 
-    def was_leased(self, lease: Lease, worker: str) -> Deferred[bool]:
-        return self._read(jobs.was_leased, lease, worker)
-
     def release(self, leases: Sequence[tuple[Lease, Outcome]], now: float) -> Deferred[None]:
         return self._submit(jobs.RELEASE, jobs.ReleaseOperation(leases, now))
 
@@ -321,46 +271,22 @@ class Datastore(Service):
         await self._call(jobs.recover, now)
         self._purge()
 
-    def unfinished(self, after: int, limit: int) -> Deferred[Sequence[tuple[str, WaitingJob]]]:
-        """Those that wait: after :meth:`recover` these are all."""
-        return self._read(jobs.unfinished, after, limit)
-
-    def paths(self, directory: str) -> Deferred[frozenset[str]]:
-        return self._read(images.paths, directory)
-
-    def directories(self) -> Deferred[frozenset[str]]:
-        return self._read(workloads.directories)
-
     # Workers
 
-    def worker_joined(self, info: WorkerInfo, address: str, now: float, serial: str) -> Deferred[None]:
-        return self._call(workers.joined, info, address, now, serial)
-
-    def worker_left(self, name: str, now: float) -> Deferred[None]:
-        return self._call(workers.left, name, now)
-
-    def issue_certificate(self, new: CertificateRecord, token_made: float) -> Deferred[None]:
-        return self._call(certificates.issue, new, token_made)
-
-    def renew_certificate(self, new: CertificateRecord, last: str) -> Deferred[None]:
-        return self._call(certificates.renew, new, last)
-
-    def revoke_worker(self, name: str, now: float) -> Deferred[int]:
-        return self._call(certificates.revoke, name, now)
-
-    def worker_offended(self, name: str, suspended_until: float | None) -> Deferred[None]:
-        return self._call(certificates.offended, name, suspended_until)
-
-    def workers(self) -> Deferred[Sequence[WorkerRecord]]:
-        return self._read(workers.all_workers)
+    worker_joined = _writes(worker_rows.joined)
+    worker_left = _writes(worker_rows.left)
+    issue_certificate = _writes(certificates.issue)
+    renew_certificate = _writes(certificates.renew)
+    revoke_worker = _writes(certificates.revoke)
+    worker_offended = _writes(certificates.offended)
+    workers = _reads(worker_rows.all_workers)
 
     # Record
 
+    activity = _reads(activity_log.page)
+
     def record(self, activity: Activity) -> Deferred[None]:
         return self._submit(activity_log.APPEND, activity)
-
-    def activity(self, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
-        return self._read(activity_log.page, before, limit)
 
     @deferred
     async def expire(self, now: float) -> None:

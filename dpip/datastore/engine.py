@@ -34,7 +34,7 @@ def writing(path: Path, synchronous: str = "FULL") -> Engine:
 
 
 def migrating(path: Path) -> Engine:
-    """As :func:`writing`; SQLite changes a table by making another, which no reference may notice."""
+    """As :func:`writing`, without foreign keys: SQLite changes a table by making another in its place."""
     return _locking(_engine(path, 1, {**_SETTINGS, "synchronous": "FULL", "foreign_keys": "OFF"}))
 
 
@@ -52,7 +52,7 @@ def reading(path: Path, connections: int) -> Engine:
 
 
 def snapshot(connection: Connection) -> None:
-    """From here on all statements of this connection see the same commit, until it is given back."""
+    """Let all further statements see the same commit, until the connection is given back."""
     connection.exec_driver_sql("BEGIN")
 
 
@@ -78,7 +78,7 @@ def create_file(path: Path) -> bool:
     """Make an empty database file that only its owner can read; False when there is one already."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        path.touch(0o600, exist_ok=False)
     except FileExistsError:
         return False
     sync_folder(path.parent)
@@ -87,7 +87,7 @@ def create_file(path: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in it durable."""
+    """Make the names in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -95,8 +95,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def told(error: Exception) -> DpipError | None:
-    """What the machine's failure is to the one who asked; None when it is a bug of ours."""
+def explained(error: Exception) -> DpipError | None:
+    """The error as the caller should see it when the machine has failed; None when it is a bug of ours."""
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF  # the primary one
     if code == sqlite3.SQLITE_FULL:
         return DiskFull("The disk that holds the database is full. Nothing was changed.")

@@ -1,4 +1,4 @@
-"""Idempotency keys: what was answered under a key, kept in the same transaction as what it guards."""
+"""Idempotency keys, and what was answered under each, kept in the transaction of the request itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Earlier = dict[tuple[str, str], tuple[str, Answer]]
 
 
 def find(connection: Connection, wanted: Iterable[IdempotencyKey | None]) -> Earlier:
-    """Fingerprint and answer of those that are known, by owner and key."""
+    """The fingerprint and the answer of each key that is known, by owner and key."""
     asked = [_name(key) for key in wanted if key is not None]
     if not asked:
         return {}
@@ -53,7 +53,7 @@ def _name(key: IdempotencyKey) -> tuple[str, str]:
 
 
 def answered(earlier: Earlier, key: IdempotencyKey | None, kind: str) -> Any:
-    """What was answered to this very request, or None. Raises KeyReused."""
+    """What was answered to this very request, or None. Raises KeyReused for another request."""
     found = None if key is None else earlier.get(_name(key))
     if key is None or found is None:
         return None

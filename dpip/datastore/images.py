@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select
+from sqlalchemy import Column, Connection, Select, bindparam, func, insert, select
 
 from dpip.datastore.bulk import as_json, execute, fetch, given, one, text
 from dpip.datastore.engine import snapshot
@@ -47,8 +47,8 @@ _of_type = (images.c.type == bindparam("type")) & (images.c.seq > bindparam("aft
 _of_workload = workloads.c.public == bindparam("workload")
 
 
-def _in_order(statement: Select[Any]) -> Select[Any]:
-    return as_json(statement.order_by(images.c.seq).limit(bindparam("limit")))
+def _in_order(statement: Select[Any], seq: Column[int] = images.c.seq) -> Select[Any]:
+    return as_json(statement.order_by(seq).limit(bindparam("limit")))
 
 
 _PAGE = _in_order(_SELECT.where(_of_workload, _of_type))
@@ -68,16 +68,13 @@ _ended = select(images.c.seq, images.c.public).join(workloads, workloads.c.id ==
 _RESULTS = _in_order(
     _ended.where(_of_workload, workloads.c.deleted.is_(None), _of_type, images.c.seq <= bindparam("until"))
 )
-_failed = (
+_FAILURES = _in_order(
     select(jobs.c.seq, images.c.public, images.c.name, jobs.c.code, jobs.c.detail)
     .join_from(jobs, images, images.c.id == jobs.c.original_id)
     .join(workloads, workloads.c.id == jobs.c.workload_id)
     .where(_of_workload, workloads.c.deleted.is_(None), jobs.c.code.is_not(None))
-)
-_FAILURES = as_json(
-    _failed.where(jobs.c.retried.is_(None), jobs.c.seq > bindparam("after"), jobs.c.seq <= bindparam("until"))
-    .order_by(jobs.c.seq)
-    .limit(bindparam("limit"))
+    .where(jobs.c.retried.is_(None), jobs.c.seq > bindparam("after"), jobs.c.seq <= bindparam("until")),
+    jobs.c.seq,
 )
 
 
@@ -107,7 +104,7 @@ _FAILED_PAGES = as_json(
 
 
 def endings(connection: Connection, workload_id: str) -> Sequence[tuple[int, int]]:
-    """``(page, ends and retries of its images)``, a page up to twice."""
+    """Pairs of a page and how many ends and retries its images have had; a page may come twice."""
     of = {"workload": text(workload_id)}
     filtered = fetch(connection, _FILTERED_PAGES, type=ImageType.FILTERED.value, **of)
     return [*filtered, *fetch(connection, _FAILED_PAGES, **of)]

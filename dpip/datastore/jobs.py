@@ -1,4 +1,4 @@
-"""A job's way: waiting, leased, and done or failed. Every end is fenced by job, attempt and nonce.
+"""Jobs wait, are leased, and are done or have failed. Every end is fenced by job, attempt and nonce.
 
 A finished job never changes: each statement that changes one demands that it is leased by the very lease that
 ends it, besides the look at it beforehand.
@@ -6,7 +6,7 @@ ends it, besides the look at it beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -32,12 +32,12 @@ from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError
 from dpip.model import JobState, Lease, LeasedJob, Outcome, WaitingJob, WorkloadSpec
 
-# LeaseOperation
+# Leases
 
 
 @frozen
 class LeaseOperation:
-    """``wanted`` are ``(job, worker, nonce)``."""
+    """Leases that are wanted, as ``(job, worker, nonce)``."""
 
     wanted: Sequence[tuple[int, str, str]]
     now: float
@@ -76,7 +76,8 @@ def _lease(
 ) -> Sequence[Sequence[LeasedJob | None] | DpipError]:
     numbers = [(job, JobState.WAITING) for leasing in leasings for job, _, _ in leasing.wanted]
     waiting = {number: facts for number, *facts in fetch(connection, _WAITING, numbers)}
-    specs = _specs(connection, {facts[2] for facts in waiting.values()})
+    of_workloads = {facts[2] for facts in waiting.values()}
+    specs = {row: spec_of(spec) for row, spec in fetch(connection, _SPECS, [[row] for row in of_workloads])}
     rows: list[tuple[Any, ...]] = []
     answers: list[list[LeasedJob | None]] = []
     for leasing in leasings:
@@ -88,12 +89,8 @@ def _lease(
             if job is not None:
                 lease = job.lease.attempt, nonce, worker, micros(leasing.now)
                 rows.append((number, JobState.WAITING, JobState.LEASED, *lease))
-    exactly(execute(connection, _LEASE, rows), rows)
+    check_all_changed(execute(connection, _LEASE, rows), rows)
     return answers
-
-
-def _specs(connection: Connection, numbers: Iterable[int]) -> dict[int, WorkloadSpec]:
-    return {number: spec_of(spec) for number, spec in fetch(connection, _SPECS, [[n] for n in numbers])}
 
 
 def _leased_job(number: int, nonce: str, facts: list[Any], specs: dict[int, WorkloadSpec]) -> LeasedJob:
@@ -103,17 +100,12 @@ def _leased_job(number: int, nonce: str, facts: list[Any], specs: dict[int, Work
     return LeasedJob(lease, original.workload_id, original, result_id, spec.steps, spec.output)
 
 
-def _touches_leasing(leasing: LeaseOperation) -> Iterator[Hashable]:
-    return (job for job, _, _ in leasing.wanted)
-
-
 LEASE: OperationKind[LeaseOperation, Sequence[LeasedJob | None]] = OperationKind(
-    _lease, _touches_leasing, sheds=False
+    _lease, lambda leasing: (job for job, _, _ in leasing.wanted), sheds=False
 )
 
 
 def was_leased(connection: Connection, lease: Lease, worker: str) -> bool:
-    """Was this lease ever the worker's? Of a job that is deleted nobody can tell: then it may be so."""
     known = connection.execute(
         select(jobs.c.attempt, jobs.c.nonce, jobs.c.worker).where(jobs.c.id == lease.job)
     ).one_or_none()
@@ -128,12 +120,12 @@ def was_leased(connection: Connection, lease: Lease, worker: str) -> bool:
 _LAST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")  # that a job was ever given
 
 
-# AttemptEnd an attempt
+# Ends of attempts
 
 
 @frozen
 class LeasedRow:
-    """What the row of a leased job says, as far as its end needs it."""
+    """What the end of an attempt needs to know of its job's row."""
 
     job: int
     attempt: int
@@ -147,7 +139,7 @@ class LeasedRow:
     workload_id: str
     owner: int
 
-    def by(self, lease: Lease) -> bool:
+    def is_leased_by(self, lease: Lease) -> bool:
         return self.state == JobState.LEASED and self.attempt == lease.attempt and self.nonce == lease.nonce
 
 
@@ -173,8 +165,8 @@ _HELD = as_json(
 )
 
 
-def held(connection: Connection, numbers: Iterable[int]) -> dict[int, LeasedRow]:
-    """Jobs by number; those of deleted workloads are not there."""
+def rows_of(connection: Connection, numbers: Iterable[int]) -> dict[int, LeasedRow]:
+    """The jobs' rows by number, without those of deleted workloads."""
     return {row[0]: LeasedRow(*row) for row in fetch(connection, _HELD, [[number] for number in numbers])}
 
 
@@ -207,8 +199,9 @@ _TRIED = insert(attempts).from_select(
 )
 
 
-def end(connection: Connection, endings: Sequence[AttemptEnd]) -> None:
-    """Leased → whatever each ending says. The leases have been checked; they are demanded once more."""
+def end_attempts(connection: Connection, endings: Sequence[AttemptEnd]) -> None:
+    """Take each job from leased to the state that its ending says. The callers have checked the leases; the
+    statement demands them once more."""
     rows = [
         (
             ending.held.job,
@@ -223,7 +216,7 @@ def end(connection: Connection, endings: Sequence[AttemptEnd]) -> None:
         )
         for ending in endings
     ]
-    exactly(execute(connection, _END, rows), rows)
+    check_all_changed(execute(connection, _END, rows), rows)
     execute(
         connection,
         _TRIED,
@@ -235,8 +228,9 @@ def end(connection: Connection, endings: Sequence[AttemptEnd]) -> None:
     )
 
 
-def exactly(changed: int, rows: Sequence[Any]) -> None:
-    """A fenced statement that changes fewer rows than were checked is a bug: nothing is committed then."""
+def check_all_changed(changed: int, rows: Sequence[Any]) -> None:
+    """Raise RuntimeError, so that nothing is committed, when a fenced statement has changed fewer rows than
+    were checked: that is a bug."""
     if changed != len(rows):
         raise RuntimeError(f"{changed} rows changed where {len(rows)} were expected")
 
@@ -248,22 +242,20 @@ class ReleaseOperation:
 
 
 def _release(connection: Connection, releases: Sequence[ReleaseOperation]) -> Sequence[None]:
-    known = held(connection, {lease.job for release in releases for lease, _ in release.leases})
+    known = rows_of(connection, {lease.job for release in releases for lease, _ in release.leases})
     endings = {
         lease.job: AttemptEnd(known[lease.job], JobState.WAITING, outcome, release.now)
         for release in releases
         for lease, outcome in release.leases
-        if lease.job in known and known[lease.job].by(lease)
+        if lease.job in known and known[lease.job].is_leased_by(lease)
     }
-    end(connection, list(endings.values()))
+    end_attempts(connection, list(endings.values()))
     return [None] * len(releases)
 
 
-def _touches_release(release: ReleaseOperation) -> Iterator[Hashable]:
-    return (lease.job for lease, _ in release.leases)
-
-
-RELEASE: OperationKind[ReleaseOperation, None] = OperationKind(_release, _touches_release, sheds=False)
+RELEASE: OperationKind[ReleaseOperation, None] = OperationKind(
+    _release, lambda release: (lease.job for lease, _ in release.leases), sheds=False
+)
 
 
 # At start
@@ -287,7 +279,6 @@ _RECOVER_JOBS = (
 
 
 def recover(connection: Connection, now: float) -> None:
-    """Every lease goes back to waiting, uncharged; every worker counts as gone."""
     connection.execute(_RECOVER_ATTEMPTS, {"now": micros(now)})
     connection.execute(_RECOVER_JOBS)
     connection.execute(update(workers).where(workers.c.joined).values(joined=False))
@@ -307,7 +298,7 @@ _PUBLIC = as_json(
 
 
 def unfinished(connection: Connection, after: int, limit: int) -> Sequence[tuple[str, WaitingJob]]:
-    """After ``recover`` every unfinished job waits."""
+    """Only waiting jobs are read: after ``recover`` all unfinished ones wait."""
     of_workload, *facts = fetch_columns(connection, _UNFINISHED, after=after, limit=limit)
     public = dict(fetch(connection, _PUBLIC, [[number] for number in set(of_workload)]))
     return list(zip(map(public.__getitem__, of_workload), map(WaitingJob, *facts), strict=True))

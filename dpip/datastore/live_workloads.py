@@ -1,7 +1,7 @@
-"""Workloads that are looked at, in memory: a poll costs no query, and shows what has been answered.
+"""Workloads that are looked at, kept in memory: a poll costs no query, and shows what has been answered.
 
 What is not known here is read in the writer's thread, which answers in the order in which it commits. So a
-value read is exactly of that moment, and every change that is answered later is counted on top of it, once.
+value read is exactly of that moment, and every change that is answered later is added to it, once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _TRUSTED_SECONDS = 30.0
 
 @define
 class _Live:
-    """A workload as it is now. It changes in its place: it is no fresher by what is counted on top of it."""
+    """A workload as it is now. Counting changes it in place, since that does not make it fresher."""
 
     now: Workload
 
 
 class LiveWorkloads:
-    """Workloads, and of those whose results are read how often images of each page have ended.
-    ``changed(workload id)`` is called whenever one of all has changed."""
+    """Workloads that are looked at, and for those whose results are read, how often images of each page have
+    ended. ``changed(workload id)`` is called whenever any workload has changed, looked at or not."""
 
     def __init__(self, monotonic: Callable[[], float], changed: Callable[[str], object]) -> None:
         self.changed = changed
@@ -37,21 +37,21 @@ class LiveWorkloads:
         self.endings: TTLCache[str, array[int]] = TTLCache(1_000, _TRUSTED_SECONDS, monotonic)
 
     def workload(self, workload_id: str) -> Workload | None:
-        """None when it has to be read (again)."""
+        """The workload, or None when it has to be read (again)."""
         known = self._workloads.get(workload_id)
         return None if known is None else known.now
 
-    def read(self, workload: Workload) -> None:
-        """It has just been read."""
+    def remember(self, workload: Workload) -> None:
+        """Keep a workload that has just been read."""
         self._workloads[workload.id] = _Live(workload)
 
     def opened(self, workload: Workload) -> None:
-        """It is new."""
-        self.read(workload)
+        """Keep a new workload."""
+        self.remember(workload)
         self.changed(workload.id)
 
     def accepted(self, workload_id: str, count: int, size: int) -> None:
-        """So many originals, of so many bytes."""
+        """Count ``count`` originals that came in, of ``size`` bytes in all."""
         known = self._workloads.get(workload_id)
         if known is not None:
             accepted, total = known.now.accepted + count, known.now.size + size
@@ -59,7 +59,7 @@ class LiveWorkloads:
         self.changed(workload_id)
 
     def ended(self, workload_id: str, seq: int, result_size: int | None, at: float) -> None:
-        """One image: with a result of so many bytes, or without."""
+        """Count one image that has ended, with a result of ``result_size`` bytes or (None) without."""
         known = self._workloads.get(workload_id)
         if known is not None:
             now = known.now
@@ -82,8 +82,8 @@ class LiveWorkloads:
         known.now = evolve(known.now, version=known.now.version + 1, **changes)
 
     def renewed(self, workload: Workload) -> None:
-        """It has just been read after a change; what became of its images is read when it is asked for."""
-        self.read(workload)
+        """Keep a workload that was read after a change, and forget how often its images had ended."""
+        self.remember(workload)
         self.endings.pop(workload.id, None)
         self.changed(workload.id)
 
@@ -94,7 +94,7 @@ class LiveWorkloads:
 
 
 def pages_of(counts: Sequence[tuple[int, int]]) -> array[int]:
-    """From ``(page, count)`` of the pages that have any."""
+    """Counts by page, from ``(page, count)`` of the pages that have any."""
     pages = array("I", bytes(4 * (1 + max((page for page, _ in counts), default=-1))))
     for page, count in counts:
         pages[page] += count

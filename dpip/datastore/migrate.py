@@ -6,7 +6,6 @@ in only when there is something to migrate.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
-from dpip.datastore.engine import create_file, migrating, sync_folder, told
+from dpip.datastore.engine import create_file, explained, migrating, sync_folder
 from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 
@@ -32,11 +31,12 @@ class UnknownDatabase(DpipError):
 
 
 def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
-    """Create the database or upgrade it, after a copy beside it. Raises UnknownDatabase,
-    DiskFull, RetryLater.
+    """Create the database, or upgrade it after a copy beside it.
 
-    All in one transaction under the write lock: a kill at any moment leaves the old tables or the new ones,
+    All is one transaction under the write lock: a kill at any moment leaves the old tables or the new ones,
     and of two processes that start at once one finds the other's work.
+
+    Raises UnknownDatabase, DiskFull, RetryLater.
     """
     create_file(path)
     engine = migrating(path)
@@ -50,7 +50,7 @@ def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
     except DatabaseError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise UnknownDatabase(f"{path} is not a database. Name another file.") from error
-        if (reason := told(error)) is not None:
+        if (reason := explained(error)) is not None:
             raise reason from error
         raise
     finally:
@@ -58,7 +58,7 @@ def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
 
 
 def revision(connection: Connection, path: Path) -> str | None:
-    """What the file's tables are, or None when it has none."""
+    """The revision of the file's tables, or None when it has none. Raises UnknownDatabase."""
     tables = connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")).all()
     if not tables:
         return None
@@ -69,7 +69,7 @@ def revision(connection: Connection, path: Path) -> str | None:
 
 
 def _create(connection: Connection, head: str) -> None:
-    """Straight to the newest tables; a test holds the migrations to the same result."""
+    """Make the newest tables at once; a test holds the migrations to the same result."""
     metadata.create_all(connection)
     connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": head})
@@ -84,16 +84,16 @@ def _upgrade(connection: Connection, path: Path, found: str, scripts: Path) -> N
             f"{path} was written by a later version of DPIP: its tables are of revision {found}, this one "
             f"knows up to {max(known)}. Run that version or a later one; nothing was changed."
         )
-    back_up(path, path.with_name(f"{path.name}.{found}.backup"))
+    copy_database(path, path.with_name(f"{path.name}.{found}.backup"))
     for older in sorted(path.parent.glob(f"{path.name}.*.backup"))[:-_BACKUPS]:
         older.unlink()
-    run(connection, scripts)
+    run_migrations(connection, scripts)
     if broken := connection.execute(text("PRAGMA foreign_key_check")).all():
         raise RuntimeError(f"The migration left {len(broken)} rows that refer to nothing")
 
 
-def run(connection: Connection, scripts: Path, to: str = "head") -> None:
-    """The migrations up to there that have not been run, within the caller's transaction."""
+def run_migrations(connection: Connection, scripts: Path, to: str = "head") -> None:
+    """Run those up to ``to`` that have not been run, within the caller's transaction."""
     from alembic import command
     from alembic.config import Config
 
@@ -103,11 +103,11 @@ def run(connection: Connection, scripts: Path, to: str = "head") -> None:
     command.upgrade(config, to)
 
 
-def back_up(path: Path, copy: Path) -> None:
-    """A copy of the last commit, durable and whole when it has its name."""
+def copy_database(path: Path, copy: Path) -> None:
+    """Copy the last commit to a file that is durable and whole when it has its name."""
     unfinished = copy.with_name(copy.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
-    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    unfinished.touch(0o600, exist_ok=False)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
         target.execute("PRAGMA synchronous = FULL")
         source.backup(target)

@@ -1,4 +1,4 @@
-"""Removing what nobody can see any more, in slices so short that no result waits long behind one."""
+"""The removal of rows that nobody can see any more, in slices so short that no result waits long for one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def deleted_rows(connection: Connection) -> bool:
 
 
 def expired(connection: Connection, now: float) -> bool:
-    """Remove a slice of all that is past its time or its number; False when nothing more is left."""
+    """Remove a slice of the rows that are too old or too many; False when none are left."""
     newest = connection.scalar(select(func.max(activity.c.id))) or 0
     purged = workloads.c.id.not_in(select(purges.c.workload_id))
     removed = (

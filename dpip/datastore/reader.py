@@ -9,7 +9,7 @@ from attrs import define, field
 from sqlalchemy import Connection, Engine
 from twisted.internet.defer import Deferred, fail
 
-from dpip.datastore.engine import told
+from dpip.datastore.engine import explained
 from dpip.errors import RetryLater
 from dpip.runtime.threads import FromThreads, Threads, in_thread
 
@@ -30,7 +30,7 @@ class Reader:
     def read(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[R]:
-        """``function(connection, …)``, which sees everything that was durable before this call."""
+        """Call ``function(connection, …)``; it sees everything that was durable before."""
         if self._pending >= self._limit:
             return fail(RetryLater("The database has more to read than it can. Try again in a second."))
         self._pending += 1
@@ -41,7 +41,7 @@ class Reader:
             with self._engine.connect() as connection:
                 return function(connection, *args, **kwargs)
         except Exception as error:
-            if (reason := told(error)) is not None:
+            if (reason := explained(error)) is not None:
                 raise reason from error
             raise
 

@@ -1,9 +1,9 @@
-"""Jobs come to their end: a result or a recorded failure, with all the counters that show it."""
+"""The ends of jobs: a result or a recorded failure, with all the counters that show it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Sequence
 
 from attrs import define, frozen
 from sqlalchemy import Connection, case, update
@@ -29,7 +29,7 @@ class FinishOperation:
 def _finish(
     connection: Connection, finishes: Sequence[FinishOperation]
 ) -> Sequence[tuple[Image, bool] | DpipError]:
-    known = jobs.held(connection, [finish.lease.job for finish in finishes])
+    known = jobs.rows_of(connection, [finish.lease.job for finish in finishes])
     decided = [_decide(connection, finish, known.get(finish.lease.job)) for finish in finishes]
     ends = [
         (AttemptEnd(known[finish.lease.job], JobState.DONE, Outcome.DONE, finish.now), answer[0])
@@ -38,7 +38,7 @@ def _finish(
     ]
     if ends:
         images.add(connection, [(ending.held.workload, image) for ending, image in ends])
-        jobs.end(connection, [ending for ending, _ in ends])
+        jobs.end_attempts(connection, [ending for ending, _ in ends])
         _count(connection, [(ending, image.file.size) for ending, image in ends])
     return decided
 
@@ -46,10 +46,10 @@ def _finish(
 def _decide(
     connection: Connection, finish: FinishOperation, held: LeasedRow | None
 ) -> tuple[Image, bool] | DpipError:
-    """The image as it will be, and True when it is new."""
+    """The result's image, and whether it is new."""
     if held is None:
         return _stale(finish)
-    if held.by(finish.lease):
+    if held.is_leased_by(finish.lease):
         created = seconds(micros(finish.now))
         return Image(held.result, held.workload_id, ImageType.FILTERED, held.seq, finish.file, created), True
     if held.state == JobState.DONE:
@@ -66,11 +66,9 @@ def _stale(finish: FinishOperation) -> StaleLease:
     )
 
 
-def _touches(operation: FinishOperation | FailOperation) -> Iterator[Hashable]:
-    yield operation.lease.job
-
-
-FINISH: OperationKind[FinishOperation, tuple[Image, bool]] = OperationKind(_finish, _touches, sheds=False)
+FINISH: OperationKind[FinishOperation, tuple[Image, bool]] = OperationKind(
+    _finish, lambda finish: [finish.lease.job], sheds=False
+)
 
 
 @frozen
@@ -85,30 +83,26 @@ Place = tuple[str, int]
 
 
 def _fail(connection: Connection, fails: Sequence[FailOperation]) -> Sequence[Place | DpipError | None]:
-    known = jobs.held(connection, [fail.lease.job for fail in fails])
-    valid = [fail.lease.job in known and known[fail.lease.job].by(fail.lease) for fail in fails]
+    known = jobs.rows_of(connection, [fail.lease.job for fail in fails])
+    rows = [known.get(fail.lease.job) for fail in fails]
+    leased = [
+        row if row is not None and row.is_leased_by(fail.lease) else None
+        for fail, row in zip(fails, rows, strict=True)
+    ]
     endings = [
-        AttemptEnd(
-            known[fail.lease.job],
-            JobState.FAILED,
-            Outcome.FAILED,
-            fail.now,
-            text(fail.code),
-            text(fail.detail),
-        )
-        for fail, good in zip(fails, valid, strict=True)
-        if good
+        AttemptEnd(held, JobState.FAILED, Outcome.FAILED, fail.now, text(fail.code), text(fail.detail))
+        for fail, held in zip(fails, leased, strict=True)
+        if held is not None
     ]
     if endings:
-        jobs.end(connection, endings)
+        jobs.end_attempts(connection, endings)
         _count(connection, [(ending, 0) for ending in endings])
-    return [
-        (known[fail.lease.job].workload_id, known[fail.lease.job].seq) if good else None
-        for fail, good in zip(fails, valid, strict=True)
-    ]
+    return [None if held is None else (held.workload_id, held.seq) for held in leased]
 
 
-FAIL: OperationKind[FailOperation, Place | None] = OperationKind(_fail, _touches, sheds=False)
+FAIL: OperationKind[FailOperation, Place | None] = OperationKind(
+    _fail, lambda fail: [fail.lease.job], sheds=False
+)
 
 
 # Counters
@@ -147,7 +141,7 @@ class _Tally:
 
 
 def _count(connection: Connection, ends: Sequence[tuple[AttemptEnd, int]]) -> None:
-    """Add the ends, each with the size of its result, to their workloads, owners and workers."""
+    """Add the ends of jobs, each with the size of its result, to their workloads, owners and workers."""
     of_workload: defaultdict[int, _Tally] = defaultdict(_Tally)
     of_owner: defaultdict[int, int] = defaultdict(int)
     of_worker: defaultdict[str | None, _Tally] = defaultdict(_Tally)

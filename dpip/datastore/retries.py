@@ -1,7 +1,7 @@
-"""New jobs for images that have failed: same place, same reserved id of the result.
+"""New jobs for images that have failed, under the same place and the same reserved id of the result.
 
 The failed job stays as it was, and only says that it has a successor. The new one has a number of its own, so
-no lease of the old one can be taken for its own.
+a lease of the old one does not fit it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, literal, null, sel
 from dpip.datastore import webhooks
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.bulk import as_json, execute, fetch, given, text
-from dpip.datastore.jobs import exactly
+from dpip.datastore.jobs import check_all_changed
 from dpip.datastore.rows import micros
 from dpip.datastore.schema import images, jobs, workloads
 from dpip.errors import NotFound
@@ -27,7 +27,7 @@ _of_workload = (workloads.c.public == bindparam("workload")) & workloads.c.delet
 
 
 def _in_slices(statement: Select[tuple[int, int, int]]) -> Select[tuple[str]]:
-    """Of ``job, seq, original``."""
+    """The statement, of columns ``job, seq, original``, for a slice of failed jobs in their order."""
     return as_json(
         statement.join(workloads, workloads.c.id == jobs.c.workload_id)
         .where(
@@ -84,10 +84,9 @@ _COUNT = (
 def retry(
     connection: Connection, workload_id: str, image_ids: Sequence[str] | None, after: int, now: float
 ) -> tuple[Workload, Sequence[WaitingJob], int | None]:
-    """A slice of the failed images, or of those named, behind the place ``after``.
+    """Retry a slice of the failed images, or of those named, behind the place ``after``.
 
-    The workload after that, the new jobs, and the place behind which to go on; None at the end. Named images
-    that have not failed stay as they are. Raises NotFound.
+    The workload after that, the new jobs, and the place behind which to go on; None at the end.
     """
     _check(connection, workload_id, image_ids)
     of: dict[str, Any] = {"workload": text(workload_id), "after": after, "limit": _SLICE}
@@ -117,8 +116,8 @@ def _check(connection: Connection, workload_id: str, image_ids: Sequence[str] | 
 
 def _make(connection: Connection, failed: Sequence[tuple[int, int, int]], now: float) -> list[WaitingJob]:
     rows = [(job, micros(now)) for job, _, _ in failed]
-    exactly(execute(connection, _SUPERSEDE, rows), rows)
-    exactly(execute(connection, _AGAIN, rows), rows)
+    check_all_changed(execute(connection, _SUPERSEDE, rows), rows)
+    check_all_changed(execute(connection, _AGAIN, rows), rows)
     return [
         WaitingJob(*facts) for facts in fetch(connection, _MADE, [[original] for _, _, original in failed])
     ]

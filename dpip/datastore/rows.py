@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from attrs import asdict
 from sqlalchemy import Select, select
 
 from dpip.datastore.bulk import Row, text
@@ -33,6 +34,10 @@ def seconds(at: int) -> float:
     return at / _MICROSECONDS
 
 
+def seconds_or_none(at: int | None) -> float | None:
+    return None if at is None else at / _MICROSECONDS
+
+
 # Users
 
 USER = (users.c.name, users.c.role, users.c.created, users.c.quota, users.c.used)
@@ -47,89 +52,43 @@ def user_of(row: Row) -> User:
 
 
 def spec_to_json(spec: WorkloadSpec) -> str:
-    return json.dumps(
-        {
-            "name": spec.name,
-            "steps": spec.steps,
-            "tags": spec.tags,
-            "output": spec.output,
-            "numbering": spec.numbering,
-        }
-    )
+    return json.dumps(asdict(spec))
 
 
 def spec_of(value: str) -> WorkloadSpec:
     spec: dict[str, Any] = json.loads(value)
-    return WorkloadSpec(
-        name=spec["name"],
-        steps=tuple((name, params) for name, params in spec["steps"]),
-        tags=tuple(spec["tags"]),
-        output=spec["output"],
-        numbering=Numbering(spec["numbering"]),
-    )
+    steps, tags = tuple((name, params) for name, params in spec["steps"]), tuple(spec["tags"])
+    return WorkloadSpec(spec["name"], steps, tags, spec["output"], Numbering(spec["numbering"]))
 
 
 def select_workloads() -> Select[Any]:
-    """Those that are not deleted, in the columns that :func:`workload_of` takes."""
+    """The query for workloads that are not deleted, in the columns that :func:`workload_of` takes."""
     return (
-        select(
-            workloads.c.public,
-            users.c.name,
-            workloads.c.spec,
-            workloads.c.directory,
-            workloads.c.created,
-            workloads.c.accepted,
-            workloads.c.filtered,
-            workloads.c.failed,
-            workloads.c.size,
-            workloads.c.finished,
-            workloads.c.version,
-            workloads.c.retried,
-            workloads.c.sealed,
-        )
+        select(workloads.c.public, users.c.name, *workloads.c["spec", "directory", "created"])
+        .add_columns(*workloads.c["accepted", "filtered", "failed", "size"])
+        .add_columns(*workloads.c["finished", "version", "retried", "sealed"])
         .join_from(workloads, users, users.c.id == workloads.c.owner_id)
         .where(workloads.c.deleted.is_(None))
     )
 
 
 def workload_of(row: Row) -> Workload:
-    public, owner, spec, directory, created, accepted, filtered, failed, size, finished, *more = row
-    version, retried, sealed = more
-    return Workload(
-        id=public,
-        owner=owner,
-        spec=spec_of(spec),
-        directory=directory,
-        created_at=seconds(created),
-        accepted=accepted,
-        filtered=filtered,
-        failed=failed,
-        size=size,
-        finished_at=None if finished is None else seconds(finished),
-        version=version,
-        retried=retried,
-        sealed=sealed is not None,
-    )
+    public, owner, spec, directory, created, *counts, finished, version, retried, sealed = row
+    spec, created, finished = spec_of(spec), seconds(created), seconds_or_none(finished)
+    facts = [public, owner, spec, directory, created, *counts, finished, version, retried, sealed is not None]
+    return Workload(*facts)
 
 
 # Images
 
-FILE = (
-    images.c.path,
-    images.c.size,
-    images.c.sha256,
-    images.c.format,
-    images.c.content_type,
-    images.c.width,
-    images.c.height,
-    images.c.decoded_bytes,
-    images.c.name,
+FILE = tuple(
+    images.c["path", "size", "sha256", "format", "content_type", "width", "height", "decoded_bytes", "name"]
 )
 IMAGE = (images.c.public, workloads.c.public.label("workload"), images.c.type, images.c.seq, images.c.created)
 
 
 def file_row(file: StoredFile) -> list[Any]:
-    """In the order of ``FILE``."""
+    """The values of the columns ``FILE``."""
     picture = file.picture
     return [
         file.path,
@@ -145,14 +104,14 @@ def file_row(file: StoredFile) -> list[Any]:
 
 
 def image_of(row: Row) -> Image:
-    """From the columns ``IMAGE`` and then ``FILE``."""
+    """The image in a row of the columns ``IMAGE`` and then ``FILE``."""
     public, workload, type_, seq, created, path, size, sha256, *picture, name = row
     file = StoredFile(path, size, sha256, StoredPicture(*picture), name)
     return Image(public, workload, ImageType(type_), seq, file, seconds(created))
 
 
 def select_images() -> Select[Any]:
-    """Those of workloads that are not deleted, in the columns that :func:`image_of` takes."""
+    """The query for images of workloads that are not deleted, in the columns that :func:`image_of` takes."""
     return (
         select(*IMAGE, *FILE)
         .join_from(images, workloads, workloads.c.id == images.c.workload_id)

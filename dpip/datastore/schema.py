@@ -182,8 +182,8 @@ webhooks = Table(
     _number("attempts", 0),
     Column("due", Number, server_default="0"),
 )
-_pending = webhooks.c.due.is_not(None)
-_partial_index("webhooks_due", webhooks.c.due, where=_pending)
+PENDING = webhooks.c.due.is_not(None)
+_partial_index("webhooks_due", webhooks.c.due, where=PENDING)
 
 deliveries = Table(
     "deliveries",
@@ -245,7 +245,7 @@ keys = Table(
     _belongs_to("owner_id", "users"),
     _text("key"),
     _text("fingerprint"),
-    _text("answer"),  # JSON, see keys.py
+    _text("answer"),  # JSON, see idempotency_keys.py
     Column("created", Number, nullable=False, index=True),
     UniqueConstraint("owner_id", "key", name="keys_name"),
 )

@@ -1,6 +1,6 @@
-"""Workers' utilisation over time: a database of its own, written every few seconds, never in a result's way.
+"""Workers' utilisation over time, in a database of its own that is written every few seconds.
 
-A sample may be lost at a crash; nobody waits for one to be written, and nothing is ever fsynced for one.
+A sample may be lost at a crash: nobody waits for one to be written, and nothing is ever fsynced for one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import astuple, frozen
+from attrs import astuple, define, field, frozen
 from sqlalchemy import (
     Column,
     Connection,
@@ -89,7 +89,7 @@ _HISTORY = as_json(
 
 @frozen
 class _Newest:
-    """``heard`` is the reactor's time; ``kept`` the sample's own, of the last one that was kept."""
+    """The newest load of a worker; ``heard`` is the reactor's time, ``kept`` that of the last sample kept."""
 
     load: Load
     heard: float
@@ -97,6 +97,7 @@ class _Newest:
 
 
 @implementer(ITelemetry)
+@define(eq=False, slots=False)
 class Telemetry(Service):
     """Samples in the SQLite file at ``path``; a file that cannot be read is replaced by an empty one.
 
@@ -105,19 +106,21 @@ class Telemetry(Service):
 
     log = Logger()
 
-    def __init__(
-        self, path: Path, reactor: Any, make_threads: MakeThreads = thread_pool, rows: int = _ROWS
-    ) -> None:
-        self._path = path
-        self._reactor = reactor
-        self._rows = rows
-        self._threads: Threads = make_threads(1, "telemetry")
-        self._newest: dict[str, _Newest] = {}
-        self._buffer: deque[tuple[str, float, Load]] = deque(maxlen=_BUFFER)
+    _path: Path
+    _reactor: Any
+    _make_threads: MakeThreads = thread_pool
+    _rows: int = _ROWS
+    _threads: Threads = field(init=False)
+    _newest: dict[str, _Newest] = field(factory=dict, init=False)
+    _buffer: deque[tuple[str, float, Load]] = field(factory=lambda: deque(maxlen=_BUFFER), init=False)
+    _loop: LoopingCall = field(init=False)
+    _failing: bool = field(default=False, init=False)
+    _engine: Engine | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._threads = self._make_threads(1, "telemetry")
         self._loop = LoopingCall(self._flush)
-        self._loop.clock = reactor
-        self._failing = False
-        self._engine: Engine | None = None
+        self._loop.clock = self._reactor
 
     def startService(self) -> None:
         super().startService()
@@ -149,12 +152,12 @@ class Telemetry(Service):
 
     @deferred
     async def history(self, worker: str, since: float) -> Sequence[Sample]:
-        """At most ``POINTS`` of them, evenly thinned, the newest among them. Raises RetryLater."""
+        """The newest sample and others, evenly thinned: at most ``POINTS``. Raises RetryLater."""
         await self._flush()
         try:
             return await in_thread(self._reactor, self._threads, self._history, worker, since)
         except FAILURES as error:
-            raise engine.told(error) or error from error
+            raise engine.explained(error) or error from error
 
     @deferred
     async def _flush(self) -> None:
@@ -213,7 +216,7 @@ def _prepared(path: Path) -> Engine:
 
 
 def _forget(connection: Connection, before: int, most: int) -> None:
-    """The oldest rows, which have the lowest numbers, as far as they are too old or too many."""
+    """Delete rows that are too old or too many: the oldest have the lowest numbers."""
     newest = connection.scalar(select(func.max(samples.c.id))) or 0
     gone = connection.scalar(_GONE, {"before": before, "surplus": newest - most})
     if gone is not None:
@@ -221,7 +224,7 @@ def _forget(connection: Connection, before: int, most: int) -> None:
 
 
 def _load_to_json(load: Load) -> str:
-    """A list, not an object: half the size."""
+    """The load as a JSON list, which is half the size of an object."""
     return json.dumps(astuple(load), separators=(",", ":"))
 
 

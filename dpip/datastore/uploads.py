@@ -1,4 +1,4 @@
-"""Originals come in: their rows, their jobs, the workload's and the owner's counters, in one transaction."""
+"""New originals: their rows, their jobs, the workload's and the owner's counters, in one transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answer = tuple[Sequence[AcceptedOriginal], bool]
 
 @frozen
 class UploadOperation:
-    """``files`` are ``(image id, result id to reserve, file)``."""
+    """An upload whose ``files`` are ``(image id, result id to reserve, file)``."""
 
     workload_id: str
     files: Sequence[tuple[str, str, StoredFile]]
@@ -126,7 +126,7 @@ def _take(upload: UploadOperation, targets: dict[str, _Target]) -> _Taken:
 
 
 def _charge(target: _Target, size: int, targets: dict[str, _Target]) -> None:
-    """To all workloads of the owner at once: they share its quota."""
+    """Charge the bytes to all workloads of the owner: they share its quota. Raises QuotaExceeded."""
     QuotaExceeded.check(size, target.used, target.quota)
     for other in targets.values():
         if other.owner == target.owner:
@@ -170,7 +170,7 @@ _USE = update(users).where(users.c.id == _used.c.id).values(used=_used.c.used)
 
 
 def _write(connection: Connection, taken: Sequence[_Taken]) -> dict[str, WaitingJob]:
-    """The new jobs, by public id of their originals."""
+    """Write the rows of the uploads; the new jobs, by public id of their originals."""
     if not any(one.originals for one in taken):
         return {}
     images.add(connection, [(one.target.row, image) for one in taken for image in one.originals])

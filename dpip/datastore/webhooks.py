@@ -1,4 +1,4 @@
-"""Who is to be told when a sealed workload has completed, and how often that was tried."""
+"""Webhooks: which are to be called when a sealed workload has completed, and the attempts to call them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select, update
 
+from dpip.datastore import workloads as workload_rows
 from dpip.datastore.bulk import text
 from dpip.datastore.rows import micros, seconds, select_workloads, workload_of
-from dpip.datastore.schema import deliveries, webhooks, workloads
+from dpip.datastore.schema import PENDING, deliveries, webhooks, workloads
 from dpip.errors import Conflict, NotFound
-from dpip.model import Delivery, DueWebhook, Webhook, WebhookState
+from dpip.model import Delivery, DueWebhook, Webhook, WebhookState, Workload
 
 _LOG = 100  # deliveries told of one workload; a completion has fewer attempts than that
-_pending = webhooks.c.due.is_not(None)
 
 
 def _row(workload_id: str) -> object:
@@ -24,8 +24,16 @@ def _row(workload_id: str) -> object:
     )
 
 
-def attach(connection: Connection, workload_id: str, webhook: Webhook, sealed_now: bool) -> None:
-    """With the sealing, once. Raises Conflict for another one."""
+def seal(connection: Connection, workload_id: str, webhook: Webhook | None, now: float) -> Workload:
+    """Seal the workload, and attach the webhook with the first sealing. Raises NotFound, and Conflict for
+    another webhook than that."""
+    workload, sealed_now = workload_rows.seal(connection, workload_id, now)
+    if webhook is not None:
+        _attach(connection, workload_id, webhook, sealed_now)
+    return workload
+
+
+def _attach(connection: Connection, workload_id: str, webhook: Webhook, sealed_now: bool) -> None:
     known = connection.execute(
         select(webhooks.c.url, webhooks.c.secret).where(webhooks.c.workload_id == _row(workload_id))
     ).one_or_none()
@@ -40,19 +48,18 @@ def attach(connection: Connection, workload_id: str, webhook: Webhook, sealed_no
 
 
 def reopen(connection: Connection, workload_id: str) -> None:
-    """The workload runs again: its next completion is told, too."""
+    """Have the webhook called again at the next completion: the workload runs again."""
     connection.execute(
         update(webhooks).where(webhooks.c.workload_id == _row(workload_id)).values(due=0, attempts=0)
     )
 
 
 def due(connection: Connection, now: float, limit: int) -> tuple[Sequence[DueWebhook], bool]:
-    """Of completed workloads, the longest due first; and whether any webhook is still to be called at all."""
     some = connection.execute(
         select_workloads()
         .add_columns(webhooks.c.url, webhooks.c.secret, webhooks.c.attempts)
         .join(webhooks, webhooks.c.workload_id == workloads.c.id)
-        .where(_pending, webhooks.c.due <= micros(now), workloads.c.finished.is_not(None))
+        .where(PENDING, webhooks.c.due <= micros(now), workloads.c.finished.is_not(None))
         .order_by(webhooks.c.due)
         .limit(limit)
     )
@@ -63,7 +70,7 @@ def due(connection: Connection, now: float, limit: int) -> tuple[Sequence[DueWeb
     pending = connection.scalar(
         select(webhooks.c.workload_id)
         .join(workloads, workloads.c.id == webhooks.c.workload_id)
-        .where(_pending, workloads.c.deleted.is_(None))
+        .where(PENDING, workloads.c.deleted.is_(None))
         .limit(1)
     )
     return found, pending is not None
@@ -72,7 +79,7 @@ def due(connection: Connection, now: float, limit: int) -> tuple[Sequence[DueWeb
 def delivered(
     connection: Connection, workload_id: str, delivery: Delivery, next_at: float | None, finished_at: float
 ) -> None:
-    """One attempt has been made; the next is due then, or never. What was reopened meanwhile stays open."""
+    """Record an attempt, and when the next is due, if any. A workload reopened meanwhile stays pending."""
     row = connection.scalar(select(workloads.c.id).where(workloads.c.id == _row(workload_id)))
     if row is None:
         return
@@ -94,7 +101,6 @@ def delivered(
 
 
 def state(connection: Connection, workload_id: str) -> WebhookState:
-    """Raises NotFound when it has none."""
     hook = connection.execute(
         select(webhooks.c.url, webhooks.c.due, workloads.c.finished)
         .join_from(webhooks, workloads, workloads.c.id == webhooks.c.workload_id)

@@ -6,16 +6,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import asdict, filters
 from sqlalchemy import Connection, func, insert, select, update
 
 from dpip.datastore.certificates import check
-from dpip.datastore.rows import micros, seconds
+from dpip.datastore.rows import micros, seconds, seconds_or_none
 from dpip.datastore.schema import certificates, workers
 from dpip.model import WorkerInfo, WorkerRecord
 
 
 def joined(connection: Connection, info: WorkerInfo, address: str, now: float, serial: str) -> None:
-    """By the certificate of that serial number. Raises BadCertificate, WorkerSuspended."""
     check(connection, serial, info.name, now)
     facts = {
         "info": _info_to_json(info),
@@ -45,9 +45,9 @@ def all_workers(connection: Connection) -> Sequence[WorkerRecord]:
             done=row.done,
             failed=row.failed,
             offences=row.offences,
-            suspended_until=_time(row.suspended),
-            revoked_at=_time(row.revoked),
-            certified_until=_time(row.certified),
+            suspended_until=seconds_or_none(row.suspended),
+            revoked_at=seconds_or_none(row.revoked),
+            certified_until=seconds_or_none(row.certified),
         )
         for row in connection.execute(select(workers, _CERTIFIED).order_by(workers.c.name))
     ]
@@ -61,23 +61,9 @@ _CERTIFIED = (
 )
 
 
-def _time(at: int | None) -> float | None:
-    return None if at is None else seconds(at)
-
-
 def _info_to_json(info: WorkerInfo) -> str:
-    return json.dumps(
-        {
-            "version": info.version,
-            "machine": info.machine,
-            "slots": info.slots,
-            "capacity": info.capacity,
-            "tags": sorted(info.tags),
-            "filters": info.filters,
-            "has_gpu": info.has_gpu,
-            "fingerprint": info.fingerprint,
-        }
-    )
+    facts = asdict(info, filter=filters.exclude("name"))
+    return json.dumps(facts | {"tags": sorted(info.tags)})
 
 
 def _info_of(name: str, value: str) -> WorkerInfo:

@@ -76,7 +76,10 @@ _SEAL = (
 
 
 def seal(connection: Connection, workload_id: str, now: float) -> tuple[Workload, bool]:
-    """No more originals; one that has none is complete now. False: it was sealed already. Raises NotFound."""
+    """Seal a workload; one without originals is complete then. Whether it was not sealed before.
+
+    Raises NotFound.
+    """
     sealed = connection.execute(_SEAL, {"workload": text(workload_id), "now": micros(now)})
     return present(connection, workload_id), sealed.rowcount == 1
 
@@ -100,7 +103,7 @@ def page(
 
 
 def _of_status(statuses: frozenset[WorkloadStatus]) -> ColumnElement[bool]:
-    """As :attr:`Workload.status` has it: a workload is finished while it is completed, and then alone."""
+    """The condition for :attr:`Workload.status`: exactly the completed workloads have ``finished``."""
     unfinished = workloads.c.finished.is_(None)
     if statuses == set(UNFINISHED.statuses):
         return unfinished
@@ -130,9 +133,9 @@ def delete(connection: Connection, workload_id: str, now: float) -> Workload | N
 
 
 def bury(connection: Connection, which: ColumnElement[bool], now: float) -> Sequence[Workload]:
-    """Make tombstones: gone for every reader from this commit on. Their images' rows follow, see ``purge``.
+    """Make tombstones of workloads: no reader sees them after this commit.
 
-    It costs the same for a workload of 100,000 images as for an empty one.
+    ``purge`` removes their images' rows later, so a workload of 100,000 images costs as much as an empty one.
     """
     which = which & workloads.c.deleted.is_(None)
     buried = [workload_of(row) for row in connection.execute(_SELECT.where(which))]
@@ -149,7 +152,6 @@ def bury(connection: Connection, which: ColumnElement[bool], now: float) -> Sequ
 
 
 def totals(connection: Connection) -> tuple[int, int, int]:
-    """Accepted, filtered and failed images of all that are not deleted."""
     sums = [func.coalesce(func.sum(column), 0) for column in _COUNTS]
     accepted, filtered, failed = connection.execute(select(*sums).where(workloads.c.deleted.is_(None))).one()
     return accepted, filtered, failed

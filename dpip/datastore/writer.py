@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dpip.datastore.engine import told
+from dpip.datastore.engine import explained
 from dpip.errors import DpipError, RetryLater
 from dpip.runtime.metrics import Histogram
 from dpip.runtime.threads import FromThreads, Threads
@@ -35,7 +35,8 @@ class OperationKind(Generic[A, R]):
 
     ``touches`` names what an operation depends on or changes in a way that another could tell; operations
     of one group that touch nothing in common may be done in any order, so that those of one kind can be done
-    together. None: nothing may pass it. A kind that ``sheds`` is refused while too many operations wait.
+    together. With None, all keep their places before and after it. A kind that ``sheds`` is refused while too
+    many operations wait.
     """
 
     run: Callable[[Connection, Sequence[A]], Sequence[R | DpipError]]
@@ -43,11 +44,7 @@ class OperationKind(Generic[A, R]):
     sheds: bool = True
 
 
-@frozen(eq=False)
-class _Call:
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+_Call = Callable[[Connection], Any]
 
 
 def _run_calls(connection: Connection, calls: Sequence[_Call]) -> list[Any]:
@@ -55,10 +52,10 @@ def _run_calls(connection: Connection, calls: Sequence[_Call]) -> list[Any]:
 
 
 def _run_call(connection: Connection, call: _Call) -> Any:
-    """A domain error undoes this call alone."""
+    """Run one call; a DpipError undoes this call alone."""
     try:
         with connection.begin_nested():
-            return call.function(connection, *call.args, **call.kwargs)
+            return call(connection)
     except DpipError as error:
         return error
 
@@ -75,7 +72,7 @@ class _Operation:
 
 @define(eq=False)
 class Writer:
-    """Operations in, Deferreds out; each fires once its transaction is durable.
+    """Takes operations and answers with Deferreds, each of which fires once its transaction is durable.
 
     At most ``limit`` operations wait, and ``group`` share a transaction.
     """
@@ -97,11 +94,12 @@ class Writer:
     def call(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[R]:
-        """One function in a group of its own or others' making; nothing passes it."""
-        return self.submit(_CALLS, _Call(function, args, kwargs))
+        """Call ``function(connection, …)`` with the next group; no later operation is done before it."""
+        return self.submit(_CALLS, lambda connection: function(connection, *args, **kwargs))
 
     def submit(self, kind: OperationKind[A, R], argument: A) -> Deferred[R]:
-        """The result of one operation. Fails with its own DpipError, or RetryLater or DiskFull for all."""
+        """Do one operation; its result. Fails with its own DpipError, or with the group's RetryLater or
+        DiskFull."""
         operation = _Operation(kind, argument)
         with self._lock:
             if self._stopped is not None:
@@ -115,7 +113,7 @@ class Writer:
         return operation.deferred
 
     def stop(self) -> Deferred[None]:
-        """Take no more; fires when all that waits is durable."""
+        """Take no more operations; fires when all that waits is durable."""
         with self._lock:
             if self._draining:
                 self._stopped = Deferred()
@@ -127,13 +125,13 @@ class Writer:
     # In the writer's thread
 
     def _drain(self) -> None:
-        while group := self._take():
+        while group := self._next_group():
             began = perf_counter()
             results = self._done(group)
             self._commits.observe(perf_counter() - began)
             self._reactor.callFromThread(_answer, group, results)
 
-    def _take(self) -> list[_Operation]:
+    def _next_group(self) -> list[_Operation]:
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
             if not group:
@@ -144,15 +142,15 @@ class Writer:
             return group
 
     def _done(self, group: list[_Operation]) -> list[Any]:
-        """Each operation's result, or its DpipError or Failure; whatever happens, all are answered."""
+        """Do the group: each operation's result, or its DpipError or Failure. It never raises."""
         try:
             return self._transaction(group)
         except Exception as error:  # noqa: BLE001 - the thread must go on, and all be answered
-            if told(error) is None:
-                return self._alone(group)
+            if explained(error) is None:
+                return self._one_by_one(group)
             self.log.error("A transaction of {count} failed: {error}", count=len(group), error=error)
             self._disconnect()  # after an I/O error start again with a new connection
-            return [told(error) for _ in group]
+            return [explained(error) for _ in group]
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -160,8 +158,8 @@ class Writer:
             self._connection = None
         self._engine.dispose()
 
-    def _alone(self, group: list[_Operation]) -> list[Any]:
-        """A bug, and nothing of the group was committed: each by itself now, and only the culprit fails."""
+    def _one_by_one(self, group: list[_Operation]) -> list[Any]:
+        """Do each by itself after a bug, which has kept the group from its commit: only the culprit fails."""
         if len(group) == 1:
             failure = Failure()
             self.log.failure("An operation on the database failed", failure)
@@ -180,7 +178,7 @@ class Writer:
 
 
 def arranged(group: Iterable[_Operation]) -> list[list[_Operation]]:
-    """Batches of one kind each, in an order that nobody can tell from the order of arrival."""
+    """The operations in batches of one kind each, with the same outcome as in their order of arrival."""
     batches: list[list[_Operation]] = []
     newest: dict[int, int] = {}  # kind -> its last batch
     touched: dict[Hashable, int] = {}  # what -> the last batch that touches it
@@ -205,7 +203,7 @@ def arranged(group: Iterable[_Operation]) -> list[list[_Operation]]:
 
 
 def _answer(group: list[_Operation], results: list[Any]) -> None:
-    """In the reactor's thread: one call for the whole group."""
+    """Answer the whole group with one call in the reactor's thread."""
     for operation, result in zip(group, results, strict=True):
         if isinstance(result, DpipError):
             operation.deferred.errback(result)

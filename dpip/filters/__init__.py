@@ -1,7 +1,7 @@
 """Filters on pictures: ``apply`` on an array, ``process`` on a file's bytes.
 
-The names are imported when they are first used, so that whoever only looks at :mod:`dpip.filters.registry`
-pays for neither NumPy nor Numba.
+Names are imported at first use, so that a program that only reads :mod:`dpip.filters.registry` loads neither
+NumPy nor Numba.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One large picture on several cores: each band of its rows runs the same sequential kernel.
 
-The kernels give up the GIL, so plain threads do. Against Numba's parallel loops this needs no threading layer
-(which aborts the process when two jobs meet, does not survive a fork or wants a library of its own), no
-second compilation of every kernel, and the result cannot depend on the number of threads.
+The kernels release the GIL, so plain threads are enough. Numba's parallel loops would need a threading layer
+(which aborts the process when two jobs meet, does not survive a fork, or wants a library of its own) and a
+second compilation of every kernel. Here the result cannot depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pools.clear)  # a child has the pools but not their threads
-#: A band shorter than this costs more to hand over than it saves.
+#: Handing over a shorter band costs more than it saves.
 _FEWEST_ROWS = 16
-#: The last thread to finish is late by a band at most, and one that wakes up late has fewer of them.
+#: With several bands a thread that wakes up late does fewer, and all end nearly together.
 _BANDS_PER_THREAD = 8
 
 
 def over_rows(rows: int, threads: int, work: Callable[[int, int], object]) -> None:
-    """Call ``work(first, last)`` for bands that together cover ``range(rows)``; returns when all are done.
+    """Call ``work(first, last)`` for bands that together cover ``range(rows)``; return when all are done.
 
-    The caller is one of the threads: it begins at once, while the others take 0.1 to 0.2 ms to wake up.
+    The calling thread takes part: it begins at once, while the others take 0.1 to 0.2 ms to wake up.
     """
     count = min(threads, rows // _FEWEST_ROWS)
     if count <= 1:

@@ -1,4 +1,4 @@
-"""The engine: a filter on an array, or a chain of filters on a file with one decode and one encode."""
+"""The engine applies a filter to an array, or a chain of filters to a file with one decode and one encode."""
 
 from __future__ import annotations
 
@@ -38,14 +38,12 @@ class Processed:
 
 
 def apply(name: str, array: Pixels, *, threads: int = 1, **params: Any) -> Pixels:
-    """One filter on one array: uint8 or uint16, H x W, or H x W x C with C = 1, 2 (with alpha), 3 or 4.
+    """Apply a filter to uint8 or uint16, H x W or H x W x C with C = 1, 2 (gray, alpha), 3 or 4.
 
-    The result is a new array of the same dtype. A filter that leaves the number of channels alone keeps the
-    shape.
+    The result is a new array of the same dtype. A filter that keeps the number of channels keeps the shape.
 
-    :raises UnknownFilter, BadParameter: see :mod:`dpip.filters.registry`.
-    :raises UnsupportedPicture: for another dtype or shape, or an empty array.
-    :raises FilterFailed: when the filter's function raises, or returns what is no picture.
+    Raises UnknownFilter and BadParameter as :mod:`dpip.filters.registry` does, UnsupportedPicture for another
+    dtype or shape or an empty array, FilterFailed when the filter's function raises or returns no picture.
     """
     found = registry.find(name)
     return _run(found, _checked(array), found.validate(params), threads)
@@ -69,7 +67,7 @@ def _fault(array: object) -> str:
 
 
 def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
-    """The filter on a valid array; H x W x 1 goes through as H x W."""
+    """Apply the filter to a valid array; the filter sees H x W x 1 as H x W."""
     single = array.ndim == 3 and array.shape[2] == 1
     more = {"threads": threads} if found.takes_threads else {}
     picture = array[..., 0] if single else array
@@ -80,7 +78,7 @@ def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) 
 
 
 def _called(found: Filter, picture: Pixels, options: Mapping[str, Any]) -> Pixels:
-    """What the filter's function returns. Raises FilterFailed, for whoever wrote it to see what to mend."""
+    """Call the filter's function. Raises FilterFailed, which tells the filter's author what to mend."""
     try:
         result = found.function(picture, **options)
     except (DpipError, MemoryError):
@@ -95,7 +93,7 @@ def _called(found: Filter, picture: Pixels, options: Mapping[str, Any]) -> Pixel
 
 
 def _place(error: Exception) -> str:
-    """The line of the filter's own function; a call that did not even begin has none."""
+    """Name the line of the filter's own function; there is none if the call itself failed."""
     _, *frames = extract_tb(error.__traceback__)
     return f" ({basename(frames[0].filename)}, line {frames[0].lineno})" if frames else ""
 
@@ -109,7 +107,7 @@ def process(
     max_pixels: int = MAX_PIXELS,
     threads: int = 1,
 ) -> Processed:
-    """One filter on a file's bytes; see :func:`process_steps`."""
+    """Apply one filter to a file's bytes; see :func:`process_steps`."""
     return process_steps(data, [(name, params or {})], output=output, max_pixels=max_pixels, threads=threads)
 
 
@@ -122,15 +120,14 @@ def process_steps(
     threads: int = 1,
     at_least: int = 0,
 ) -> Processed:
-    """Filters one after the other on every frame of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
+    """Apply filters one after the other to every frame of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
 
-    The result has the original's format and metadata unless ``output`` wants others. ``at_least`` is for
-    previews: where decoding a smaller picture takes less time, one of so many pixels each way will do.
+    The result has the original's format and metadata unless ``output`` names others. ``at_least`` is for
+    previews: a codec that decodes a smaller picture faster may return one of that many pixels each way.
 
-    :raises UnknownFilter, BadParameter: see :mod:`dpip.filters.registry`.
-    :raises PictureTooLarge: for more than ``max_pixels`` pixels over all frames, before decoding.
-    :raises CorruptPicture, UnsupportedPicture: for pictures that cannot be filtered.
-    :raises FilterFailed: when a filter's function raises, or returns what is no picture.
+    Raises UnknownFilter and BadParameter as :mod:`dpip.filters.registry` does; PictureTooLarge, before it
+    decodes, for more than ``max_pixels`` pixels over all frames; CorruptPicture and UnsupportedPicture for
+    pictures that cannot be filtered; FilterFailed when a filter's function raises or returns no picture.
     """
     chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
     wanted = registry.validate_output(output)

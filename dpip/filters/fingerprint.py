@@ -1,4 +1,4 @@
-"""What a result's bytes depend on, in one line that is recorded with the result."""
+"""The fingerprint: one line, recorded with each result, that names all that its bytes depend on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dpip import __version__
 
 @functools.cache
 def fingerprint() -> str:
-    """Two machines with the same fingerprint make identical files of the same original.
+    """Return the fingerprint; two machines with the same one make identical files of the same original.
 
-    The kernels give the same pixels on every processor, but ISA-L and libwebp choose their code by the
-    processor's abilities, and with it now and then other bytes for the same pixels: so these belong to it.
+    The kernels give the same pixels on every processor. But ISA-L and libwebp choose their code by the
+    processor's extensions, and may encode the same pixels in other bytes: so the extensions belong to it.
     """
     from PIL import features
 
@@ -28,7 +28,7 @@ def fingerprint() -> str:
 
 
 def _processor() -> str:
-    """The architecture and those vector extensions for which the codecs have code of their own."""
+    """Name the architecture and the vector extensions for which the codecs have code of their own."""
     from llvmlite import binding
 
     known = binding.get_host_cpu_features()

@@ -1,4 +1,4 @@
-"""The Gaussian on any array that a filter may meet: which kernel does it, and what alpha means."""
+"""The Gaussian on any array that a filter may meet: it chooses the kernel and handles alpha."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from dpip.filters import octaves
-from dpip.filters.alpha import divided, is_opaque, rounded, weighted
+from dpip.filters.alpha import divided, has_alpha, is_opaque, rounded, weighted
 from dpip.filters.kernels import float_gaussian
 from dpip.filters.schema import Pixels
 
-#: H x W x C, sigma and threads to the same blurred.
+#: Blurs H x W x C: takes the array, sigma and threads, returns a new array.
 Planes = Callable[[Any, float, int], Any]
 
 
@@ -26,10 +26,10 @@ def gaussian(
 ) -> Pixels:
     """Blur uint8 or uint16, H x W or H x W x C, alpha last where C is even.
 
-    ``fixed`` blurs bytes, C = 1 or 3, and ``floating`` float32: here or on a GPU.
+    ``fixed`` blurs bytes with C = 1 or 3, ``floating`` blurs float32; both run here or on a GPU.
     """
     planes = array if array.ndim == 3 else array[..., None]
-    if planes.shape[2] in (2, 4):
+    if has_alpha(planes):
         if not is_opaque(planes):
             return divided(floating(weighted(planes, np.float32), sigma, threads), array.dtype)
         opaque = planes.copy()  # the common case needs no weights

@@ -1,10 +1,11 @@
-"""The Gaussian of a picture of bytes: how many octaves, which weights, and the kernels in their order."""
+"""The Gaussian of a picture of bytes: the number of octaves, the weights, and the kernels in their order."""
 
 from __future__ import annotations
 
 import math
 import threading
 from itertools import accumulate, pairwise
+from typing import Any
 
 import attrs
 import numpy as np
@@ -14,12 +15,12 @@ from dpip.filters.bands import over_rows
 from dpip.filters.kernels import fixed_gaussian
 from dpip.filters.kernels.lanes import LANES
 
-#: The narrowest Gaussian left for the small picture: below it, the samples stand too far apart for its shape.
+#: Sigma on the smallest picture is at least this: below it, the samples are too far apart for the curve.
 _NARROWEST = 2.0
 
 
 def plan(sigma: float) -> tuple[int, float]:
-    """How often to halve the picture, and the sigma that remains there (see ``kernels.fixed_gaussian``)."""
+    """Return how often to halve the picture, and the sigma for it then (see ``kernels.fixed_gaussian``)."""
     octaves = 0
     while _remaining(sigma, octaves + 1) >= _NARROWEST**2:
         octaves += 1
@@ -31,8 +32,11 @@ def _remaining(sigma: float, octaves: int) -> float:
 
 
 def weights(sigma: float) -> npt.NDArray[np.uint16]:
-    """From the centre to 3.5 sigma, as pairs that together count 65536; the centre pairs with itself, so it
-    counts half. What rounding leaves over goes where it was cut off most."""
+    """Return the weights from the centre to 3.5 sigma, uint16 with the sum 65536.
+
+    Each weighs a pair of samples; the centre pairs with itself, so its weight is halved. What rounding down
+    loses is given back to the weights that lost most.
+    """
     x = np.arange(math.ceil(3.5 * sigma) + 1)
     bell = np.exp(-0.5 * (x / sigma) ** 2)
     bell[0] /= 2
@@ -46,7 +50,7 @@ def weights(sigma: float) -> npt.NDArray[np.uint16]:
 
 @attrs.frozen
 class _Level:
-    """One octave: rows of ``stride`` samples, of which ``width`` count."""
+    """A picture at one octave: ``height`` rows of ``stride`` samples, of which the first ``width`` count."""
 
     samples: npt.NDArray[np.uint16] | npt.NDArray[np.uint8]
     height: int
@@ -55,11 +59,10 @@ class _Level:
 
 
 def gaussian(array: npt.NDArray[np.uint8], sigma: float, threads: int = 1) -> npt.NDArray[np.uint8]:
-    """Blur H x W x C bytes, C = 1 or 3, to within 0.8 of the truth, of which 0.5 are the rounding."""
+    """Blur H x W x C bytes, C = 1 or 3, with an error of at most 0.8, of which 0.5 are the rounding."""
     height, width, channels = array.shape
     if width * channels < LANES:
-        # Clamped edges are what the filter sees anyway, so a narrow picture can be made as wide as the
-        # kernels need.
+        # The kernels need a certain width; the filter clamps edges anyway, so repeating them changes nothing.
         wide = np.pad(array, ((0, 0), (0, LANES - width), (0, 0)), mode="edge")
         return np.ascontiguousarray(gaussian(wide, sigma, threads)[:, :width])
     result = np.empty(array.shape, np.uint8)
@@ -72,20 +75,22 @@ def gaussian(array: npt.NDArray[np.uint8], sigma: float, threads: int = 1) -> np
     border = 4 << (octaves - 1)
     *levels, blurred = _levels(source, octaves, border, channels)
     for larger, smaller in pairwise([source, *levels]):
-        _halve(larger, smaller, border if larger is source else 0, channels, threads)
+        first = border if larger is source else 0
+        _resample(fixed_gaussian.halve, larger, smaller, first, channels, threads)
     _narrow(levels[-1], blurred, remaining, channels, threads)
-    for level in reversed(levels[:-1]):  # what was halved is not needed any more: its place takes the result
-        _double(blurred, level, 0, channels, threads)
+    for level in reversed(
+        levels[:-1]
+    ):  # the halved picture is not needed any more: its memory takes the result
+        _resample(fixed_gaussian.double, blurred, level, 0, channels, threads)
         blurred = level
-    _double(blurred, target, border, channels, threads)
+    _resample(fixed_gaussian.double, blurred, target, border, channels, threads)
     return result
 
 
 def _levels(source: _Level, octaves: int, border: int, channels: int) -> list[_Level]:
-    """Room for the picture at 1/2, 1/4, ..., and for one more of the last.
+    """Return memory for the picture at 1/2, 1/4, ..., and for a second one of the smallest size.
 
-    The border is two pixels wide at the smallest: beyond it, clamping there is the same as clamping the
-    picture.
+    The border is two pixels wide at the smallest size: from there on, clamping equals clamping the picture.
     """
     whole = 1 << octaves
     rows = -(-(source.height + 2 * border) // whole) * whole
@@ -102,10 +107,10 @@ def _levels(source: _Level, octaves: int, border: int, channels: int) -> list[_L
 
 
 class _Scratch(threading.local):
-    """Memory for the levels that a thread keeps from picture to picture.
+    """Memory for the levels, which a thread keeps from picture to picture.
 
-    Fresh memory costs a page fault for each 4 KiB: on a virtual machine, as much as the whole blur of a 720p
-    picture.
+    Fresh memory costs a page fault per 4 KiB: on a virtual machine, that is as much as the whole blur of a
+    720p picture.
     """
 
     _KEPT = 24 << 20  # samples: enough for 12 megapixels
@@ -124,27 +129,10 @@ _scratch = _Scratch()
 
 def _narrow(source: _Level, target: _Level, sigma: float, channels: int, threads: int) -> None:
     bell = weights(sigma)
-    size = (source.height, source.width, source.stride, channels)
-
-    def rows(first: int, last: int) -> None:
-        fixed_gaussian.narrow(source.samples, target.samples, bell, *size, first, last)
-
-    over_rows(target.height, threads, rows)
+    arguments = (source.samples, target.samples, bell, source.height, source.width, source.stride, channels)
+    over_rows(target.height, threads, lambda first, last: fixed_gaussian.narrow(*arguments, first, last))
 
 
-def _halve(source: _Level, target: _Level, border: int, channels: int, threads: int) -> None:
+def _resample(kernel: Any, source: _Level, target: _Level, border: int, channels: int, threads: int) -> None:
     size = (source.height, source.width, source.stride, border, channels, target.width, target.stride)
-
-    def rows(first: int, last: int) -> None:
-        fixed_gaussian.halve(source.samples, target.samples, *size, first, last)
-
-    over_rows(target.height, threads, rows)
-
-
-def _double(source: _Level, target: _Level, border: int, channels: int, threads: int) -> None:
-    size = (source.height, source.width, source.stride, border, channels, target.width, target.stride)
-
-    def rows(first: int, last: int) -> None:
-        fixed_gaussian.double(source.samples, target.samples, *size, first, last)
-
-    over_rows(target.height, threads, rows)
+    over_rows(target.height, threads, lambda a, b: kernel(source.samples, target.samples, *size, a, b))

@@ -1,4 +1,4 @@
-"""What comes back: the ``output`` options of a workload, checked in one place."""
+"""The ``output`` options of a workload, and the formats that results may have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTENT_TYPES = {
     "GIF": "image/gif",
     "TIFF": "image/tiff",
 }
-#: By content type; the first is what a file gets whose name has another one.
+#: By content type; the first replaces an extension that does not fit.
 EXTENSIONS = {
     "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "image/png": (".png", ".apng"),
@@ -48,12 +48,11 @@ OPTIONS = (
 
 
 def validate_output(output: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``format``, ``quality`` and ``metadata``, with None where the original decides.
+    """Return ``format``, ``quality`` and ``metadata``, with None where the original decides.
 
-    :raises BadParameter: for an unknown option or value.
+    Raises BadParameter for an unknown option or value.
     """
-    if output is None:
-        output = {}
+    output = {} if output is None else output
     if not isinstance(output, Mapping):
         raise BadParameter(f"output must be an object; {shown(output)} was given.", parameter="output")
     known = {option.name for option in OPTIONS}

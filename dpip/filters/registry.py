@@ -1,6 +1,6 @@
 """Filters by name: the built-in ones, and those of third parties from the entry point group ``dpip.filters``.
 
-Nothing here imports Numba or NumPy: a filter's module imports its kernels when it is first applied.
+Nothing here imports Numba or NumPy: a filter imports its kernels when it is first applied.
 """
 
 from __future__ import annotations
@@ -52,10 +52,7 @@ _BUILT_IN = {
 
 
 def find(name: str) -> Filter:
-    """The filter of that name.
-
-    :raises UnknownFilter: with the known names in its member ``available``.
-    """
+    """Return the filter with that name. Raises UnknownFilter with the known names as ``available``."""
     if isinstance(name, str):
         if name in _BUILT_IN:
             return _built_in(name)
@@ -69,42 +66,40 @@ def find(name: str) -> Filter:
 
 
 def names() -> list[str]:
-    """Every filter's name: the built-in ones first, then those of third parties."""
+    """Return every filter's name: the built-in ones first, then those of third parties."""
     return [*_BUILT_IN, *sorted(_third_party()[0])]
 
 
 def describe() -> list[dict[str, Any]]:
-    """Each filter with its parameters, JSON-able, for ``GET /filters``."""
+    """Describe each filter with its parameters, JSON-able, for ``GET /filters``."""
     return [find(name).describe() for name in names()]
 
 
 def is_built_in(name: str) -> bool:
-    """Ours, and not of a package installed beside."""
+    """Tell whether the filter is part of DPIP, and not of another package."""
     return name in _BUILT_IN
 
 
 def broken() -> dict[str, str]:
-    """Third-party filters that are left out, each with the reason."""
+    """Return the third-party filters that are left out, each with the reason."""
     return dict(_third_party()[1])
 
 
 def validate(name: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The filter's parameters as it takes them, defaults filled in.
+    """Return the parameters as the filter takes them, defaults filled in.
 
-    :raises UnknownFilter: see :func:`find`.
-    :raises BadParameter: naming the parameter, its range and what was given.
+    Raises UnknownFilter as :func:`find` does; BadParameter with the parameter, its range and what was given.
     """
-    if params is None:
-        params = {}
+    params = {} if params is None else params
     if not isinstance(params, Mapping):
         raise BadParameter(f"params must be an object; {shown(params)} was given.", parameter="params")
     return find(name).validate(params)
 
 
 def validate_steps(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """A chain such as ``[{"name": "grayscale"}, {"name": "blur", "sigma": 3}]`` as (name, parameters) pairs.
+    """Turn a chain like ``[{"name": "grayscale"}, {"name": "blur", "sigma": 3}]`` into (name, params) pairs.
 
-    :raises UnknownFilter, BadParameter: with the number of the step at fault in the member ``step``.
+    Raises UnknownFilter and BadParameter with the number of the step at fault in the member ``step``.
     """
     if isinstance(steps, str | bytes) or not isinstance(steps, Sequence) or not 1 <= len(steps) <= MAX_STEPS:
         raise BadParameter(
@@ -115,9 +110,9 @@ def validate_steps(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[s
 
 
 def memory_needed(steps: Sequence[tuple[str, Mapping[str, Any]]], decoded_bytes: int) -> int:
-    """Bytes that such a chain takes at its widest step, for a picture of so many bytes as arrays.
+    """Return the bytes that a chain needs at its largest step for a picture of ``decoded_bytes``.
 
-    :raises UnknownFilter: see :func:`find`.
+    Raises UnknownFilter as :func:`find` does.
     """
     return int(decoded_bytes * max(find(name).memory_factor for name, _ in steps))
 
@@ -145,7 +140,7 @@ def _built_in(name: str) -> Filter:
 
 @functools.cache
 def _third_party() -> tuple[dict[str, Filter], dict[str, str]]:
-    """Loaded once: the filters that work, and for the others why they do not."""
+    """Load the entry points, once: returns the filters that work, and why the others do not."""
     good: dict[str, Filter] = {}
     bad: dict[str, str] = {}
     for entry in entry_points(group=GROUP):

@@ -1,4 +1,4 @@
-"""Lanczos resampling of any picture, by Pillow's kernels."""
+"""Lanczos resampling of any picture, with Pillow's code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dpip.errors import PictureTooLarge
-from dpip.filters.alpha import divided, is_opaque, rounded, weighted
+from dpip.filters.alpha import divided, has_alpha, is_opaque, rounded, weighted
 from dpip.filters.schema import Pixels
 
 _MAX_PIXELS = 100_000_000
@@ -17,22 +17,21 @@ Box = tuple[float, float, float, float]
 
 
 def resample(array: Pixels, width: int, height: int, box: Box | None = None, linear: bool = False) -> Pixels:
-    """The part ``box`` (left, top, right, bottom) of the picture, the whole by default, at the new size.
+    """Scale the part ``box`` (left, top, right, bottom) of the picture, by default all, to width x height.
 
-    :raises PictureTooLarge: for a result of more than 100 million pixels.
+    Raises PictureTooLarge for a result of more than 100 million pixels.
     """
     if width * height > _MAX_PIXELS:
         raise PictureTooLarge(
             f"The result would have {width} x {height} pixels; the limit is {_MAX_PIXELS:,}."
         )
-    has_alpha = array.ndim == 3 and array.shape[2] in (2, 4)
-    if array.dtype == np.uint8 and not linear and not has_alpha:
+    if array.dtype == np.uint8 and not linear and not has_alpha(array):
         return np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.LANCZOS, box))
     planes = array if array.ndim == 3 else array[..., None]
-    transparent = has_alpha and not is_opaque(planes)
+    transparent = not is_opaque(array)
     top = float(np.iinfo(array.dtype).max)
     light = planes.astype(np.float32)
-    colours = planes.shape[2] - has_alpha
+    colours = planes.shape[2] - has_alpha(array)
     if linear:
         light[..., :colours] = _to_light(light[..., :colours] / top) * top
     if transparent:
@@ -67,7 +66,7 @@ def _finished(
 
 
 def _to_light(value: Any) -> Any:
-    """sRGB to linear light (IEC 61966-2-1), 0 to 1."""
+    """Turn sRGB values from 0 to 1 into linear light (IEC 61966-2-1)."""
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 

@@ -1,4 +1,4 @@
-"""What a filter is and what may be asked of it: values and their checks, no pixels.
+"""What a filter is, which parameters it has, and how their values are checked.
 
 A third-party filter is one :class:`Filter`, published under the entry point group ``dpip.filters``.
 """
@@ -25,7 +25,7 @@ _FALSE = frozenset({"false", "no", "off", "0"})
 
 
 def shown(value: object) -> str:
-    """What was given, short enough for an error message."""
+    """Return what was given, short enough for an error message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -34,7 +34,7 @@ def shown(value: object) -> str:
 class Parameter:
     """One parameter of a filter.
 
-    ``choices`` are the words of a ``choice``; beside a number they are words taken in its place
+    ``choices`` are the words that a ``choice`` may be; a number may have words that stand in its place
     (``threshold`` takes 0 to 255, or ``otsu``). A ``default`` of None makes the parameter optional.
     """
 
@@ -49,9 +49,9 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
     def parse(self, value: object) -> Any:
-        """The value as the filter takes it; text such as ``"5"``, as a form sends it, is understood.
+        """Return the value as the filter takes it; text such as ``"5"``, which forms send, is understood.
 
-        :raises BadParameter: saying what is allowed and what was given.
+        Raises BadParameter with what is allowed and what was given.
         """
         if value is None and self.default is None:
             return None
@@ -71,7 +71,7 @@ class Parameter:
         )
 
     def allowed(self) -> str:
-        """What may be given, in words."""
+        """Say in words which values are allowed."""
         words = " or ".join(self.choices) if len(self.choices) < 3 else "one of " + ", ".join(self.choices)
         if self.type == "choice":
             return words
@@ -83,7 +83,7 @@ class Parameter:
         return f"{kind}, or {words}" if words else kind
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able; what does not apply is left out."""
+        """Describe the parameter, JSON-able; members that do not apply are left out."""
         facts = attrs.asdict(self)
         facts["choices"] = list(self.choices)
         return {
@@ -117,15 +117,11 @@ def _boolean(value: object) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def _choice(value: object) -> None:
-    return None  # the known words were looked up before
-
-
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "float": _float,
     "integer": _integer,
     "boolean": _boolean,
-    "choice": _choice,
+    "choice": lambda value: None,  # parse() has looked up the known words before
 }
 
 
@@ -133,15 +129,15 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
 class Filter:
     """A filter as the registry knows it.
 
-    ``function(array, **parameters)`` takes any Pixels, C-contiguous and not to be written to, and returns a
-    new array of the same dtype, of any of these shapes.
+    ``function(array, **parameters)`` takes any Pixels, C-contiguous, which it must not write to, and returns
+    a new array of the same dtype and of any of these shapes.
     """
 
     name: str
     summary: str
     function: Callable[..., Pixels]
     parameters: tuple[Parameter, ...] = ()
-    #: Bytes needed while running, decoding and result included, for each byte of the decoded picture.
+    #: Bytes that a job needs, decoding and encoding included, for each byte of the decoded picture.
     memory_factor: float = 5.0
     #: The module whose ``TWIN`` gives the same bytes on an NVIDIA GPU, see :mod:`dpip.filters.cuda.twin`.
     cuda: str = ""
@@ -149,15 +145,15 @@ class Filter:
     version: str = "1"
     #: The function takes ``threads=`` and spreads one large picture over that many cores.
     takes_threads: bool = False
-    #: Only the luma of the picture matters: the codec may hand over gray instead of RGB.
+    #: Only the luma matters: the codec may return gray instead of RGB.
     luma_only: bool = False
-    #: Raises BadParameter where single values are right but do not go together.
+    #: Raises BadParameter where each value is right but they do not go together.
     check: Callable[[Mapping[str, Any]], None] | None = None
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as the function takes them, defaults filled in.
+        """Return the parameters as the function takes them, defaults filled in.
 
-        :raises BadParameter: for an unknown name, or a value out of its range.
+        Raises BadParameter for an unknown name, or a value out of its range.
         """
         known = {parameter.name for parameter in self.parameters}
         for name in params:
@@ -170,7 +166,7 @@ class Filter:
         return values
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able, for ``GET /filters``."""
+        """Describe the filter, JSON-able, for ``GET /filters``."""
         return {
             "name": self.name,
             "summary": self.summary,

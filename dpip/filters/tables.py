@@ -1,4 +1,4 @@
-"""Filters that are a curve: every sample goes through a table, alpha stays."""
+"""Filters that are a curve: every sample is replaced from a table, alpha stays."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dpip.filters.alpha import channel_count
 from dpip.filters.bands import over_rows
 from dpip.filters.kernels import points
 from dpip.filters.schema import Pixels
@@ -16,12 +17,14 @@ Curve = Callable[[npt.NDArray[np.float64]], npt.NDArray[Any]]
 
 
 def apply_curve(array: Pixels, curve: Curve, threads: int = 1) -> Pixels:
-    """``curve`` takes all sample values as 0.0 to 1.0 and gives the same scale back; it is cut and rounded
-    here."""
+    """Replace every sample ``x`` of uint8 or uint16 by ``curve(x)``, on a scale from 0.0 to 1.0.
+
+    ``curve`` is called once, with all values that a sample may have; its results are clipped and rounded.
+    """
     top = np.iinfo(array.dtype).max
     values = curve(np.arange(top + 1) / top)
     table = np.floor(np.clip(values, 0, 1) * top + 0.5).astype(array.dtype)
-    channels = array.shape[2] if array.ndim == 3 else 1
+    channels = channel_count(array)
     result = np.empty_like(array)
 
     def rows(first: int, last: int) -> None:

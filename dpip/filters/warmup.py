@@ -1,4 +1,4 @@
-"""Making a process ready for its first job."""
+"""Warming up: all that makes a process ready for its first job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import import_module
 def warm_up(say: Callable[[str], object]) -> None:
     """Load every kernel from the disk cache (under a second), or compile it (once per machine and version).
 
-    ``say`` is called with a sentence where that takes long, or where the cache is not where it should be.
+    ``say`` is called with a sentence when that takes long, and when the cache is in an unusual place.
     """
     from dpip.filters import kernels
     from dpip.filters.kernels import compile

@@ -13,8 +13,8 @@ An API process (``dpip.api_process``) sees passwords and speaks for every user, 
 the API token, of the same form: with a worker's token it may not join.
 
 Files in the state directory, all 0600: ``authority.pem`` and ``server.pem`` (key and certificate each),
-``join-token``, ``api-token``. Removing a token and restarting makes a new secret; removing ``authority.pem``
-a new authority, and with it new tokens.
+``ca.pem`` (the authority's certificate alone, for clients), ``join-token``, ``api-token``. Removing a token
+and restarting makes a new secret; removing ``authority.pem`` makes a new authority, and with it new tokens.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ from zope.interface import implementer
 
 from dpip.link.join_token import API_TOKEN_FILE, TOKEN_FILE, JoinToken, TokenFile, write_secret
 
+PUBLIC_FILE: Final = "ca.pem"
+"""For clients: ``authority.pem`` holds the authority's key, and must stay where it is."""
 _AUTHORITY_YEARS: Final = 30
 _SERVER_YEARS: Final = 3
 _RENEW_YEARS: Final = 1
@@ -110,6 +112,7 @@ class Authority:
         if root is None:
             root = _new_root(moment)
             root.write(directory / "authority.pem")
+        _publish(directory / PUBLIC_FILE, root.certificate.public_bytes(Encoding.PEM))
         server = _Identity.read(directory / "server.pem")
         if server is None or not _still_good(server, root, moment):
             server = new_server(root, moment)
@@ -307,6 +310,12 @@ def _why(code: int, shown: str, pin: str) -> str:
     if code == _BAD_SIGNATURE:
         return "The certificate shown is not signed by the authority it names: this is not the controller."
     return f"The certificate shown does not come from the join token's authority (OpenSSL error {code})."
+
+
+def _publish(path: Path, certificate: bytes) -> None:
+    """Write the file if it is missing, or of an earlier authority."""
+    if not path.exists() or path.read_bytes() != certificate:
+        write_secret(path, certificate)
 
 
 def _new_root(now: datetime) -> _Identity:

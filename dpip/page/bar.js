@@ -16,7 +16,7 @@ export function showBar({ user, admin }, logOut) {
       "details",
       { class: "menu" },
       h("summary", { "aria-label": `Account of ${user}, and theme` }, h("span", { class: "avatar", "aria-hidden": "true" }, user.slice(0, 1).toUpperCase()), h("span", { class: "who" }, user)),
-      h("div", { class: "menu-box" }, themes(), h("a", { class: "button", href: "#/tokens" }, "Tokens"), h("a", { class: "button", href: "/docs" }, "The API"), h("button", { type: "button", onclick: () => askPassword(user) }, "Change password"), h("button", { type: "button", onclick: logOut }, "Log out")),
+      h("div", { class: "menu-box" }, themes(), h("a", { class: "button", href: "#/tokens" }, "Tokens"), h("a", { class: "button", href: "/docs" }, "The API"), h("button", { type: "button", onclick: () => askPassword(user, true) }, "Change password"), h("button", { type: "button", onclick: logOut }, "Log out")),
     ),
   );
   bar.hidden = false;

@@ -34,7 +34,7 @@ export function view({ user: self }) {
       h(
         "td",
         { class: "actions" },
-        h("button", { type: "button", class: "quiet", "aria-label": `Set the password of ${user.user}`, onclick: () => askPassword(user.user) }, "Set password"),
+        h("button", { type: "button", class: "quiet", "aria-label": `Set the password of ${user.user}`, onclick: () => askPassword(user.user, own) }, "Set password"),
         !own && h("button", { type: "button", class: "quiet danger", "aria-label": `Remove ${user.user}`, onclick: () => remove(user.user) }, "Remove"),
       ),
     );
@@ -76,13 +76,14 @@ function addForm(added) {
   );
 }
 
-/** A dialog that sets the password of anyone, oneself included. */
-export function askPassword(name) {
-  const password = h("input", { id: "password-new", type: "password", required: true, minlength: 8, autocomplete: "new-password", autofocus: true });
+/** A dialog that sets the password of anyone; of oneself (`own`) with the old one. */
+export function askPassword(name, own) {
+  const old = h("input", { id: "password-old", type: "password", required: true, autocomplete: "current-password", autofocus: true });
+  const password = h("input", { id: "password-new", type: "password", required: true, minlength: 8, autocomplete: "new-password", autofocus: !own });
   const set = async (event) => {
     event.preventDefault();
     const path = `/users/${encodeURIComponent(name)}/password`;
-    if (await attempt(() => request("PUT", path, { json: { password: password.value } }))) {
+    if (await attempt(() => request("PUT", path, { json: { password: password.value, ...(own ? { old_password: old.value } : {}) } }))) {
       notice(`The password of ${name} is changed. Who used the old one must log in again.`);
       box.close();
     }
@@ -94,6 +95,7 @@ export function askPassword(name) {
       "form",
       { onsubmit: set },
       h("h2", { id: "password-title" }, `New password of ${name}`),
+      own && h("div", { class: "field" }, h("label", { for: "password-old" }, "Old password"), old),
       h("div", { class: "field" }, h("label", { for: "password-new" }, "Password, 8 characters or more"), password),
       h("div", { class: "actions end" }, h("button", { type: "button", onclick: () => box.close() }, "Go back"), h("button", { type: "submit", class: "primary" }, "Set password")),
     ),

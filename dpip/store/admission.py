@@ -1,10 +1,9 @@
-"""Which uploads are let in: refused at their headers, before a byte of the body costs anything."""
+"""Admission of uploads: those that cannot be taken are refused at their headers, when that costs least."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import floor
-from typing import Protocol
 
 from attrs import define, field
 from zope.interface import implementer
@@ -12,32 +11,19 @@ from zope.interface import implementer
 from dpip.errors import RetryLater, TooLarge
 from dpip.interfaces import IAdmission
 from dpip.model import Principal, Role
+from dpip.store.disk_space import DiskReservation, DiskSpace
 
 _ASSUMED_CHUNKED = 16 * 1024 * 1024  # reserved for a body that does not say its length
-_WORTH_TELLING = 8 * 1024 * 1024  # bytes: by so much at most is wrong what others know of this process
-_UNANSWERED = 512  # uploads: work for a second or two, so that they may come in bursts
-
-
-class Releasable(Protocol):
-    def release(self) -> None: ...
-
-
-class Reservable(Protocol):
-    """The image store, as far as room on its disk goes; what is essential finds some below the floor.
-
-    Raises DiskFull.
-    """
-
-    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> Releasable: ...
+_WORTH_TELLING = 8 * 1024 * 1024  # bytes: other processes' knowledge of this one is wrong by less than that
+_UNANSWERED = 512  # uploads: about 1-2 s of work, so that they may come in bursts
 
 
 @define
 class RetryAfterQueue:
-    """When those who are sent away may come again: one after the other, ``each_second``, as ``monotonic`` has
-    seconds.
+    """Spreads the clients that are refused: ``each_second`` of them may return in each second.
 
-    To send someone away costs something, too: were all told to come in a second, a crowd would keep the
-    server busy with nothing else.
+    A refusal costs something, too: if all clients returned after a second, a crowd of them would keep the
+    server busy with refusals. ``monotonic`` gives seconds.
     """
 
     monotonic: Callable[[], float]
@@ -45,8 +31,8 @@ class RetryAfterQueue:
     longest: int = 10
     _next: float = field(default=0.0, init=False)
 
-    def after(self) -> int:
-        """Seconds, for one more."""
+    def next_seconds(self) -> int:
+        """The seconds after which one more client may return."""
         now = self.monotonic()
         self._next = max(now + 1.0, min(self._next, now + self.longest))
         seconds = floor(self._next - now)
@@ -56,21 +42,21 @@ class RetryAfterQueue:
 
 @define
 class AdmissionControl:
-    """Bounds one upload to ``max_upload`` bytes, all users' uploads under way to ``max_in_flight``, and those
-    that have arrived and are not answered yet to ``max_unanswered``.
+    """Bounds one upload to ``max_upload`` bytes, all users' uploads under way to ``max_in_flight`` bytes, and
+    those that have arrived and are not answered yet to ``max_unanswered``.
 
-    A slow client's upload takes no time but while it is kept, so only what has arrived says how busy we are,
-    whatever it is that makes us late: processor, disk or database. Results from workers are never shed, and
-    may use what is kept free of uploads. Several processes may admit uploads to one disk: ``elsewhere`` is
-    what the others have promised, as last heard, and ``told`` hears what this one has, whenever that has
-    changed by much.
+    A slow client's upload takes no time until it has arrived, so only uploads that have arrived say how busy
+    the server is, whatever makes it late: processor, disk or database. Workers' results are never refused for
+    load, and may use the room that is kept free of uploads. Several processes may admit uploads to one disk:
+    ``elsewhere`` are the bytes that the others have promised, as last heard; ``announce`` is called with this
+    process's, whenever they have changed by much.
     """
 
-    space: Reservable
+    space: DiskSpace
     max_upload: int
     max_in_flight: int
-    returns: RetryAfterQueue
-    told: Callable[[int], object] = field(default=lambda promised: None)
+    retry_after: RetryAfterQueue
+    announce: Callable[[int], object] = field(default=lambda promised: None)
     max_unanswered: int = _UNANSWERED
     in_flight: int = field(default=0, init=False)
     unanswered: int = field(default=0, init=False)
@@ -89,7 +75,7 @@ class AdmissionControl:
         is_result = by.role is Role.WORKER
         counted = 0 if is_result else expected
         if not is_result and self._is_busy(counted):
-            after = self.returns.after()
+            after = self.retry_after.next_seconds()
             raise RetryLater(f"Many uploads are under way at the moment. Try again in {after} s.", after)
         reservation = self.space.reserve(expected, essential=is_result, elsewhere=self.elsewhere)
         self.in_flight += counted
@@ -103,7 +89,7 @@ class AdmissionControl:
         return self.unanswered >= self.max_unanswered or not has_room
 
     def released(self, counted: int, expected: int) -> None:
-        """One of the admitted has ended."""
+        """Take back what an upload that has ended was counted for."""
         self.in_flight -= counted
         self._promise(-expected)
 
@@ -111,7 +97,7 @@ class AdmissionControl:
         self.promised += more
         if abs(self.promised - self._told) >= _WORTH_TELLING:
             self._told = self.promised
-            self.told(self.promised)
+            self.announce(self.promised)
 
 
 @implementer(IAdmission)
@@ -123,7 +109,7 @@ class Admission:
     _is_result: bool
     _counted: int
     _expected: int
-    _reservation: Releasable | None
+    _reservation: DiskReservation | None
     limit: int
     _has_arrived: bool = field(default=False, init=False)
 

@@ -1,4 +1,4 @@
-"""Room on a disk, promised before it is used."""
+"""Room on a disk, which is reserved before it is used."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class DiskSpace:
         return self._measured
 
     def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> DiskReservation:
-        """Room for ``length`` bytes; ``essential`` things find some below the floor. Raises DiskFull.
+        """Reserve room for ``length`` bytes; what is ``essential`` may use the room below the floor.
 
-        ``elsewhere`` is what other processes have promised of the same disk.
+        ``elsewhere`` are bytes that other processes have promised of the same disk. Raises DiskFull.
         """
         _, free = self.usage()
         left = free - self._reserved - elsewhere - (0 if essential else self.floor)
@@ -62,6 +62,6 @@ class DiskReservation:
     _length: int
 
     def release(self) -> None:
-        """Idempotent."""
+        """Give the room back; idempotent."""
         length, self._length = self._length, 0
         self._space._release(length)

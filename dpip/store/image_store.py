@@ -21,7 +21,7 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
@@ -29,13 +29,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from dpip.errors import NotFound, RetryLater, TooLarge
+from dpip.filters.codec.headers import PictureInfo, probe
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.threads import FromThreads, MakeThreads, Threads, in_thread, thread_pool
 from dpip.store import orphans
-from dpip.store.disk_space import MIB, DiskReservation, DiskSpace
-from dpip.store.incoming import IncomingFile, told
+from dpip.store.disk_space import MIB, DiskSpace
+from dpip.store.incoming import IncomingFile, os_errors_explained
 from dpip.store.local_transfer import TransferDirectory
 
 T = TypeVar("T")
@@ -53,8 +54,8 @@ _STEPS = {"", ".", ".."}  # names that lead elsewhere
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def _made(name: str, parent: int) -> bool:
-    """Make a directory; False when it was there."""
+def _make_directory(name: str, parent: int) -> bool:
+    """Whether it was not there before."""
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
     except FileExistsError:
@@ -63,7 +64,7 @@ def _made(name: str, parent: int) -> bool:
 
 
 def _sync(folder: str) -> None:
-    """Make the names in it durable."""
+    """Make the names in the folder durable."""
     descriptor = os.open(folder, _FOLDER)
     try:
         os.fsync(descriptor)
@@ -84,7 +85,7 @@ def _closed() -> RetryLater:
 
 
 def read_exactly(path: str, start: int, length: int) -> bytes:
-    """Raises NotFound, OSError when there are fewer bytes."""
+    """Read ``length`` bytes from ``start`` on. Raises NotFound, and OSError when there are fewer."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -98,30 +99,6 @@ def read_exactly(path: str, start: int, length: int) -> bytes:
     return data
 
 
-class Probed(Protocol):
-    """What a probe says of a picture; ``pixels`` is summed over all frames."""
-
-    @property
-    def format(self) -> str: ...
-    @property
-    def content_type(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def pixels(self) -> int: ...
-    @property
-    def decoded_bytes(self) -> int: ...
-
-
-def probe(path: str) -> Probed:
-    """Raises NotAnImage. The codec is loaded at first use."""
-    from dpip.filters.codec import probe
-
-    return probe(path)
-
-
 def directory_for(workload_name: str, workload_id: str) -> str:
     """A directory name that people can read, safe on every filesystem, and like no other workload's.
 
@@ -133,7 +110,7 @@ def directory_for(workload_name: str, workload_id: str) -> str:
 
 
 def _component(name: str) -> str:
-    """One step down from the root, and into nothing but a workload's own directory."""
+    """The name, which leads one step down from the root into a workload's directory. Raises ValueError."""
     if name in _STEPS or name == INCOMING or "/" in name or "\0" in name:
         raise ValueError(f"not the name of a workload's directory: {name!r}")
     return name
@@ -146,8 +123,9 @@ def directory_of(path: str) -> str:
 
 @implementer(IImageStore)
 class ImageStore(Service):
-    """The store at ``root``. ``floor`` bytes of its disk stay free, see :meth:`reserve`.
+    """The store at ``root``, which the paths of stored files are relative to.
 
+    ``floor`` bytes of its disk stay free for what must not be refused, see :class:`DiskSpace`.
     ``probe(path)`` reads a picture's header; ``disk_usage(path)`` is as :func:`shutil.disk_usage`.
     """
 
@@ -158,83 +136,58 @@ class ImageStore(Service):
         root: Path,
         reactor: FromThreads,
         make_threads: MakeThreads = thread_pool,
-        probe: Callable[[str], Probed] = probe,
+        probe: Callable[[str], PictureInfo] = probe,
         floor: int = 512 * MIB,
         disk_usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage,
         monotonic: Callable[[], float] = time.monotonic,
         token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
-        self._root = os.path.realpath(root)
+        self.root = os.path.realpath(root)
         self._reactor = reactor
         self._probe = probe
         self._token = token
         self._keepers: Threads = make_threads(_KEEPERS, "images-keep")
         self._readers: Threads = make_threads(_READERS, "images-read")
         self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
-        self._space = DiskSpace(lambda: disk_usage(self._root)[::2], monotonic, floor)
+        self.space = DiskSpace(lambda: disk_usage(self.root)[::2], monotonic, floor)
         self._durable: set[str] = set()
         self._has_transfer_directories = False
 
     def startService(self) -> None:
-        for folder in (self._root, os.path.join(self._root, INCOMING)):
+        for folder in (self.root, os.path.join(self.root, INCOMING)):
             os.makedirs(folder, mode=0o700, exist_ok=True)
-        for folder in (self._root, os.path.dirname(self._root)):  # the way to all that will be kept
+        for folder in (self.root, os.path.dirname(self.root)):  # what all stored files lie below
             _sync(folder)
-        self._keepers.start()
-        self._readers.start()
-        self._tidiers.start()
+        for threads in (self._keepers, self._readers, self._tidiers):
+            threads.start()
         super().startService()
 
     def stopService(self) -> None:
-        """Waits for files that are being made durable."""
+        """Stop, and return when files that were being made durable are so."""
         super().stopService()
-        self._keepers.stop()
-        self._readers.stop()
-        self._tidiers.stop()
+        for threads in (self._keepers, self._readers, self._tidiers):
+            threads.stop()
 
-    # Room
-
-    @property
-    def floor(self) -> int:
-        """Bytes of the disk that stay free for what must not be refused."""
-        return self._space.floor
-
-    @floor.setter
-    def floor(self, size: int) -> None:
-        self._space.floor = size
-
-    def usage(self) -> tuple[int, int]:
-        """(total, free) bytes of the disk, at most a second old."""
-        return self._space.usage()
-
-    def reserve(self, length: int, essential: bool = False, elsewhere: int = 0) -> DiskReservation:
-        """Room until it is released; see :class:`dpip.store.disk_space.DiskSpace`. Raises DiskFull."""
-        return self._space.reserve(length, essential, elsewhere)
-
-    # One file's way in
+    # Files come in
 
     def incoming(self) -> IncomingFile:
         return IncomingFile(self._new_name())
 
     def _new_name(self) -> str:
-        return os.path.join(self._root, INCOMING, self._token(16))
+        return os.path.join(self.root, INCOMING, self._token(16))
 
     def open_transfer_directory(self) -> TransferDirectory:
-        """For a worker that may be on this machine. Only the controller opens them: the first one removes
-        those of its earlier life, whose workers will join anew. Raises DiskFull, RetryLater."""
-        directories = os.path.join(self._root, _TRANSFERS)
+        """Make a directory for a worker that may be on this machine. Only the controller does: with the first
+        it removes those of an earlier start, whose workers will join anew. Raises DiskFull, RetryLater."""
+        directories = os.path.join(self.root, _TRANSFERS)
         if not self._has_transfer_directories:
             shutil.rmtree(directories, ignore_errors=True)
             self._has_transfer_directories = True
         return TransferDirectory.open(os.path.join(directories, self._token(16)), self._new_name)
 
     def close_transfer_directory(self, directory: TransferDirectory) -> Deferred[None]:
-        return self._tidy(directory.close)
-
-    @property
-    def root(self) -> str:
-        """What the paths of stored files are relative to."""
-        return self._root
+        """Remove it, with what is left there, in a thread."""
+        return self._tidy(directory.remove)
 
     def keep(
         self, incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int
@@ -250,7 +203,7 @@ class ImageStore(Service):
         self, incoming: IncomingFile, descriptor: int, place: tuple[str, ImageType, str], max_pixels: int
     ) -> StoredFile:
         try:
-            with told():
+            with os_errors_explained():
                 sha256 = incoming.verified(descriptor)
                 info = self._checked(incoming.path, max_pixels)
                 os.fsync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
@@ -264,7 +217,7 @@ class ImageStore(Service):
         picture = StoredPicture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
         return StoredFile(path, incoming.size, sha256, picture, incoming.name)
 
-    def _checked(self, path: str, max_pixels: int) -> Probed:
+    def _checked(self, path: str, max_pixels: int) -> PictureInfo:
         info = self._probe(path)
         if info.pixels > max_pixels:
             raise TooLarge(
@@ -280,7 +233,7 @@ class ImageStore(Service):
         name = f"{image_id}.{self._token(2)}.{extension}"
         folder = self._folder(directory, _FOLDERS[type])
         try:
-            if _exists(name, folder):  # by no chance: nobody else makes this name after the look
+            if _exists(name, folder):  # nobody else makes this name after the look
                 raise FileExistsError(f"{directory}: {name} is there already")
             os.rename(source, name, dst_dir_fd=folder)
             try:
@@ -293,11 +246,11 @@ class ImageStore(Service):
         return f"{directory}/{_FOLDERS[type]}/{name}"
 
     def _folder(self, directory: str, kind: str) -> int:
-        """A descriptor of the folder, whose way from the root is durable."""
+        """A descriptor of the folder, after every name from the root to it has been made durable."""
         if f"{directory}/{kind}" in self._durable:
             with suppress(FileNotFoundError):  # its workload has been deleted meanwhile
-                return os.open(os.path.join(self._root, directory, kind), _FOLDER)
-        root = os.open(self._root, _FOLDER)
+                return os.open(os.path.join(self.root, directory, kind), _FOLDER)
+        root = os.open(self.root, _FOLDER)
         try:
             outer = self._descend(root, directory, directory)
             try:
@@ -308,7 +261,7 @@ class ImageStore(Service):
             os.close(root)
 
     def _descend(self, parent: int, name: str, path: str) -> int:
-        made = _made(_component(name), parent)
+        made = _make_directory(_component(name), parent)
         if made or path not in self._durable:  # another thread may have made it, and not synced yet
             os.fsync(parent)
             if len(self._durable) >= _DURABLE_NAMES:
@@ -316,49 +269,46 @@ class ImageStore(Service):
             self._durable.add(path)
         return os.open(name, _FOLDER, dir_fd=parent)
 
-    # Out again
+    # Files are read and removed
 
     def absolute(self, path: str) -> str:
-        """Raises NotFound for a path that leads out of the store, by its words or by a link."""
+        """Raises NotFound for a path that leads out of the store, by its parts or by a link."""
         folder, _, name = path.rpartition("/")
-        if folder in self._durable and name not in _STEPS:  # its way here was made by us
-            direct = os.path.join(self._root, path)
+        if folder in self._durable and name not in _STEPS:  # we have made every folder on the path
+            direct = os.path.join(self.root, path)
             if not os.path.islink(direct):
                 return direct
         if "\0" not in path:
-            real = os.path.realpath(os.path.join(self._root, path))
-            if real.startswith(self._root + os.sep):
+            real = os.path.realpath(os.path.join(self.root, path))
+            if real.startswith(self.root + os.sep):
                 return real
         raise NotFound("There is no such file in the store.")
 
     def read(self, path: str, start: int, length: int) -> Deferred[bytes]:
-        return self._in_thread(self._readers, self._read, path, start, length)
-
-    def _read(self, path: str, start: int, length: int) -> bytes:
-        return read_exactly(self.absolute(path), start, length)
+        return self._in_thread(self._readers, lambda: read_exactly(self.absolute(path), start, length))
 
     def discard(self, path: str) -> Deferred[None]:
         return self._tidy(self._unlink, path)
 
     def _unlink(self, path: str) -> None:
         absolute = self.absolute(os.path.dirname(path))
-        with told(), suppress(FileNotFoundError):
+        with os_errors_explained(), suppress(FileNotFoundError):
             os.unlink(os.path.join(absolute, os.path.basename(path)))
 
     def discard_directory(self, directory: str) -> Deferred[None]:
         return self._tidy(self._remove_tree, directory)
 
     def _remove_tree(self, directory: str) -> None:
-        """File by file, so that a shutdown need not wait for 100,000 of them; the next sweep goes on then.
+        """Remove file by file, so that a shutdown need not wait for 100,000 of them: the next sweep goes on.
 
         ``rmtree`` follows no link, and refuses to begin at one.
         """
-        with told(), suppress(FileNotFoundError):
-            for path in orphans.files(self._root, _component(directory), _FOLDERS.values()):
+        with os_errors_explained(), suppress(FileNotFoundError):
+            for path in orphans.files(self.root, _component(directory), _FOLDERS.values()):
                 if not self.running:
                     return
-                os.unlink(os.path.join(self._root, path))
-            shutil.rmtree(os.path.join(self._root, directory))
+                os.unlink(os.path.join(self.root, path))
+            shutil.rmtree(os.path.join(self.root, directory))
 
     @deferred
     async def sweep(
@@ -367,23 +317,23 @@ class ImageStore(Service):
         paths: Callable[[str], Deferred[frozenset[str]]],
         before: float,
     ) -> int:
-        """Remove files that no row knows, if they have not been touched since ``before``; how many went.
+        """Remove orphans that have not been touched since ``before``; how many they were.
 
         A file gets its row after its name, so each listing is made before the rows are asked for, and
-        ``before`` lies well behind the slowest upload unless nobody uploads. The two functions are the
-        datastore's.
+        ``before`` is longer ago than the slowest upload takes, unless nobody uploads. The two functions are
+        the datastore's.
         """
-        removed = await self._tidy(orphans.remove_old, os.path.join(self._root, INCOMING), before)
-        present = await self._tidy(orphans.folders, self._root, _OURS)
+        removed = await self._tidy(orphans.remove_old, os.path.join(self.root, INCOMING), before)
+        present = await self._tidy(orphans.folders, self.root, _OURS)
         known = await directories()
         for directory in present:
-            path = os.path.join(self._root, directory)
+            path = os.path.join(self.root, directory)
             if directory not in known:
                 removed += await self._tidy(orphans.remove_old_tree, path, before)
                 continue
-            files = await self._tidy(orphans.files, self._root, directory, _FOLDERS.values())
+            files = await self._tidy(orphans.files, self.root, directory, _FOLDERS.values())
             rows = await paths(directory)
-            removed += await self._tidy(orphans.remove_unknown, self._root, files, rows, before)
+            removed += await self._tidy(orphans.remove_unknown, self.root, files, rows, before)
         return removed
 
     def _tidy(self, function: Callable[..., T], *args: Any) -> Deferred[T]:

@@ -1,4 +1,4 @@
-"""One upload on its way to the disk."""
+"""The temporary file of one upload."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _log = Logger()
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """What the machine's failures are to people."""
+def os_errors_explained() -> Iterator[None]:
+    """Raise DiskFull or RetryLater, whose words are for people, in the place of an OSError."""
     try:
         yield
     except OSError as error:
@@ -45,20 +45,19 @@ class IncomingFile:
 
     def __attrs_post_init__(self) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        with told():
+        with os_errors_explained():
             self._descriptor = os.open(self.path, flags, 0o600)
 
     @property
     def sha256(self) -> str:
-        digest: str = self._hash.hexdigest()
-        return digest
+        return str(self._hash.hexdigest())
 
     def write(self, data: bytes) -> None:
         if self._descriptor is None:
             raise ValueError("the file is closed")
         self._hash.update(data)
         try:
-            with told(), memoryview(data) as rest:
+            with os_errors_explained(), memoryview(data) as rest:
                 written = 0
                 while written < len(rest):
                     written += os.write(self._descriptor, rest[written:])
@@ -68,7 +67,7 @@ class IncomingFile:
         self.size += len(data)
 
     def verified(self, descriptor: int) -> str:
-        """Its hash, once it is whole and has been handed over. Raises WrongHash. May block for a while."""
+        """The file's hash, once it is whole and has been handed over. It may block. Raises WrongHash."""
         found = self._hash_of(descriptor)
         if self.claimed not in (None, found):
             raise WrongHash.of(found)
@@ -78,7 +77,7 @@ class IncomingFile:
         return self.sha256
 
     def hand_over(self) -> int:
-        """The descriptor, which is the caller's from now on, as the file is: abandoning does nothing more."""
+        """Give the descriptor and the file to the caller; :meth:`abandon` does nothing from then on."""
         if self._descriptor is None:
             raise ValueError("the file is closed")
         descriptor, self._descriptor = self._descriptor, None

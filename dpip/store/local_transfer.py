@@ -1,8 +1,8 @@
-"""A transfer directory in the image store: where a worker on this machine leaves its results.
+"""Transfer directories in the image store: there workers on this machine leave their results.
 
-Nobody but the controller opens one, and no message of a worker names a path. What lies there is taken only
-as what it can be seen to be: a plain file of ours, of the size that was said. Taking gives it a second name;
-the first stays until the worker removes it, so that what could not be kept now can be sent another way.
+Only the controller makes them, and no message of a worker names a path. The controller takes over only plain
+files of its own user, of the size that the worker has said. It links a file to a second name; the first stays
+until the worker removes it, so that a result that could not be kept can be sent over HTTP.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 
 from dpip.errors import NotFound
 from dpip.link.worker_messages import ANSWER, PROOF
-from dpip.store.incoming import IncomingFile, told
+from dpip.store.incoming import IncomingFile, os_errors_explained
 
 _PROOF_BYTES = 32
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -27,12 +27,12 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @define(eq=False)
 class TakenFile(IncomingFile):
-    """A file that was taken from a transfer directory."""
+    """A file that was taken over from a transfer directory."""
 
     claimed: str | None = field(kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        with told():
+        with os_errors_explained():
             self._descriptor = os.open(self.path, _OPEN)
 
     def _hash_of(self, descriptor: int) -> str:
@@ -40,7 +40,7 @@ class TakenFile(IncomingFile):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def check(self, size: int) -> None:
-        """Raises NotFound."""
+        """Raises NotFound unless it is a plain file of our own user, of this size."""
         assert self._descriptor is not None
         status = os.fstat(self._descriptor)
         plain = stat.S_ISREG(status.st_mode)
@@ -55,7 +55,7 @@ class TakenFile(IncomingFile):
 
 @frozen
 class TransferDirectory:
-    """``folder`` is the worker's, ``names()`` gives new names for files that are taken."""
+    """``folder`` is the worker's; ``names()`` gives new names for files that are taken over."""
 
     folder: str
     names: Callable[[], str]
@@ -65,9 +65,12 @@ class TransferDirectory:
     def open(
         cls, folder: str, names: Callable[[], str], entropy: Callable[[int], bytes] = os.urandom
     ) -> TransferDirectory:
-        """Make it, with a secret in it that only those can read who share our files."""
+        """Make the directory, with a secret that only those can read who share our files.
+
+        Raises DiskFull, RetryLater.
+        """
         proof = entropy(_PROOF_BYTES)
-        with told():
+        with os_errors_explained():
             os.makedirs(folder, mode=0o700)
             descriptor = os.open(os.path.join(folder, PROOF), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as file:
@@ -75,11 +78,11 @@ class TransferDirectory:
         return cls(folder, names, proof)
 
     def check_answer(self) -> None:
-        """Has the worker copied the secret? The copy is taken like a result: then results can be, too.
+        """Check that the worker has copied the secret, by taking the copy over as a result would be.
 
-        Both are gone then. Raises NotFound, RetryLater.
+        Both files are gone then. Raises NotFound, RetryLater.
         """
-        answer = self.take(ANSWER, len(self._proof), "")
+        answer = self.take_file(ANSWER, len(self._proof), "")
         try:
             with open(answer.path, "rb") as file:
                 if not hmac.compare_digest(file.read(), self._proof):
@@ -90,10 +93,10 @@ class TransferDirectory:
                 with suppress(FileNotFoundError):
                     os.unlink(os.path.join(self.folder, name))
 
-    def take(self, name: str, size: int, sha256: str) -> TakenFile:
-        """Raises NotFound when there is no such file of ours; RetryLater."""
+    def take_file(self, name: str, size: int, sha256: str) -> TakenFile:
+        """Take a file over. Raises NotFound when there is no such file of our user, RetryLater."""
         path = self.names()
-        with told():
+        with os_errors_explained():
             try:
                 os.link(os.path.join(self.folder, name), path, follow_symlinks=False)
             except FileNotFoundError:
@@ -110,7 +113,7 @@ class TransferDirectory:
             raise
         return file
 
-    def close(self) -> None:
-        """Remove it with all that is left there; what comes late finds no folder. Blocks a little."""
+    def remove(self) -> None:
+        """Remove the directory with what is left there; it blocks. What comes late finds no folder."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.folder)

@@ -1,6 +1,6 @@
-"""Files that nothing refers to: left behind by a crash, a client that went away, a deleted workload.
+"""Finds and removes orphans: files that no row refers to, left by a crash, a lost client, a deleted workload.
 
-All of it blocks and belongs in a thread; ``before`` is seconds since the epoch.
+These functions block, so they belong in a thread. ``before`` is in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 
 def folders(root: str, ours: re.Pattern[str]) -> Sequence[str]:
-    """Directories with names like ours; what else lies there is not ours to remove."""
+    """Directories whose names match; nothing else below the root is ours to remove."""
     with os.scandir(root) as entries:
         return [e.name for e in entries if ours.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
 
@@ -32,28 +32,25 @@ def files(root: str, directory: str, folders: Iterable[str]) -> Sequence[str]:
 
 
 def remove_old(folder: str, before: float) -> int:
-    """Everything in a folder that has not been touched since; how many went."""
+    """Remove the files of a folder that have not been touched since; how many they were."""
     with os.scandir(folder) as entries:
         paths = [entry.path for entry in entries]
-    return sum(_remove(path, before) for path in paths)
+    return sum(_remove(path, before, os.unlink) for path in paths)
 
 
 def remove_unknown(root: str, paths: Iterable[str], known: Collection[str], before: float) -> int:
-    return sum(_remove(os.path.join(root, path), before) for path in paths if path not in known)
+    orphans = (os.path.join(root, path) for path in paths if path not in known)
+    return sum(_remove(path, before, os.unlink) for path in orphans)
 
 
 def remove_old_tree(path: str, before: float) -> int:
-    """``rmtree`` follows no link, and refuses to begin at one."""
-    with suppress(FileNotFoundError):
-        if os.lstat(path).st_mtime < before:
-            shutil.rmtree(path)
-            return 1
-    return 0
+    """Remove a directory; ``rmtree`` follows no link, and refuses to begin at one."""
+    return _remove(path, before, shutil.rmtree)
 
 
-def _remove(path: str, before: float) -> int:
+def _remove(path: str, before: float, remove: Callable[[str], object]) -> int:
     with suppress(FileNotFoundError):
         if os.lstat(path).st_mtime < before:
-            os.unlink(path)
+            remove(path)
             return 1
     return 0

@@ -1,4 +1,4 @@
-"""A worker's result on its way from a temporary file to its row, whichever way it came."""
+"""Keeping a worker's result, whether it came over HTTP or as a file of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpip.store.image_store import directory_of
 async def keep_result(
     controller: IController, store: IImageStore, by: Principal, job: LeasedJob, file: IIncomingFile
 ) -> Image:
-    """Durable in the store, then in the datastore: when this returns the job is done.
+    """Make a result durable in the store, then in the datastore: when this returns the job is done.
 
     Raises WrongHash, NotAnImage, TooLarge, StaleLease, DiskFull, RetryLater.
     """

@@ -1,4 +1,4 @@
-"""Users and tokens in memory; passwords as they are."""
+"""Users and tokens in memory, with passwords that are not hashed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from dpip.errors import BadCredentials, BadParameter, Conflict, NotFound, Unauthenticated
+from dpip.errors import BadCredentials, BadParameter, Conflict, Forbidden, NotFound, Unauthenticated
 from dpip.model import Principal, Role, Token, TokenRecord, User
 
 TOKEN_SECONDS = 3600.0
@@ -14,7 +14,10 @@ TOKEN_SECONDS = 3600.0
 
 @define
 class MemoryAccounts:
-    """``clock`` gives seconds since the epoch. It begins with the admin ``admin``, password ``password``."""
+    """Accounts that begin with the admin ``admin``, password ``password``.
+
+    ``clock`` gives seconds since the epoch.
+    """
 
     clock: Callable[[], float]
     ids: Callable[[], str]
@@ -23,7 +26,7 @@ class MemoryAccounts:
     _records: dict[str, TokenRecord] = field(factory=dict)  # by secret
 
     def __attrs_post_init__(self) -> None:
-        self.add("admin", "password", Role.ADMIN, None)
+        self.add_user("admin", "password", Role.ADMIN, None)
 
     def login(self, name: str, password: str) -> Token:
         user, known = self._users.get(name, (None, None))
@@ -43,7 +46,7 @@ class MemoryAccounts:
     def add_token(self, user: str, name: str, seconds: float) -> tuple[TokenRecord, Token]:
         if not name.strip() or len(name) > 64:
             raise BadParameter("A token's name has 1 to 64 characters.")
-        known = self.known(user)
+        known = self.user(user)
         token = self.new_token(Principal(user, known.role, quota=known.quota), name.strip(), seconds)
         return self._records[token.secret], token
 
@@ -51,7 +54,7 @@ class MemoryAccounts:
         found = [self._records[secret] for secret, (by, _) in self._tokens.items() if user in (None, by.name)]
         return sorted(found, key=lambda record: (record.name is None, -record.created_at))
 
-    def revoke(self, token_id: str, user: str | None) -> TokenRecord:
+    def revoke_token(self, token_id: str, user: str | None) -> TokenRecord:
         for secret, record in self._records.items():
             if record.id == token_id and secret in self._tokens and user in (None, record.user):
                 del self._tokens[secret]
@@ -67,15 +70,15 @@ class MemoryAccounts:
     def logout(self, secret: str) -> None:
         self._tokens.pop(secret, None)
 
-    def all(self) -> list[User]:
+    def all_users(self) -> list[User]:
         return [self._users[name][0] for name in sorted(self._users)]
 
-    def known(self, name: str) -> User:
+    def user(self, name: str) -> User:
         if name not in self._users:
             raise NotFound(f"There is no user {name!r}.")
         return self._users[name][0]
 
-    def add(self, name: str, password: str, role: Role, quota: int | None) -> User:
+    def add_user(self, name: str, password: str, role: Role, quota: int | None) -> User:
         if role is Role.WORKER:
             raise BadParameter("A user is a 'user' or an 'admin'.")
         if len(password) < 8:
@@ -86,15 +89,21 @@ class MemoryAccounts:
         self._users[name] = user, password
         return user
 
-    def remove(self, name: str) -> None:
-        user = self.known(name)
-        if user.role is Role.ADMIN and sum(u.role is Role.ADMIN for u in self.all()) == 1:
+    def remove_user(self, name: str) -> None:
+        user = self.user(name)
+        if user.role is Role.ADMIN and sum(u.role is Role.ADMIN for u in self.all_users()) == 1:
             raise Conflict("The last admin stays.")
         del self._users[name]
         self._forget_tokens(name)
 
+    def check_old_password(self, name: str, old_password: str | None) -> None:
+        if old_password is None:
+            raise BadParameter("The old password is needed.", parameter="old_password")
+        if self._users[name][1] != old_password:
+            raise Forbidden("The old password is wrong.")
+
     def set_password(self, name: str, password: str) -> None:
-        self._users[name] = self.known(name), password
+        self._users[name] = self.user(name), password
         self._forget_tokens(name)
 
     def _forget_tokens(self, name: str) -> None:

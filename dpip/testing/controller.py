@@ -12,20 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from dpip import errors
 from dpip.controller.feed import Feed, Interest
-from dpip.errors import (
-    BadParameter,
-    Conflict,
-    Forbidden,
-    KeyReused,
-    Malformed,
-    NotFound,
-    QuotaExceeded,
-    RetryLater,
-    Sealed,
-    StaleLease,
-    TooLarge,
-)
 from dpip.interfaces import IAdmission, IController, IImageStore
 from dpip.model import (
     ALL,
@@ -78,14 +66,14 @@ class MemoryAdmission:
     _admitted: set[int]
 
     def arrived(self) -> None:
-        """Nobody is refused here for want of time."""
+        """Do nothing: here nobody is refused for load."""
 
     def release(self) -> None:
         self._admitted.discard(id(self))
 
 
 def _asked(method: Callable[P, Coroutine[Deferred[Any], Any, T]]) -> Callable[P, Deferred[T]]:
-    """Calls of the method are logged, and wait while it is held."""
+    """Have the calls of a method logged, and wait while it is held."""
 
     @deferred
     @wraps(method)
@@ -102,8 +90,10 @@ def _asked(method: Callable[P, Coroutine[Deferred[Any], Any, T]]) -> Callable[P,
 @implementer(IController)
 @define(slots=False)
 class MemoryController:
-    """``clock`` gives seconds since the epoch, ``ids()`` new ids, ``timers`` are of those who watch. There
-    is an admin, see ``accounts``."""
+    """A controller that a test plays with. There is an admin, see ``accounts``.
+
+    ``clock`` gives seconds since the epoch, ``ids()`` new ids; ``timers`` are for clients that watch.
+    """
 
     clock: Callable[[], float]
     ids: Callable[[], str]
@@ -135,28 +125,28 @@ class MemoryController:
     # For tests
 
     def hold(self, method: str) -> Hold:
-        """Calls of ``method`` wait until the hold is released."""
+        """Make calls of ``method`` wait until the hold is released."""
         return self._held.setdefault(method, Hold())
 
     def join_worker(self, name: str) -> str:
-        """A worker's token."""
+        """Return a token of the worker."""
         return self.accounts.new_token(Principal(name, Role.WORKER, f"session-of-{name}")).secret
 
     def release_worker(self, name: str) -> None:
-        """Its link has ended, and its tokens with it."""
+        """End the worker's link, and its tokens with it."""
         for record in self.accounts.tokens(name):
-            self.accounts.revoke(record.id, name)
+            self.accounts.revoke_token(record.id, name)
 
     def lease(self, worker: str) -> LeasedJob | None:
         """Give the oldest waiting job to this worker."""
         for known, job in self._all_jobs():
             if job.waiting:
                 self.feed.workload_changed(known.workload.id)
-                return known.lease(job, f"session-of-{worker}")
+                return known.lease_job(job, f"session-of-{worker}")
         return None
 
     def requeue(self, lease: Lease) -> None:
-        """The worker is lost: its lease is void."""
+        """Lose the worker: its lease is void."""
         for known, job in self._all_jobs():
             if job.lease == lease:
                 job.holder = None
@@ -167,7 +157,7 @@ class MemoryController:
             if job.lease == lease:
                 original = job.original
                 failure = Failure(original.seq, original.id, original.file.name, code, detail)
-                known.end(job, failure, self.clock())
+                known.end_job(job, failure, self.clock())
                 self.feed.workload_changed(known.workload.id)
 
     # Accounts
@@ -187,22 +177,24 @@ class MemoryController:
 
     @_asked
     async def users(self, by: Principal) -> Sequence[User]:
-        return [evolve(user, used=self._used(user.name)) for user in self.accounts.all()]
+        return [evolve(user, used=self._used(user.name)) for user in self.accounts.all_users()]
 
     @_asked
     async def add_user(self, by: Principal, name: str, password: str, role: Role, quota: int | None) -> User:
-        return self.accounts.add(name, password, role, quota)
+        return self.accounts.add_user(name, password, role, quota)
 
     @_asked
     async def remove_user(self, by: Principal, name: str) -> None:
-        self.accounts.remove(name)
+        self.accounts.remove_user(name)
         self._known = {id: known for id, known in self._known.items() if known.workload.owner != name}
         self.feed.wake()
 
     @_asked
-    async def set_password(self, by: Principal, name: str, password: str) -> None:
+    async def set_password(self, by: Principal, name: str, password: str, old_password: str | None) -> None:
         if by.name != name and not by.is_admin:
-            raise Forbidden("Only an admin may do this.")
+            raise errors.Forbidden("Only an admin may do this.")
+        if by.name == name:
+            self.accounts.check_old_password(name, old_password)
         self.accounts.set_password(name, password)
         self.feed.wake()
 
@@ -219,7 +211,7 @@ class MemoryController:
 
     @_asked
     async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
-        record = self.accounts.revoke(token_id, None if by.is_admin else by.name)
+        record = self.accounts.revoke_token(token_id, None if by.is_admin else by.name)
         self.feed.wake()
         return record
 
@@ -279,13 +271,13 @@ class MemoryController:
         originals = {job.original.id for job in known.jobs}
         missing = [image_id for image_id in image_ids or () if image_id not in originals]
         if missing:
-            raise NotFound(f"The workload has no original {missing[0]!r}.")
+            raise errors.NotFound(f"The workload has no original {missing[0]!r}.")
         failed = [
             job for job in known.jobs if job.failure and (image_ids is None or job.original.id in image_ids)
         ]
         for job in failed:
             self._job_count += 1
-            known.retry(job, self._job_count)
+            known.retry_job(job, self._job_count)
         if failed:
             known.count(self.clock())
             self.feed.workload_changed(workload_id)
@@ -295,7 +287,7 @@ class MemoryController:
     async def webhook(self, by: Principal, workload_id: str) -> WebhookState:
         self._owned(by, workload_id)
         if workload_id not in self.webhooks:
-            raise NotFound(f"Workload {workload_id} has no webhook.")
+            raise errors.NotFound(f"Workload {workload_id} has no webhook.")
         return WebhookState(self.webhooks[workload_id].url, True, None)
 
     @_asked
@@ -303,9 +295,9 @@ class MemoryController:
         known = self._owned(by, workload_id)
         if webhook is not None:
             if "allowed.example" not in webhook.url:
-                raise BadParameter("This server calls no webhooks there (--webhook-hosts).")
+                raise errors.BadParameter("This server calls no webhooks there (--webhook-hosts).")
             if known.workload.sealed and self.webhooks.get(workload_id) != webhook:
-                raise Conflict("It is sealed already, without this webhook.")
+                raise errors.Conflict("It is sealed already, without this webhook.")
             self.webhooks[workload_id] = webhook
         known.seal(self.clock())
         self.feed.workload_changed(workload_id)
@@ -341,7 +333,7 @@ class MemoryController:
     def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
         self.log.append(("admit_upload", by.name, length))
         if length is not None and length > self.max_upload:
-            raise TooLarge(f"This server takes at most {self.max_upload} bytes.")
+            raise errors.TooLarge(f"This server takes at most {self.max_upload} bytes.")
         admission = MemoryAdmission(self.max_upload if length is None else length, self.admitted)
         self.admitted.add(id(admission))
         return admission
@@ -372,10 +364,10 @@ class MemoryController:
             earlier: Sequence[Image] | None = self._earlier(key)
             known = self._owned(by, workload_id)
             if earlier is None and known.workload.sealed:
-                raise Sealed.workload(workload_id)
+                raise errors.Sealed.workload(workload_id)
             if earlier is None:
                 self._check_quota(known.workload.owner, sum(file.size for _, file in files))
-        except (NotFound, KeyReused, QuotaExceeded, Sealed):
+        except (errors.NotFound, errors.KeyReused, errors.QuotaExceeded, errors.Sealed):
             await self._discard(files)
             raise
         if earlier is not None:
@@ -390,28 +382,28 @@ class MemoryController:
     async def held(self, by: Principal, image_id: str) -> LeasedJob:
         for known, job in self._all_jobs():
             if job.original.id == image_id and job.holder == by.session and by.role is Role.WORKER:
-                return known.leased(job)
-        raise NotFound(f"There is no image {image_id!r}.")
+                return known.leased_job(job)
+        raise errors.NotFound(f"There is no image {image_id!r}.")
 
     @_asked
     async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
         known, job = self._by_lease(by, lease)
-        return known.leased(job)
+        return known.leased_job(job)
 
     @_asked
     async def accuse(self, by: Principal, lease: Lease, what: str) -> None:
-        """The log says so."""
+        """Do nothing: the log says so."""
 
     @_asked
     async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:
         try:
             known, job = self._by_lease(by, lease)
-        except StaleLease:
+        except errors.StaleLease:
             await self.image_store.discard(file.path)
             raise
         workload_id, seq = known.workload.id, job.original.seq
         result = Image(job.result_id, workload_id, ImageType.FILTERED, seq, file, self.clock())
-        known.end(job, result, self.clock())
+        known.end_job(job, result, self.clock())
         self.feed.workload_changed(workload_id)
         return result
 
@@ -421,13 +413,13 @@ class MemoryController:
     ) -> Image:
         if reference.isdigit() and len(reference) <= 10 and by.role is not Role.WORKER:
             if workload_id is None:
-                raise Malformed(f"{reference} is a place within a workload: send workload_id with it.")
+                raise errors.Malformed(f"{reference} is a place within a workload: send workload_id with it.")
             images = self._owned(by, workload_id).images(type or ImageType.FILTERED)
             found = [image for image in images if image.seq == int(reference)]
         else:
             found = [image for image in self._readable(by) if image.id == reference]
         if not found or type not in (None, found[0].type) or workload_id not in (None, found[0].workload_id):
-            raise NotFound(f"There is no image {reference!r}.")
+            raise errors.NotFound(f"There is no image {reference!r}.")
         return found[0]
 
     @_asked
@@ -436,7 +428,7 @@ class MemoryController:
     ) -> Thumbnail:
         image = await self.image(by, reference, workload_id, type)
         if image.id not in self.thumbnails:
-            raise RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
+            raise errors.RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
         return Thumbnail(image, self.thumbnails[image.id])
 
     @_asked
@@ -459,12 +451,12 @@ class MemoryController:
     @_asked
     async def drain_worker(self, by: Principal, name: str) -> None:
         if name not in {record.info.name for record, _ in self.worker_records if record.joined}:
-            raise NotFound(f"No worker named {name!r} has joined.")
+            raise errors.NotFound(f"No worker named {name!r} has joined.")
 
     @_asked
     async def revoke_worker(self, by: Principal, name: str) -> int:
         if name not in {record.info.name for record, _ in self.worker_records}:
-            raise NotFound(f"No worker named {name!r} has ever joined.")
+            raise errors.NotFound(f"No worker named {name!r} has ever joined.")
         return 1
 
     @_asked
@@ -495,15 +487,15 @@ class MemoryController:
 
     def _whose(self, by: Principal, user: str | None) -> str | None:
         if not by.is_admin and user not in (None, by.name):
-            raise Forbidden("Only an admin may do this for another user.")
+            raise errors.Forbidden("Only an admin may do this for another user.")
         return user if by.is_admin else by.name
 
     def _owned(self, by: Principal, workload_id: str) -> MemoryWorkload:
         known = self._known.get(workload_id)
         if by.role is Role.WORKER:
-            raise Forbidden("A worker's token reaches only the jobs leased to it.")
+            raise errors.Forbidden("A worker's token reaches only the jobs leased to it.")
         if known is None or not (by.is_admin or known.workload.owner == by.name):
-            raise NotFound(f"There is no workload {workload_id!r}.")
+            raise errors.NotFound(f"There is no workload {workload_id!r}.")
         return known
 
     def _visible(self, by: Principal) -> list[MemoryWorkload]:
@@ -523,14 +515,14 @@ class MemoryController:
         for known, job in self._all_jobs():
             if job.lease == lease and job.holder == by.session and by.role is Role.WORKER:
                 return known, job
-        raise StaleLease("This job is not leased to this worker, or not any more.")
+        raise errors.StaleLease("This job is not leased to this worker, or not any more.")
 
     def _earlier(self, key: IdempotencyKey | None) -> Any:
         if key is None or (key.owner, key.key) not in self._keys:
             return None
         fingerprint, answer = self._keys[key.owner, key.key]
         if fingerprint != key.fingerprint:
-            raise KeyReused("The key belongs to another request.")
+            raise errors.KeyReused("The key belongs to another request.")
         return answer
 
     def _remember(self, key: IdempotencyKey | None, answer: Any) -> None:
@@ -538,7 +530,7 @@ class MemoryController:
             self._keys[key.owner, key.key] = key.fingerprint, answer
 
     def _check_quota(self, owner: str, size: int) -> None:
-        QuotaExceeded.check(size, self._used(owner), self.accounts.known(owner).quota)
+        errors.QuotaExceeded.check(size, self._used(owner), self.accounts.user(owner).quota)
 
     def _used(self, owner: str) -> int:
         return sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)

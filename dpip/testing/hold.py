@@ -1,4 +1,4 @@
-"""Making an asynchronous method wait until the test lets it go on."""
+"""A hold makes an asynchronous method wait until the test lets it go on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 @define
 class Hold:
-    """``reached`` fires when somebody waits here; :meth:`release` lets all go on, now and later."""
+    """A place to wait. ``reached`` fires when somebody waits; :meth:`release` lets all go on, also later."""
 
     reached: Deferred[None] = field(factory=Deferred)
     _released: Deferred[None] = field(factory=Deferred)

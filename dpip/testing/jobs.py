@@ -1,4 +1,4 @@
-"""Workloads in memory with their images and jobs: places, leases, counters."""
+"""Workloads in memory, with their images, jobs, leases and counters."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ class MemoryJob:
 
 @define
 class MemoryWorkload:
-    """``workload`` has the counters of now."""
+    """A workload with its jobs in upload order; ``workload`` has the present counters."""
 
     workload: Workload
     jobs: list[MemoryJob] = field(factory=list)
 
-    def lease(self, job: MemoryJob, session: str) -> LeasedJob:
+    def lease_job(self, job: MemoryJob, session: str) -> LeasedJob:
         job.attempt += 1
         job.holder = session
-        return self.leased(job)
+        return self.leased_job(job)
 
-    def leased(self, job: MemoryJob) -> LeasedJob:
+    def leased_job(self, job: MemoryJob) -> LeasedJob:
         spec = self.workload.spec
         return LeasedJob(job.lease, self.workload.id, job.original, job.result_id, spec.steps, spec.output)
 
-    def end(self, job: MemoryJob, ended: Image | Failure, now: float) -> None:
-        """The job is done, or has failed."""
+    def end_job(self, job: MemoryJob, ended: Image | Failure, now: float) -> None:
+        """End the job: it is done, or has failed."""
         if isinstance(ended, Image):
             job.result = ended
         else:
@@ -69,16 +69,16 @@ class MemoryWorkload:
         self.count(now)
 
     def cancel(self, now: float) -> int:
-        """Whatever has not ended fails; how many that were."""
+        """Fail whatever has not ended; return how many that were."""
         left = [job for job in self.jobs if job.result is None and job.failure is None]
         for job in left:
             original = job.original
             why = "The workload was cancelled."
-            self.end(job, Failure(original.seq, original.id, original.file.name, CANCELLED, why), now)
+            self.end_job(job, Failure(original.seq, original.id, original.file.name, CANCELLED, why), now)
         return len(left)
 
-    def retry(self, job: MemoryJob, number: int) -> None:
-        """The failed one becomes another: the image's place and the result's id stay."""
+    def retry_job(self, job: MemoryJob, number: int) -> None:
+        """Make the failed job another one: the image's place and the result's id stay."""
         job.number, job.attempt, job.failure = number, 0, None
         job.ends += 1
         self.workload = evolve(self.workload, retried=self.workload.retried + 1)
@@ -106,7 +106,7 @@ class MemoryWorkload:
         return [*held, Reason("All workers are busy.", waiting)] if waiting else held
 
     def endings(self) -> list[int]:
-        """Of each page."""
+        """Return how often images of each page have ended, or were retried."""
         counts = [0] * -(-len(self.jobs) // RESULTS_PAGE)
         for job in self.jobs:
             counts[job.original.seq // RESULTS_PAGE] += job.ends
@@ -118,7 +118,7 @@ class MemoryWorkload:
         return Results(filtered, [job.failure for job in jobs if job.failure is not None])
 
     def count(self, now: float) -> None:
-        """Something has changed."""
+        """Count anew after a change."""
         filtered = sum(job.result is not None for job in self.jobs)
         failed = sum(job.failure is not None for job in self.jobs)
         self.workload = evolve(

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 from base64 import b64encode
+from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
+from werkzeug.routing import Rule
 
 from dpip.api.app import all_routes, make_site
 from dpip.api.http.limits import HttpLimits
@@ -23,7 +26,7 @@ from dpip.api.http.routes import Route
 from dpip.filters import registry
 from dpip.model import ImageType, Role, WorkloadSpec
 from dpip.runtime.ids import IdSource
-from dpip.testing import Hold, MemoryController, PlainImageStore
+from dpip.testing import Hold, MemoryController, inline_image_store
 from tests.api.client import Connection, Form, Response, connect, request_bytes
 from tests.api.documented import mistakes, the_document
 
@@ -35,6 +38,18 @@ def picture(width: int = 4, height: int = 3, format: str = "PNG", shade: int = 0
     file = BytesIO()
     Pillow.new("RGB", (width, height), (shade, 100, 200)).save(file, format)
     return file.getvalue()
+
+
+def _no_urls(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+    """Stands in for Werkzeug's compiler of what builds URLs from endpoints.
+
+    Nothing builds any, and compiling takes longer than all else that a test of the API needs.
+    """
+
+    def build(*_: object, **__: object) -> tuple[str, str]:
+        raise AssertionError(f"a URL is built of {rule}")
+
+    return build
 
 
 class ApiTest(TestCase):
@@ -50,6 +65,7 @@ class ApiTest(TestCase):
         self.root = os.path.realpath(self.mktemp())
         os.makedirs(self.root)
         self.make_backend()
+        self.patch(Rule, "_compile_builder", _no_urls)
         self.site = make_site(
             self.served(),
             self.store,
@@ -67,7 +83,7 @@ class ApiTest(TestCase):
 
     def make_backend(self) -> None:
         """``self.controller`` and ``self.store``; :mod:`tests.api.real` has others."""
-        self.store: Any = PlainImageStore(self.root)
+        self.store: Any = inline_image_store(Path(self.root))
         self.controller: Any = MemoryController(lambda: self.now, self.ids, self.store, self.clock)
         self.addCleanup(self.controller.feed.stop)
 

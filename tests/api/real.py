@@ -25,8 +25,9 @@ from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
 from dpip.runtime.threads import InlineThreads
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
-from dpip.store.image_store import ImageStore, directory_for
-from dpip.testing import Hold
+from dpip.store.image_store import directory_for
+from dpip.testing import Hold, inline_image_store
+from tests.datastore.support import empty_database
 
 MAX_UPLOAD = 100 * 1024 * 1024
 
@@ -198,15 +199,15 @@ class RealBackend:
         self.addCleanup(feed.stop)
         meters = Meters()
         datastore = Datastore(
-            database / "db.sqlite",
+            empty_database(database / "db.sqlite"),
             InlineThreads(),
             InlineThreads,
             changed=feed.workload_changed,
             commits=meters.commits,
         )
-        self.store = ImageStore(Path(self.root), InlineThreads(), InlineThreads, floor=0)
+        self.store = inline_image_store(Path(self.root))
         telemetry = Telemetry(database / "telemetry.sqlite", InlineReactor(), InlineThreads)
-        for service in (datastore, self.store, telemetry):
+        for service in (datastore, telemetry):
             service.startService()
             self.addCleanup(service.stopService)
         accounts = Accounts(datastore, PlainPasswords(), lambda: self.now, lambda: self.now, os.urandom)
@@ -220,7 +221,9 @@ class RealBackend:
             scheduler=scheduler,
             telemetry=telemetry,
             accounts=accounts,
-            admission=AdmissionControl(self.store, MAX_UPLOAD, 10 * MAX_UPLOAD, RetryAfterQueue(lambda: 0.0)),
+            admission=AdmissionControl(
+                self.store.space, MAX_UPLOAD, 10 * MAX_UPLOAD, RetryAfterQueue(lambda: 0.0)
+            ),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
             expel_worker=lambda name: None,
@@ -243,7 +246,7 @@ class RealBackend:
             max_pixels=10**8,
         )
         self.controller = WatchedController(real, scheduler, workers)
-        _now(Deferred.fromCoroutine(accounts.add("admin", "password", Role.ADMIN, None)))
+        _now(Deferred.fromCoroutine(accounts.add_user("admin", "password", Role.ADMIN, None)))
 
     def _post(self: Any, url: str, headers: dict[str, str], body: bytes) -> Deferred[int]:
         """Nothing is sent: the service does not run here."""

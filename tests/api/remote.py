@@ -35,7 +35,7 @@ class RemoteBackend(RealBackend):
             moved=lambda url: None,
         )
         real.tokens_died = apis.forget_tokens
-        self.admission = AdmissionControl(self.store, 0, 0, RetryAfterQueue(lambda: 0.0))
+        self.admission = AdmissionControl(self.store.space, 0, 0, RetryAfterQueue(lambda: 0.0))
         api = RemoteController(self.admission, lambda: self.now)
         here = Exchange(reactor, api.answer)  # type: ignore[arg-type]
         broker: Any = FakeBroker()

@@ -69,6 +69,12 @@ class CreateWorkloadTests(ApiTest):
             self.assertEqual(made["filter"], "grayscale+blur")
             self.assertEqual(made["steps"], [{"name": "grayscale"}, {"name": "blur", "sigma": 3.0}])
 
+    async def test_empty_and_null_text_in_a_form_is_as_if_it_was_not_given(self) -> None:
+        for nothing in ("", "null", '""'):
+            asked = {"filter": "grayscale", "params": nothing, "steps": nothing, "output": nothing}
+            answer = await self.send_form("POST", "/workloads", self.user, asked)
+            self.assertEqual((answer.status, answer.json()["params"]), (201, {}), nothing)
+
     async def test_a_bad_step_is_refused_by_its_number(self) -> None:
         for steps, number in (
             ([{"name": "blur"}, {"name": "blurr"}], 1),

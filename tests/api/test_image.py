@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from hashlib import sha256
 
+from dpip.runtime.transports import PIECE
 from tests.api.client import Form, Response
 from tests.api.fixture import ApiTest, noise, picture
 
@@ -79,6 +80,16 @@ class ImageTests(ApiTest):
         for path in self.stored_files():
             os.remove(path)
         self.assert_problem(await self.get(f"/images/{image}", self.user), 404, "not-found")
+
+    async def test_a_file_that_is_shorter_than_its_record_is_cut_short_and_logged(self) -> None:
+        for data in (picture(), noise(3 * PIECE)):
+            image = await self.made(data)
+            [path] = [path for path in self.stored_files() if os.path.getsize(path) == len(data)]
+            os.truncate(path, len(data) - 1)
+            with self.assertRaises(ConnectionError):
+                await self.get(f"/images/{image}", self.user)
+            [failure] = self.flushLoggedErrors(OSError)
+            self.assertIn("shorter than its record", failure.getErrorMessage())
 
     async def test_head_has_the_headers_alone(self) -> None:
         image = await self.made()

@@ -15,7 +15,8 @@ from dpip.api.http.auth import Access
 from dpip.api.http.forms import Fields
 from dpip.api.http.problems import _STATUS
 from dpip.api.http.routes import ApiCall
-from dpip.api.openapi import OPERATIONS, UNDOCUMENTED, template
+from dpip.api.openapi import template
+from dpip.api.operations import OPERATIONS, UNDOCUMENTED
 from dpip.errors import DpipError
 from dpip.model import Principal, Role
 from tests.api.client import Response

@@ -6,6 +6,7 @@ A route without a rule fails here, and so does one whose access is not its rule'
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Any, Final
@@ -67,7 +68,7 @@ RULES: Final[dict[tuple[str, str], Rule]] = {
     ("POST", "/users"): Rule(Access.ADMINS, status=422, fields={"user": "new"}),
     ("DELETE", "/users/<path:name>"): Rule(Access.ADMINS),
     ("PUT", "/users/<path:name>/password"): Rule(
-        Access.USERS, _NAMED, fields={"password": "password-of-ann"}
+        Access.USERS, _NAMED, fields={"password": "password-of-ann", "old_password": "password-of-ann"}
     ),
     ("GET", "/tokens"): Rule(Access.USERS, _NAMED, query="?user=ann"),
     ("POST", "/tokens"): Rule(Access.USERS, _NAMED, 201, fields={"name": "n", "user": "ann"}),
@@ -187,6 +188,43 @@ class RolesTests(ApiTest):
                     else:
                         self.assert_problem(response, 401, "not-logged-in")
 
+    async def test_a_token_that_dies_while_the_body_comes_does_nothing_any_more(self) -> None:
+        """Whoever it was at the headers: a removed admin must not make another one an hour later."""
+        changing = [(route, rule) for route, rule in self.rows() if route.method != "GET"]
+        for (route, rule), end in itertools.product(changing, End):
+            if rule.access is Access.PUBLIC:
+                continue
+            with self.subTest(route=f"{route.method} {route.path}", end=end):
+                now, things = self.now, self.new_things(route)
+                name, token = self.living_token(Role.ADMIN, Kind.LOGIN, end)
+                body, content_type = self.body_for(rule, things)
+                headers = {
+                    "Authorization": f"Bearer {token}",
+                    "Content-Type": content_type,
+                    "Content-Length": str(len(body)),
+                }
+                connection = await self.connect()
+                connection.send(request_bytes(route.method, things.path(rule), headers))
+                connection.send(body[:-1])
+                await self.until_authenticated()
+                await self.end_token(name, token, end)
+                connection.send(body[-1:])
+                self.assert_problem(await connection.response(), 401, "not-logged-in")
+                self.now = now
+        self.assert_nothing_left()
+
+    async def until_authenticated(self) -> None:
+        """The server knows from the headers of the newest request who is asking."""
+        while not any(request.principal for request in self.channels[-1].requests):
+            await self.turn()
+
+    def body_for(self, rule: Rule, things: Things) -> tuple[bytes, str]:
+        """A body that the route takes, and its type."""
+        if (things.route.method, things.route.path) == ("POST", "/images"):
+            form = self.upload_form(things.workload_id)
+            return form.body, form.content_type
+        return json.dumps(rule.fields).encode(), "application/json"
+
     # What is expected
 
     def assert_right(self, response: Response, rule: Rule, caller: Caller) -> None:
@@ -290,21 +328,31 @@ class RolesTests(ApiTest):
 
     async def dead_token(self, role: Role, kind: Kind, end: End) -> tuple[str, str]:
         """What it died of, and the token."""
-        controller, admin = self.controller, self.known(self.admin)
-        name = f"{role}-{kind.name}-{end.name}"
-        self.successResultOf(controller.add_user(admin, name, f"password-of-{name}", role, None))
-        token = self.new_token(name, kind)
+        name, token = self.living_token(role, kind, end)
+        await self.end_token(name, token, end)
+        return name, token
+
+    def living_token(self, role: Role, kind: Kind, end: End) -> tuple[str, str]:
+        """A new user's name, and a token of it, which is to die of that."""
+        name = f"{role}-{kind.name}-{end.name}-{self.ids()}"
+        admin = self.known(self.token_of("admin", "password"))
+        self.successResultOf(self.controller.add_user(admin, name, f"password-of-{name}", role, None))
+        return name, self.new_token(name, kind)
+
+    async def end_token(self, name: str, token: str, end: End) -> None:
+        controller, admin = self.controller, self.known(self.token_of("admin", "password"))
         by = self.known(token)
-        if end is End.LOGGED_OUT:
+        if end is End.EXPIRED:
+            self.now += YEAR
+        elif end is End.LOGGED_OUT:
             await controller.logout(token)
         elif end is End.REVOKED:
             for record in await controller.tokens(by, name, 10):
                 await controller.revoke_token(by, record.id)
         elif end is End.PASSWORD_CHANGED:
-            await controller.set_password(by, name, "another password")
+            await controller.set_password(by, name, "another password", f"password-of-{name}")
         elif end is End.USER_REMOVED:
             await controller.remove_user(admin, name)
-        return name, token
 
     def released(self) -> tuple[str, str]:
         """Of a worker whose link has ended."""

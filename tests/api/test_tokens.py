@@ -71,7 +71,7 @@ class TokensTests(ApiTest):
 
     async def test_a_new_password_ends_them(self) -> None:
         made = await self.made()
-        asked = {"password": "another-password"}
+        asked = {"password": "another-password", "old_password": "password-of-ann"}
         await self.send_json("PUT", "/users/ann/password", self.user, asked)
         self.assert_problem(await self.get("/status", made["token"]), 401, "not-logged-in")
 

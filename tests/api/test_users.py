@@ -68,12 +68,20 @@ class UsersTests(ApiTest):
             self.assertEqual(response.status, 200, response.body)
 
     async def test_everyone_changes_their_own_password_and_is_logged_out(self) -> None:
-        asked = {"password": "another-password"}
+        asked = {"password": "another-password", "old_password": "password-of-ann"}
         response = await self.send_json("PUT", "/users/ann/password", self.user, asked)
         self.assertEqual(response.status, 200)
         self.assert_problem(await self.get("/status", self.user), 401, "not-logged-in")
         login = await self.request("POST", "/login", headers=basic("ann", "another-password"))
         self.assertEqual(login.status, 200)
+
+    async def test_a_token_alone_does_not_change_its_users_password(self) -> None:
+        for name, token in (("ann", self.user), ("admin", self.admin)):
+            path, asked = f"/users/{name}/password", {"password": "another-password"}
+            self.assert_problem(await self.send_json("PUT", path, token, asked), 422, "bad-parameter")
+            wrong = {**asked, "old_password": "a guess of it"}
+            self.assert_problem(await self.send_json("PUT", path, token, wrong), 403, "forbidden")
+            self.assertEqual((await self.get("/status", token)).status, 200)
 
     async def test_only_an_admin_changes_anothers(self) -> None:
         asked = {"password": "another-password"}

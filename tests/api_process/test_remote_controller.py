@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
@@ -25,7 +26,7 @@ from dpip.runtime.coroutines import deferred
 from dpip.runtime.ids import IdSource
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.testing.controller import MemoryController
-from dpip.testing.store import PlainImageStore
+from dpip.testing.store import inline_image_store
 from tests.link.links import FakeBroker, FakeReference
 
 ADMIN = Principal("admin", Role.ADMIN)
@@ -66,7 +67,7 @@ class LinkedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         ids = IdSource()
-        store = PlainImageStore(self.enterContext(TemporaryDirectory()))
+        store = inline_image_store(Path(self.enterContext(TemporaryDirectory())))
         self.real = LargerController(self.clock.seconds, ids, store)
         admission = AdmissionControl(store, 100, 100, RetryAfterQueue(self.clock.seconds))
         apis = ApiProcesses(

@@ -75,7 +75,7 @@ class RemoteCase(TestCase):
             put_mark=self._mark,
             new_nonce=IdSource(),
             terms=ApiTerms("1.0", HELLO.filters, 50 * MIB, 100 * MIB, 7, lambda hosts: f"for {hosts}"),
-            admission=AdmissionControl(self.store, 50 * MIB, 100 * MIB, RetryAfterQueue(lambda: 0.0)),
+            admission=AdmissionControl(self.store.space, 50 * MIB, 100 * MIB, RetryAfterQueue(lambda: 0.0)),
             clock=reactor,  # type: ignore[arg-type]
             moved=self.moved.append,
         )
@@ -96,7 +96,7 @@ class RemoteCase(TestCase):
             terms=JoinTerms("1.0", {}, 1, lambda host: ""),
             apis=self.apis,
         )
-        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, self.workers.door)
+        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, self.workers.server_factory)
         self.listening = await serverFromString(reactor, f"tcp:{self.port}:interface=127.0.0.1").listen(
             factory
         )
@@ -123,7 +123,7 @@ class RemoteCase(TestCase):
         path = store or str(self.directory / "images")
         image_store = ImageStore(Path(path), reactor, floor=0)  # type: ignore[arg-type]
         controller = RemoteController(
-            AdmissionControl(image_store, 0, 0, RetryAfterQueue(lambda: 0.0)), reactor.seconds
+            AdmissionControl(image_store.space, 0, 0, RetryAfterQueue(lambda: 0.0)), reactor.seconds
         )  # type: ignore[attr-defined]
         self.identities: list[Any] = []
 
@@ -170,7 +170,7 @@ class JoiningTests(RemoteCase):
     async def test_it_joins_listens_and_asks(self) -> None:
         session, controller = self.process()
         await session.joined
-        self.assertEqual((controller.max_pixels, session.image_store.floor), (1234, 7))
+        self.assertEqual((controller.max_pixels, session.image_store.space.floor), (1234, 7))
         made = await controller.create_workload(ADMIN, SPEC, None)
         self.assertEqual((await controller.workload(ADMIN, made.workload.id)), made)
         with self.assertRaises(NotFound):

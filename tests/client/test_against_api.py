@@ -19,7 +19,7 @@ from dpip.client import client as client_module
 from dpip.filters import registry
 from dpip.model import ImageType
 from dpip.runtime.ids import IdSource
-from dpip.testing import MemoryController, PlainImageStore
+from dpip.testing import MemoryController, inline_image_store
 from tests.client.server import ServedTestCase, reactor, temporary_folder
 from tests.frames import encoded
 
@@ -28,7 +28,7 @@ class ApiTests(ServedTestCase):
     def setUp(self) -> None:
         self.folder = temporary_folder(self)
         ids = IdSource()
-        self.store = PlainImageStore(str(self.folder))
+        self.store = inline_image_store(self.folder)
         self.controller = MemoryController(lambda: 1_800_000_000.0, ids, self.store)
         self.client = self.serve(make_site(self.controller, self.store, registry, ids, reactor))
 

@@ -16,7 +16,7 @@ from dpip.client import ApiError, Conveyor, Damaged, Image, Item, Parcel, Result
 from dpip.filters import registry
 from dpip.model import ImageType
 from dpip.runtime.ids import IdSource
-from dpip.testing import MemoryController, PlainImageStore
+from dpip.testing import MemoryController, inline_image_store
 from tests.client.server import ServedTestCase, reactor
 from tests.frames import encoded
 
@@ -59,9 +59,8 @@ class PipelineTestCase(ServedTestCase):
 
     async def setUp(self) -> None:
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
-        (self.folder / "store").mkdir()
         ids = IdSource()
-        self.store = PlainImageStore(str(self.folder / "store"))
+        self.store = inline_image_store(self.folder / "store")
         self.controller = MemoryController(lambda: 1_800_000_000.0, ids, self.store)
         self.client = self.serve(make_site(self.controller, self.store, registry, ids, reactor))
         await self.client.login("admin", "password")

@@ -6,8 +6,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.command.doctor_checks import Finding, _filters
-from dpip.filters import engine, registry
+from dpip.command import doctor_checks
+from dpip.command.doctor_checks import Finding, _filters, checkup
+from dpip.command.saved_logins import Login
+from dpip.filters import engine, registry, warmup
 
 
 class FilterTests(SynchronousTestCase):
@@ -17,7 +19,7 @@ class FilterTests(SynchronousTestCase):
                 raise ValueError("no such colour.")
             return pixels
 
-        self.patch(engine, "warm_up", lambda say: None)
+        self.patch(warmup, "warm_up", lambda say: None)
         self.patch(engine, "apply", apply)
         self.patch(registry, "names", lambda: ["grayscale", "blur", "theirs"])
         return list(_filters())
@@ -33,3 +35,16 @@ class FilterTests(SynchronousTestCase):
     def test_one_of_ours_is_installed_again(self) -> None:
         bad, _ = self.found("blur")
         self.assertIn("Install DPIP again", bad.found)
+
+
+class CheckupTests(SynchronousTestCase):
+    def test_a_check_that_breaks_is_named(self) -> None:
+        def broken(login: Login) -> Any:
+            raise ValueError(f"{login.server} is no address")
+
+        for name in ("versions", "filters", "formats", "third_parties", "gpu", "ports", "disks", "limits"):
+            self.patch(doctor_checks, f"_{name}", lambda: iter(()))
+        self.patch(doctor_checks, "_server", broken)
+        (finding,) = checkup(Login("nowhere"))
+        self.assertEqual((finding.about, finding.state), ("server", "bad"))
+        self.assertIn("ValueError: nowhere is no address. ", finding.found)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.controller.accounts import Accounts
-from dpip.errors import BadCredentials, RetryLater, TooManyRequests
+from dpip.errors import BadCredentials, Forbidden, RetryLater, TooManyRequests
 from dpip.model import Role, Token, TokenRecord, User
 from dpip.runtime.coroutines import deferred
 
@@ -18,18 +18,21 @@ RIGHT = "the right password"
 
 
 class Users:
-    """A datastore with one user, ann; how often it was asked."""
+    """A datastore with one user, ann; how often it was asked. The password stands for its hash."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.stored = RIGHT
 
     def user(self, name: str) -> Deferred[tuple[User, str] | None]:
         self.asked += 1
-        return succeed((User(name, Role.USER, 0.0, None, 0), RIGHT) if name == "ann" else None)
+        return succeed((User(name, Role.USER, 0.0, None, 0), self.stored) if name == "ann" else None)
 
     def add_token(
-        self, digest: bytes, user: str, now: float, until: float, name: None
+        self, digest: bytes, user: str, now: float, until: float, name: None, verified: str
     ) -> Deferred[TokenRecord]:
+        if verified != self.stored:
+            return fail(BadCredentials("The user name or the password is wrong."))
         return succeed(TokenRecord("t", user, name, now, until))
 
 
@@ -62,6 +65,25 @@ class AccountsCase(SynchronousTestCase):
 
     def wrong(self, name: str, address: str) -> None:
         self.failureResultOf(self.login(name, "wrong", address), BadCredentials)
+
+
+class ChangedMeanwhileTests(AccountsCase):
+    def test_a_password_that_is_changed_while_it_is_verified_opens_nothing(self) -> None:
+        self.hashing.at_once = False
+        login = self.login()
+        self.users.stored = "another password"
+        self.hashing.waiting[0].callback(True)
+        self.failureResultOf(login, BadCredentials)
+
+    def test_old_passwords_are_not_guessed_by_a_stolen_token(self) -> None:
+        for _ in range(10):
+            self.failureResultOf(self.change("wrong"), Forbidden)
+        self.failureResultOf(self.change(RIGHT), TooManyRequests)
+        self.successResultOf(self.login())
+
+    @deferred
+    async def change(self, old: str) -> None:
+        await self.accounts.change_own_password("ann", old, "another password")
 
 
 class FloodTests(AccountsCase):
@@ -116,6 +138,21 @@ class FloodTests(AccountsCase):
         self.successResultOf(honest)
         for one in strangers:
             self.failureResultOf(one, BadCredentials, RetryLater)
+
+    def test_where_its_user_has_logged_in_before_guesses_are_limited_too(self) -> None:
+        self.successResultOf(self.login())
+        for _ in range(10):
+            self.wrong("ann", "192.0.2.1")
+        self.failureResultOf(self.login(), TooManyRequests)
+        self.clock.advance(60)
+        self.successResultOf(self.login())
+
+    def test_addresses_of_one_ipv6_network_are_one(self) -> None:
+        for number in range(50):
+            self.wrong(f"user {number}", f"2001:db8::{number:x}")
+        self.failureResultOf(self.login(address="2001:db8::ffff"), TooManyRequests)
+        self.successResultOf(self.login(address="2001:db8:0:1::1"))
+        self.successResultOf(self.login(address="::ffff:192.0.2.9"))
 
     def test_a_turn_ends_whatever_came_of_it(self) -> None:
         for number in range(40):

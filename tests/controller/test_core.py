@@ -162,7 +162,7 @@ class CoreTestCase(TestCase):
             scheduler=self.scheduler,
             telemetry=Telemetry(directory / "telemetry.sqlite", self.clock, InlineThreads),
             accounts=self.accounts,
-            admission=AdmissionControl(self.images, 10**6, 10**7, RetryAfterQueue(lambda: 0.0)),
+            admission=AdmissionControl(self.images.space, 10**6, 10**7, RetryAfterQueue(lambda: 0.0)),
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
             expel_worker=self.expelled.append,
@@ -184,7 +184,7 @@ class CoreTestCase(TestCase):
         for principal in (ANN, BOB, ADMIN):
             self.successResultOf(
                 Deferred.fromCoroutine(
-                    self.accounts.add(principal.name, "secret password", principal.role, None)
+                    self.accounts.add_user(principal.name, "secret password", principal.role, None)
                 )
             )
 
@@ -562,9 +562,11 @@ class AccountTests(CoreTestCase):
 
     def test_a_new_password_kills_the_tokens_and_only_an_admin_or_the_user_sets_it(self) -> None:
         token = self.ok(self.controller.login("ann", "secret password", "127.0.0.1"))
-        self.refused(self.controller.set_password(BOB, "ann", "another password"), Forbidden)
+        self.refused(self.controller.set_password(BOB, "ann", "another password", None), Forbidden)
         self.ok(self.controller.authenticate(token.secret))
-        self.ok(self.controller.set_password(ANN, "ann", "another password"))
+        for wrong in ("wrong", "another password"):
+            self.refused(self.controller.set_password(ANN, "ann", "another password", wrong), Forbidden)
+        self.ok(self.controller.set_password(ANN, "ann", "another password", "secret password"))
         self.refused(self.controller.authenticate(token.secret), DpipError)
         self.ok(self.controller.login("ann", "another password", "127.0.0.1"))
 

@@ -20,7 +20,7 @@ class HandoverTests(test_core.CoreTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.local_results = LocalResults(self.controller, self.images)
-        directory = self.local_results.open()
+        directory = self.local_results.open_directory()
         assert directory is not None
         self.directory = directory
 
@@ -35,7 +35,7 @@ class HandoverTests(test_core.CoreTestCase):
         return wire.ResultFile(lease, len(data), hashlib.sha256(data).hexdigest())
 
     def codes(self, *results: wire.ResultFile) -> list[str]:
-        taken = self.ok(self.local_results.take(WORKER, self.directory, results))
+        taken = self.ok(self.local_results.keep_results(WORKER, self.directory, results))
         self.assertEqual(os.listdir(Path(self.images.root) / "incoming"), [])
         return [receipt.code for receipt in taken.receipts]
 
@@ -66,7 +66,7 @@ class HandoverTests(test_core.CoreTestCase):
         self.assertEqual(self.codes(*(wire.ResultFile(one, 5, "ab") for one in wrong)), [StaleLease.code] * 3)
         another = evolve(WORKER, session="another")
         receipts = self.ok(
-            self.local_results.take(another, self.directory, [self.left(leased.lease, png(2))])
+            self.local_results.keep_results(another, self.directory, [self.left(leased.lease, png(2))])
         )
         self.assertEqual([receipt.code for receipt in receipts.receipts], [StaleLease.code])
 

@@ -53,17 +53,17 @@ class ThumbnailsTests(SynchronousTestCase):
 
     def made(self, name: str, data: bytes = b"small") -> bytes:
         """Asked for, and made at once."""
-        wanted = self.thumbnails.of(image(name))
+        wanted = self.thumbnails.thumbnail_of(image(name))
         self.makers[0].answer(data)
         return self.successResultOf(wanted)
 
     def test_a_worker_makes_it_and_it_is_remembered(self) -> None:
         self.assertEqual(self.made("i", b"small"), b"small")
-        self.assertEqual(self.successResultOf(self.thumbnails.of(image("i"))), b"small")
+        self.assertEqual(self.successResultOf(self.thumbnails.thumbnail_of(image("i"))), b"small")
         self.assertEqual(self.makers[0].asked, [])
 
     def test_many_who_ask_at_once_are_one_question(self) -> None:
-        wanted = [self.thumbnails.of(image("i")) for _ in range(5)]
+        wanted = [self.thumbnails.thumbnail_of(image("i")) for _ in range(5)]
         [(job, _)] = self.makers[0].asked
         self.assertEqual(job.steps, (("thumbnail", {"size": 256}),))
         self.assertEqual(job.output, {"format": "JPEG", "quality": 80, "metadata": "strip"})
@@ -71,28 +71,28 @@ class ThumbnailsTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(one) for one in wanted], [b"small"] * 5)
 
     def test_the_image_is_lent_while_it_is_made(self) -> None:
-        wanted = self.thumbnails.of(image("i"))
-        self.assertEqual(self.thumbnails.lent("a", "i"), image("i"))
-        self.assertIsNone(self.thumbnails.lent("b", "i"))
-        self.assertIsNone(self.thumbnails.lent("a", "j"))
+        wanted = self.thumbnails.thumbnail_of(image("i"))
+        self.assertEqual(self.thumbnails.lent_image("a", "i"), image("i"))
+        self.assertIsNone(self.thumbnails.lent_image("b", "i"))
+        self.assertIsNone(self.thumbnails.lent_image("a", "j"))
         self.makers[0].answer(b"small")
         self.successResultOf(wanted)
-        self.assertIsNone(self.thumbnails.lent("a", "i"))
+        self.assertIsNone(self.thumbnails.lent_image("a", "i"))
 
     def test_each_has_a_nonce_of_its_own(self) -> None:
-        self.thumbnails.of(image("i"))
-        self.thumbnails.of(image("j"))
+        self.thumbnails.thumbnail_of(image("i"))
+        self.thumbnails.thumbnail_of(image("j"))
         self.assertEqual(len({job.lease for job, _ in self.makers[0].asked}), 2)
 
     def test_the_least_busy_worker_is_asked(self) -> None:
         self.makers = [Maker("a", slots=1), Maker("b", slots=3), Maker("c", filters=("blur",))]
         for number in range(8):
-            self.thumbnails.of(image(str(number)))
+            self.thumbnails.thumbnail_of(image(str(number)))
         self.assertEqual([len(maker.asked) for maker in self.makers], [2, 6, 0])
 
     def test_another_worker_tries_when_one_cannot(self) -> None:
         self.makers = [Maker("a"), Maker("b")]
-        wanted = self.thumbnails.of(image("i"))
+        wanted = self.thumbnails.thumbnail_of(image("i"))
         self.makers[0].fail(RetryLater("leaving"))
         self.assertNoResult(wanted)
         self.makers[1].answer(b"small")
@@ -101,42 +101,42 @@ class ThumbnailsTests(SynchronousTestCase):
     def test_without_workers_it_is_for_later_and_not_remembered(self) -> None:
         [maker] = self.makers
         self.makers = []
-        error = self.failureResultOf(self.thumbnails.of(image("i")), RetryLater).value
+        error = self.failureResultOf(self.thumbnails.thumbnail_of(image("i")), RetryLater).value
         self.assertEqual(error.retry_after, 5)
         self.makers = [maker]
         self.assertEqual(self.made("i"), b"small")
 
     def test_not_more_than_three_workers_are_asked(self) -> None:
         self.makers = [Maker(name) for name in "abcde"]
-        wanted = self.thumbnails.of(image("i"))
+        wanted = self.thumbnails.thumbnail_of(image("i"))
         for maker in self.makers[:3]:
             maker.fail(RetryLater("no"))
         self.failureResultOf(wanted, RetryLater)
         self.assertEqual(self.makers[3].asked, [])
 
     def test_a_picture_of_which_none_can_be_made(self) -> None:
-        wanted = self.thumbnails.of(image("i"))
+        wanted = self.thumbnails.thumbnail_of(image("i"))
         self.makers[0].answer(b"")
         self.failureResultOf(wanted, NotFound)
-        self.failureResultOf(self.thumbnails.of(image("i")), NotFound)
+        self.failureResultOf(self.thumbnails.thumbnail_of(image("i")), NotFound)
         self.assertEqual(self.makers[0].asked, [])
 
     def test_who_asks_does_not_wait_for_ever_and_finds_it_later(self) -> None:
-        wanted = self.thumbnails.of(image("i"))
+        wanted = self.thumbnails.thumbnail_of(image("i"))
         self.clock.advance(10)
         self.failureResultOf(wanted, RetryLater)
         self.makers[0].answer(b"small")
-        self.assertEqual(self.successResultOf(self.thumbnails.of(image("i"))), b"small")
+        self.assertEqual(self.successResultOf(self.thumbnails.thumbnail_of(image("i"))), b"small")
 
     def test_what_is_remembered_is_bounded(self) -> None:
         for number in range(8):
             self.made(str(number), b"x" * 2000)
-        self.thumbnails.of(image("0"))
+        self.thumbnails.thumbnail_of(image("0"))
         self.assertEqual(len(self.makers[0].asked), 1)
-        self.assertEqual(self.successResultOf(self.thumbnails.of(image("7"))), b"x" * 2000)
+        self.assertEqual(self.successResultOf(self.thumbnails.thumbnail_of(image("7"))), b"x" * 2000)
 
     def test_few_are_made_at_once_and_a_bounded_number_waits(self) -> None:
-        wanted = [self.thumbnails.of(image(str(number))) for number in range(1001)]
+        wanted = [self.thumbnails.thumbnail_of(image(str(number))) for number in range(1001)]
         self.assertEqual(len(self.makers[0].asked), 32)
         self.failureResultOf(wanted[1000], RetryLater)
         self.makers[0].answer(b"small")
@@ -146,7 +146,7 @@ class ThumbnailsTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(one) for one in wanted[:1000]], [b"small"] * 1000)
 
     def test_a_bug_is_logged_and_nobody_waits_for_it(self) -> None:
-        wanted = self.thumbnails.of(image("i"))
+        wanted = self.thumbnails.thumbnail_of(image("i"))
         self.makers[0].fail(ZeroDivisionError())
         self.failureResultOf(wanted, ZeroDivisionError)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

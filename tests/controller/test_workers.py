@@ -189,7 +189,7 @@ class WorkersCase(SynchronousTestCase):
         self.workers.start()
 
     def wire(self, host: str = "10.0.0.7") -> Wire:
-        link = Wire(self.workers.door, self.clock, host)
+        link = Wire(self.workers.server_factory, self.clock, host)
         link.client.trust()
         return link
 

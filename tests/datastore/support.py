@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from dpip.datastore import migrate
 from dpip.datastore.datastore import Datastore
 from dpip.model import (
     AcceptedOriginal,
@@ -61,6 +64,19 @@ def worker(name: str = "worker", **options: Any) -> WorkerInfo:
         "fingerprint": "engine 1",
     }
     return WorkerInfo(name=name, **facts | options)
+
+
+@cache
+def _empty() -> bytes:
+    with TemporaryDirectory(prefix="dpip-test-") as folder:
+        migrate.prepare(path := Path(folder) / "db.sqlite")
+        return path.read_bytes()
+
+
+def empty_database(path: Path) -> Path:
+    """Write the file as a datastore leaves it that has just made its tables, which takes far longer."""
+    path.write_bytes(_empty())
+    return path
 
 
 class HeldThreads:

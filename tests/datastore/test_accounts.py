@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dpip.errors import Conflict, NotFound
+from dpip.errors import BadCredentials, Conflict, NotFound
 from dpip.model import ALL, Principal, Role, User
 from tests.datastore.support import NOW, DatastoreTestCase, workload
 
@@ -87,6 +87,14 @@ class TokenTests(DatastoreTestCase):
         alive = [digest for digest in (b"1", b"2", b"3") if self.now(self.datastore.token(digest))]
         self.assertEqual(alive, [b"3"])
         self.assertEqual(self.now(self.datastore.user("ann")), (ANN, "new"))
+
+    def test_a_login_that_was_held_against_an_old_password_gets_no_token(self) -> None:
+        _, stored = self.now(self.datastore.user("ann"))
+        self.now(self.datastore.add_token(b"d", "ann", NOW, NOW + 60, verified=stored))
+        self.now(self.datastore.set_password("ann", "new"))
+        self.refused(self.datastore.add_token(b"e", "ann", NOW, NOW + 60, verified=stored), BadCredentials)
+        self.refused(self.datastore.add_token(b"f", "bob", NOW, NOW + 60, verified=""), BadCredentials)
+        self.assertIsNone(self.now(self.datastore.token(b"e")))
 
     def test_nobody_gets_no_password(self) -> None:
         self.refused(self.datastore.set_password("bob", "new"), NotFound)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dpip.datastore import datastore as datastore_module
+from dpip.datastore import workloads as workload_rows
 from dpip.datastore.datastore import Datastore
 from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, DatastoreTestCase, HeldThreads, stored, workload
@@ -21,13 +21,13 @@ class LiveTests(DatastoreTestCase):
     def reads(self) -> list[Any]:
         """Look-ups of workloads from here on."""
         made: list[Any] = []
-        get = datastore_module.workloads.get
+        get = workload_rows.get
 
         def counted(*arguments: Any) -> Any:
             made.append(arguments)
             return get(*arguments)
 
-        self.patch(datastore_module.workloads, "get", counted)
+        self.patch(workload_rows, "get", counted)
         return made
 
     def test_a_polled_workload_costs_no_query_and_is_current(self) -> None:

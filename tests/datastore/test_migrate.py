@@ -80,7 +80,7 @@ class FreshTests(MigrationTestCase):
         engine = migrate.migrating(old)
         self.addCleanup(engine.dispose)
         with engine.begin() as connection:
-            migrate.run(connection, SCRIPTS)
+            migrate.run_migrations(connection, SCRIPTS)
         self.assertEqual(self.tables(old), self.tables())
         self.assertEqual(self.ask("SELECT version_num FROM alembic_version", old), [(HEAD,)])
 
@@ -168,7 +168,7 @@ class FromTheFirstTests(MigrationTestCase):
         engine = migrate.migrating(self.path)
         self.addCleanup(engine.dispose)
         with engine.begin() as connection:
-            migrate.run(connection, SCRIPTS, "0001")
+            migrate.run_migrations(connection, SCRIPTS, "0001")
         for statement in (
             "INSERT INTO users VALUES (1, 'ann', 'user', 'h', 1, NULL, 0)",
             "INSERT INTO workloads VALUES (1, 'w', 1, '{}', 'd', 1, 3, 1, 1, 9, 3, 1, NULL, NULL)",

@@ -17,7 +17,7 @@ import numpy as np
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from dpip.filters import apply, engine, registry
+from dpip.filters import apply, engine, registry, warmup
 from dpip.filters.cuda import choice, driver
 from dpip.filters.cuda.choice import Cost
 from dpip.filters.cuda.twin import Trial, Twin
@@ -69,7 +69,7 @@ class Telling(SynchronousTestCase):
     """What a worker says of its GPU is what its compute child found."""
 
     def ready(self, gpu: bool) -> Mapping[str, Any]:
-        self.patch(engine, "warm_up", lambda say: None)
+        self.patch(warmup, "warm_up", lambda say: None)
         self.patch(choice, "start", lambda say, clock: gpu)
         self.patch(choice, "backend", lambda: "numba-cuda-9" if gpu else "")
         self.patch(child_main, "send", lambda message: None)

@@ -59,9 +59,14 @@ class Files(SynchronousTestCase):
         self.load()
         names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.state.iterdir()}
         self.assertEqual(
-            names, dict.fromkeys(("authority.pem", "server.pem", TOKEN_FILE, API_TOKEN_FILE), 0o600)
+            names, dict.fromkeys(("authority.pem", "ca.pem", "server.pem", TOKEN_FILE, API_TOKEN_FILE), 0o600)
         )
         self.assertEqual(stat.S_IMODE(self.state.stat().st_mode), 0o700)
+
+    def test_the_file_for_clients_holds_the_certificate_and_no_key(self) -> None:
+        authority = self.load()
+        self.assertEqual((self.state / "ca.pem").read_text(), authority.pem)
+        self.assertNotIn("PRIVATE KEY", authority.pem)
 
     def test_an_api_process_has_a_token_of_its_own(self) -> None:
         authority = self.load()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from attrs import evolve
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -112,17 +112,15 @@ class RefusalTests(SynchronousTestCase):
         for kind in (wire.WorkerHello, wire.Jobs, wire.AttemptEndings, wire.Report):
             self.refused(json.dumps(value).encode(), kind)
 
-    @given(hellos, st.data())
-    @settings(deadline=None)
-    def test_one_field_of_another_type(self, hello: wire.WorkerHello, data: Any) -> None:
+    @given(hellos)
+    @settings(deadline=None, max_examples=10)
+    def test_one_field_of_another_type(self, hello: wire.WorkerHello) -> None:
         fields = json.loads(wire.encode(hello))
-        name = data.draw(st.sampled_from(sorted(fields)))
-        before, fields[name] = (
-            fields[name],
-            data.draw(st.sampled_from([None, [[1]], {"a": 1}, -1, 2.5, "a\nb" * 600, "abc"])),
-        )
-        assume(not (fields[name] == "abc" and isinstance(before, str)))
-        self.refused(json.dumps(fields).encode(), wire.WorkerHello)
+        for name, before in fields.items():
+            for wrong in (None, [[1]], {"a": 1}, -1, 2.5, "a\nb" * 600, "abc"):
+                fits = (wrong == "abc" and isinstance(before, str)) or (wrong == -1 and name == "protocol")
+                if not fits:
+                    self.refused(json.dumps(fields | {name: wrong}).encode(), wire.WorkerHello)
 
     def test_what_is_not_bytes(self) -> None:
         for value in (None, "text", 1, [], object()):

@@ -80,3 +80,19 @@ class AdminTests(PageTest):
         self.assertEqual(links, ["Workloads"])
         page.goto(f"{self.url}#/users")
         page.get_by_role("heading", name="Workloads").wait_for()
+        self._changes_her_password()
+
+    def _changes_her_password(self) -> None:
+        page = self.page
+        page.get_by_label("Account of ann, and theme").click()
+        page.get_by_role("button", name="Change password").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Password, 8 characters or more").fill("ann likes films")
+        dialog.get_by_label("Old password").fill("a guess of it")
+        dialog.get_by_role("button", name="Set password").click()
+        page.get_by_text("The old password is wrong").wait_for()
+        dialog.get_by_label("Old password").fill("ann likes pictures")
+        dialog.get_by_role("button", name="Set password").click()
+        page.get_by_label("User").wait_for()  # all her tokens are dead
+        self.log_in("ann likes films", user="ann")
+        page.get_by_label("Account of ann, and theme").wait_for()

@@ -14,7 +14,7 @@ from twisted.internet import reactor
 
 from dpip.client import ApiError, Client
 from dpip.filters import process
-from dpip.tap import EmbeddedService, ServiceOptions, make_service
+from dpip.tap import EmbeddedService, ServiceOptions
 from tests.frames import encoded
 from tests.probe import watched
 
@@ -31,7 +31,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embe
         patch.setenv("DPIP_ADMIN_PASSWORD", PASSWORD)
         options = ServiceOptions()
         options.parseOptions(["--state-dir", str(state), "--http", "0", "--pb", "0", "--slots", "1"])
-        service = make_service(options, reactor)
+        service = EmbeddedService(options, reactor)
         service.startService()
         await service.ready
     yield service

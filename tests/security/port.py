@@ -217,7 +217,7 @@ class Port:
         self._end(stranger)
 
     def _connected(self) -> _Peer:
-        peer = _Peer(self._workers.door.buildProtocol(address()), self._clock)
+        peer = _Peer(self._workers.server_factory.buildProtocol(address()), self._clock)
         peer.broker.makeConnection(peer)
         return peer
 
@@ -249,7 +249,7 @@ class Port:
 
     def left(self) -> list[str]:
         """What connections that have ended left behind."""
-        door: Any = self._workers.door
+        door: Any = self._workers.server_factory
         if self._worker is not None:
             self._end(self._worker)
         self._clock.advance(60.0)

@@ -81,7 +81,7 @@ class _Recorder:
         self.wire.client.trust()
 
     def buildProtocol(self, address: Any) -> Any:
-        protocol: Any = self.workers.door.buildProtocol(address)
+        protocol: Any = self.workers.server_factory.buildProtocol(address)
         received = protocol.dataReceived
 
         def heard(piece: bytes) -> None:

@@ -59,7 +59,7 @@ def _held(controller: Machine) -> Iterator[str]:
 def _reserved(controller: Machine) -> Iterator[str]:
     parts = controller.service._parts
     in_flight = parts.site.gate.controller.admission.in_flight
-    if in_flight or parts.image_store._space._reserved:
+    if in_flight or parts.image_store.space._reserved:
         yield f"room is reserved for uploads that have ended: {in_flight} bytes"
     incoming = list((controller.disk.root / "images" / "incoming").glob("*"))
     if incoming and controller.incarnation == 1:

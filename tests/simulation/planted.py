@@ -96,7 +96,9 @@ _DURABLE = {
         "self._connection.in_transaction() or self._connection.begin()\n    if True:",
     ),
     "failed commits are good commits": Bug(
-        f"{_DATA}.writer:Writer._done", "return [told(error) for _ in group]", "return [None for _ in group]"
+        f"{_DATA}.writer:Writer._done",
+        "return [explained(error) for _ in group]",
+        "return [None for _ in group]",
     ),
     "files of a failed commit are removed": Bug(
         f"{_CORE}.commit_originals", "except _REFUSED:", "except DpipError:"
@@ -105,13 +107,15 @@ _DURABLE = {
 
 _LEASES = {
     "lease not persisted": Bug(
-        f"{_DATA}.jobs:_lease", "exactly(execute(connection, _LEASE, rows), rows)", "pass"
+        f"{_DATA}.jobs:_lease", "check_all_changed(execute(connection, _LEASE, rows), rows)", "pass"
     ),
     "leases stay after a restart": Bug(f"{_DATA}.jobs:recover", "connection.execute(_RECOVER_JOBS)", "pass"),
     "released jobs are forgotten": Bug(
         f"{_HELD_JOBS}.released", "self._backlog.put_back(held.workload, held.job)", "pass"
     ),
-    "release not persisted": Bug(f"{_DATA}.jobs:_release", "end(connection, list(endings.values()))", "pass"),
+    "release not persisted": Bug(
+        f"{_DATA}.jobs:_release", "end_attempts(connection, list(endings.values()))", "pass"
+    ),
     "slot not freed": Bug(
         "dpip.scheduler.roster:Roster.remove_job", "del worker.held[held.job.number]", "pass"
     ),

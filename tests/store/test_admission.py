@@ -86,7 +86,7 @@ class AdmissionTests(TestCase):
 
     def test_who_is_sent_away_is_told_a_time_after_the_others(self) -> None:
         self.admission.max_unanswered = 0
-        self.admission.returns = RetryAfterQueue(lambda: self.now, each_second=2, longest=3)
+        self.admission.retry_after = RetryAfterQueue(lambda: self.now, each_second=2, longest=3)
 
         def told() -> int:
             return int(self.assertRaises(RetryLater, self.admission.admit, ANN, 1).retry_after)

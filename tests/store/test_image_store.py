@@ -501,21 +501,21 @@ class SweepTests(StoreTestCase):
 
 class SpaceTests(StoreTestCase):
     def test_room_is_promised_once(self) -> None:
-        first = self.store.reserve(60 * MIB)
-        error = self.assertRaises(DiskFull, self.store.reserve, 31 * MIB)
+        first = self.store.space.reserve(60 * MIB)
+        error = self.assertRaises(DiskFull, self.store.space.reserve, 31 * MIB)
         self.assertIn("30 MiB", error.detail)
         self.assertIn("31 MiB", error.detail)
-        self.store.reserve(30 * MIB)
+        self.store.space.reserve(30 * MIB)
         first.release()
         first.release()
-        self.store.reserve(60 * MIB)
-        self.assertRaises(DiskFull, self.store.reserve, 1)
+        self.store.space.reserve(60 * MIB)
+        self.assertRaises(DiskFull, self.store.space.reserve, 1)
 
     def test_what_is_essential_finds_room_below_the_floor(self) -> None:
-        self.store.reserve(90 * MIB)
-        self.assertRaises(DiskFull, self.store.reserve, 1)
-        self.store.reserve(10 * MIB, essential=True)
-        self.assertRaises(DiskFull, self.store.reserve, 1, essential=True)
+        self.store.space.reserve(90 * MIB)
+        self.assertRaises(DiskFull, self.store.space.reserve, 1)
+        self.store.space.reserve(10 * MIB, essential=True)
+        self.assertRaises(DiskFull, self.store.space.reserve, 1, essential=True)
 
     def test_the_disk_is_asked_once_a_second_at_most(self) -> None:
         asked: list[float] = []
@@ -526,15 +526,15 @@ class SpaceTests(StoreTestCase):
         self.assertEqual(asked, [0.0, 1.0, 2.5])
 
     def test_a_disk_that_fills_up_by_itself_is_noticed(self) -> None:
-        self.assertEqual(self.store.usage(), (1000 * MIB, 100 * MIB))
+        self.assertEqual(self.store.space.usage(), (1000 * MIB, 100 * MIB))
         self.free = 5 * MIB
         self.clock = 1.0
-        self.assertEqual(self.store.usage(), (1000 * MIB, 5 * MIB))
-        self.assertRaises(DiskFull, self.store.reserve, 0)
+        self.assertEqual(self.store.space.usage(), (1000 * MIB, 5 * MIB))
+        self.assertRaises(DiskFull, self.store.space.reserve, 0)
 
     def test_the_real_disk_has_room(self) -> None:
         store = ImageStore(self.root, InlineThreads(), InlineThreads, floor=0)
-        total, free = store.usage()
+        total, free = store.space.usage()
         self.assertTrue(0 < free < total)
 
 

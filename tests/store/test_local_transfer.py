@@ -24,7 +24,7 @@ class DeskCase(SynchronousTestCase):
         self.incoming = Path(self.store.root) / "incoming"
 
     def refused(self, name: str, size: int = 6) -> None:
-        self.assertRaises((NotFound, RetryLater), self.directory.take, name, size, "ab")
+        self.assertRaises((NotFound, RetryLater), self.directory.take_file, name, size, "ab")
         self.assertEqual(list(self.incoming.iterdir()), [])
 
 
@@ -32,7 +32,7 @@ class TakingTests(DeskCase):
     def test_a_file_that_is_taken_stays_until_the_worker_removes_it(self) -> None:
         (self.folder / "r").write_bytes(b"result")
         for _ in range(2):
-            file = self.directory.take("r", 6, "ab")
+            file = self.directory.take_file("r", 6, "ab")
             self.assertEqual((file.size, file.claimed, Path(file.path).read_bytes()), (6, "ab", b"result"))
             file.abandon()
             self.assertEqual(list(self.incoming.iterdir()), [])
@@ -41,7 +41,7 @@ class TakingTests(DeskCase):
     def test_nobody_else_may_read_what_was_taken(self) -> None:
         (self.folder / "r").write_bytes(b"result")
         (self.folder / "r").chmod(0o666)
-        file = self.directory.take("r", 6, "ab")
+        file = self.directory.take_file("r", 6, "ab")
         self.assertEqual(os.stat(file.path).st_mode & 0o777, 0o600)
 
     def test_what_is_missing_or_of_another_size_is_not_taken(self) -> None:

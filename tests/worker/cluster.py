@@ -158,7 +158,7 @@ class ClusterCase(TestCase):
 
     async def listen(self, workers: Workers, port: int = 0) -> int:
         """Have them listen, and end it all when the test ends."""
-        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, workers.door)
+        factory = TLSMemoryBIOFactory(self.authority.workers_options(), False, workers.server_factory)
         endpoint = serverFromString(reactor, f"tcp:{port}:interface=127.0.0.1")
         listening = await endpoint.listen(factory)
         workers.start()

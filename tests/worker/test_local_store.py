@@ -113,10 +113,10 @@ class SharingTests(LocalCase):
     async def test_results_of_one_turn_come_in_one_call(self) -> None:
         await self.start()
         calls: list[int] = []
-        delivered = self.workers.delivered
+        delivered = self.workers.keep_results
         self.patch(
             self.workers,
-            "delivered",
+            "keep_results",
             lambda link, results: (calls.append(len(results)), delivered(link, results))[1],
         )
         directory = self.session._runner._context.local_transfer  # type: ignore[union-attr]
@@ -150,7 +150,7 @@ class SharingTests(LocalCase):
                 path.unlink()
             return fail(RetryLater("The link is about to end."))
 
-        self.patch(self.workers, "delivered", taken_away)
+        self.patch(self.workers, "keep_results", taken_away)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "transfer-directory-gone")})
         self.assertEqual(self.results(), [])
@@ -236,7 +236,7 @@ class ProofTests(LocalCase):
     async def test_on_another_machine_images_go_over_http(self) -> None:
         """There is no such directory, or another one of the same name."""
         elsewhere = self.directory / "elsewhere"
-        self.patch(LocalResults, "address", lambda local_results, directory: _address(elsewhere))
+        self.patch(LocalResults, "paths_of", lambda local_results, directory: _address(elsewhere))
         await self.start()
         await self.said("does not share the image store's files, and uses HTTP")
         await self.works_over_http()

@@ -27,7 +27,7 @@ class Answer:
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """Never cached, unless ``headers`` say otherwise."""
+    """Return a JSON answer that nobody caches, unless ``headers`` say otherwise."""
     always = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     return Answer(to_json(value), status, {**always, **(headers or {})})
 
@@ -37,7 +37,9 @@ def to_json(value: Any) -> bytes:
 
 
 def write_head(request: Request, status: int, headers: Mapping[str, str], request_id: str) -> None:
-    """Without ``Content-Length`` in the headers the answer has no body, or one that says its length itself.
+    """Write status line and headers.
+
+    Without ``Content-Length`` in the headers the answer has no body, or one that says its length itself.
 
     Twisted's own way takes each header apart and puts it together again, which takes longer than all the rest
     of a small answer.
@@ -69,7 +71,7 @@ def cut_short(request: Request) -> None:
 
 
 def write_answer(request: Request, answer: Answer, request_id: str) -> None:
-    """Head and body in one go; the request is left to be finished by its owner."""
+    """Write head and body in one go. The caller finishes the request."""
     has_body = answer.status not in (204, 304)
     length = {"Content-Length": str(len(answer.body))} if has_body else {}
     write_head(request, answer.status, {**answer.headers, **length}, request_id)

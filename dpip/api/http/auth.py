@@ -20,7 +20,7 @@ have to be told by us that it may (CORS), and never is."""
 
 
 class Access(Enum):
-    """Who may use a route. What of it is theirs, the controller decides."""
+    """Who may use a route. The controller decides which of its data they may see."""
 
     PUBLIC = frozenset[Role]()
     ANY = frozenset(Role)
@@ -35,11 +35,11 @@ def check_access(access: Access, by: Principal) -> None:
 
 
 def secret_of(header: Callable[[str], str | None], by_link: bool = False) -> str:
-    """The token of a request: its Authorization, or else the page's cookie. Raises Unauthenticated.
+    """Return the token of a request: its Authorization, or else the page's cookie. Raises Unauthenticated.
 
-    A browser adds a cookie to whatever request it is made to send. So by itself it opens only what the page
-    cannot fetch with a header of its own (``by_link``: pictures, links, event streams); and nothing, where
-    the browser says that the request comes from elsewhere.
+    A browser adds a cookie to whatever request it is made to send. So a cookie alone opens only what the page
+    cannot fetch with a header of its own (``by_link``: pictures, links, event streams), and nothing where the
+    browser says that the request comes from elsewhere.
     """
     authorization = header("Authorization")
     if authorization is None and (by_link or header(PAGE_HEADER)):
@@ -58,7 +58,7 @@ def _cookie(cookies: str) -> str | None:
 
 
 def bearer(authorization: str | None) -> str:
-    """The token of a request. Raises Unauthenticated."""
+    """Return the token in an Authorization header. Raises Unauthenticated."""
     scheme, _, secret = (authorization or "").strip().partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
@@ -67,7 +67,7 @@ def bearer(authorization: str | None) -> str:
 
 
 def basic(authorization: str | None) -> tuple[str, str]:
-    """User and password of HTTP Basic (RFC 7617). Raises BadCredentials."""
+    """Return user and password of HTTP Basic (RFC 7617). Raises BadCredentials."""
     scheme, _, encoded = (authorization or "").strip().partition(" ")
     try:
         if scheme.lower() != "basic":

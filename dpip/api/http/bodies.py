@@ -1,4 +1,4 @@
-"""Where the bytes of a request's body go: a little memory, or straight into the image store."""
+"""Request bodies: small ones are held in memory, uploads go straight into the image store."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dpip.interfaces import IAdmission, IImageStore, IIncomingFile
 
 
 class Body(Protocol):
-    """Both methods raise :class:`dpip.errors.DpipError` when the body is not acceptable."""
+    """A body as it arrives. ``write`` and ``end`` raise DpipError when it is not acceptable."""
 
     def write(self, data: bytes) -> None: ...
 
     def end(self) -> None:
-        """All bytes have arrived."""
+        """Note that all bytes have arrived."""
 
     def close(self) -> None:
-        """What has not been kept of it is thrown away; idempotent."""
+        """Throw away what has not been kept of it; idempotent."""
 
 
 @define
 class SmallBody:
-    """Held in memory, up to ``limit`` bytes; a chunked one is bounded as it grows."""
+    """A body that is held in memory, up to ``limit`` bytes; a chunked one is bounded as it grows."""
 
     limit: int
     data: bytearray = field(factory=bytearray, init=False)
@@ -46,13 +46,13 @@ class SmallBody:
 
 @define
 class FileBudget:
-    """Descriptors that uploads of several files may hold, all of them together."""
+    """The number of descriptors that uploads of several files may hold, all of them together."""
 
     limit: int
     used: int = field(default=0, init=False)
 
-    def take(self) -> None:
-        """Raises RetryLater."""
+    def take_one(self) -> None:
+        """Raises RetryLater when all are taken."""
         if self.used >= self.limit:
             raise RetryLater(
                 "Many files are on their way in at the moment. Send fewer at once, or try again."
@@ -65,7 +65,7 @@ class FileBudget:
 
 @define
 class UploadBody:
-    """A multipart body; its files are written and hashed as they arrive, whatever order the parts come in."""
+    """A multipart body. Its files are written and hashed as they arrive, in whatever order the parts come."""
 
     admission: IAdmission
     image_store: IImageStore
@@ -99,7 +99,7 @@ class UploadBody:
 
     @property
     def files(self) -> list[IIncomingFile]:
-        """In body order. A browser sends an empty nameless file for a file field that was left empty."""
+        """The files in body order, but for the empty nameless one that a browser sends for an empty field."""
         return [file for file in self.incoming if file.size or file.name]
 
     def fields(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class UploadBody:
 
     def _open(self, name: str | None) -> IIncomingFile:
         if self.incoming:
-            self.more_files.take()
+            self.more_files.take_one()
             self._budgeted += 1
         file: IIncomingFile = self.image_store.incoming()
         self.incoming.append(file)

@@ -1,7 +1,4 @@
-"""One connection: deadlines that bytes alone do not extend, and answers that a refused client can read."""
-
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
+"""One connection: bytes alone do not extend its deadlines, and a refused client can read its answer."""
 
 from __future__ import annotations
 
@@ -23,10 +20,10 @@ if TYPE_CHECKING:  # a circle of types: a site makes its channels
 
 
 class Channel(HookedChannel):
-    """HTTP/1.1 as Twisted parses it.
+    """A connection that speaks HTTP/1.1 as Twisted parses it.
 
-    The stock idle timer starts anew with every byte, so that one byte a minute holds a connection for ever.
-    Here it is set once for the idle time, once at a request's first byte, and is off while a body arrives
+    Twisted's idle timer starts anew with every byte, so that one byte a minute holds a connection for ever.
+    Here it is set once for the idle time and once at a request's first byte. It is off while a body arrives
     (:mod:`dpip.api.http.min_rate_timeout` watches that) and while the request is answered.
     """
 
@@ -49,22 +46,22 @@ class Channel(HookedChannel):
             return
         if self._idle:
             self._idle = False
-            # To make a call sooner, Twisted looks for it among those of all connections: this makes another.
+            # A new call: to make one sooner, Twisted searches through those of all connections.
             self.setTimeout(None)
             self.setTimeout(self.site.limits.header_seconds)
         super().dataReceived(data)
 
-    # Stricter than Twisted where another server, before this one, may read a request in another way.
+    # These are stricter than Twisted where a proxy in front of us may read a request in another way.
 
     def lineReceived(self, line: bytes) -> None:
-        """A header folded over two lines is refused (RFC 9112, 5.2)."""
+        """Refuse a header that is folded over two lines (RFC 9112, 5.2)."""
         if line[:1] in (b" ", b"\t"):
             self.malformed()
         else:
             super().lineReceived(line)
 
     def headerReceived(self, line: bytes) -> bool:
-        """An encoding other than ``chunked`` is refused (RFC 9112, 6.1): ``identity`` was one, long ago."""
+        """Refuse an encoding other than ``chunked`` (RFC 9112, 6.1); ``identity`` was one, long ago."""
         name, _, value = line.partition(b":")
         if name.lower() == b"transfer-encoding" and value.strip(b" \t").lower() != b"chunked":
             self.malformed()
@@ -72,14 +69,14 @@ class Channel(HookedChannel):
         return bool(super().headerReceived(line))
 
     def accepts_trailers(self, lines: Iterable[bytes]) -> bool:
-        """Trailers are passed over, but not what is none: it may be the next request for somebody else."""
+        """Pass over trailers, but refuse what is none: another server may take it for the next request."""
         if any(b"\n" in line or b":" not in line for line in lines):
             self.malformed()
             return False
         return True
 
     def resetTimeout(self) -> None:
-        """Bytes alone buy no time."""
+        """Do nothing: bytes alone extend no deadline."""
 
     def allHeadersReceived(self) -> None:
         self.setTimeout(None)
@@ -103,11 +100,11 @@ class Channel(HookedChannel):
         super().connectionLost(reason)
 
     def lose_politely(self) -> None:
-        """Say that no more will be said, and go on reading for a while, into nothing.
+        """Close our side, and for a while read and throw away what still comes.
 
-        To close at once while bytes are still coming in makes the kernel answer them with a reset, which
-        destroys the answer that the client has not read yet. (A TLS connection is half closed by
-        ``loseConnection``: it waits for the other side's goodbye.)
+        If we closed at once, the kernel would answer bytes that still come with a reset, which destroys the
+        answer that the client has not read yet. (A TLS connection is half closed by ``loseConnection``, which
+        waits for the other side to close.)
         """
         self.persistent = 0
         self._draining = True
@@ -129,7 +126,7 @@ class Channel(HookedChannel):
             self.transport.abortConnection()
 
     def malformed(self) -> None:
-        """Refuse what is not HTTP as the API refuses everything else: with a problem."""
+        """Refuse what is not HTTP with a problem document, as the API refuses everything else."""
         self._refuse(
             Malformed("This is not HTTP/1.1 as RFC 9112 has it, or its headers are too many or too long.")
         )
@@ -138,7 +135,7 @@ class Channel(HookedChannel):
         self.malformed()
 
     def _refuse(self, error: DpipError) -> None:
-        """By the request, if it is one already; else there is only the bare connection to answer on."""
+        """Answer by the request, if there is one already, else on the bare connection."""
         if self._draining:
             return
         if self.requests and self.requests[-1].opened:

@@ -16,7 +16,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\
 
 
 def safe_name(name: str | None, fallback: str, content_type: str) -> str:
-    """A file name without path, control characters or what Windows refuses, its extension the content's.
+    """Return a file name with the content's extension, without path, control characters and reserved names.
 
     >>> safe_name("../../etc/passwd", "01j", "image/png")
     'passwd.png'
@@ -27,7 +27,7 @@ def safe_name(name: str | None, fallback: str, content_type: str) -> str:
 
 
 def plain_name(text: str, fallback: str) -> str:
-    """Any text as a file name without extension."""
+    """Return any text as a file name without extension."""
     kept = _printable(text)[:_MAX_LENGTH].encode()[:_MAX_BYTES].decode(errors="ignore")
     stem = kept.strip(" .") or fallback
     return "_" + stem if _RESERVED.match(stem) else stem
@@ -41,7 +41,10 @@ def _printable(text: str) -> str:
 
 
 def content_disposition(name: str, how: str = "inline") -> str:
-    """RFC 6266: a plain name for old clients, and the true one in UTF-8. ``how``: or ``attachment``."""
+    """Return the header's value (RFC 6266): a plain name for old clients, and the true one in UTF-8.
+
+    ``how`` is ``inline`` or ``attachment``.
+    """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     plain = re.sub(r'["\\%]', "_", plain) or "image"
     if plain == name:
@@ -50,7 +53,7 @@ def content_disposition(name: str, how: str = "inline") -> str:
 
 
 def _split(base: str, allowed: tuple[str, ...]) -> tuple[str, str]:
-    """Stem and extension; an extension of another picture format gives way to the true one."""
+    """Return stem and extension; an extension of another picture format gives way to the true one."""
     stem, dot, suffix = base.rpartition(".")
     if not dot:
         return base, allowed[0]

@@ -1,4 +1,4 @@
-"""Fields of a request, alike whether they came as JSON object, urlencoded, multipart or in the query.
+"""Fields of a request, the same whether they came as JSON object, urlencoded, multipart or in the query.
 
 Values of a JSON body have their types; those of a form are text. The getters take both.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -19,18 +21,24 @@ from dpip.api.http.multipart import FileSink, MultipartReader, boundary_of
 from dpip.api.http.problems import UnsupportedBody
 from dpip.errors import BadParameter, Malformed
 
+_LAST_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
+
+MAX_INTEGER = 2**62  # what the database takes, and more than any of our numbers
 Choice = TypeVar("Choice", bound=StrEnum)
+Structure = TypeVar("Structure", dict[str, Any], list[Any])
 
 
 @frozen
 class Fields:
-    """``given`` is False when the request had neither a body nor a query: then a default may stand in."""
+    """The fields of one request, with getters that all raise BadParameter for what is not acceptable.
+
+    ``given`` is False when the request had neither a body nor a query.
+    """
 
     values: dict[str, Any]
     given: bool = True
 
     def text(self, name: str) -> str | None:
-        """Raises BadParameter for anything but one text."""
         value = self.values.get(name)
         if value is None:
             return None
@@ -44,7 +52,7 @@ class Fields:
             raise BadParameter(f"{name} is missing.", parameter=name)
         return value
 
-    def integer(self, name: str, low: int, high: int) -> int | None:
+    def integer(self, name: str, low: int, high: int = MAX_INTEGER) -> int | None:
         value = self.values.get(name)
         if value is None:
             return None
@@ -53,8 +61,19 @@ class Fields:
             raise BadParameter(f"{name} must be a whole number from {low} to {high}.", parameter=name)
         return number
 
+    def time(self, name: str) -> float | None:
+        """Return a time, given by RFC 3339 or as seconds since the epoch, in seconds since the epoch."""
+        text = self.text(name)
+        if text is None:
+            return None
+        with suppress(ValueError, OverflowError):
+            seconds = _seconds(text)
+            if abs(seconds) <= _LAST_TIME:  # which neither infinity nor what is no number is
+                return seconds
+        raise BadParameter(f"{name} must be a time such as 2026-01-31T12:00:00Z.", parameter=name)
+
     def choices(self, name: str, kind: type[Choice]) -> tuple[Choice, ...]:
-        """Several of them, as :meth:`words`; none when it is not given."""
+        """Return several of them, given as :meth:`words`; none when the field is not given."""
         return tuple(_one_of(name, kind, word) for word in self.words(name))
 
     def choice(self, name: str, kind: type[Choice]) -> Choice | None:
@@ -62,25 +81,15 @@ class Fields:
         return None if value is None else _one_of(name, kind, value)
 
     def object(self, name: str) -> dict[str, Any]:
-        """A JSON object; in a form, its text. Empty when it is not given."""
-        value = self._maybe_json(name)
-        if value is None or value == "":
-            return {}
-        if not isinstance(value, dict):
-            raise BadParameter(f'{name} must be a JSON object such as {{"sigma": 3}}.', parameter=name)
-        return value
+        """Return a JSON object, which a form holds as text; an empty one when it is not given."""
+        return self._structure(name, dict, 'a JSON object such as {"sigma": 3}')
 
     def array(self, name: str) -> list[Any]:
-        """A JSON array; in a form, its text. Empty when it is not given."""
-        value = self._maybe_json(name)
-        if value is None or value == "":
-            return []
-        if not isinstance(value, list):
-            raise BadParameter(f'{name} must be a JSON list such as [{{"name": "blur"}}].', parameter=name)
-        return value
+        """Return a JSON array, which a form holds as text; an empty one when it is not given."""
+        return self._structure(name, list, 'a JSON list such as [{"name": "blur"}]')
 
     def words(self, name: str) -> list[str]:
-        """A JSON list of texts; in a form its text, or words with commas, or the field several times."""
+        """Return a JSON list of texts. A form holds it as text, words with commas, or several fields."""
         value = self.values.get(name)
         if isinstance(value, str):
             value = _json(value, name) if value.startswith("[") else [w.strip() for w in value.split(",")]
@@ -92,15 +101,29 @@ class Fields:
         return value
 
     def only(self, *known: str, passed_over: Collection[str] = ()) -> None:
-        """Raises BadParameter naming those not known: a misspelt one must not be lost in silence."""
+        """Refuse fields that are not known, by name: a misspelt one must not be lost in silence."""
         unknown = sorted(set(self.values) - {*known, *passed_over})
         if unknown:
             shown = ", ".join(repr(name[:60]) for name in unknown[:10])
             raise BadParameter(f"Not known here: {shown}. Known: {', '.join(known)}.", unknown=unknown[:10])
 
-    def _maybe_json(self, name: str) -> Any:
+    def _structure(self, name: str, kind: type[Structure], what: str) -> Structure:
         value = self.values.get(name)
-        return _json(value, name) if isinstance(value, str) and value else value
+        value = _json(value, name) if isinstance(value, str) and value else value
+        if value is None or value == "":
+            return kind()
+        if not isinstance(value, kind):
+            raise BadParameter(f"{name} must be {what}.", parameter=name)
+        return value
+
+
+def _seconds(text: str) -> float:
+    """Raises ValueError, OverflowError."""
+    try:
+        return float(text)
+    except ValueError:
+        when = datetime.fromisoformat(text)
+    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _one_of(name: str, kind: type[Choice], value: str) -> Choice:
@@ -112,7 +135,7 @@ def _one_of(name: str, kind: type[Choice], value: str) -> Choice:
 
 
 def read_fields(query: bytes, body: bytes, content_type: str | None, limits: HttpLimits) -> Fields:
-    """The body's fields win over the query's. Raises Malformed, UnsupportedBody, TooLarge."""
+    """Return the fields of query and body; the body's win. Raises Malformed, UnsupportedBody, TooLarge."""
     values = {} if not query else _urlencoded(query, limits)
     if body:
         values.update(_body_values(body, content_type, limits))
@@ -120,7 +143,7 @@ def read_fields(query: bytes, body: bytes, content_type: str | None, limits: Htt
 
 
 def texts(fields: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-    """Fields of a multipart body. Raises Malformed when one is not UTF-8."""
+    """Return a multipart body's fields as texts. Raises Malformed when one is not UTF-8."""
     try:
         return _collected((name, value.decode()) for name, value in fields)
     except UnicodeDecodeError:
@@ -128,7 +151,7 @@ def texts(fields: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
 
 
 def check_type(content_type: str | None) -> None:
-    """Raises UnsupportedBody, Malformed for a body that no route takes: its headers say so."""
+    """Refuse a body that no route takes. Raises UnsupportedBody, Malformed."""
     kind = _kind(content_type)
     if not (_is_json(kind) or kind == _FORM or boundary_of(content_type) is not None):
         raise UnsupportedBody(
@@ -171,7 +194,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 def _loads(text: str | bytes) -> Any:
-    """JSON as the RFC has it: no NaN, and no half of a surrogate pair, which no database could hold."""
+    """Read JSON as the RFC has it: no NaN, and no half of a surrogate pair, which no database could hold."""
     try:
         value = json.loads(text, parse_constant=_no_constant)
         json.dumps(value, ensure_ascii=False).encode()
@@ -206,7 +229,7 @@ def _urlencoded(data: bytes, limits: HttpLimits) -> dict[str, Any]:
 
 
 def _collected(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """A field given several times becomes the list of its different values, which most getters refuse."""
+    """Return the fields; one that comes several times is a list of its values, which most getters refuse."""
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         known = values.setdefault(name, [])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a circle of types: a gate is asked by requests, and reads t
 
 @define
 class Gate:
-    """Only who has a valid token may make the server hold or store a body of any size."""
+    """The gate lets only clients with a valid token make the server hold or store a body of any size."""
 
     controller: IController
     image_store: IImageStore
@@ -36,7 +36,7 @@ class Gate:
 
     @deferred
     async def admit(self, request: Request, length: int | None) -> Body:
-        """Where the body may go; ``length`` is None for a chunked one. Raises what the client is told."""
+        """Return what takes the body; ``length`` is None for a chunked one. Raises DpipError."""
         if request.header("Content-Encoding") not in (None, "", "identity"):
             raise UnsupportedBody("Send the body without a Content-Encoding.")
         if is_public(request):

@@ -14,10 +14,10 @@ _MAX_KEY = 255
 
 
 def key_of(call: ApiCall, operation: str, asked: Any) -> IdempotencyKey | None:
-    """The key of this request, or None. ``asked`` is what it asks for, as JSON.
+    """Return the key of this request, or None. ``asked`` is what it asks for, as JSON. Raises Malformed.
 
     The fingerprint is of fields and file hashes, never of the body's bytes: a multipart boundary changes with
-    each retry. Two requests under one key at once need no care here: the datastore commits one after the
+    each retry. Two requests with one key at once need no care here: the datastore commits one after the
     other, and the second finds what the first made.
     """
     key = call.header("Idempotency-Key")

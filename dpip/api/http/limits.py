@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen
 class HttpLimits:
-    """Bytes, counts and seconds. Parsing a small body of the largest size costs 2 ms of the reactor."""
+    """The bounds, in bytes, counts and seconds. Parsing the largest small body takes 2 ms of the reactor."""
 
     small_body: int = 256 * 1024  # of any request but an upload
     anonymous_body: int = 8 * 1024  # of a request without a token (POST /login needs none at all)

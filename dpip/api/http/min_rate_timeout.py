@@ -1,4 +1,4 @@
-"""Bodies must keep coming: a deadline for the whole, and a minimum rate all along."""
+"""The deadline of a body, and the minimum rate at which it must come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpip.api.http.limits import HttpLimits
 
 @define
 class MinRateTimeout:
-    """Calls ``too_slow`` once, with the reason, unless :meth:`stop` comes first."""
+    """A watch on one body: it calls ``too_slow`` once, with the reason, unless :meth:`stop` comes first."""
 
     clock: IReactorTime
     limits: HttpLimits
@@ -24,7 +24,7 @@ class MinRateTimeout:
     def start(self) -> None:
         self._began = self.clock.seconds()
         self._arrived = 0
-        self._next = self.clock.callLater(self.limits.pace_seconds, self._look)
+        self._next = self.clock.callLater(self.limits.pace_seconds, self._check_rate)
 
     def arrived(self, size: int) -> None:
         self._arrived += size
@@ -34,7 +34,7 @@ class MinRateTimeout:
             self._next.cancel()
             self._next = None
 
-    def _look(self) -> None:
+    def _check_rate(self) -> None:
         self._next = None
         limits = self.limits
         if self.clock.seconds() - self._began > limits.body_seconds:
@@ -46,4 +46,4 @@ class MinRateTimeout:
             )
         else:
             self._arrived = 0
-            self._next = self.clock.callLater(limits.pace_seconds, self._look)
+            self._next = self.clock.callLater(limits.pace_seconds, self._check_rate)

@@ -1,4 +1,4 @@
-"""Reads multipart/form-data (RFC 7578) as it arrives: files are handed on at once, fields are kept.
+"""A reader of multipart/form-data (RFC 7578): files are handed on as they arrive, fields are kept.
 
 The package ``multipart`` finds the parts; this module bounds them and says what they are. Its parser keeps no
 more than what may be the beginning of a delimiter or of a header line. A piece in which there is no delimiter
@@ -68,7 +68,9 @@ class _Parser(PushMultipartParser):
 
 @define
 class MultipartReader:
-    """Feed it with :meth:`write`, then :meth:`end`; ``fields`` holds ``(name, value)`` in body order.
+    """The reader of one body, fed with :meth:`write`, then :meth:`end`.
+
+    ``fields`` holds ``(name, value)`` in body order.
 
     Raises Malformed and TooLarge, and whatever the files raise.
     """
@@ -98,7 +100,7 @@ class MultipartReader:
                 if event is None:
                     self._part_ends()
                 elif isinstance(event, bytes):
-                    self._take(event)
+                    self._take_data(event)
                 else:
                     self._part_begins(event.headerlist)
         except ParserLimitReached:
@@ -107,14 +109,14 @@ class MultipartReader:
             raise Malformed(f"The multipart body cannot be read: {problem}.") from None
 
     def end(self) -> None:
-        """No more bytes will come."""
+        """Note that no more bytes will come. Raises Malformed when the body is not complete."""
         try:
             self._parser.close()
         except ParserError:
             raise Malformed("The multipart body ends before its last boundary: it was cut short.") from None
 
     def _begin(self, arrived: bytes) -> bytes:
-        """What the parser may see: nothing before there is a boundary. It would take any text before it."""
+        """Return what the parser may see: nothing before a boundary, since it takes any text there."""
         delimiter = b"\r\n--" + self.boundary
         if len(arrived) < len(delimiter):
             self._first_bytes = arrived
@@ -144,7 +146,7 @@ class MultipartReader:
         elif len(self.fields) >= self.limits.fields:
             raise TooLarge(f"One request takes at most {self.limits.fields} fields.")
 
-    def _take(self, data: bytes) -> None:
+    def _take_data(self, data: bytes) -> None:
         if self._file is not None:
             self._file.write(data)
             return
@@ -164,7 +166,7 @@ class MultipartReader:
 
 
 def _headers_of(lines: list[bytes]) -> dict[bytes, bytes]:
-    """A part's headers, by their names in lower case."""
+    """Return a part's headers by their names in lower case."""
     headers = {}
     for line in lines:
         name, _, value = line.partition(b":")
@@ -173,7 +175,7 @@ def _headers_of(lines: list[bytes]) -> dict[bytes, bytes]:
 
 
 def _is_file(options: dict[str, str], content_type: bytes) -> bool:
-    """Any part with a file name, any that says it is a picture, and ``data``, whatever it says."""
+    """Say whether it is a file: it has a file name, or says that it is a picture, or is called ``data``."""
     return (
         "filename" in options
         or options["name"] == "data"
@@ -183,7 +185,7 @@ def _is_file(options: dict[str, str], content_type: bytes) -> bool:
 
 
 def options_of(value: str | None) -> tuple[str, dict[str, str]]:
-    """``kind; name="value"; …`` as its kind and its options."""
+    """Return kind and options of ``kind; name="value"; …``."""
     if value is None or _PLAIN_VALUE.fullmatch(value) is None:
         return parse_options_header(value)
     kind, _, _ = value.partition(";")
@@ -191,7 +193,7 @@ def options_of(value: str | None) -> tuple[str, dict[str, str]]:
 
 
 def boundary_of(content_type: str | None) -> bytes | None:
-    """The boundary, if this is a multipart/form-data type; None if it is anything else. Raises Malformed."""
+    """Return the boundary of a multipart/form-data type, None for any other type. Raises Malformed."""
     kind, options = options_of(content_type)
     if kind.lower() != "multipart/form-data":
         return None

@@ -93,7 +93,7 @@ def status_of(error: DpipError) -> int:
 
 
 def problem(error: DpipError, request_id: str) -> Answer:
-    """The answer that tells a client of this error."""
+    """Return the answer that tells a client of this error."""
     status = status_of(error)
     document: dict[str, Any] = {
         **error.members,

@@ -1,7 +1,4 @@
-"""One request: decided at its headers, its body handed on as it arrives, answered even when it is refused."""
-
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
+"""One request: decided at its headers, its body passed on as it arrives, answered even when it is refused."""
 
 from __future__ import annotations
 
@@ -32,9 +29,9 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Request(server.Request):
-    """The stock request keeps a whole body before anybody is asked about it; this one asks the gate first.
+    """A request that asks the gate before its body is read; Twisted's keeps the whole body first.
 
-    While the gate thinks (its answer is a Deferred), reading is paused, and what has arrived already is held.
+    Until the gate has decided (its answer is a Deferred), reading is paused, and what has arrived is held.
     """
 
     log = Logger()
@@ -50,7 +47,7 @@ class Request(server.Request):
     began = 0.0
     made = ""  # for the log: what is there now that was not before
     _body: Body | None = None
-    _pace: MinRateTimeout | None = None
+    _min_rate: MinRateTimeout | None = None
     _held: list[bytes] | None = None  # not None: the gate has not decided yet
     _complete: tuple[bytes, bytes, bytes] | None = None
     _owed_continue = False
@@ -59,7 +56,7 @@ class Request(server.Request):
     _over = False  # refused, finished, or the connection is gone: nothing more to do
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are complete. ``length`` is 0 for no body and None for a chunked one."""
+        """Begin: the headers are complete. ``length`` is 0 for no body and None for a chunked one."""
         self.site = self.channel.site
         self.id = self.site.ids()
         self.began = self.site.clock.seconds()
@@ -76,12 +73,12 @@ class Request(server.Request):
             self._ask_gate(length)
 
     def header(self, name: str) -> str | None:
-        """As text, whatever bytes it has: the stock ``getHeader`` fails for what is not UTF-8."""
+        """Return a header as text, whatever bytes it has: ``getHeader`` fails for what is not UTF-8."""
         value = self.getHeader(name.encode("ascii"))
         return None if value is None else lenient(value)
 
     def take_body(self) -> Body | None:
-        """The complete body, once; who takes it closes it."""
+        """Return the complete body, once. The caller closes it."""
         body, self._body = self._body, None
         return body
 
@@ -119,7 +116,7 @@ class Request(server.Request):
         self.refuse(self.explained(failure))
 
     def explained(self, failure: Failure) -> DpipError:
-        """What to tell the client; a failure that is not for it is logged, under the id that it is given."""
+        """Return what to tell the client. Any failure but a DpipError is logged with the request's id."""
         if isinstance(failure.value, DpipError):
             return failure.value
         self.log.failure("Request {id} failed: {method} {path}", failure, **self.facts())
@@ -127,23 +124,23 @@ class Request(server.Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         if self._over:
-            if self._pace is not None:
-                self._pace.arrived(len(data))
+            if self._min_rate is not None:
+                self._min_rate.arrived(len(data))
             return
         if self._held is not None:
             self._held.append(data)
             self.transport.pauseProducing()  # again, if the channel has resumed it meanwhile
             return
         assert self._body is not None
-        assert self._pace is not None
-        self._pace.arrived(len(data))
+        assert self._min_rate is not None
+        self._min_rate.arrived(len(data))
         try:
             self._body.write(data)
         except Exception:  # noqa: BLE001 - whatever it is, this client gets an answer and the others are not harmed
             self._failed(Failure())
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """All bytes have arrived."""
+        """Note that all bytes have arrived."""
         self._complete = command, path, version
         if self._passed_over:
             self.finish()
@@ -153,8 +150,8 @@ class Request(server.Request):
     def _body_complete(self, command: bytes, path: bytes, version: bytes) -> None:
         if self._over:
             return
-        if self._pace is not None:
-            self._pace.stop()
+        if self._min_rate is not None:
+            self._min_rate.stop()
         try:
             if self._body is not None:
                 self._body.end()
@@ -164,16 +161,16 @@ class Request(server.Request):
             super().requestReceived(command, _origin_form(path), version)
 
     def refuse(self, error: DpipError) -> None:
-        """Answer now, whatever is still to come of the body, and close once the client has read it.
+        """Answer now, whatever is still to come of the body, and close once the client has read the answer.
 
-        Who is to come again later may do so on this connection, if little is still to come of the body.
+        A client that is told to come again later may use this connection, if little of the body is to come.
         """
         if self._over:
             return
         if self.startedWriting:  # an answer is on its way already: it can only be cut short
             self.channel.transport.abortConnection()
             return
-        self._stop()
+        self._end_body()
         goes_on = error.retry_after is not None and self._can_pass_over()
         self.requestHeaders.removeHeader("Expect")  # or a 100 would follow
         if not goes_on:
@@ -201,48 +198,48 @@ class Request(server.Request):
             self._watch(lambda _: self.channel.transport.abortConnection())
 
     def _watch(self, too_slow: Callable[[str], None]) -> None:
-        self._pace = MinRateTimeout(self.site.clock, self.site.limits, too_slow)
-        self._pace.start()
+        self._min_rate = MinRateTimeout(self.site.clock, self.site.limits, too_slow)
+        self._min_rate.start()
 
-    def _stop(self) -> None:
+    def _end_body(self) -> None:
         self._over = True
         self._held = None
-        if self._pace is not None:
-            self._pace.stop()
+        if self._min_rate is not None:
+            self._min_rate.stop()
         body = self.take_body()
         if body is not None:
             body.close()
 
     def process(self) -> None:
-        """Have it answered: by the routes that are taken most, or by Klein."""
+        """Have it answered by a route that is taken often, or else by Klein."""
         if not self.site.shortcut(self):
             super().process()
 
     def finish(self) -> None:
-        """The answer is complete."""
-        self._stop()
+        """End the request: the answer is complete."""
+        self._end_body()
         super().finish()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The client is gone. A body that was taken goes its way to the end; any other is thrown away."""
+        """End the request: the client is gone. A body is thrown away unless a handler has it."""
         was_over = self._over
-        self._stop()
+        self._end_body()
         if self.opened and not was_over:
             self.site.log_gone(self)
         super().connectionLost(reason)
 
     def processingFailed(self, reason: Failure) -> Failure:
-        """Something failed before a route was found."""
+        """Answer when something has failed before a route was found."""
         write_answer(self, problem(self.explained(reason), self.id), self.id)
         self.finish()
         return reason
 
     def getRequestHostname(self) -> bytes:
-        """Not the Host header: Klein hands this to an IDNA codec, and a strange one would be our fault."""
+        """Return a fixed name: Klein gives it to an IDNA codec, which fails for strange Host headers."""
         return b"localhost"
 
     def facts(self) -> dict[str, Any]:
-        """For the log. The query is left out: it may hold what is nobody's business."""
+        """Return facts for the log. The query is left out, since it may hold what is private."""
         return {
             "id": self.id,
             "method": self.method.decode("latin-1"),
@@ -261,7 +258,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """``http://host/path`` as proxies send it, without scheme and host (RFC 9112, 3.2.2).
+    """Return ``http://host/path``, as proxies send it, without scheme and host (RFC 9112, 3.2.2).
 
     Klein takes ``//images`` for ``/images``: so that the gate does too, there is one slash in front.
     """

@@ -1,15 +1,15 @@
-"""A route is a row of data: method, path, who may use it, its handler. Tests read these rows too."""
+"""Routes as rows of data: method, path, who may use it, its handler. Tests read these rows too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
-from dpip.api.http.answers import Answer
+from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.bodies import UploadBody
 from dpip.api.http.forms import Fields
@@ -18,6 +18,7 @@ from dpip.errors import Unauthenticated
 from dpip.model import Principal
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
+T = TypeVar("T")
 
 
 @frozen
@@ -54,10 +55,10 @@ Handler = Callable[..., Coroutine[Any, Any, Answer | Streamed]]
 
 @frozen
 class Route:
-    """``path`` as werkzeug has it: its ``<names>`` become arguments of the handler beside the call.
+    """One route. ``path`` is as werkzeug has it: its ``<names>`` become arguments of the handler.
 
-    ``by_link``: browsers fetch it for an element of the page, so that the page's cookie alone opens it; only
-    for what changes nothing.
+    With ``by_link`` browsers fetch it for an element of the page, so that the page's cookie alone opens it;
+    only for what changes nothing.
     """
 
     method: str
@@ -67,7 +68,21 @@ class Route:
     by_link: bool = False
 
 
-def next_page(path: str, **parameters: Any) -> dict[str, str]:
-    """The header that leads to the next page (RFC 8288)."""
-    query = urlencode({name: value for name, value in parameters.items() if value is not None})
-    return {"Link": f'<{path}?{query}>; rel="next"'}
+def page_answer(
+    path: str,
+    limit: int,
+    found: Sequence[T],
+    show: Callable[[T], object],
+    asked_after: Callable[[T], Mapping[str, object]],
+) -> Answer:
+    """Answer with the first ``limit`` of what was found.
+
+    If there is more, a header Link leads to the next page (RFC 8288). Its query is ``asked_after(last)``
+    without what is None there, and ``limit``.
+    """
+    headers = {}
+    if len(found) > limit:
+        asked = {**asked_after(found[limit - 1]), "limit": limit}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        headers = {"Link": f'<{path}?{query}>; rel="next"'}
+    return json_answer([show(one) for one in found[:limit]], headers=headers)

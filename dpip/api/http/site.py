@@ -1,7 +1,4 @@
-"""The factory that ties connections, requests and routes together."""
-
-# mypy: disallow-untyped-calls=False
-# twisted.web is not annotated.
+"""The HTTP server: it joins connections, requests and routes, and writes the log."""
 
 from __future__ import annotations
 
@@ -27,8 +24,10 @@ Shortcut = Callable[[Request], bool]
 
 
 class Site(server.Site):
-    """``clock`` measures durations; ``ids()`` gives request ids. What ``shortcut(request)`` does not answer,
-    and says so, is answered by ``resource``. ``quiet``: no line for what was only read or is the daily work.
+    """The factory of connections. ``clock`` measures durations; ``ids()`` gives request ids.
+
+    ``resource`` answers what ``shortcut(request)`` does not answer, which it says by False. When ``quiet``,
+    there is no line in the log for what was only read or is the daily work.
     """
 
     noisy = False  # no line when it starts
@@ -57,18 +56,19 @@ class Site(server.Site):
         self.ration = LogRateLimit(self.logger, clock)
 
     def startFactory(self) -> None:
-        """The stock one starts a timer that formats the time of the access log every second."""
+        """Do nothing: Twisted's starts a timer that formats the time of the access log every second."""
 
     def stopFactory(self) -> None:
-        """Nothing was started."""
+        """Do nothing, since nothing was started."""
 
     def acceptableProtocols(self) -> list[bytes]:
-        """HTTP/1.1 only: the deadlines and early answers are made for its channel."""
+        """Offer HTTP/1.1 only: the deadlines and early answers are made for its channel."""
         return [b"http/1.1"]
 
     def log(self, request: Any) -> None:
-        """A line per answer: at level info for what went wrong or changed something, else at debug. Of what
-        strangers get, and of requests that were too many, there are so many lines a minute at most.
+        """Write a line for an answer: at level info if it went wrong or changed something, else at debug.
+
+        Refusals of strangers, and of requests that were too many, get only so many lines a minute.
         """
         if _comes_in_floods(request) and not self.ration.allows():
             return
@@ -78,7 +78,7 @@ class Site(server.Site):
             self.logger.emit(level, _LINE, status=request.code, ms=ms, **request.facts())
 
     def log_gone(self, request: Request) -> None:
-        """The client left before it was answered; what it asked for may be done nevertheless."""
+        """Write that the client left before it was answered; what it asked for may be done nevertheless."""
         level = _level(request)
         if level is LogLevel.info or not self.quiet:
             self.logger.emit(level, "{id} {method} {path} client-left {user}", **request.facts())
@@ -89,7 +89,7 @@ def _comes_in_floods(request: Any) -> bool:
 
 
 def _level(request: Request) -> LogLevel:
-    """A picture that comes in is remembered by the database: a million lines would say no more."""
+    """Return the level: debug also for uploads, since the database has them, and there may be a million."""
     daily = request.method in (b"GET", b"HEAD", b"OPTIONS") or is_upload(request)
     level: LogLevel = LogLevel.debug if daily else LogLevel.info
     return level

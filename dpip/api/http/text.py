@@ -1,10 +1,10 @@
-"""Bytes of strangers as text."""
+"""Text out of bytes that clients send."""
 
 from __future__ import annotations
 
 
 def lenient(data: bytes) -> str:
-    """UTF-8, as everybody sends it; or else latin-1, which takes any bytes."""
+    """Decode UTF-8, as everybody sends it, or else latin-1, which takes any bytes."""
     try:
         return data.decode()
     except UnicodeDecodeError:

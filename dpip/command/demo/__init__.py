@@ -1,4 +1,4 @@
-"""``dpip demo``: see it work, with one command and nothing to prepare."""
+"""``dpip demo`` shows DPIP at work with one command and nothing to prepare."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def demo(frames: int, slots: int | None, folder: Path) -> None:
     from dpip.command.demo.folder import DemoFolder
 
     claimed = DemoFolder.claim(folder)
-    # Said before the imports below, which take a second or more.
+    # The imports below take a second or more, so this line comes first.
     click.echo(
         f"DPIP {__version__}: {frames} frames of film will be drawn, made gray, and blurred.", err=True
     )

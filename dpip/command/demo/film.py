@@ -12,8 +12,8 @@ from attrs import define, field
 from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT = 1280, 720
-_FINE: Final = 2  # shapes are drawn so many times larger, and reduced, for smooth edges
-_COARSE: Final = 8  # the sky is smooth: computed so many times smaller, and enlarged
+_FINE: Final = 2  # shapes are drawn larger by this factor, and reduced, for smooth edges
+_COARSE: Final = 8  # the sky is smooth: it is computed smaller by this factor, and enlarged
 _BALL: Final = 128
 _ACROSS: Final = np.arange(0, WIDTH + 4, 4)
 Array: TypeAlias = npt.NDArray[Any]
@@ -28,13 +28,13 @@ _FLOWERS = ((250, 84, 92), (255, 214, 60), (250, 250, 250), (196, 112, 226))
 
 @define
 class DemoFilm:
-    """``length`` frames of WIDTH×HEIGHT pixels, from sunrise to sunset. Threads may draw it together."""
+    """A film of ``length`` frames of WIDTH×HEIGHT pixels, from sunrise to sunset. It is thread-safe."""
 
     length: int
     _land: Image.Image = field(factory=lambda: _paint_land(), init=False)
 
     def frame(self, number: int) -> Image.Image:
-        """Draw a frame, as RGB."""
+        """Draw the frame ``number`` as RGB."""
         hour = (number + 0.5) / self.length
         top, horizon, light = _DUSK + (_NOON - _DUSK) * math.sin(math.pi * hour)
         picture = _paint_sky(top, horizon, hour)
@@ -48,7 +48,7 @@ class DemoFilm:
 
 
 def _paint_sky(top: Array, horizon: Array, hour: float) -> Image.Image:
-    """A gradient, and the sun with a glow around it."""
+    """Draw a gradient, and the sun with a glow around it."""
     down, across = np.mgrid[0:HEIGHT:_COARSE, 0:WIDTH:_COARSE]
     x, y = 90 + (WIDTH - 180) * hour, 440 - 345 * math.sin(math.pi * hour)
     sky = top + (horizon - top) * np.minimum(down / 475, 1)[..., None] ** 1.4
@@ -60,7 +60,7 @@ def _paint_sky(top: Array, horizon: Array, hour: float) -> Image.Image:
 
 
 def _paint_ball(turn: float) -> Image.Image:
-    """A beach ball, turned by so many degrees, as RGBA; the light comes from the upper left."""
+    """Draw a beach ball, turned by ``turn`` degrees, as RGBA; the light comes from the upper left."""
     large = _BALL * _FINE
     ball = Image.new("RGBA", (large, large))
     draw = ImageDraw.Draw(ball)
@@ -74,7 +74,7 @@ def _paint_ball(turn: float) -> Image.Image:
 
 
 def _paint_land() -> Image.Image:
-    """Mountains, trees and a meadow, as RGBA that is transparent where the sky is."""
+    """Draw mountains, trees and a meadow, as RGBA that is transparent where the sky is."""
     land = Image.new("RGBA", (WIDTH * _FINE, HEIGHT * _FINE))
     draw, random = ImageDraw.Draw(land), np.random.default_rng(11)
     _fill_below(draw, _ridge(330.0, 95, random), (138, 150, 196))
@@ -105,7 +105,7 @@ def _fill_below(draw: ImageDraw.ImageDraw, top: Array, color: Color) -> None:
 
 
 def _ridge(base: float, rise: float, random: np.random.Generator) -> Array:
-    """A rugged line: octaves of straight segments."""
+    """Make a rugged line from octaves of straight segments."""
     line = np.full(_ACROSS.shape, base)
     for octave in range(6):
         knots = np.linspace(0, WIDTH, 5 * 2**octave)
@@ -114,10 +114,10 @@ def _ridge(base: float, rise: float, random: np.random.Generator) -> Array:
 
 
 def _pasture(x: Any) -> Any:
-    """Where the hill with the trees begins, in pixels from the top."""
+    """Return where the hill with the trees begins, in pixels from the top."""
     return 470 + 30 * np.sin(x / 170 + 2) + 10 * np.sin(x / 61)
 
 
 def _meadow(x: Any) -> Any:
-    """Where the foremost hill begins, in pixels from the top."""
+    """Return where the foremost hill begins, in pixels from the top."""
     return 560 + 26 * np.sin(x / 210) + 12 * np.sin(x / 83 + 1)

@@ -24,13 +24,13 @@ dpip.log           what the system said meanwhile
 
 @frozen
 class DemoFolder:
-    """The folder is the demo's own: it says so in a file, so that no other's files are ever overwritten."""
+    """A folder of the demo's own: a file in it says so, and no other files are ever overwritten."""
 
     path: Path
 
     @classmethod
     def claim(cls, path: Path) -> DemoFolder:
-        """Make it, or take over what an earlier demo left. Raises ClickException for anything else."""
+        """Make the folder, or take over an earlier demo's. Raises ClickException for any other folder."""
         folder, note = cls(path), path / "README.txt"
         ours = note.is_file() and note.read_text(errors="replace").startswith(_FIRST_LINE)
         if path.exists() and not ours and (not path.is_dir() or any(path.iterdir())):
@@ -39,7 +39,7 @@ class DemoFolder:
             for kind in _CAPTIONS:
                 (path / kind).mkdir(parents=True, exist_ok=True)
                 for frame in (path / kind).glob("frame-[0-9][0-9][0-9][0-9].jpg"):
-                    frame.unlink()  # an earlier, longer film would leave its end behind
+                    frame.unlink()  # an earlier film may have been longer
             folder.comparison.unlink(missing_ok=True)
             note.write_text(f"{_FIRST_LINE}\n{_ABOUT}")
         except OSError as error:
@@ -53,11 +53,11 @@ class DemoFolder:
 
     @property
     def log(self) -> Path:
-        """What the system said."""
+        """The system's log."""
         return self.path / "dpip.log"
 
     def frame(self, kind: str, number: int) -> Path:
-        """``kind`` is original, grayscale or blur."""
+        """Name the file of a frame; ``kind`` is original, grayscale or blur."""
         return self.path / kind / f"frame-{number:04}.jpg"
 
     def compare(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What ``dpip demo`` does: it draws a film, has it filtered, and says how that went."""
+"""The demo itself: it draws a film, has it filtered, and prints how long that took."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FILTERS: Final[Mapping[str, Mapping[str, Any]]] = {"grayscale": {}, "blur": {"si
 
 @define
 class Show:
-    """``play`` plays it under a reactor; ``summary`` is what there is to say afterwards."""
+    """The demo: ``play`` does everything under a reactor, ``summary`` is for afterwards."""
 
     log: ClassVar[Logger] = Logger()
 
@@ -50,18 +50,18 @@ class Show:
     timings: list[str] = field(factory=list, init=False)
 
     async def play(self, reactor: Any) -> None:
-        """Raises ClickException, ClientError, OSError."""
+        """Draw the film, filter it and compare. Raises ClickException, ClientError, OSError."""
         with display_on(sys.stderr, reactor) as display:
             drawing = Deferred.fromCoroutine(self._draw(display.begin("film", "drawing", self.frames)))
             try:
                 await self._filter_when(drawing, display, reactor)
             finally:
-                drawing.addErrback(lambda _: None)  # cancelled, or overtaken by the error that is raised
+                drawing.addErrback(lambda _: None)  # it is cancelled, or its error is being raised already
                 drawing.cancel()
         await deferToThread(self.folder.compare, self.frames // 2)
 
     def summary(self) -> Iterator[str]:
-        """Lines for people."""
+        """Yield the lines of a summary for people."""
         yield ""
         yield from self.timings
         yield (
@@ -74,7 +74,7 @@ class Show:
         yield "Go on with twistd -n dpip (the service itself)"
 
     def explain(self, error: Exception) -> str:
-        """What went wrong, for people; the details go to the log."""
+        """Say what went wrong, for people; the details go to the log."""
         self.log.error("The demo failed", log_failure=Failure(error))
         if isinstance(error, ClientError | OSError):
             return f"{error} (The log is {self.folder.log}.)"
@@ -84,7 +84,7 @@ class Show:
         began, starting = self.now(), display.begin("system", "starting")
 
         def heard(line: str) -> None:
-            if line.startswith("Compiling"):  # so the worker says
+            if line.startswith("Compiling"):  # the worker's words
                 starting.say("compiling the filters, once (up to a minute)")
 
         log_to(self.folder.log, heard)
@@ -130,7 +130,7 @@ class Filtering:
     _saved: float = field(default=0.0, init=False)  # when the last result was
 
     async def run(self) -> str:
-        """How long it took, from the first upload to the last download, for people.
+        """Filter the film; returns, for people, the time from the first upload to the last download.
 
         Raises ClickException when a frame has failed, ClientError, OSError.
         """
@@ -151,14 +151,14 @@ class Filtering:
         return Item(path.name, path, uuid4().hex)
 
     def uploaded(self, item: Item, image: Image) -> None:
-        """Nothing is noted: a film that is interrupted is begun anew."""
+        """Note nothing: an interrupted demo cannot be resumed."""
 
     async def arrived(self, item: Item, result: Result) -> None:
         await result.take(self.folder.frame(self.filter, item.number))
         self._saved = self.now()
 
     def failed(self, item: Item, code: str, reason: str) -> None:
-        """Raises ClickException: a film with a frame missing is not the film."""
+        """Raise ClickException: the film must not lack a frame."""
         raise click.ClickException(f"{item.name} could not be filtered: {reason}")
 
     async def _make_workload(self) -> Workload:

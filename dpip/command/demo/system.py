@@ -1,4 +1,4 @@
-"""The whole system in this process, for as long as ``dpip demo`` needs it."""
+"""The whole system in this process, for the time that ``dpip demo`` needs it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,29 @@ import click
 from twisted.internet.defer import Deferred, TimeoutError
 
 from dpip.client import Client
-from dpip.command.temporary_directory import temporary
 from dpip.runtime.startup import CannotStart
-from dpip.tap import ServiceOptions, make_service
+from dpip.runtime.tempdirs import LockedTempDir
+from dpip.tap import EmbeddedService, ServiceOptions
 
 _VARIABLE = "DPIP_ADMIN_PASSWORD"
 _START_SECONDS, _STOP_SECONDS = 300, 20
-_DISK_FLOOR = "64M"  # what is left of the temporary directory's disk; the service's own default is larger
+_DISK_FLOOR = "64M"  # keep this free on the temporary directory's disk; the service's default is larger
 
 
 @asynccontextmanager
 async def whole_system(reactor: Any, slots: int | None) -> AsyncIterator[Client]:
-    """A client, logged in to a system on free ports of this machine, with its state in a temporary directory.
+    """Start a system on free ports, with its state in a temporary directory; the client is logged in to it.
 
-    At the end the system stops, and the directory goes. Raises ClickException when it cannot start.
+    At the end the system stops, and the directory is removed. Raises ClickException when it cannot start.
     """
-    async with temporary(Path(tempfile.gettempdir()), "dpip-system-") as state:
-        arguments = ["--state-dir", str(state), "--http", "127.0.0.1:0", "--pb", "127.0.0.1:0"]
+    with closing(LockedTempDir(Path(tempfile.gettempdir()), "dpip-system-")) as state:
+        arguments = ["--state-dir", str(state.open()), "--http", "127.0.0.1:0", "--pb", "127.0.0.1:0"]
         arguments += ["--disk-floor", _DISK_FLOOR]
         arguments += ["--slots", str(slots)] if slots else []
         options = ServiceOptions()
         options.parseOptions(arguments)
-        os.environ[_VARIABLE] = password = secrets.token_urlsafe()  # of the admin that the first start makes
-        service = make_service(options, reactor)
+        os.environ[_VARIABLE] = password = secrets.token_urlsafe()  # for the admin that the first start adds
+        service = EmbeddedService(options, reactor)
         try:
             service.startService()
             await _within(_START_SECONDS, reactor, service.ready, "start")

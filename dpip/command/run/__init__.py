@@ -1,7 +1,7 @@
-"""``dpip run``: files and folders through a filter.
+"""``dpip run`` filters files and folders.
 
-``command`` is the command. ``inputs`` finds the files (``films`` are read as frames), ``images`` sends those
-that the ``journal`` does not know as finished, and puts results at their ``destinations``. As the ``options``
-say, an ``executor`` has them filtered by a server, or by this machine (``local``). ``display`` shows how far
-that is, and ``report`` says how it went.
+``command`` is the command. ``inputs`` finds the files (``films`` reads frames), ``images`` sends those that
+the ``journal`` does not list as finished, and writes results to their ``destinations``. The ``executor`` is a
+server or this machine (``local``), as the ``options`` say. ``display`` shows the progress, ``report`` the
+outcome.
 """

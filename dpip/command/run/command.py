@@ -1,4 +1,4 @@
-"""``dpip run``: files and folders through a filter."""
+"""``dpip run`` filters files and folders."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def run(
 async def _filter(
     reactor: Any, images: RunImages, options: ExecutorOptions, name: str, delete: bool
 ) -> tuple[float, Sequence[str]]:
-    """How many seconds it took, and the workloads it made. Raises ClickException, ClientError."""
+    """Filter the images; returns the seconds, and the workloads made. Raises ClickException, ClientError."""
     from dpip.command.progress import display_on_terminal
     from dpip.command.run.display import RunDisplay
     from dpip.command.run.executor import open_executor
@@ -137,7 +137,7 @@ def _task(
     options: ExecutorOptions,
     resume: bool,
 ) -> RunTask | None:
-    """What is asked for; None to go on with whatever the folder holds."""
+    """Return the task that was asked for; None to resume whatever the folder holds. Raises UsageError."""
     from dpip.command.run.journal import RunTask
 
     if resume and not steps and not output:
@@ -151,7 +151,7 @@ def _task(
 
 
 def _check_same_inputs(named: tuple[str, ...], of_the_run: tuple[str, ...]) -> None:
-    """A resumed run is of the same files; naming them again is not needed."""
+    """Raise UsageError if a resumed run is of other files than those named, if any are."""
     if named and sorted(map(abspath, named)) != sorted(of_the_run):
         raise click.UsageError(
             f"The run in this folder is of {', '.join(of_the_run)}. Leave the files out to go on with it, or "

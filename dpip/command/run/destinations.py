@@ -1,4 +1,4 @@
-"""Where a result goes: under its own name, with the right extension, and never over another file."""
+"""Where results go: each under its own name, with the right extension, and never over another file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KNOWN: Final = frozenset(chain.from_iterable(EXTENSIONS.values()))
 
 
 def with_suffix_for(name: Path, content_type: str) -> Path:
-    """The name as it is when it fits the type; else with another extension in place of an image's."""
+    """Return the name if it fits the type, else with the type's extension in place of another image's."""
     fitting = EXTENSIONS.get(content_type)
     if fitting is None or name.suffix.lower() in fitting:
         return name
@@ -25,7 +25,7 @@ def with_suffix_for(name: Path, content_type: str) -> Path:
 
 
 def place(part: Path, wanted: Path) -> Path:
-    """Give the file ``part`` the first of the :func:`names` that is free; the file appears whole.
+    """Move the file ``part`` to the first of the :func:`names` that is free; it appears whole.
 
     Raises OSError.
     """
@@ -38,19 +38,19 @@ def place(part: Path, wanted: Path) -> Path:
 
 
 def names(wanted: Path) -> Iterator[Path]:
-    """The name itself, and then with the numbers from 2: ``a.png``, ``a-2.png``, …"""
+    """Yield the name itself, and then with numbers from 2: ``a.png``, ``a-2.png``, …"""
     yield wanted
     for number in count(2):
         yield wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
 
 
 def _move_to_free_name(part: Path, name: Path) -> None:
-    """Raises FileExistsError."""
+    """Move a file to a name. Raises FileExistsError if it is taken."""
     try:
         os.link(part, name)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: take the name first
+    except OSError:  # a file system without hard links: reserve the name first
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         os.replace(part, name)
     else:
@@ -58,11 +58,11 @@ def _move_to_free_name(part: Path, name: Path) -> None:
 
 
 def is_image_name(name: Path) -> bool:
-    """Whether its extension is that of an image."""
+    """Tell whether the extension is that of an image."""
     return name.suffix.lower() in _KNOWN
 
 
 def safe_name(name: str) -> str:
-    """The last part of a name that somebody else chose, as a file's name: no folders, no hidden files."""
+    """Make a file's name of one that somebody else chose: without folders, and never hidden."""
     last = name.replace("\\", "/").rpartition("/")[2].replace("\0", "").lstrip(".")
     return last or "image"

@@ -1,4 +1,4 @@
-"""How far a run is, on a terminal: one line each for what goes up, what is filtered, what is written."""
+"""The progress of a run on a terminal: one line each for uploads, filtering and saving."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dpip.client import ClientError, Counts
 from dpip.command.progress import Display, Stage
 from dpip.command.run.options import ExecutorOptions
 
-if TYPE_CHECKING:  # a circle of types: an executor has a display, which shows the executor
+if TYPE_CHECKING:  # a circle of types only: an executor gets a display, which shows the executor
     from dpip.command.run.executor import Executor
 
-_COMPILING: Final = "Compiling"  # how the line of the log begins that tells of it
+_COMPILING: Final = "Compiling"  # the beginning of the log's line about it
 
 
 @define(eq=False)
 class RunDisplay:
     """Shows the stages of a run on ``display``; ``total`` is the number of images, None while it is unknown.
 
-    Without a server nothing is said of uploads: the images stay on this machine.
+    Without a server there is no line for uploads.
     """
 
     display: Display
@@ -35,42 +35,42 @@ class RunDisplay:
     _began: float = field(default=0.0, init=False)
     _warned: bool = field(default=False, init=False)
     _starting: Stage | None = field(default=None, init=False)
-    _up: Stage | None = field(default=None, init=False)
-    _there: Stage | None = field(default=None, init=False)
-    _down: Stage | None = field(default=None, init=False)
+    _uploads: Stage | None = field(default=None, init=False)
+    _filtering: Stage | None = field(default=None, init=False)
+    _saving: Stage | None = field(default=None, init=False)
 
     def starting(self) -> None:
-        """The compute processes of this machine are being started."""
+        """Show that the compute processes of this machine are being started."""
         self._starting = self.display.begin("filters", "starting")
 
     def heard(self, line: str) -> None:
-        """A compute process has said this."""
+        """Show what a compute process has said, if it is about compiling."""
         if line.startswith(_COMPILING) and self._starting is not None:
             self._starting.say("compiling, once (up to a minute)")
 
     def begin(self, executor: Executor, ready: str = "") -> None:
-        """Images are on their way from now on."""
+        """Show an executor's counts, from now on; ``ready`` is said of processes that were started."""
         if self._starting is not None:
             self._starting.finish(ready)
         self._began = self.now()
-        self._up = self.display.begin("upload", "") if self.options.login else None
-        self._there = self.display.begin("filter", self.filter)
-        self._down = self.display.begin("save", "")
+        self._uploads = self.display.begin("upload", "") if self.options.login else None
+        self._filtering = self.display.begin("filter", self.filter)
+        self._saving = self.display.begin("save", "")
         executor.changed = lambda: self._show(executor.counts)
 
     def expect(self, total: int) -> None:
-        """There are so many images."""
+        """Set the number of images."""
         self.total = total
 
     def _show(self, counts: Counts) -> None:
-        assert self._there is not None
-        assert self._down is not None
+        assert self._filtering is not None
+        assert self._saving is not None
         ended = counts.done + counts.failed
         of = "" if self.total is None else f" of {self.total}"
-        if self._up is not None:
-            self._up.show(f"{counts.uploaded}{of} uploaded", counts.uploaded, self.total)
+        if self._uploads is not None:
+            self._uploads.show(f"{counts.uploaded}{of} uploaded", counts.uploaded, self.total)
         failed = f", {counts.failed} failed" if counts.failed else ""
-        self._there.show(
+        self._filtering.show(
             f"{counts.waiting} waiting, {counts.running} running, {counts.filtered} done{failed}",
             counts.filtered + counts.failed,
             self.total,
@@ -79,12 +79,12 @@ class RunDisplay:
         left = ""
         if self.total is not None and counts.done:
             left = f", {duration((self.total - ended) / rate)} left"
-        self._down.show(f"{counts.done} saved, {figure(rate)} images/s{left}", ended, self.total)
+        self._saving.show(f"{counts.done} saved, {figure(rate)} images/s{left}", ended, self.total)
 
     def trouble(self, error: ClientError) -> None:
-        """A request failed and will be tried again."""
-        if self._there is not None:
-            self._there.say(f"waiting for the server: {error}")
+        """Show that a request has failed and will be tried again."""
+        if self._filtering is not None:
+            self._filtering.say(f"waiting for the server: {error}")
         if not self._warned:
             self._warned = True
             words = f"{error} Trying again for up to {duration(self.options.patience)}."
@@ -92,17 +92,17 @@ class RunDisplay:
 
     @property
     def seconds(self) -> float:
-        """How long images have been on their way."""
+        """The seconds since :meth:`begin`."""
         return self.now() - self._began
 
 
 def figure(number: float) -> str:
-    """Two digits that count."""
+    """Format a number with two significant digits, or more before the point."""
     return f"{number:.0f}" if number >= 9.95 else f"{number:.1f}"
 
 
 def duration(seconds: float) -> str:
-    """``0:07``, ``12:30``, ``3:05:00``."""
+    """Format a duration as ``0:07``, ``12:30`` or ``3:05:00``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""What filters the images of a run: a server, or this machine alone."""
+"""The executor, which filters the images of a run: a server, or this machine alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpip.command.server import connected
 
 
 class Executor(Protocol):
-    """Takes a sender's items through the filters: an UploadPipeline or a LocalExecutor."""
+    """Has a sender's items filtered: an UploadPipeline or a LocalExecutor."""
 
     changed: Callable[[], object]
     counts: Counts
@@ -39,10 +39,10 @@ async def open_executor(
     name: str,
     **pipeline: Any,
 ) -> AsyncIterator[Executor]:
-    """An executor on the server that the display's options name, else on this machine.
+    """Open an executor on the server that the display's options name, else on this machine.
 
-    ``name`` is that of the workloads, ``pipeline`` has options of UploadPipeline; this machine needs neither.
-    It logs to ``log_path``, which is removed when all went well, and keeps what is on its way beside it.
+    ``name`` is for workloads on the server, ``pipeline`` has options for UploadPipeline; this machine ignores
+    both. It logs to ``log_path``, which is removed after a success, and has its temporary files beside it.
 
     Raises ClickException, ClientError, OSError.
     """

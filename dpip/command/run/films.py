@@ -1,4 +1,4 @@
-"""Films as inputs: their frames as PNG, by PyAV, which the extra ``video`` installs."""
+"""Films as inputs: PyAV, which the extra ``video`` installs, reads them, and frames become PNG."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dpip.filters.codec.picture import Metadata
 from dpip.filters.codec.png import encode
 
 UNKNOWN: Final = 2
-"""The number for colours that a film does not tell of."""
+"""FFmpeg's number for colours that a film does not specify."""
 _BT601, _BT709 = 5, 1
 LIMITED, FULL = 1, 2
 
 
 @frozen
 class FilmFrame:
-    """``png()`` is its picture, RGB of 8 bits, or of 16 where the film has more than 8."""
+    """A frame of a film; ``png()`` is its picture: RGB of 8 bits, or of 16 if the film has more than 8."""
 
     number: int
     pts: int | None
@@ -42,7 +42,7 @@ class FilmFrame:
 
 @define(eq=False)
 class Film:
-    """A film that is read; a context manager. Everything may raise ClickException."""
+    """A context manager that opens a film for reading. Every method may raise ClickException."""
 
     path: Path
     container: Any = field(init=False)
@@ -66,7 +66,7 @@ class Film:
 
     @property
     def length(self) -> int | None:
-        """How many frames it says it has, or is likely to have."""
+        """The number of frames that the file states, or that its duration suggests; None without either."""
         if self.video.frames:
             return int(self.video.frames)
         seconds = (self.container.duration or 0) / 1_000_000
@@ -74,18 +74,18 @@ class Film:
 
     @property
     def matrix(self) -> int:
-        """How its colours are to be understood; a film that does not tell is taken as players take it."""
+        """FFmpeg's number for its colour matrix; players' guess if the film does not specify one."""
         told = int(self.video.codec_context.colorspace)
         return told if told not in (0, UNKNOWN) else _BT709 if self.video.height >= 720 else _BT601
 
     @property
     def full(self) -> bool:
-        """Whether black is 0, and not 16."""
+        """Whether its range is full: black is 0, and not 16."""
         context = self.video.codec_context
         return int(context.color_range) == FULL or context.pix_fmt.startswith("yuvj")
 
     def frames(self) -> Iterator[FilmFrame]:
-        """In the order of showing."""
+        """Decode the frames, in the order of showing."""
         try:
             for number, picture in enumerate(self.container.decode(self.video)):
                 yield FilmFrame(number, picture.pts, picture, self.matrix, self.full)
@@ -94,16 +94,10 @@ class Film:
 
 
 def pyav() -> Any:
-    """The module. Raises ClickException when it is not installed."""
+    """Import PyAV. Raises ClickException when it is not installed."""
     try:
         import av
     except ImportError:
         raise click.ClickException("Films need PyAV: pip install 'dpip[video]'") from None
     av.logging.set_level(av.logging.ERROR)
     return av
-
-
-def length_of(path: Path) -> int:
-    """Frames, as far as the film tells; 0 where it does not."""
-    with Film(path) as film:
-        return film.length or 0

@@ -1,4 +1,4 @@
-"""The images of one run: found, sent, written under their names, noted in the journal."""
+"""The images of a run: they are found, sent, written under their names, and noted in the journal."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dpip.command.run.journal import Journal, Past
 from dpip.command.run.report import RunReport, printable
 from dpip.command.tables import plain
 
-_AT_ONCE: Final = 8
-"""Files that are looked at in one go: a thread for each would cost more than the looking."""
+_FIND_AT_ONCE: Final = 8
+"""Files that are found in one call of a thread: a call for each would cost more than the work."""
 
 
 @define(eq=False, kw_only=True)
 class RunItem(Item):
-    """``known_as`` is its name in the journal, ``result`` its name under the folder of results."""
+    """An image of a run: ``known_as`` is its name in the journal, ``result`` that of its result."""
 
     known_as: str
     result: Path
@@ -35,7 +35,7 @@ class RunItem(Item):
 
 @define(eq=False)
 class RunImages:
-    """Sends what the inputs have and the journal does not know as finished, and writes the results."""
+    """Sends the inputs that the journal does not list as finished, and writes the results."""
 
     inputs: Inputs
     journal: Journal
@@ -49,7 +49,7 @@ class RunImages:
     async def next(self) -> RunItem | None:
         while True:
             if not self._found:
-                self._found.extend(await deferToThread(list, islice(self._items, _AT_ONCE)))
+                self._found.extend(await deferToThread(list, islice(self._items, _FIND_AT_ONCE)))
             if not self._found:
                 return None
             item = self._found.popleft()
@@ -62,7 +62,7 @@ class RunImages:
         self.journal.uploaded(item.known_as, image.workload_id, image.seq)
 
     async def arrived(self, item: Item, result: Result) -> None:
-        """Raises ClickException when it cannot be written."""
+        """Write a result to its place. Raises ClickException when that fails."""
         assert isinstance(item, RunItem)
         folder, part = self.journal.folder, self.journal.part()
         try:
@@ -85,7 +85,7 @@ class RunImages:
 
     @asynccontextmanager
     async def counting(self, tell: Callable[[int], object]) -> AsyncIterator[None]:
-        """Meanwhile, a thread counts the images, and ``tell`` hears how many this run has to do."""
+        """Count the images in a thread meanwhile; ``tell`` is called with the number that this run has."""
         over = False
 
         def count() -> int | None:
@@ -108,7 +108,7 @@ class RunImages:
             over = True
             await counting
 
-    # In a thread
+    # These run in a thread.
 
     def _find(self) -> Iterator[RunItem | Found]:
         for found in self.inputs:
@@ -120,7 +120,7 @@ class RunImages:
                 yield from self._file(found)
 
     def _frames(self, found: Found) -> Iterator[RunItem]:
-        """Each frame as a PNG in a folder with the film's name."""
+        """Yield each frame as a PNG, whose result goes into a folder with the film's name."""
         from dpip.command.run.films import Film
 
         with Film(found.path) as film:
@@ -144,7 +144,7 @@ class RunImages:
             facts = found.path.stat()
             size, changed = facts.st_size, facts.st_mtime_ns
         except OSError:
-            size, changed = 0, 0  # the upload says what is wrong
+            size, changed = 0, 0  # the upload will say what is wrong
         key = self.journal.key(known_as, past.failures, size, changed)
         yield RunItem(
             found.path.name,
@@ -157,7 +157,7 @@ class RunImages:
         )
 
     def _unfinished(self, known_as: str) -> Past | None:
-        """What the journal knows of an image; None when it is finished, and counted as such."""
+        """Return the journal's entry of an image; None for a finished one, which is counted."""
         past = self.journal.past(known_as)
         if past.result is None:
             return past
@@ -165,7 +165,8 @@ class RunImages:
         return None
 
 
-def _frames_in(film: Path) -> int:
-    from dpip.command.run.films import length_of  # PyAV and Numba, which only films need
+def _frames_in(path: Path) -> int:
+    from dpip.command.run.films import Film  # imports Numba, which only films need
 
-    return length_of(film)
+    with Film(path) as film:
+        return film.length or 0

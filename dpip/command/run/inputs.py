@@ -1,4 +1,4 @@
-"""The files that a command is to work on: found in folders, by patterns, or named one by one."""
+"""The input files of a run: named one by one, or found in folders and by patterns."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ FILMS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mp
 
 @frozen
 class Found:
-    """A file, and its name under the folder of results. ``skip`` says why it is passed over; a picture whose
-    header has been read has so many ``decoded_bytes``."""
+    """A file, and its name under the folder of results.
+
+    ``skip`` says why it is left out, if it is. ``decoded_bytes`` is its size as arrays, if known.
+    """
 
     path: Path
     name: Path
@@ -33,18 +35,18 @@ class Found:
 
 @frozen
 class Inputs:
-    """What was named: every iteration looks anew, in the same order, and keeps nothing of it.
+    """The files, folders and patterns that were named; each iteration searches them anew, in order.
 
-    Of one folder the names begin within it; of several each keeps its own name. A file has its bare name, and
-    what a pattern finds is named from where its wildcards begin. Names that begin with a dot are passed over
-    in folders, and so is ``output``, the folder of the results.
+    Names are relative to the folder if one is named, and begin with the folder's name if several are. A file
+    has its bare name; what a pattern finds is named from its first wildcard on. In folders, names that begin
+    with a dot are skipped, and so is ``output``, the folder of the results.
     """
 
     named: Sequence[str]
     output: Path
 
     def check(self) -> None:
-        """Raises UsageError for what is not there."""
+        """Raise UsageError for a name or pattern without a file."""
         for each in self.named:
             if not os.path.lexists(each) and (
                 not glob.has_magic(each) or next(_expanded(each), None) is None
@@ -69,7 +71,7 @@ class Inputs:
             path = Path(match)
             if path.is_file():
                 name = path.relative_to(start)
-                yield Found(path, name) if path.suffix.lower() in FILMS else _looked_at(path, name)
+                yield Found(path, name) if path.suffix.lower() in FILMS else _probed(path, name)
 
     def _walk(self, folder: Path, name: Path) -> Iterator[Found]:
         try:
@@ -85,7 +87,7 @@ class Inputs:
                 if path.resolve() != self.output.resolve():
                     yield from self._walk(path, name / entry.name)
             elif entry.is_file():
-                yield _looked_at(path, name / entry.name)
+                yield _probed(path, name / entry.name)
 
 
 def _expanded(pattern: str) -> Iterator[str]:
@@ -93,19 +95,19 @@ def _expanded(pattern: str) -> Iterator[str]:
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folders before the first wildcard."""
+    """Return the folders before the first wildcard."""
     parts = Path(pattern).parts
     first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:first])
 
 
-def _looked_at(path: Path, name: Path) -> Found:
-    """A file of a folder: passed over if it is no picture, but not if it is damaged or cannot be read."""
+def _probed(path: Path, name: Path) -> Found:
+    """Probe a file of a folder: it is skipped if it is no picture, not if it is damaged or unreadable."""
     try:
         return Found(path, name, decoded_bytes=probe(path).decoded_bytes)
     except NotAnImage as problem:
         if path.suffix.lower() in FILMS:
             return Found(path, name, "a film: name it to have its frames filtered")
         return Found(path, name, "" if problem.members.get("damaged") else "not an image")
-    except OSError:  # that is told when it is its turn
+    except OSError:  # reported when it is its turn
         return Found(path, name)

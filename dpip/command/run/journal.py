@@ -1,4 +1,4 @@
-"""What a run has done so far, in a small file among its results, so that it can be gone on with."""
+"""The journal of a run: a small file among the results, from which the run can be resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _tuple(values: Iterable[str]) -> tuple[str, ...]:
 
 @frozen
 class RunTask:
-    """What is to be done with which files, and where; a resumed run must be of the same task."""
+    """The files of a run, the filters, and where they run; a resumed run must have the same task."""
 
     inputs: tuple[str, ...] = field(converter=_tuple)
     steps: Sequence[Mapping[str, Any]]
@@ -38,7 +38,7 @@ class RunTask:
 
 @frozen
 class Past:
-    """What is known of a picture: its result's name and size, or the place that its upload has."""
+    """What the journal has of a picture: its result's name and size, or its upload's workload and place."""
 
     result: str | None = None
     size: int = 0
@@ -48,11 +48,10 @@ class Past:
 
 @define(eq=False)
 class Journal:
-    """One line of JSON for each thing that happened; the first line tells the task.
+    """A file with the task in its first line, and a line of JSON for each thing that happened.
 
-    A line that a crash cut short is passed over: what it told is done again. Nothing is synced for each line,
-    as nothing here is lost but work: a result counts as finished only while its file has the size that the
-    line tells.
+    A line that a crash cut short is skipped, so its work is done again. Lines are not synced one by one, as
+    only work can be lost: a result counts as finished only while its file has the size in the line.
     """
 
     folder: Path
@@ -64,7 +63,7 @@ class Journal:
 
     @classmethod
     def opened(cls, folder: Path, task: RunTask | None, resume: bool) -> Journal:
-        """``task`` may be None when an earlier run is resumed: then it is that one's.
+        """Open the journal in ``folder``; a resumed run's ``task`` may be None, and is then the journal's.
 
         Raises UsageError, ClickException.
         """
@@ -122,14 +121,14 @@ class Journal:
         return journal
 
     def past(self, name: str) -> Past:
-        """Of the picture of that name; of a finished one only while its result is there."""
+        """Return what is known of a picture; nothing if it is finished but its result has gone."""
         past = self._past.get(name, Past())
         if past.result is not None and not self._is_there(past):
             return Past()
         return past
 
     def key(self, name: str, failures: int, size: int, changed: int) -> str:
-        """For the upload of this state of a file: the same if it is tried again, another after a failure."""
+        """Return the key for uploading a file in this state: it is new after each failure."""
         told = json.dumps([self.run, name, failures, size, changed])
         return sha256(told.encode()).hexdigest()[:32]
 
@@ -143,14 +142,14 @@ class Journal:
         self._write(bad=name, code=code, reason=reason)
 
     def end(self) -> None:
-        """Every picture has ended; a next run in this folder may begin anew."""
+        """Note that every picture has ended, so that a next run in this folder may begin."""
         self._write(end=True)
 
     def close(self) -> None:
         self._file.close()
 
     def part(self) -> Path:
-        """A new name, on the folder's own disk, for a file on its way; leftovers go at the next start."""
+        """Return a new name on the folder's disk for an unfinished file; the next run removes leftovers."""
         self._parts += 1
         return self.folder / f"{_PARTS}{os.getpid()}-{self._parts}"
 
@@ -168,7 +167,7 @@ class Journal:
         self._append(json.dumps(facts, separators=(",", ":")) + "\n")
 
     def _append(self, text: str) -> None:
-        """Straight to the file: what a full disk leaves in a buffer would fail once more in the end."""
+        """Write without a buffer: what a full disk leaves in a buffer would fail again when it is closed."""
         try:
             os.write(self._file.fileno(), text.encode("ascii"))
         except OSError as error:

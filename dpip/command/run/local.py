@@ -1,4 +1,4 @@
-"""Images through the compute processes of this machine: no server, no ports, no copies."""
+"""The executor on this machine: images go to compute processes without server, ports or copies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +16,12 @@ from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Counts, Fetched, Item, Sender, gather_bounded
-from dpip.command.temporary_directory import temporary
 from dpip.errors import NotAnImage
 from dpip.filters import registry
 from dpip.filters.codec.headers import probe
 from dpip.filters.engine import MAX_PIXELS
 from dpip.model import Outcome
+from dpip.runtime.tempdirs import LockedTempDir
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.worker.compute_child import ComputeTask, Verdict
 from dpip.worker.compute_pool import ComputePool
@@ -31,9 +31,9 @@ _PREFIX: Final = ".dpip-run-"
 _START_SECONDS: Final = 300.0
 _JOB_SECONDS: Final = 300.0
 _SHARE: Final = 0.8
-"""Of the memory that is free at the start, for all jobs together: others live here, too."""
+"""The share of the memory free at the start that all jobs together may use; other programs need some."""
 _AHEAD: Final = 2
-"""Images under way for each slot: while one is filtered, another is found, or its result put away."""
+"""Images under way for each slot: while one is filtered, another is searched, or its result is stored."""
 
 
 @asynccontextmanager
@@ -45,11 +45,12 @@ async def local_executor(
     steps: Sequence[Mapping[str, Any]],
     output: Mapping[str, Any],
 ) -> AsyncIterator[LocalExecutor]:
-    """An executor with warm processes, and a directory in ``parent``; at the end nothing remains of either.
+    """Start compute processes and make a directory in ``parent``, for an executor; at the end remove both.
 
     Raises ClickException when the processes do not start, OSError when ``parent`` cannot be written to.
     """
-    async with temporary(parent, _PREFIX) as directory:
+    with closing(LockedTempDir(parent, _PREFIX)) as files:
+        directory = files.open()
         pool = ComputePool(reactor, time.monotonic, slots or cores(), job_memory())
         try:
             await pool.start().addTimeout(_START_SECONDS, reactor)
@@ -63,14 +64,14 @@ async def local_executor(
 
 
 class MemoryBudget:
-    """Bytes that are lent, to whoever came first; who wants more than there is gets it all."""
+    """Bytes of memory that jobs borrow in the order of asking; a job that needs more than all borrows all."""
 
     def __init__(self, size: int) -> None:
         self._size = self._free = size
         self._waiting: deque[tuple[int, Deferred[None]]] = deque()
 
     async def borrow(self, wanted: int) -> int:
-        """How many bytes were lent, all of which are to be returned."""
+        """Wait for ``wanted`` bytes; returns how many were lent, which must be given back."""
         share = min(wanted, self._size)
         if self._waiting or share > self._free:
             waiting: Deferred[None] = Deferred(lambda _: self._waiting.remove((share, waiting)))
@@ -81,7 +82,7 @@ class MemoryBudget:
         return share
 
     def give_back(self, share: int) -> None:
-        """So many bytes are free again."""
+        """Take bytes back, and lend them to those who wait."""
         self._free += share
         while self._waiting and self._waiting[0][0] <= self._free:
             granted, waiting = self._waiting.popleft()
@@ -91,7 +92,7 @@ class MemoryBudget:
 
 @frozen
 class _LocalResult:
-    """A result as a compute process has left it."""
+    """A result, as a file that a compute process has written."""
 
     path: Path
     verdict: Verdict
@@ -106,10 +107,10 @@ class _LocalResult:
 
 @define(eq=False)
 class LocalExecutor:
-    """Filters a sender's items with ``pool``; ``directory`` takes files on their way.
+    """Filters a sender's items with ``pool``; ``directory`` is for files that are under way.
 
-    An image is tried again when its process dies of it, as often as a server would; together the jobs never
-    need more than ``memory``.
+    An image whose process crashes is tried again, as often as on a server. Together the jobs never need more
+    than ``memory``.
     """
 
     pool: ComputePool
@@ -131,9 +132,9 @@ class LocalExecutor:
         self._chain = registry.validate_steps(self.steps)
 
     async def run(self) -> None:
-        """Return when every item has ended. Raises ClickException, and whatever the sender raises.
+        """Return when every item has ended.
 
-        Whatever it raises, all of it has stopped before.
+        Raises ClickException, and whatever the sender raises, when all loops have stopped.
         """
         loops = _AHEAD * self.pool.slots + 1
         await gather_bounded(loops, lambda loop: loop(), [self._filter_items] * loops)
@@ -163,7 +164,7 @@ class LocalExecutor:
         self.changed()
 
     async def _filter(self, item: Item, source: Path, made: Path) -> Verdict:
-        """A verdict that is final. Raises ClickException when there is no room for the result."""
+        """Filter an item; returns the final verdict. Raises ClickException when the disk is full."""
         self._count(unfiltered=1)
         try:
             path, size = await self._as_file(item, source)
@@ -180,7 +181,7 @@ class LocalExecutor:
             self._count(unfiltered=-1)
 
     def _count(self, unfiltered: int = 0, given: int = 0) -> None:
-        """So many more. What the pool has beyond its slots waits there."""
+        """Add to the counts; jobs that the pool has beyond its slots count as waiting."""
         self._unfiltered += unfiltered
         self._given += given
         self.counts.running = min(self._given, self.pool.slots)
@@ -188,7 +189,7 @@ class LocalExecutor:
         self.changed()
 
     async def _as_file(self, item: Item, place: Path) -> tuple[Path, int]:
-        """Where the image lies as a file, and its size as arrays. Raises OSError."""
+        """Return the image as a file, and its size as arrays in bytes. Raises OSError."""
         if isinstance(item.source, Path) and item.decoded_bytes is not None:
             return item.source, item.decoded_bytes
         return await deferToThread(_look_into, item.source, place)
@@ -223,5 +224,5 @@ def _look_into(source: Path | bytes, place: Path) -> tuple[Path, int]:
         source = place
     try:
         return source, probe(source).decoded_bytes
-    except NotAnImage:  # the process says what is wrong with it
+    except NotAnImage:  # the compute process will say what is wrong with it
         return source, 0

@@ -1,4 +1,4 @@
-"""The options of commands that filter images: where that is done, and how many at a time."""
+"""The options of commands that filter images: where that happens, and how many at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpip.command.server import Choice, server_options
 
 @frozen
 class ExecutorOptions:
-    """``login`` is of the server to use, None for this machine; ``patience`` is in seconds."""
+    """Where to filter: ``login`` is for the server, None for this machine; ``patience`` is in seconds."""
 
     login: Login | None
     slots: int | None = None
@@ -29,7 +29,7 @@ class ExecutorOptions:
 
 
 def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that are given to the command as one :class:`ExecutorOptions` named ``options``."""
+    """Add options that the command gets as one :class:`ExecutorOptions` named ``options``."""
 
     @click.option(
         "--local", is_flag=True, help="On this machine, even when a server is named or logged in to."

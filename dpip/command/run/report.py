@@ -1,4 +1,4 @@
-"""What became of the images of a run: a line of JSON for each as it ends, or a summary for people."""
+"""The report of a run: a line of JSON for each image when it ends, or a summary for people."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from attrs import define, field
 from dpip.client import Fetched
 from dpip.command.run.display import duration, figure
 from dpip.command.run.inputs import Found
-from dpip.command.tables import json_line, plain
+from dpip.command.tables import counted, json_line, plain
 
 _SHOWN: Final = 20
-"""Failures and skipped files that are kept to be listed at the end; all are counted."""
+"""How many failures and skipped files are listed at the end; all are counted."""
 
 
 @define(eq=False)
 class RunReport:
-    """Counts what ends, and tells of it; with ``as_json`` at once. Results are in ``folder``."""
+    """Counts images when they end; with ``as_json`` it prints each at once. Results are in ``folder``."""
 
     folder: Path
     as_json: bool
@@ -35,13 +35,13 @@ class RunReport:
     _skipped_names: list[str] = field(factory=list, init=False)
 
     def add_done(self, file: str, result: Path, fetched: Fetched, renamed: bool) -> None:
-        """``file`` is the image's name in the journal."""
+        """Note a result; ``file`` is the image's name in the journal."""
         self.done += 1
         self.renamed += renamed
         self._tell(file, "done", result=printable(result), size=fetched.size, sha256=fetched.sha256)
 
     def add_failed(self, file: str, result: Path, code: str, reason: str) -> None:
-        """``result`` is the name that its result would have had."""
+        """Note a failure; ``result`` is the name that the result would have had."""
         self.failed += 1
         if len(self._failures) < _SHOWN:
             self._failures.append(f"{plain(printable(result))}: {plain(reason)}")
@@ -58,7 +58,7 @@ class RunReport:
             json_line({"file": printable(file), "status": status, **more})
 
     def finish(self, seconds: float, server: str | None, workload_ids: Sequence[str]) -> None:
-        """All have ended: print the summary."""
+        """Print the summary, when all images have ended."""
         if not self.as_json:
             for line in self._summary(seconds):
                 click.echo(line)
@@ -82,15 +82,15 @@ class RunReport:
         if ended:
             rate = figure(ended / max(seconds, 0.001))
             where = f"({rate} images/s), written to {printable(self.folder)}"
-            yield f"{_images(self.done)} done in {duration(seconds)} {where}"
+            yield f"{counted(self.done, 'image')} done in {duration(seconds)} {where}"
         elif not self.earlier:
             yield "No images were found."
         if self.earlier:
-            yield f"{_images(self.earlier)} finished by an earlier run"
+            yield f"{counted(self.earlier, 'image')} finished by an earlier run"
         if self.renamed:
-            yield f"{_images(self.renamed)} got a number in the name, as the name was taken"
+            yield f"{counted(self.renamed, 'image')} got a number in the name, as the name was taken"
         if self.failed:
-            yield f"{_images(self.failed)} failed:"
+            yield f"{counted(self.failed, 'image')} failed:"
             yield from (f"  {failure}" for failure in self._failures)
         if self.failed > len(self._failures):
             more = self.failed - len(self._failures)
@@ -100,10 +100,6 @@ class RunReport:
             yield f"{number} skipped, {reason}" + (f": {', '.join(self._skipped_names)}" if few else "")
 
 
-def _images(number: int) -> str:
-    return f"{number} image{'' if number == 1 else 's'}"
-
-
 def printable(name: object) -> str:
-    """A file's name for people and JSON, whatever bytes it has."""
+    """Format a file's name for people and JSON, whatever bytes it has."""
     return os.fsencode(str(name)).decode("utf-8", "replace")

@@ -1,5 +1,5 @@
-"""``dpip video``: a film through a filter.
+"""``dpip video`` filters a film.
 
-``command`` is the command. ``frames`` sends the frames, and has them joined by ``copy`` in their order; what
-else is needed it has in common with ``dpip.command.run``.
+``command`` is the command. ``frames`` sends the frames and gives the results in their order to ``copy``,
+which writes the film. Everything else is that of ``dpip.command.run``.
 """

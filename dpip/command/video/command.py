@@ -1,4 +1,4 @@
-"""``dpip video``: a film through a filter."""
+"""``dpip video`` filters a film."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import click
 
 from dpip.command.filter_options import FilterCommand, FilterSteps, checked
 from dpip.command.run.options import ExecutorOptions, executor_options
-from dpip.command.tables import json_option, show_json
+from dpip.command.tables import counted, json_option, show_json
 
 _KINDS: Final = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
 _WINDOW: Final = 150
 """Frames under way: enough for the slots of a large cluster, and some seconds of film to keep."""
 _BATCH: Final = 200
-"""Frames that a server keeps at a time, originals and results: its disk need not hold all."""
+"""Frames of a workload, which a server deletes when it is done: its disk need not hold the whole film."""
 
 
 class VideoCommand(FilterCommand):
-    """What the frames are sent as is no choice: it must lose nothing."""
+    """A command without output options: frames are sent as PNG, which loses nothing."""
 
     output_options = False
 
@@ -90,7 +90,7 @@ def video(
         show_json({"frames": frames, "seconds": round(seconds, 3), "output": str(result)})
         return
     rate = figure(frames / max(seconds, 0.001))
-    click.echo(f"{frames} frame{'s'[: frames != 1]} in {duration(seconds)} ({rate} frames/s): {result}")
+    click.echo(f"{counted(frames, 'frame')} in {duration(seconds)} ({rate} frames/s): {result}")
 
 
 async def _filter(
@@ -102,7 +102,7 @@ async def _filter(
     steps: FilterSteps,
     options: ExecutorOptions,
 ) -> tuple[int, float]:
-    """How many frames there were, and how many seconds it took. Raises ClickException, ClientError."""
+    """Filter the film; returns the number of frames and the seconds. Raises ClickException, ClientError."""
     from twisted.internet.threads import deferToThread
 
     from dpip.command.progress import display_on_terminal
@@ -138,7 +138,7 @@ async def _filter(
 
 
 def _check_place(result: Path, film: Path, overwrite: bool) -> None:
-    """Raises UsageError when the film cannot be written there."""
+    """Raise UsageError when the film cannot be written there."""
     if result.suffix.lower() not in _KINDS:
         raise click.UsageError(f"-o {result}: the name of the film ends in one of {', '.join(_KINDS)}.")
     if result.exists() and result.samefile(film):

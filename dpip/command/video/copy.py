@@ -1,4 +1,4 @@
-"""A film that is made of another's filtered frames, like that one in all else."""
+"""Writing a film of another's filtered frames, with everything else like in the original."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 _CODECS: Final = {".webm": "libvpx-vp9"}
 _FINE: Final = {"libx264": {"crf": "18"}, "libvpx-vp9": {"crf": "24", "b": "0"}}
-"""Nearly the same to the eye; at a cost in size."""
+"""Options by codec: the film looks nearly the same, and is larger."""
 _MAX_PIXELS: Final = 10**9
 
 
 @define(eq=False)
 class FilmCopy:
-    """A film like another, with other pictures and the same sound, written to ``path``.
+    """Writes a film with other pictures and the same sound to ``path``.
 
-    Frame rate, times, size, shape of pixels, colours, rotation and title are the original's; the size is the
-    pictures' own where a filter has changed it. Not thread-safe, but may be used by one thread after another.
+    Frame rate, times, shape of pixels, colours, rotation and title are the original's; the size is that of
+    the pictures. It is not thread-safe, but threads may use it one after the other.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class FilmCopy:
     _last: int = field(default=-1, init=False)
 
     def write(self, png: bytes, pts: int | None, rotation: int) -> None:
-        """The next frame. Raises ClickException, OSError."""
+        """Write the next frame. Raises ClickException, OSError."""
         pixels = _rgb(next(iter(decode(png, max_pixels=_MAX_PIXELS).frames)).pixels)
         if self._out is None:
             self._begin(pixels, rotation)
@@ -57,7 +57,7 @@ class FilmCopy:
         self._mux_sound_until(frame.pts * frame.time_base)
 
     def finish(self) -> None:
-        """The rest of the sound, and what makes it a film."""
+        """Write the rest of the sound and the end of the file. Raises ClickException without any frame."""
         if self._out is None:
             raise click.ClickException(f"{self.film.path} has no frames.")
         self._mux(self._video.encode(None))
@@ -66,7 +66,7 @@ class FilmCopy:
         self.close()
 
     def close(self) -> None:
-        """Let go of what is open; idempotent."""
+        """Close the reader of the sound; idempotent."""
         if self._source is not None:
             self._source.close()
 
@@ -106,7 +106,7 @@ class FilmCopy:
             ) from None
 
     def _open_sound(self, av: Any) -> None:
-        """A second reader: the sound comes only as far as the pictures are, so that nothing piles up."""
+        """Open a second reader: the sound is read only as far as the pictures, so that nothing piles up."""
         self._source = av.open(str(self.film.path))
         tracks = self._source.streams.audio if self.sound else ()
         for track in tracks:
@@ -114,7 +114,7 @@ class FilmCopy:
         self._packets = iter(self._source.demux(*tracks)) if tracks else iter(())
 
     def _mux_sound_until(self, end: Fraction | None) -> None:
-        """Packets as they are, not decoded; all that are left when ``end`` is None."""
+        """Copy packets of sound, without decoding, until ``end``; all that are left if it is None."""
         while True:
             packet = self._next_packet if self._next_packet is not None else next(self._packets, None)
             self._next_packet = packet
@@ -144,7 +144,7 @@ class FilmCopy:
 
 
 def _rgb(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Three channels, and even sides, as films need them: an odd last row or column is left out."""
+    """Make three channels and even sides, as films need them: an odd last row or column is left out."""
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         pixels = pixels[..., :-1]
     if pixels.ndim == 2:

@@ -1,4 +1,4 @@
-"""The frames of a film: read, sent, and joined in their order as they come back filtered."""
+"""The frames of a film: they are read, sent, and written in their order when they come back filtered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpip.command.video.copy import FilmCopy
 
 @define(eq=False, kw_only=True)
 class FrameItem(Item):
-    """``pts`` is when it is shown, in the film's own unit."""
+    """A frame to be filtered; ``pts`` is the time when it is shown, in the film's own unit."""
 
     place: int
     pts: int | None
@@ -26,7 +26,7 @@ class FrameItem(Item):
 
 @define(eq=False)
 class FilmFrames:
-    """Sends a film's frames, and writes what comes back, for which the executor must keep the order.
+    """Sends a film's frames and writes the results in the film's order.
 
     A frame is in memory while it is read and sent, and while it is fetched and written: a few at a time.
     """
@@ -45,13 +45,13 @@ class FilmFrames:
         return await deferToThread(self._next)
 
     def uploaded(self, item: Item, image: Image) -> None:
-        """Nothing is noted: a film is begun anew."""
+        """Note nothing: a film cannot be resumed."""
 
     async def arrived(self, item: Item, result: Result) -> None:
-        """Raises ClickException."""
+        """Write a filtered frame when it is its turn. Raises ClickException when that fails."""
         assert isinstance(item, FrameItem)
         png = await result.read()
-        await self._turn(item.place)
+        await self._wait_for_turn(item.place)
         try:
             await deferToThread(self.copy.write, png, item.pts, item.rotation)
         except OSError as error:
@@ -63,10 +63,10 @@ class FilmFrames:
             self._turns.pop(self._due).callback(None)
 
     def failed(self, item: Item, code: str, reason: str) -> None:
-        """Raises ClickException: a film with a frame missing is not the film."""
+        """Raise ClickException: the film must not lack a frame."""
         raise click.ClickException(f"Frame {item.name} could not be filtered: {reason}")
 
-    async def _turn(self, place: int) -> None:
+    async def _wait_for_turn(self, place: int) -> None:
         if place != self._due:
             self._turns[place] = Deferred()
             await self._turns[place]

@@ -1,4 +1,4 @@
-"""Blur: a true Gaussian, edges clamped, colours weighted by their alpha."""
+"""The filter ``blur``: a true Gaussian, edges clamped, colours weighted by their alpha."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def blur(array: Pixels, *, sigma: float, threads: int = 1) -> Pixels:
-    """Same shape and dtype. ``sigma`` in pixels.
+    """Blur with a standard deviation of ``sigma`` pixels; shape and dtype stay.
 
-    With alpha the colours are blurred as they show, premultiplied, so that what hides under transparent
-    pixels does not bleed; where the result is fully transparent its colour is 0.
+    Colours are weighted by alpha, so that those of transparent pixels do not bleed. Fully transparent pixels
+    of the result have the colour 0.
     """
     from dpip.filters import gaussian
 

@@ -1,4 +1,4 @@
-"""Box blur: the mean of a square."""
+"""The filter ``box_blur``: the mean of a square."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def box_blur(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
-    """The mean of 2 ``radius`` + 1 squared pixels, edges clamped; colours weighted by their alpha."""
+    """Take the mean of (2 ``radius`` + 1)² pixels, edges clamped, colours weighted by their alpha."""
     import numpy as np
 
-    from dpip.filters.alpha import divided, is_opaque, weighted
+    from dpip.filters.alpha import channel_count, divided, is_opaque, weighted
     from dpip.filters.bands import over_rows
     from dpip.filters.kernels import windows
 
-    transparent = array.ndim == 3 and array.shape[2] in (2, 4) and not is_opaque(array)
+    transparent = not is_opaque(array)
     samples = weighted(array, np.float64) if transparent else array
-    height = array.shape[0]
-    channels = array.shape[2] if array.ndim == 3 else 1
+    height, channels = array.shape[0], channel_count(array)
     width = array.shape[1] * channels
     result = np.empty_like(samples)
     source, target, half = samples.reshape(-1), result.reshape(-1), 0.0 if transparent else 0.5

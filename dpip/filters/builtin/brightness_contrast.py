@@ -1,4 +1,4 @@
-"""Brightness and contrast, as a straight line through the middle gray."""
+"""The filter ``brightness_contrast``: a straight line through the middle gray."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def brightness_contrast(array: Pixels, *, brightness: float, contrast: float, threads: int = 1) -> Pixels:
-    """(x - 1/2) (1 + contrast/100) + 1/2 + brightness/100, on a scale from 0 to 1, cut at its ends."""
+    """Map x to (x - 1/2) (1 + contrast/100) + 1/2 + brightness/100, on a scale from 0 to 1, clipped."""
     from dpip.filters.tables import apply_curve
 
     slope, lift = 1 + contrast / 100, brightness / 100

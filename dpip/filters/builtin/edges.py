@@ -1,4 +1,4 @@
-"""Edges: the length of the gradient, by Sobel's masks."""
+"""The filter ``edges``: the length of the gradient, by Sobel's masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dpip.filters.schema import Filter, Pixels
 
 
 def edges(array: Pixels, *, threads: int = 1) -> Pixels:
-    """H x W, the gradient of the luma, cut at white; with alpha H x W x 2, alpha as it was."""
+    """Return the gradient of the luma, clipped at white: H x W, or H x W x 2 with alpha as it was."""
     import numpy as np
 
     from dpip.filters.bands import over_rows

@@ -1,4 +1,4 @@
-"""Gamma: middle tones lighter or darker, black and white as they are."""
+"""The filter ``gamma``: middle tones get lighter or darker, black and white stay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def gamma(array: Pixels, *, gamma: float, threads: int = 1) -> Pixels:
-    """Every sample to the power of 1 / ``gamma``, on a scale from 0 to 1."""
+    """Raise every sample to the power of 1 / ``gamma``, on a scale from 0 to 1."""
     from dpip.filters.tables import apply_curve
 
     return apply_curve(array, lambda values: values ** (1 / gamma), threads)

@@ -1,4 +1,4 @@
-"""Grayscale: ITU-R BT.601 luma, bit-identical to Pillow's ``convert("L")``."""
+"""The filter ``grayscale``: ITU-R BT.601 luma, bit-identical to Pillow's ``convert("L")``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dpip.filters.schema import Filter, Pixels
 
 
 def grayscale(array: Pixels, *, threads: int = 1) -> Pixels:
-    """RGB to H x W, RGBA to H x W x 2 (luma, and alpha as it was); gray stays as it is. uint8 or uint16."""
+    """Turn RGB into H x W and RGBA into H x W x 2 (luma, alpha as it was), uint8 or uint16; copy gray."""
     import numpy as np
 
     from dpip.filters.bands import over_rows

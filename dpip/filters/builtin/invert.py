@@ -1,4 +1,4 @@
-"""Invert: the negative."""
+"""The filter ``invert``: the negative."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dpip.filters.schema import Filter, Pixels
 
 
 def invert(array: Pixels) -> Pixels:
-    """Every sample subtracted from the largest value; alpha as it was."""
+    """Subtract every sample from the largest value; alpha stays as it was."""
+    from dpip.filters.alpha import has_alpha
+
     negative = ~array
-    if array.ndim == 3 and array.shape[2] in (2, 4):
+    if has_alpha(array):
         negative[..., -1] = array[..., -1]
     return negative
 

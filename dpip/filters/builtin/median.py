@@ -1,4 +1,4 @@
-"""Median: removes specks, keeps edges."""
+"""The filter ``median``: it removes specks and keeps edges."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def median(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
-    """The median of 2 ``radius`` + 1 squared samples of each channel, alpha included, edges clamped."""
+    """Take the median of (2 ``radius`` + 1)² samples of each channel, alpha included, edges clamped."""
     import numpy as np
 
+    from dpip.filters.alpha import channel_count
     from dpip.filters.bands import over_rows
     from dpip.filters.kernels import windows
 
-    height = array.shape[0]
-    channels = array.shape[2] if array.ndim == 3 else 1
-    width = array.shape[1] * channels
+    height, channels = array.shape[0], channel_count(array)
     result = np.empty_like(array)
-    source, target = array.reshape(-1), result.reshape(-1)
-    size = (height, width, channels)
+    arguments = (array.reshape(-1), result.reshape(-1), height, array.shape[1] * channels, channels)
     if radius == 1:
-        over_rows(height, threads, lambda a, b: windows.median_of_nine(source, target, *size, a, b))
+        over_rows(height, threads, lambda a, b: windows.median_of_nine(*arguments, a, b))
     else:
         kernel = windows.median16 if array.dtype == np.uint16 else windows.median8
-        over_rows(height, threads, lambda a, b: kernel(source, target, *size, radius, a, b))
+        over_rows(height, threads, lambda a, b: kernel(*arguments, radius, a, b))
     return result
 
 

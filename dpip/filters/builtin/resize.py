@@ -1,4 +1,4 @@
-"""Resize: Lanczos, to a width, a height or both."""
+"""The filter ``resize``: Lanczos, to a width, a height or both."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def resize(array: Pixels, *, width: int | None, height: int | None, fit: str, linear: bool) -> Pixels:
-    """With one of width and height, the other keeps the proportions. With both, ``fit`` decides: "contain"
-    makes the picture as large as goes into them, "cover" fills them and cuts off what sticks out evenly,
-    "stretch" distorts.
+    """Resample to ``width`` and ``height`` in pixels; where one is None, the proportions give it.
 
-    ``linear`` averages light instead of sRGB values, which keeps fine bright details as bright as they were.
+    With both, ``fit`` decides: "contain" makes the picture as large as fits into them, "cover" fills them and
+    crops evenly what is left over, "stretch" distorts. ``linear`` averages light instead of sRGB values,
+    which keeps fine bright details as bright as they were.
     """
     from dpip.filters.resampling import resample
 

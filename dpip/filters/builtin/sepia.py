@@ -1,4 +1,4 @@
-"""Sepia: the brown of old photographs."""
+"""The filter ``sepia``: the brown of old photographs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dpip.filters.schema import Filter, Pixels
 
 
 def sepia(array: Pixels, *, threads: int = 1) -> Pixels:
-    """RGB, with alpha where the original has it; gray becomes RGB."""
+    """Turn the picture, gray too, into brown RGB, with alpha where the original has it."""
     import numpy as np
 
     from dpip.filters.bands import over_rows

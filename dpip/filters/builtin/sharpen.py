@@ -1,4 +1,4 @@
-"""Sharpen: an unsharp mask."""
+"""The filter ``sharpen``: an unsharp mask."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def sharpen(array: Pixels, *, sigma: float, amount: float, threads: int = 1) -> Pixels:
-    """The original plus ``amount`` times its difference to a Gaussian blur; alpha as it was."""
+    """Add ``amount`` times the difference to a Gaussian blur of ``sigma`` pixels; alpha stays as it was."""
     import numpy as np
 
+    from dpip.filters.alpha import has_alpha
     from dpip.filters.kernels import points
 
     blurred = blur(array, sigma=sigma, threads=threads)
     result = np.empty_like(array)
     top = float(np.iinfo(array.dtype).max)
     points.unsharp(array.reshape(-1), blurred.reshape(-1), result.reshape(-1), amount, top)
-    if array.ndim == 3 and array.shape[2] in (2, 4):
+    if has_alpha(array):
         result[..., -1] = array[..., -1]
     return result
 

@@ -1,4 +1,4 @@
-"""Threshold: black and white, at a given level or where Otsu's method parts the picture best."""
+"""The filter ``threshold``: black and white, at a given level or at the one that Otsu's method finds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def threshold(array: Pixels, *, value: int | str) -> Pixels:
-    """H x W, white where the luma is above the level; with alpha H x W x 2, alpha as it was.
+    """Return white where the luma is above the level: H x W, or H x W x 2 with alpha as it was.
 
-    ``value`` is 0 to 255, for 16 bits 257 times that, or "otsu": the level that makes the variance between
-    the two classes largest (Otsu, "A threshold selection method from gray-level histograms", 1979).
+    ``value`` is 0 to 255 (times 257 for 16 bits) or "otsu": the level with the largest variance between the
+    two classes (Otsu, "A threshold selection method from gray-level histograms", 1979).
     """
     import numpy as np
 

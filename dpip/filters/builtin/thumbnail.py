@@ -1,4 +1,4 @@
-"""Thumbnail: small enough to fit a square, never enlarged."""
+"""The filter ``thumbnail``: it makes a picture small enough to fit a square, and never enlarges."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def thumbnail(array: Pixels, *, size: int) -> Pixels:
-    """In proportion, so that the longer side has ``size`` pixels; a picture that is smaller stays as it
-    is."""
+    """Reduce the longer side to ``size`` pixels, in proportion; return a copy where it is not longer."""
     from dpip.filters.builtin.resize import resize
 
     height, width = array.shape[:2]

@@ -18,13 +18,13 @@ __all__ = ["PictureInfo", "decode", "encode", "probe"]
 
 
 def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 0) -> Picture:
-    """The picture in a file of any known format; its frames are decoded as they are iterated over.
+    """Decode a file of any known format; the frames are decoded as they are iterated over.
 
-    With ``luma`` a codec may hand over gray where it has the luma at hand; if ``at_least`` is not 0, a
-    picture that is scaled down, to so many pixels each way or more.
+    With ``luma`` a codec may return gray if it has the luma at hand. If ``at_least`` is not 0, it may scale
+    the picture down, to that many pixels each way or more.
 
-    :raises PictureTooLarge: before anything is decoded, for more than ``max_pixels`` over all frames.
-    :raises CorruptPicture, UnsupportedPicture: see :mod:`dpip.errors`.
+    Raises PictureTooLarge, before anything is decoded, for more than ``max_pixels`` over all frames;
+    CorruptPicture and UnsupportedPicture.
     """
     info = _probe(data)
     if info.pixels > max_pixels:
@@ -34,21 +34,19 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 
             pixels=info.pixels,
         )
     from dpip.filters.codec import jpeg, pillow, png, tiff, webp
+    from dpip.filters.codec.budget import DecodeBudget
 
+    budget = DecodeBudget.of(info)
     with pillow.damage_as_corrupt():
         if info.format == "JPEG":
-            return jpeg.decode(data, luma=luma, at_least=at_least)
+            return jpeg.decode(data, budget, luma=luma, at_least=at_least)
         if info.format == "PNG":
-            picture = png.decode(data)
-        elif info.format == "WEBP":
-            picture = webp.decode(data)
-        elif info.format == "TIFF":
-            picture = tiff.decode(data, info.bits)
-        else:
-            picture = pillow.decode(data, info.format)
-        if picture.frame_count > info.frames + 1:  # an APNG's default picture is none of the frames it counts
-            raise CorruptPicture("The picture is damaged: it has more frames than can be counted.")
-        return picture
+            return png.decode(data, budget)
+        if info.format == "WEBP":
+            return webp.decode(data, budget)
+        if info.format == "TIFF":
+            return tiff.decode(data, budget, info.bits)
+        return pillow.decode(data, info.format, budget)
 
 
 def _probe(data: bytes) -> PictureInfo:
@@ -60,11 +58,10 @@ def _probe(data: bytes) -> PictureInfo:
 
 
 def encode(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
-    """The frames as one file, with the picture's metadata, and the name of its format.
+    """Encode the frames with the picture's metadata; returns the file and the name of its format.
 
-    ``output`` is as :func:`dpip.filters.output.validate_output` gives it.
-
-    :raises UnsupportedPicture: for a result that the wanted format cannot hold.
+    ``output`` is what :func:`dpip.filters.output.validate_output` returns. Raises UnsupportedPicture for a
+    result that the wanted format cannot hold.
     """
     from dpip.filters.codec import writing
 

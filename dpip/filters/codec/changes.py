@@ -1,4 +1,4 @@
-"""What of an animation's picture is another than in the picture before: the rest need not be stored again."""
+"""Finding what has changed between two pictures of an animation: the rest need not be stored again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dpip.filters.codec.picture import Pixels
 
 
 def changed(pixels: Pixels, before: Pixels) -> npt.NDArray[np.bool_]:
-    """Of two pictures of one shape: ``(height, width)``, true where any channel differs."""
+    """Compare two pictures of one shape; the result, H x W, is true where any channel differs."""
     differs: npt.NDArray[np.bool_] = pixels != before
     return differs if differs.ndim == 2 else np.asarray(differs.any(axis=2))
 
 
 def box(changed: npt.NDArray[np.bool_], multiple: int = 1) -> tuple[slice, slice]:
-    """The rows and columns with all that has changed, at least one of each, as no frame is empty.
+    """Return the rows and columns that hold all changes, at least one of each, as no frame is empty.
 
     They begin at a multiple of ``multiple``.
     """

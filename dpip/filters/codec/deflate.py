@@ -1,4 +1,4 @@
-"""zlib streams, by ISA-L where it is installed (inflates 2 times, deflates 8 times as fast as zlib)."""
+"""zlib streams, with ISA-L where it is installed (it inflates 2 times, deflates 8 times as fast as zlib)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ except ImportError:  # a platform without a wheel
 
 
 def compress(data: bytes | memoryview) -> bytes:
-    """ISA-L at level 2: as small as zlib at level 6 on filtered film frames, in a thirtieth of its time."""
+    """Compress at ISA-L's level 2: as small as zlib's 6 for filtered film frames, 30 times as fast."""
     packed: bytes = isal_zlib.compress(data, 2) if isal_zlib else zlib.compress(data, 2)
     return packed
 
 
 def inflate(packed: bytes, size: int) -> bytes:
-    """Exactly ``size`` bytes, checksum verified; never more, whatever the stream holds.
+    """Return exactly ``size`` bytes, with the checksum verified; what follows them is never inflated.
 
-    :raises CorruptPicture: where the stream is damaged, or holds less.
+    Raises CorruptPicture if the stream is damaged or holds less.
     """
     library = isal_zlib or zlib
     try:
@@ -39,7 +39,7 @@ def inflate(packed: bytes, size: int) -> bytes:
 
 
 def version() -> str:
-    """Names the library for the engine's fingerprint."""
+    """Name the library, for the engine's fingerprint."""
     if isal_zlib:
         from isal import __version__
 

@@ -1,8 +1,8 @@
-"""GIF: Pillow compresses each frame, the file around them is put together here.
+"""GIF: Pillow compresses each frame, and this module writes the file around them.
 
-Pillow's own writer joins frames that look alike and so loses some. Every frame here has a palette of its own,
-and holds what differs from the picture before, if that stays: elsewhere it lets it shine through. Source:
-GIF89a specification.
+Pillow's own writer joins frames that look alike and so loses some. Here every frame has a palette of its own.
+If the picture before stays, the frame holds what differs from it and is transparent elsewhere. Source: GIF89a
+specification.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from dpip.filters.codec.picture import Frame, Pixels
 
 _OPAQUE_FROM = 128
 _SAMPLE = 1 << 15  # pixels
-_STAYS = (0, 1)  # ways to dispose of a picture that leave it where it is
+_STAYS = (0, 1)  # disposal methods that leave the picture where it is
 
 
 def encode(frames: Iterable[Frame], loop: int | None) -> bytes:
-    """8-bit frames, gray, RGB or RGBA, all of one size."""
+    """Encode 8-bit frames, gray, RGB or RGBA, all of one size."""
     parts: list[bytes] = []
     before: Frame | None = None
     for frame in frames:
@@ -55,17 +55,17 @@ def _frame(frame: Frame, before: Frame | None) -> bytes:
 
 
 def _changed(pixels: Pixels, before: Frame | None) -> npt.NDArray[np.bool_] | None:
-    """Where the picture is another than before; None if it has to be drawn whole."""
+    """Find the pixels that differ from the frame before; None if the frame has to be drawn whole."""
     if before is None or before.disposal not in _STAYS or before.pixels.shape != pixels.shape:
         return None
     differs = changes.changed(pixels, before.pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 4 and (differs & (pixels[..., 3] < _OPAQUE_FROM)).any():
-        return None  # nothing that is drawn makes transparent what was not
+        return None  # drawing cannot make an opaque pixel transparent
     return differs
 
 
 def _through(pixels: Pixels, changed: npt.NDArray[np.bool_]) -> tuple[Image.Image, int | None]:
-    """With a palette; what has not changed is transparent, if there is a colour to spare for that."""
+    """Make a palette picture in which unchanged pixels are transparent, if a colour is left for that."""
     if pixels.ndim == 2:
         spare = np.bincount(pixels[changed], minlength=256).argmin()
         if (pixels[changed] == spare).any():
@@ -78,7 +78,7 @@ def _through(pixels: Pixels, changed: npt.NDArray[np.bool_]) -> tuple[Image.Imag
 
 
 def _as_local(single: bytes, left: int, top: int) -> bytes:
-    """The image of a one-frame file, at that place, with the file's palette as its own."""
+    """Turn a one-frame file into an image block at ``left`` and ``top``, with the palette as its own."""
     bits = single[10] & 7
     position = 13 + (3 << (bits + 1))
     palette = single[13:position]
@@ -95,7 +95,7 @@ def _as_local(single: bytes, left: int, top: int) -> bytes:
 
 
 def _with_palette(pixels: Pixels) -> tuple[Image.Image, int | None]:
-    """At most 256 colours, and which of them, if any, stands for transparent."""
+    """Reduce to 256 colours; returns the picture and the index of the transparent colour, if there is one."""
     if pixels.ndim == 2:
         return Image.fromarray(pixels), None
     if pixels.shape[2] == 3:
@@ -112,13 +112,15 @@ def _with_palette(pixels: Pixels) -> tuple[Image.Image, int | None]:
 
 
 def _quantized(pixels: Pixels, colours: int) -> Image.Image:
-    """Exact where there are few enough colours (gray always is), otherwise by median cut and error diffusion,
-    without which soft gradients fall into steps."""
+    """Keep the colours if they are few enough (those of gray always are), else choose some by median cut.
+
+    Error diffusion keeps soft gradients from falling into steps.
+    """
     image = Image.fromarray(pixels)
     if image.getcolors(colours) is None:
         palette = _sample(pixels).quantize(colours)
         indices = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
-        # Entries that the palette does not use are black too, and one of them may stand for transparent.
+        # Unused entries of the palette are black too, and one of them may be the transparent colour.
         unused = indices >= colours
         if unused.any():
             indices[unused] = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))[unused]
@@ -130,7 +132,7 @@ def _quantized(pixels: Pixels, colours: int) -> Image.Image:
 
 
 def _sample(pixels: Pixels) -> Image.Image:
-    """Spread over the picture, enough to choose its palette by: median cut looks at each many times."""
+    """Return pixels from all over the picture, enough to choose a palette: median cut is slow for each."""
     every = pixels.reshape(-1, 3)
     return Image.fromarray(np.ascontiguousarray(every[:: -(-len(every) // _SAMPLE)][np.newaxis]))
 

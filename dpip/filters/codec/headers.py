@@ -1,8 +1,8 @@
-"""What a file's header says: format, size, frames. No pixel is decoded, no decoder is loaded.
+"""Reading a file's header: format, size, frames. No pixel is decoded, no decoder is loaded.
 
 This runs for every upload on the controller, so it is plain ``struct`` on a few dozen bytes (about 20 µs for
-PNG and JPEG); only GIF, animated WebP and TIFF are walked further, to count frames. Sources: PNG 3rd ed.
-(W3C), ITU-T T.81, GIF89a, the WebP container specification, TIFF 6.0, BITMAPINFOHEADER.
+PNG and JPEG). Only GIF, animated WebP and TIFF are read further, to count frames. Sources: PNG 3rd ed. (W3C),
+ITU-T T.81, GIF89a, the WebP container specification, TIFF 6.0, BITMAPINFOHEADER.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import attrs
 from dpip.errors import NotAnImage
 from dpip.filters.output import CONTENT_TYPES, FORMATS
 
-#: Enough for any honest file; they bound the time that a hostile one can take.
+#: Honest files stay below these limits, which bound the time that a hostile file can take.
 MAX_FRAMES = 10_000
 _MAX_PARTS = 10_000
 _MAX_GIF_BLOCKS = 100_000
 _GIF_BLOCK = 128
-"""A GIF may have so many blocks, and one more for each so many bytes: writers fill blocks of 255."""
+"""A GIF may have ``_MAX_GIF_BLOCKS``, and one more for each 128 bytes: usual writers fill blocks of 255."""
 _GIF_IMAGE, _GIF_END = b",;"
-_JUNK = 16 * 1024  # bytes that are looked through at once
+_JUNK = 16 * 1024  # bytes between segments that are searched at once
 
 
 @attrs.frozen
@@ -51,15 +51,15 @@ class PictureInfo:
 
     @property
     def decoded_bytes(self) -> int:
-        """Bytes of all frames as arrays."""
+        """The bytes of all frames as arrays."""
         return self.pixels * self.channels * (2 if self.bits > 8 else 1)
 
 
 def probe(source: bytes | str | os.PathLike[str]) -> PictureInfo:
     """Read the header of a file, given as its bytes or its path.
 
-    :raises NotAnImage: for anything but a JPEG, PNG, WebP, BMP, GIF or TIFF header, in words for people.
-    :raises OSError: where the path cannot be read.
+    Raises NotAnImage for anything but a JPEG, PNG, WebP, BMP, GIF or TIFF header, OSError if the path cannot
+    be read.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _probe(io.BytesIO(source))
@@ -171,7 +171,7 @@ def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
     file.seek(2)
     for _ in range(_MAX_PARTS):
         kind = _jpeg_marker(file)
-        if kind <= 0x01 or 0xD0 <= kind <= 0xD7:  # these have no length; 0 is data, and no marker
+        if kind <= 0x01 or 0xD0 <= kind <= 0xD7:  # these have no length; 0 is data and no marker
             continue
         (length,) = _read(file, ">H")
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
@@ -182,8 +182,8 @@ def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
 
 
 def _jpeg_marker(file: BinaryIO) -> int:
-    """The next one. Decoders pass over what lies between segments, with a warning at most."""
-    size = 2  # where there is nothing between
+    """Find the next marker. What lies between segments is skipped, as decoders do it."""
+    size = 2  # enough when nothing lies between
     while piece := file.read(size):
         start = piece.find(b"\xff")
         marker = piece[start:].lstrip(b"\xff") if start >= 0 else b""
@@ -191,14 +191,17 @@ def _jpeg_marker(file: BinaryIO) -> int:
             file.seek(1 - len(marker), os.SEEK_CUR)
             return marker[0]
         if start >= 0 and len(piece) > 1:
-            file.seek(-1, os.SEEK_CUR)  # its last byte may begin one
+            file.seek(-1, os.SEEK_CUR)  # a marker may begin with the last byte
         size = _JUNK
     raise EOFError
 
 
 def _gif(file: BinaryIO, start: bytes) -> PictureInfo:
-    """A frame that is larger than the screen makes the screen larger, as decoders have it: the picture is as
-    large as with its first frame, and so many pixels are counted as with the largest."""
+    """Read a GIF's header and count its frames.
+
+    Decoders enlarge the screen for a frame that exceeds it. So the picture's size includes the first frame,
+    and ``pixels`` counts every frame as large as the largest.
+    """
     screen = struct.unpack("<HH", start[6:10])
     extents = _gif_frames(file, start[10])
     if not extents:
@@ -212,8 +215,10 @@ _GIF_KNOWN = re.compile(rb"[!,;]")
 
 
 def _gif_frames(file: BinaryIO, flags: int) -> list[tuple[int, int]]:
-    """Where images in the file end, right and below, as far as it is whole, and not many more images than are
-    allowed. Decoders pass over what lies between its blocks."""
+    """Return the right and lower end of each image, as far as the file is whole.
+
+    Stops soon after ``MAX_FRAMES``. What lies between blocks is skipped, as decoders do it.
+    """
     file.seek(13)
     data = file.read()
     position = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
@@ -263,7 +268,7 @@ def _webp(file: BinaryIO, start: bytes) -> PictureInfo:
 
 
 def _riff_chunks(file: BinaryIO) -> Iterator[bytes]:
-    """Kinds of the chunks after the first, as far as the file is whole."""
+    """Yield the kinds of the chunks after the first, as far as the file is whole."""
     file.seek(30)
     for _ in range(_MAX_PARTS):
         header = file.read(8)
@@ -297,7 +302,7 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
     pages: list[dict[int, int]] = []
     seen: set[int] = set()
     while offset and len(pages) <= MAX_FRAMES:
-        if offset in seen or offset >= end:  # far beyond its end, no file system lets us seek
+        if offset in seen or offset >= end:  # file systems refuse to seek far beyond the end
             raise ValueError
         seen.add(offset)
         file.seek(offset)
@@ -323,7 +328,7 @@ _TIFF_TAGS = (256, 257, 258, 262, 277)
 
 
 def _tiff_value(file: BinaryIO, end: int, order: str, kind: int, number: int, value: bytes) -> int:
-    """The first number (BYTE, SHORT, LONG or LONG8) of an entry; what does not fit it lies elsewhere."""
+    """Return an entry's first number (BYTE, SHORT, LONG or LONG8), from the entry or from where it points."""
     code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}[kind]
     if size * number <= len(value):
         return int(struct.unpack_from(order + code, value)[0])

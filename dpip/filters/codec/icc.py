@@ -1,5 +1,7 @@
-"""Colour profiles that stay true when a filter turns colour into gray. Source: ICC.1:2022 (profile version
-4.4)."""
+"""Colour profiles, and gray ones for results of a filter that turns colour into gray.
+
+Source: ICC.1:2022 (profile version 4.4).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import struct
 
 
 def fitting(profile: bytes | None, channels: int) -> bytes | None:
-    """The profile for a result of so many channels: itself, a gray one that shows the same, or none."""
+    """Return the profile for a result with ``channels``: this one, a gray one that looks alike, or None."""
     if profile is None or len(profile) < 132:
         return None
     space = profile[16:20]
@@ -17,11 +19,11 @@ def fitting(profile: bytes | None, channels: int) -> bytes | None:
 
 
 def _gray(profile: bytes) -> bytes | None:
-    """A gray profile with the tone curve of an RGB one.
+    """Make a gray profile with the tone curve of an RGB one; returns None if it has no curve.
 
     In a profile of curves and a matrix, equal red, green and blue lie on the neutral axis, at the height that
-    the curve gives: so gray written with that curve looks as equal RGB did. Profiles made of tables have no
-    such curve; without one, programs take gray for sRGB-like, which is what most of them are.
+    the curve gives: so gray with that curve looks as equal RGB did. Profiles made of tables have no such
+    curve; most of them are like sRGB, which is what programs assume of gray without a profile.
     """
     tags = _tags(profile)
     curve, white = tags.get(b"gTRC"), tags.get(b"wtpt")
@@ -35,7 +37,7 @@ def _gray(profile: bytes) -> bytes | None:
     for name, body in kept.items():
         table += struct.pack(">4sII", name, offset, len(body))
         offset += len(body)
-    # The profile's id, a checksum of what has changed, is zeroed, which means "not calculated".
+    # The profile's id is a checksum of what has changed; zeros mean "not calculated".
     header = (
         struct.pack(">I", offset) + profile[4:16] + b"GRAY" + profile[20:84] + bytes(16) + profile[100:128]
     )

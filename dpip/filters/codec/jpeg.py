@@ -1,7 +1,7 @@
-"""JPEG through libjpeg-turbo (simplejpeg), which runs on threads where Pillow's codec does not.
+"""JPEG through libjpeg-turbo (simplejpeg), which releases the GIL where Pillow's codec does not.
 
-Metadata never goes through a library: its segments are read from the original and put into the result as they
-are. Source of the format and of the quality scale: ITU-T T.81, and the Independent JPEG Group's jcparam.c.
+Metadata never goes through a library: its segments are copied from the original into the result. Sources:
+ITU-T T.81 for the format, the Independent JPEG Group's jcparam.c for the scale of quality.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
+from PIL import Image
 
 from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
@@ -27,7 +29,7 @@ _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _ICC = b"ICC_PROFILE\x00"
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-#: Processes of T.81 that libjpeg-turbo, or Pillow's build of it, may lack.
+#: Processes of T.81 that libjpeg-turbo or Pillow's build of it may not support.
 _RARE = {0xC3: "a lossless one"} | dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical one")
 _RARE |= dict.fromkeys((0xC9, 0xCA, 0xCB), "an arithmetically coded one")
 _APP0, _APP1, _APP2, _APP13, _DQT, _SOS, _COM = 0xE0, 0xE1, 0xE2, 0xED, 0xDB, 0xDA, 0xFE
@@ -36,20 +38,20 @@ DEFAULT_QUALITY = 90
 MAX_SCANS = 200
 """A progressive JPEG has about ten, and few files have a hundred."""
 MAX_SCANNED = 3 * 10**9
-"""Pixels, as often as scans go over them: ten scans of the largest picture are a third of it."""
+"""The limit on pixels times scans: ten scans of the largest picture are a third of it."""
 _MARKER = re.compile(rb"\xff[^\xff]")
-_SCAN = b"\xff\xda"  # within the entropy-coded data a zero follows each FF
+_SCAN = b"\xff\xda"  # cannot occur in entropy-coded data, where a zero follows each FF
 
-_SUBSAMPLINGS = {"444": "444", "422": "422", "420": "420", "440": "440", "411": "411"}
+_SUBSAMPLINGS = ("444", "422", "420", "440", "411")
 
 
-def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
-    """The picture; with ``luma`` the Y of a YCbCr file is handed over as gray, straight from the file. If
-    ``at_least`` is not 0, the inverse cosine transform may give fewer pixels, so many each way or more.
+def decode(data: bytes, budget: DecodeBudget, *, luma: bool = False, at_least: int = 0) -> Picture:
+    """Decode a JPEG; with ``luma`` the Y of a YCbCr file becomes gray, straight from the file.
 
-    CMYK, and what libjpeg-turbo finds fault with, goes to Pillow: it decides what is damaged.
+    If ``at_least`` is not 0, the inverse cosine transform may give fewer pixels: that many each way or more.
+    CMYK, and all that libjpeg-turbo rejects, goes to Pillow, which decides what is damaged.
 
-    :raises UnsupportedPicture: for hundreds of scans, each of which takes as long as a whole picture.
+    Raises CorruptPicture; UnsupportedPicture, also for too many scans: each takes as long as a picture.
     """
     scans = data.count(_SCAN)
     if scans > MAX_SCANS:
@@ -61,34 +63,38 @@ def decode(data: bytes, *, luma: bool = False, at_least: int = 0) -> Picture:
             f"The JPEG has {scans} scans, which are too many for a picture of this size."
         )
     metadata = _metadata(parts)
+    fresh = attrs.evolve(budget)
     try:
-        _, _, colours, subsampling = simplejpeg.decode_jpeg_header(data)
+        height, width, colours, subsampling = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "Gray", "RGB"):
-            return _by_pillow(data, metadata, parts)
+            return _by_pillow(data, metadata, parts, budget)
+        budget.take_frame(width, height)
         gray = colours == "Gray" or (luma and colours == "YCbCr")
         pixels = simplejpeg.decode_jpeg(
             data, "GRAY" if gray else "RGB", min_height=at_least, min_width=at_least
         )
     except ValueError:
-        return _by_pillow(data, metadata, parts)
+        return _by_pillow(data, metadata, parts, fresh)
     pixels = upright(pixels[..., 0] if gray else pixels, orientation(metadata.exif))
-    return _picture(pixels, metadata, _style(parts) | {"subsampling": _SUBSAMPLINGS.get(subsampling, "420")})
+    kept = subsampling if subsampling in _SUBSAMPLINGS else "420"
+    return _picture(pixels, metadata, _style(parts) | {"subsampling": kept})
 
 
-def _by_pillow(data: bytes, metadata: Metadata, parts: list[tuple[int, bytes]]) -> Picture:
+def _by_pillow(
+    data: bytes, metadata: Metadata, parts: list[tuple[int, bytes]], budget: DecodeBudget
+) -> Picture:
     try:
-        picture = pillow.decode(data, "JPEG")
+        picture = pillow.decode(data, "JPEG", budget)
         (frame,) = picture.frames
     except CorruptPicture as problem:
         raise _rare(_frame(parts)) or problem from problem
-    icc = picture.metadata.icc  # gone where the pixels were converted by it
-    kept = Metadata(metadata.exif, icc, metadata.xmp, metadata.dpi, metadata.extra)
+    kept = attrs.evolve(metadata, icc=picture.metadata.icc)  # None if the pixels were converted by it
     return _picture(frame.pixels, kept, _style(parts) | {"subsampling": "420"})
 
 
 @attrs.frozen
 class _FrameHeader:
-    """T.81, B.2.2. ``marker`` names the process."""
+    """The frame header of T.81, B.2.2; ``marker`` names the process."""
 
     marker: int = 0xC0
     bits: int = 8
@@ -105,7 +111,7 @@ def _frame(parts: list[tuple[int, bytes]]) -> _FrameHeader:
 
 
 def _rare(frame: _FrameHeader) -> UnsupportedPicture | None:
-    """Why no decoder here may take it, though it may be whole."""
+    """Say why no decoder here can read the picture even if it is whole; None if one could."""
     if frame.bits != 8:
         return UnsupportedPicture(f"The JPEG has {frame.bits} bits per channel; DPIP reads JPEGs of 8.")
     if frame.marker in _RARE:
@@ -116,22 +122,20 @@ def _rare(frame: _FrameHeader) -> UnsupportedPicture | None:
 
 
 def _picture(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> Picture:
-    kept = Metadata(
-        reset_orientation(metadata.exif), metadata.icc, metadata.xmp, metadata.dpi, metadata.extra
-    )
+    kept = attrs.evolve(metadata, exif=reset_orientation(metadata.exif))
     return Picture("JPEG", (Frame(pixels),), metadata=kept, style=style)
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, payload) of every segment up to the start of scan, as far as the file is whole.
+    """Yield (marker, payload) of every segment up to the start of scan, as far as the file is whole.
 
-    What lies between segments is passed over.
+    What lies between segments is skipped.
     """
     position = 2
     while found := _MARKER.search(data, position):
         position = found.end()
         marker = data[position - 1]
-        if marker <= 0x01 or 0xD0 <= marker <= 0xD7:  # these have no length; 0 is data, and no marker
+        if marker <= 0x01 or 0xD0 <= marker <= 0xD7:  # these have no length; 0 is data and no marker
             continue
         if marker == _SOS or position + 2 > len(data):
             return
@@ -171,7 +175,7 @@ def _style(parts: list[tuple[int, bytes]]) -> dict[str, Any]:
 
 
 def estimate_quality(tables: bytes) -> int:
-    """The quality, 1 to 100, whose luminance table is nearest to that of the file's DQT payloads."""
+    """Return the quality, 1 to 100, whose luminance table is nearest to that in the file's DQT payloads."""
     position = 0
     while position < len(tables):
         wide, number = tables[position] >> 4, tables[position] & 15
@@ -186,87 +190,31 @@ def estimate_quality(tables: bytes) -> int:
 
 
 # Annex K.1, in the zigzag order of the file.
-_LUMINANCE = (
-    *(
-        16,
-        11,
-        12,
-        14,
-        12,
-        10,
-        16,
-        14,
-        13,
-        14,
-        18,
-        17,
-        16,
-        19,
-        24,
-        40,
-        26,
-        24,
-        22,
-        22,
-        24,
-        49,
-        35,
-        37,
-        29,
-        40,
-        58,
-        51,
-    ),
-    *(
-        61,
-        60,
-        57,
-        51,
-        56,
-        55,
-        64,
-        72,
-        92,
-        78,
-        64,
-        68,
-        87,
-        69,
-        55,
-        56,
-        80,
-        109,
-        81,
-        87,
-        95,
-        98,
-        103,
-        104,
-        103,
-        62,
-    ),
-    *(77, 113, 121, 112, 100, 120, 92, 101, 103, 99),
-)
+_LUMINANCE = """
+    16 11 12 14 12 10 16 14 13 14 18 17 16 19 24 40 26 24 22 22 24 49 35 37 29 40 58 51 61 60 57 51
+    56 55 64 72 92 78 64 68 87 69 55 56 80 109 81 87 95 98 103 104 103 62 77 113 121 112 100 120 92 101 103 99
+"""
 
 
 @functools.cache
 def _scaled_tables() -> npt.NDArray[np.int64]:
     quality = np.arange(1, 101)[:, None]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    tables: npt.NDArray[np.int64] = np.clip((np.array(_LUMINANCE) * scale + 50) // 100, 1, 255)
+    base = np.array([int(number) for number in _LUMINANCE.split()])
+    tables: npt.NDArray[np.int64] = np.clip((base * scale + 50) // 100, 1, 255)
     return tables
 
 
 def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:
-    """An 8-bit gray or RGB array as a JPEG; ``style`` may hold quality, subsampling and progressive."""
+    """Encode an 8-bit gray or RGB array; ``style`` may hold quality, subsampling and progressive."""
     quality = style.get("quality", DEFAULT_QUALITY)
     subsampling = style.get("subsampling", "420")
     if style.get("progressive"):
         out = io.BytesIO()
-        # Pillow knows the three common samplings; the rarer ones keep less colour than 4:2:2 and become
-        # 4:2:0.
+        # Pillow knows three samplings; the rarer ones keep less colour than 4:2:2 and become 4:2:0.
         sampling = {"444": 0, "422": 1}.get(subsampling, 2)
-        pillow.to_image(pixels).save(out, "JPEG", quality=quality, subsampling=sampling, progressive=True)
+        image = Image.fromarray(pixels)
+        image.save(out, "JPEG", quality=quality, subsampling=sampling, progressive=True)
         bare = out.getvalue()
     elif pixels.ndim == 2:
         bare = simplejpeg.encode_jpeg(pixels[..., None], quality, "GRAY", "Gray")
@@ -285,7 +233,7 @@ def _with_metadata(bare: bytes, metadata: Metadata) -> bytes:
         head.append((_APP1, _XMP + metadata.xmp))
     head += _icc_segments(metadata.icc or b"")
     head += metadata.extra
-    # A segment holds 64 KiB: longer metadata, which only another format can have, has no place in a JPEG.
+    # A segment holds 64 KiB; longer metadata, which only another format can have, does not fit a JPEG.
     kept = [_segment(marker, payload) for marker, payload in head if len(payload) <= _LONGEST]
     start = 2
     if bare[2:4] == b"\xff\xe0":

@@ -1,4 +1,4 @@
-"""EXIF orientation: turning the pixels upright, and telling the tag so without touching anything else."""
+"""EXIF orientation: turning the pixels upright, and resetting the tag without touching anything else."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _PREFIX = b"Exif\x00\x00"
 
 
 def bare_exif(exif: bytes | None) -> bytes | None:
-    """The TIFF structure without the prefix that JPEG and some WebP writers put before it."""
+    """Return the TIFF structure without the prefix that JPEG and some WebP writers put before it."""
     if not exif:
         return None
     return exif.removeprefix(_PREFIX)
 
 
 def orientation(exif: bytes | None) -> int:
-    """1 to 8 as in the EXIF standard; 1 (upright) where it is missing or makes no sense."""
+    """Return 1 to 8 as in the EXIF standard; 1 (upright) if it is missing or makes no sense."""
     found = _find_orientation(exif) if exif else None
     return found[1] if found is not None and 1 <= found[1] <= 8 else 1
 
 
 def reset_orientation(exif: bytes | None) -> bytes | None:
-    """The same EXIF saying upright: one number is overwritten in place, so all offsets stay valid."""
+    """Set the orientation to upright: one number is overwritten in place, so all offsets stay valid."""
     found = _find_orientation(exif) if exif else None
     if exif is None or found is None:
         return exif
@@ -35,7 +35,7 @@ def reset_orientation(exif: bytes | None) -> bytes | None:
 
 
 def _find_orientation(exif: bytes) -> tuple[int, int, str] | None:
-    """Position of the tag's value, the value, and the byte order."""
+    """Return the position of the tag's value, the value, and the byte order."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return None
@@ -52,7 +52,7 @@ def _find_orientation(exif: bytes) -> tuple[int, int, str] | None:
 
 
 def upright(pixels: Pixels, turn: int) -> Pixels:
-    """The picture as it is meant to be seen, from EXIF orientation ``turn``; H and W swap for 5 to 8."""
+    """Turn the picture as the EXIF orientation ``turn`` tells; H and W are swapped for 5 to 8."""
     if turn >= 5:
         pixels = pixels.swapaxes(0, 1)
     if turn in (2, 3, 6, 7):

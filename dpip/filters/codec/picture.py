@@ -1,4 +1,4 @@
-"""A decoded picture: its frames as arrays, and all that must survive the way through a filter."""
+"""A decoded picture: its frames as arrays, and all that a filter must keep."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from dpip.filters.schema import Pixels as Pixels
 
 @attrs.frozen
 class Metadata:
-    """``exif`` is a TIFF structure (from "II" or "MM" on), ``icc`` a profile, ``xmp`` an XML packet, ``dpi``
-    the resolution; ``extra`` are parts that only the original's own format knows, as (kind, bytes)."""
+    """What a file says besides its pixels.
+
+    ``exif`` is a TIFF structure (from "II" or "MM" on), ``icc`` a profile, ``xmp`` an XML packet, ``dpi`` the
+    resolution; ``extra`` has parts that only the original's own format knows, as (kind, bytes).
+    """
 
     exif: bytes | None = None
     icc: bytes | None = None
@@ -24,26 +27,26 @@ class Metadata:
 
 @attrs.frozen
 class Frame:
-    """One frame or page: uint8 or uint16, H x W, or H x W x 2, 3, 4 with alpha last where even.
+    """One frame or page: uint8 or uint16, H x W, or H x W x 2, 3, 4 with alpha last if even.
 
-    ``duration`` is in milliseconds; ``disposal`` is the number of the picture's own format.
+    ``duration`` is in milliseconds; ``disposal`` is a number of the picture's own format.
     """
 
     pixels: Pixels
     duration: float = 0
     disposal: int = 0
-    #: Shown by programs that cannot animate, and no part of the animation (APNG).
+    #: The frame is for programs that cannot animate, and not part of the animation (APNG).
     hidden: bool = False
 
 
 @attrs.frozen
 class Picture:
-    """``frames`` decodes lazily and only once; ``style`` is how the original was written (see each codec)."""
+    """A file's content: ``frames`` decodes lazily, once; ``style`` is how it was coded (see the codecs)."""
 
     format: str
     frames: Iterable[Frame]
     frame_count: int = 1
     metadata: Metadata = Metadata()
-    #: How often an animation plays, 0 for ever; None where it is not said.
+    #: How often an animation plays: 0 is for ever, None is not stated.
     loop: int | None = None
     style: dict[str, Any] = attrs.field(factory=dict)

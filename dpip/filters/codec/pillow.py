@@ -1,4 +1,4 @@
-"""Pillow as the codec for everything without a faster way, and the judge of what is damaged."""
+"""Pillow as the codec for everything without a faster one; it also decides which files are damaged."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.ExifTags import IFD
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.output import FORMATS
 
-# The limit on pixels is ours, checked before Pillow sees the file; Pillow's own is lower than our default and
-# warns.
+# We check the number of pixels before Pillow sees the file; its own limit is lower than our default.
 Image.MAX_IMAGE_PIXELS = None
 
 _LONGEST_REASON = 200  # characters
 _XMP = 700  # its tag in a TIFF
 
-#: Directories of their own inside EXIF: what the camera says, and where it was.
+#: Directories within EXIF: what the camera says, and where it was.
 DIRECTORIES = {IFD.Exif, IFD.GPSInfo}
 
-#: How Pillow's modes become arrays that the filters know; the others are refused.
+#: Pillow's modes, and those to convert them to for the filters; others are refused.
 _AS_SHOWN = {
     "1": "L",
     "L": "L",
@@ -45,31 +46,36 @@ _AS_SHOWN = {
 
 @contextmanager
 def damage_as_corrupt() -> Iterator[None]:
-    """Whatever broken bytes make a decoder raise becomes CorruptPicture; running out of memory does not."""
+    """Turn whatever a decoder raises into CorruptPicture, but for MemoryError.
+
+    Raises UnsupportedPicture for what Pillow says it does not support.
+    """
     try:
         yield
     except (PictureError, MemoryError):
         raise
     except Exception as problem:  # Pillow's plug-ins raise OSError, SyntaxError, struct.error, KeyError, ...
         if isinstance(problem, OSError) and str(problem).startswith("Unsupported"):
-            raise UnsupportedPicture(f"This kind of picture is not read: {_told(problem)}.") from problem
-        raise CorruptPicture(f"The picture is damaged or cut short ({_told(problem)}).") from problem
+            raise UnsupportedPicture(f"This kind of picture is not read: {_reason(problem)}.") from problem
+        raise CorruptPicture(f"The picture is damaged or cut short ({_reason(problem)}).") from problem
 
 
-def _told(problem: Exception) -> str:
-    """What Pillow says where that is meant for people, and no more of it than fits a line."""
-    if isinstance(problem, UnidentifiedImageError):  # it would name an object in memory
+def _reason(problem: Exception) -> str:
+    """Return what Pillow says, if it is meant for people, in at most one line."""
+    if isinstance(problem, UnidentifiedImageError):  # its text names an object in memory
         return "its header makes no sense"
-    if not isinstance(problem, OSError | SyntaxError) or not str(problem):  # bad bytes that nobody looked for
+    if not isinstance(problem, OSError | SyntaxError) or not str(
+        problem
+    ):  # Pillow did not expect these bytes
         return "its parts do not fit together"
     return str(problem)[:_LONGEST_REASON]
 
 
-def decode(data: bytes, format: str) -> Picture:
-    """The picture in ``data``, a file of that format.
+def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
+    """Decode ``data``, a file of that format.
 
-    :raises CorruptPicture: (also while its frames are read) where it is damaged or cut short.
-    :raises UnsupportedPicture: for pixels that are neither 8 nor 16 bit whole numbers.
+    Raises CorruptPicture, also while its frames are read, if it is damaged or cut short; UnsupportedPicture
+    for pixels that are not whole numbers of 8 or 16 bits.
     """
     with damage_as_corrupt():
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -78,9 +84,10 @@ def decode(data: bytes, format: str) -> Picture:
             raise UnsupportedPicture(f"The picture holds {kind}; DPIP filters 8 and 16 bits per channel.")
         metadata = _metadata(image)
         count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "TIFF") else 1
+        budget.check_count(count)
         return Picture(
             format=format,
-            frames=_frames(image, count, 1 if format == "TIFF" else orientation(metadata.exif)),
+            frames=_frames(image, count, 1 if format == "TIFF" else orientation(metadata.exif), budget),
             frame_count=count,
             metadata=_upright_metadata(metadata, image),
             loop=image.info.get("loop"),
@@ -88,14 +95,15 @@ def decode(data: bytes, format: str) -> Picture:
         )
 
 
-def _frames(image: Image.Image, count: int, turn: int) -> Iterator[Frame]:
+def _frames(image: Image.Image, count: int, turn: int, budget: DecodeBudget) -> Iterator[Frame]:
     with damage_as_corrupt():
         width, height = image.size
         for number in range(count):
             image.seek(number)
+            budget.take_frame(*image.size)
             image.load()
             pixels = _pixels(image)
-            if image.format == "GIF":  # what a later frame has outside is not shown
+            if image.format == "GIF":  # a later frame is cut at the screen's edges
                 pixels = pixels[:height, :width]
             yield Frame(
                 upright(pixels, turn),
@@ -110,7 +118,7 @@ def _disposal(image: Image.Image) -> int:
 
 
 def _pixels(image: Image.Image) -> Pixels:
-    """The frame as it is shown: palettes looked up, colour keys turned into alpha, CMYK into RGB."""
+    """Return the frame as it is shown: palettes looked up, colour keys turned into alpha, CMYK into RGB."""
     mode = image.mode
     if mode.startswith("I;16"):
         wide = np.asarray(image)
@@ -134,8 +142,10 @@ def _pixels(image: Image.Image) -> Pixels:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """By the embedded profile; without one that works, CMYK is left to Pillow's plain formula. What LAB means
-    needs no profile."""
+    """Convert CMYK by its embedded profile, and LAB, which needs none.
+
+    Without a profile that works CMYK is returned as it is: Pillow has a plain formula for it.
+    """
     try:
         embedded = io.BytesIO(image.info.get("icc_profile") or b"")
         lab = image.mode == "LAB"
@@ -159,72 +169,25 @@ def _metadata(image: Image.Image) -> Metadata:
     )
 
 
-# What says how a TIFF is stored or what its pixels are; the rest describes the picture and is kept.
-_TIFF_STRUCTURE = frozenset(
-    {
-        254,
-        255,
-        256,
-        257,
-        258,
-        259,
-        262,
-        263,
-        264,
-        265,
-        266,
-        273,
-        274,
-        277,
-        278,
-        279,
-        280,
-        281,
-        282,
-        283,
-        284,
-        288,
-        289,
-    }
-    | {
-        290,
-        291,
-        292,
-        293,
-        296,
-        301,
-        317,
-        318,
-        319,
-        320,
-        321,
-        322,
-        323,
-        324,
-        325,
-        330,
-        332,
-        333,
-        334,
-        336,
-        338,
-        339,
-    }
-    | {340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 700, 34675}
-)
+# Tags on how a TIFF is stored and what its pixels are; all others describe the picture and are kept.
+_TIFF_STRUCTURE = {
+    *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296, 301),
+    *(*range(317, 326), 330, 332, 333, 334, 336, *range(338, 343), 347, *range(512, 516)),
+    *(*range(517, 522), *range(529, 533), 700, 34675),
+}
 
 
 def _tiff_exif(image: Image.Image) -> bytes | None:
     exif = image.getexif()
     kept = Image.Exif()
     kept.update({tag: value for tag, value in exif.items() if tag not in _TIFF_STRUCTURE})
-    for tag in DIRECTORIES & kept.keys():  # until now only a place in the original's file
+    for tag in DIRECTORIES & kept.keys():  # until now these are only offsets in the original's file
         kept[tag] = directory(exif, tag)
     return kept.tobytes() if kept else None
 
 
 def directory(exif: Image.Exif, tag: int) -> dict[int, Any]:
-    """The one within ``exif``, with the one that may be within that."""
+    """Return the directory ``tag`` of ``exif``, with the one that may be within it."""
     found = exif.get_ifd(tag)
     if IFD.Interop in found:
         found = {**found, IFD.Interop: exif.get_ifd(IFD.Interop)}
@@ -233,7 +196,7 @@ def directory(exif: Image.Exif, tag: int) -> dict[int, Any]:
 
 def _upright_metadata(metadata: Metadata, image: Image.Image) -> Metadata:
     icc = metadata.icc if image.mode not in ("CMYK", "LAB") else None
-    return Metadata(reset_orientation(metadata.exif), icc, metadata.xmp, metadata.dpi, metadata.extra)
+    return attrs.evolve(metadata, exif=reset_orientation(metadata.exif), icc=icc)
 
 
 def _style(image: Image.Image) -> dict[str, Any]:
@@ -243,14 +206,14 @@ def _style(image: Image.Image) -> dict[str, Any]:
 
 
 def encode(pixels: Pixels, format: str, metadata: Metadata, **options: Any) -> bytes:
-    """One still picture as a file of that format (not PNG), with Pillow's own save options."""
+    """Encode one still picture in that format (not PNG), with Pillow's own save options."""
     out = io.BytesIO()
-    to_image(pixels).save(out, format, **keep(metadata, format), **options)
+    Image.fromarray(pixels).save(out, format, **metadata_options(metadata, format), **options)
     return out.getvalue()
 
 
-def keep(metadata: Metadata, format: str) -> dict[str, Any]:
-    """Pillow's save options that carry the metadata over."""
+def metadata_options(metadata: Metadata, format: str) -> dict[str, Any]:
+    """Return Pillow's save options for the metadata."""
     options: dict[str, Any] = {}
     if metadata.dpi:
         options["dpi"] = metadata.dpi
@@ -266,7 +229,7 @@ def keep(metadata: Metadata, format: str) -> dict[str, Any]:
 
 
 def _tiff_tags(metadata: Metadata) -> Image.Exif:
-    """EXIF and XMP as tags of a page, without the directories: :mod:`dpip.filters.codec.tiff` adds them."""
+    """Return EXIF and XMP as tags of a page; :mod:`dpip.filters.codec.tiff` adds the directories."""
     tags = Image.Exif()
     tags.load(metadata.exif or b"")
     for tag in DIRECTORIES & tags.keys():
@@ -274,8 +237,3 @@ def _tiff_tags(metadata: Metadata) -> Image.Exif:
     if metadata.xmp:
         tags[_XMP] = metadata.xmp
     return tags
-
-
-def to_image(pixels: Pixels) -> Image.Image:
-    """An 8-bit array, or a gray 16-bit one, as Pillow's image."""
-    return Image.fromarray(pixels)

@@ -1,6 +1,6 @@
-"""PNG: our own reader and writer for 8 and 16 bits per channel; palettes and fewer bits are read by Pillow.
+"""PNG: our own reader and writer for 8 and 16 bits per channel; Pillow reads palettes and fewer bits.
 
-Pillow cuts 16-bit colour to 8, and its coder is 60 to 90 % of a job's time. Source: PNG 3rd edition (W3C).
+Pillow reduces 16-bit colour to 8, and its codec takes 60 to 90 % of a job's time. Source: PNG 3rd ed. (W3C).
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from fractions import Fraction
 import attrs
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from dpip.errors import CorruptPicture
+from dpip.filters.alpha import channel_count
 from dpip.filters.codec import changes, deflate, pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.kernels import png_rows
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
-#: Bits that go with a colour type (table 11.1).
+#: Allowed bits by colour type (table 11.1).
 _BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}
-#: Ancillary chunks that stay true whatever a filter does to the pixels.
+#: Ancillary chunks that are true whatever a filter does to the pixels.
 _KEPT = frozenset({b"gAMA", b"cHRM", b"sRGB", b"cICP", b"tEXt", b"zTXt", b"iTXt", b"tIME"})
 _XMP = b"XML:com.adobe.xmp\x00"
 _PER_METRE = 39.3701
@@ -44,7 +47,7 @@ class _Header:
     interlaced: int
 
     def check(self) -> None:
-        """Raises CorruptPicture."""
+        """Raise CorruptPicture for numbers that a PNG cannot have."""
         if self.bits not in _BITS.get(self.colour, ()):
             raise CorruptPicture(
                 f"The PNG is damaged: it cannot have {self.bits} bits with colour type {self.colour}."
@@ -53,10 +56,10 @@ class _Header:
             raise CorruptPicture("The PNG is damaged: its header names methods that there are not.")
 
 
-def decode(data: bytes) -> Picture:
-    """Stills of 8 or 16 bits here, interlaced or not, with or without a colour key; all else through Pillow.
+def decode(data: bytes, budget: DecodeBudget) -> Picture:
+    """Decode stills of 8 or 16 bits here, interlaced or not, with or without colour key; others by Pillow.
 
-    :raises CorruptPicture: also where a checksum is wrong.
+    Raises CorruptPicture, also for a wrong checksum.
     """
     chunks = list(_chunks(data))
     header = _Header(*struct.unpack(">IIBBBBB", chunks[0][1]))
@@ -66,7 +69,8 @@ def decode(data: bytes) -> Picture:
     turn = orientation(metadata.exif)
     kept = attrs.evolve(metadata, exif=reset_orientation(metadata.exif))
     if header.bits < 8 or header.colour not in _CHANNELS or b"acTL" in kinds:
-        return attrs.evolve(pillow.decode(data, "PNG"), metadata=kept)
+        return attrs.evolve(pillow.decode(data, "PNG", budget), metadata=kept)
+    budget.take_frame(header.width, header.height)
     pixels = _pixels(header, b"".join(body for kind, body in chunks if kind == b"IDAT"))
     key = next((body for kind, body in chunks if kind == b"tRNS"), None)
     if key is not None and header.colour in (0, 2):
@@ -75,7 +79,7 @@ def decode(data: bytes) -> Picture:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, body) up to IEND, checksums verified."""
+    """Yield (kind, body) up to IEND; checksums are verified."""
     position = len(SIGNATURE)
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -134,7 +138,7 @@ def _deinterlace(header: _Header, packed: bytes, step: int) -> npt.NDArray[np.ui
 
 
 def _colour_key(pixels: Pixels, key: bytes) -> Pixels:
-    """The pixels of exactly this colour are transparent."""
+    """Add alpha: pixels of exactly the colour ``key`` are transparent."""
     planes = pixels if pixels.ndim == 3 else pixels[..., None]
     if len(key) < 2 * planes.shape[2]:
         raise CorruptPicture("The PNG is damaged: the colour that stands for transparent is cut short.")
@@ -163,7 +167,7 @@ def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
 
 
 def _profile(body: bytes) -> bytes | None:
-    """An ICC profile; a damaged one says nothing about the pixels, so it is left out."""
+    """Return the ICC profile; None for a damaged one, which says nothing about the pixels."""
     packed = body.partition(b"\x00")[2][1:]
     try:
         return zlib.decompressobj().decompress(packed, 16 << 20) or None
@@ -172,20 +176,20 @@ def _profile(body: bytes) -> bytes | None:
 
 
 def encode(pixels: Pixels, metadata: Metadata) -> bytes:
-    """H x W or H x W x C, uint8 or uint16, as a PNG."""
+    """Encode H x W or H x W x C, uint8 or uint16, as a PNG."""
     parts = [SIGNATURE, chunk(b"IHDR", _ihdr(pixels)), *_metadata_chunks(metadata)]
     return b"".join((*parts, chunk(b"IDAT", compressed(pixels)), chunk(b"IEND", b"")))
 
 
 def encode_animation(frames: Iterable[Frame], picture: Picture, metadata: Metadata) -> bytes:
-    """An APNG: every frame replaces what was there, shown for its time; where a picture stays until the next,
-    that holds what differs.
+    """Encode an APNG, every frame of which replaces what was there and is shown for its own time.
 
-    Pillow's own writer joins frames that look alike and so loses some.
+    If a picture stays, the next frame holds only what differs. Pillow's own writer joins frames that look
+    alike and so loses some.
     """
     parts: list[bytes] = []
     sequence = 0
-    staying: Pixels | None = None  # the picture before, if the next may be drawn into it
+    staying: Pixels | None = None  # the picture before, if the next is drawn over it
     for number, frame in enumerate(frames):
         if number == 0:
             first = frame
@@ -218,20 +222,20 @@ def _frame_control(sequence: int, frame: Frame, pixels: Pixels, left: int, top: 
 
 
 def _alike(pixels: Pixels, first: Pixels) -> Pixels:
-    """In the channels of the first frame, which the one header describes."""
+    """Convert to the channels of the first frame, which the file's header describes."""
     if pixels.shape[2:] == first.shape[2:]:
         return pixels
-    return np.asarray(pillow.to_image(pixels).convert(pillow.to_image(first).mode))
+    return np.asarray(Image.fromarray(pixels).convert(Image.fromarray(first).mode))
 
 
 def _ihdr(pixels: Pixels) -> bytes:
     height, width = pixels.shape[:2]
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    return struct.pack(">IIBBBBB", width, height, pixels.itemsize * 8, _COLOUR[channels], 0, 0, 0)
+    colour = _COLOUR[channel_count(pixels)]
+    return struct.pack(">IIBBBBB", width, height, pixels.itemsize * 8, colour, 0, 0, 0)
 
 
 def compressed(pixels: Pixels) -> bytes:
-    """Filtered rows as a zlib stream, the contents of IDAT."""
+    """Filter the rows and compress them: returns the contents of IDAT."""
     big_endian = pixels.astype(">u2").view(np.uint8) if pixels.dtype == np.uint16 else pixels
     height = pixels.shape[0]
     size = big_endian.size // height

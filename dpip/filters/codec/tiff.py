@@ -1,7 +1,7 @@
-"""TIFF: Pillow for what it does well, and 16 bits per channel, of which Pillow keeps gray only.
+"""TIFF: through Pillow, with our own code for 16-bit colour, which Pillow reduces to 8 bits.
 
-For the rest, the file is described to Pillow as 8-bit gray of more columns: libtiff then undoes every
-compression, and the bytes come out as they are. Source: TIFF 6.0.
+For 16 bits, a new directory describes the file to Pillow as 8-bit gray with more columns: libtiff then undoes
+every compression and returns the bytes as they are. Source: TIFF 6.0.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from PIL import Image, TiffImagePlugin
 
 from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 259, 262, 274, 277
 _ROWS_PER_STRIP, _PLANAR, _PREDICTOR, _TILE_WIDTH, _EXTRA, _FORMAT = 278, 284, 317, 322, 338, 339
-#: Tags that say where the bytes are and how they are packed: these stay as they are.
+#: Tags that say where the bytes are and how they are packed, which the new directory keeps.
 _KEPT = frozenset({_COMPRESSION, 266, 273, _ROWS_PER_STRIP, 279, _TILE_WIDTH, 323, 324, 325})
-#: Where the pieces of a page are, and how long: its strips, or its tiles.
+#: Tags for the places and lengths of a page's pieces: its strips, or its tiles.
 _PIECES = frozenset({273, 279, 324, 325})
-#: Kinds of whole numbers: as in struct, and their bytes.
+#: Types of whole numbers: their code in struct, and their bytes.
 _NUMBERS = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}
-#: What libtiff can write whatever the kind of picture.
+#: Compressions that libtiff can write for every kind of picture.
 _ANY_KIND = frozenset({"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"})
 
 # tag -> (type, count, the bytes of the value or its place)
@@ -37,7 +38,7 @@ _Directory = dict[int, tuple[int, int, bytes]]
 
 @attrs.frozen
 class _Layout:
-    """How a file writes its numbers: ``order`` as in struct, places of 4 bytes, or of 8 in a BigTIFF."""
+    """How a file writes numbers: ``order`` as in struct; places have 4 bytes, or 8 in a BigTIFF."""
 
     order: str
     big: bool = False
@@ -61,20 +62,15 @@ class _Layout:
 
     @property
     def inline(self) -> int:
-        """Bytes of a place, or of a value that stands in its stead."""
+        """The bytes of a place, or of a value in its stead; also where the first place is."""
         return struct.calcsize(self.place)
 
-    @property
-    def first(self) -> int:
-        """Where the place of the first directory is noted."""
-        return self.inline
-
     def long(self, value: int) -> tuple[int, int, bytes]:
-        """An entry of one number."""
+        """Make an entry of one number."""
         return 4, 1, struct.pack(self.order + "I", value).ljust(self.inline, b"\0")
 
     def table(self, page: _Directory) -> bytes:
-        """The directory, as far as the place of the next one."""
+        """Write the directory, without the place of the next one, which follows it."""
         entries = b"".join(struct.pack(self.entry, tag, *page[tag]) for tag in sorted(page))
         return struct.pack(self.count, len(page)) + entries
 
@@ -82,37 +78,34 @@ class _Layout:
 _WRITTEN = _Layout("<")  # what Pillow writes
 
 
-def decode(data: bytes, bits: int) -> Picture:
-    """All pages.
-
-    :raises UnsupportedPicture: for other than unsigned whole numbers of at most 16 bits.
-    """
+def decode(data: bytes, budget: DecodeBudget, bits: int) -> Picture:
+    """Decode all pages. Raises UnsupportedPicture for other than unsigned whole numbers of up to 16 bits."""
     if bits > 16:
         raise UnsupportedPicture(
             f"The picture has {bits} bits per channel; DPIP filters 8 and 16 bits per channel."
         )
     if bits != 16:
-        return pillow.decode(data, "TIFF")
+        return pillow.decode(data, "TIFF", budget)
     layout = _Layout.of(data)
     pages = list(_directories(data, layout))
-    metadata, style = _described(data)
-    frames = (Frame(_page(data, layout, page)) for page in pages)
+    budget.check_count(len(pages))
+    metadata, style = _described(data, budget)
+    frames = (Frame(_page(data, layout, page, budget)) for page in pages)
     return Picture("TIFF", frames, len(pages), metadata, style=style)
 
 
-def _described(data: bytes) -> tuple[Metadata, dict[str, Any]]:
-    """Metadata and style, where Pillow knows this kind of picture (it does not know 16-bit gray with
-    alpha)."""
+def _described(data: bytes, budget: DecodeBudget) -> tuple[Metadata, dict[str, Any]]:
+    """Return metadata and style if Pillow knows this kind of picture: 16-bit gray with alpha it does not."""
     try:
-        picture = pillow.decode(data, "TIFF")
+        picture = pillow.decode(data, "TIFF", budget)
     except CorruptPicture:
         return Metadata(), {}
     return picture.metadata, picture.style
 
 
 def _directories(data: bytes, layout: _Layout) -> Iterator[_Directory]:
-    """Of every page; the loop and the lengths were checked with the header."""
-    (offset,) = struct.unpack_from(layout.place, data, layout.first)
+    """Yield the directory of every page; loops and lengths were checked with the header."""
+    (offset,) = struct.unpack_from(layout.place, data, layout.inline)
     while offset:
         yield _directory(data, layout, offset)
         (count,) = struct.unpack_from(layout.count, data, offset)
@@ -121,7 +114,7 @@ def _directories(data: bytes, layout: _Layout) -> Iterator[_Directory]:
 
 
 def _directory(data: bytes | bytearray, layout: _Layout, offset: int) -> _Directory:
-    """The one at that place."""
+    """Read the directory at ``offset``."""
     (count,) = struct.unpack_from(layout.count, data, offset)
     offset += struct.calcsize(layout.count)
     size = struct.calcsize(layout.entry)
@@ -140,13 +133,15 @@ def _numbers(data: bytes, layout: _Layout, page: _Directory, tag: int, default: 
     return struct.unpack_from(numbers, data, *struct.unpack(layout.place, value))
 
 
-def _page(data: bytes, layout: _Layout, page: _Directory) -> Pixels:
+def _page(data: bytes, layout: _Layout, page: _Directory, budget: DecodeBudget | None = None) -> Pixels:
     with pillow.damage_as_corrupt():
 
         def number(tag: int, default: int = 1) -> int:
             return _numbers(data, layout, page, tag, default)[0]
 
         width, height, samples = number(_WIDTH), number(_HEIGHT), number(_SAMPLES)
+        if budget is not None:  # else it is one plane of a page
+            budget.take_frame(width, height)
         tile, predictor, photometric = number(_TILE_WIDTH, 0), number(_PREDICTOR), number(_PHOTOMETRIC)
         if (
             set(_numbers(data, layout, page, _BITS, 1)) != {16}
@@ -166,7 +161,7 @@ def _page(data: bytes, layout: _Layout, page: _Directory) -> Pixels:
         raw = _as_bytes(data, layout, page, columns, height)
         pixels = raw.view(layout.order + "u2").astype(np.uint16).reshape(height, width, samples)
         if predictor == 2:
-            for start in range(0, width, tile or width):  # the differences begin anew in each tile
+            for start in range(0, width, tile or width):  # differences begin anew in each tile
                 part = pixels[:, start : start + (tile or width)]
                 np.cumsum(part, axis=1, dtype=np.uint16, out=part)
         if photometric == 0:
@@ -175,7 +170,7 @@ def _page(data: bytes, layout: _Layout, page: _Directory) -> Pixels:
 
 
 def _plane(data: bytes, layout: _Layout, page: _Directory, number: int, samples: int) -> _Directory:
-    """One channel of a page that has them one behind the other, as a gray page of its own."""
+    """Describe one channel of a page with separate planes as a gray page of its own."""
     plane = dict(page)
     for tag in _PIECES & page.keys():
         kind, count, value = page[tag]
@@ -192,7 +187,7 @@ def _plane(data: bytes, layout: _Layout, page: _Directory, number: int, samples:
 
 
 def _as_bytes(data: bytes, layout: _Layout, page: _Directory, columns: dict[int, int], height: int) -> Any:
-    """The bytes of the page, decompressed, one row of them after the other."""
+    """Return the bytes of the page, decompressed, row by row."""
     long = {_WIDTH: columns[_WIDTH], _HEIGHT: height, _BITS: 8, _PHOTOMETRIC: 1, _SAMPLES: 1}
     if _TILE_WIDTH in page:
         long[_TILE_WIDTH] = columns[_TILE_WIDTH]
@@ -200,14 +195,14 @@ def _as_bytes(data: bytes, layout: _Layout, page: _Directory, columns: dict[int,
     entries |= {tag: layout.long(value) for tag, value in long.items()}
     end = len(data) + len(data) % 2
     place = struct.pack(layout.place, end)
-    plain = data[: layout.first] + place + data[layout.first + len(place) :] + bytes(len(data) % 2)
+    plain = data[: layout.inline] + place + data[layout.inline + len(place) :] + bytes(len(data) % 2)
     return np.asarray(
         Image.open(io.BytesIO(plain + layout.table(entries) + bytes(layout.inline)), formats=("TIFF",))
     )
 
 
 def encode(frames: list[Frame], metadata: Metadata, style: dict[str, Any]) -> bytes:
-    """All pages, compressed as the original was where that suits what they have become."""
+    """Encode all pages, with the original's compression if it can be used for any picture."""
     wide = [frame.pixels.shape if _is_wide(frame.pixels) else None for frame in frames]
     first, *rest = (
         Image.fromarray(_rows_of_bytes(frame.pixels) if shape else frame.pixels)
@@ -217,8 +212,8 @@ def encode(frames: list[Frame], metadata: Metadata, style: dict[str, Any]) -> by
     if compression not in _ANY_KIND:
         compression = "tiff_adobe_deflate"
     out = io.BytesIO()
-    keep = pillow.keep(metadata, "TIFF")
-    first.save(out, "TIFF", save_all=True, append_images=rest, compression=compression, **keep)
+    options = pillow.metadata_options(metadata, "TIFF")
+    first.save(out, "TIFF", save_all=True, append_images=rest, compression=compression, **options)
     return _completed(out.getvalue(), wide, metadata.exif)
 
 
@@ -231,18 +226,19 @@ def _rows_of_bytes(pixels: Pixels) -> Pixels:
 
 
 def _completed(data: bytes, pages: list[tuple[int, ...] | None], exif: bytes | None) -> bytes:
-    """What Pillow cannot write: a new directory, behind all the rest, for the first page if there are
-    directories within its EXIF, and for each page that was written as rows of bytes.
+    """Append what Pillow cannot write: new directories for the pages that need one.
+
+    These are the first page, if its EXIF has directories, and each page that was written as rows of bytes.
     """
     result = bytearray(data + bytes(len(data) % 2))
     within = _append_within(result, exif)
     if not within and not any(pages):
         return data
-    link = _WRITTEN.first  # where the place of the next directory is noted
+    link = _WRITTEN.inline  # where the place of the next directory is written
     for page, shape in zip(_directories(data, _WRITTEN), pages, strict=True):
         if shape:
             page |= _wide(shape, result)
-        if link == _WRITTEN.first:
+        if link == _WRITTEN.inline:
             page |= within
         struct.pack_into("<I", result, link, len(result))
         table = _WRITTEN.table(page)
@@ -252,7 +248,7 @@ def _completed(data: bytes, pages: list[tuple[int, ...] | None], exif: bytes | N
 
 
 def _append_within(result: bytearray, exif: bytes | None) -> _Directory:
-    """The directories within EXIF go behind what there is; returns the entries that say where they are."""
+    """Append the directories within EXIF; returns the entries that say where they are."""
     tags = Image.Exif()
     tags.load(exif or b"")
     written = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0" + bytes(4))
@@ -267,7 +263,7 @@ def _append_within(result: bytearray, exif: bytes | None) -> _Directory:
 
 
 def _wide(shape: tuple[int, ...], result: bytearray) -> _Directory:
-    """What a page of rows of bytes is; what does not fit into its entries goes behind the rest."""
+    """Return entries for a page written as rows of bytes; appends values that do not fit into an entry."""
     _, width, samples = shape
     bits = len(result)
     result += struct.pack("<4H", 16, 16, 16, 16)

@@ -1,7 +1,7 @@
-"""WebP: libwebp through Pillow codes the frames; the container is read and written here.
+"""WebP: libwebp through Pillow codes the frames; this module reads and writes the container.
 
-Pillow's animation writer drops frames that look like the one before and does not tell how frames are disposed
-of. Source: the WebP container specification.
+Pillow's animation writer drops frames that look like the one before, and its reader does not tell how frames
+are disposed of. Source: the WebP container specification.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 
 from dpip.filters.codec import changes, pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02
@@ -22,9 +23,9 @@ _QUALITY = 80
 _METHOD = 2
 
 
-def decode(data: bytes) -> Picture:
-    """With how each frame was disposed of and blended, and whether the original was lossless."""
-    picture = pillow.decode(data, "WEBP")
+def decode(data: bytes, budget: DecodeBudget) -> Picture:
+    """Decode a WebP, with how each frame is disposed of; ``style`` tells whether it is lossless."""
+    picture = pillow.decode(data, "WEBP", budget)
     chunks = list(_chunks(data, 12))
     animation = [body for kind, body in chunks if kind == b"ANMF"]
     coded = {kind for kind, _ in (_chunks(animation[0], 16) if animation else chunks)}
@@ -49,33 +50,33 @@ def _chunks(data: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:
-    """One picture; ``style`` may hold quality and lossless."""
+    """Encode one picture; ``style`` may hold quality and lossless."""
     return pillow.encode(pixels, "WEBP", metadata, **_options(style))
 
 
 def _options(style: dict[str, Any]) -> dict[str, Any]:
-    # Colour under transparent pixels is kept where the file is lossless.
     lossless = bool(style.get("lossless")) and "quality" not in style
-    return {
-        "quality": style.get("quality", _QUALITY),
-        "method": _METHOD,
-        "lossless": lossless,
-        "exact": lossless,
-    }
+    quality = style.get("quality", _QUALITY)
+    # "exact" keeps the colour of transparent pixels.
+    return {"quality": quality, "method": _METHOD, "lossless": lossless, "exact": lossless}
 
 
 def encode_animation(
     frames: Iterable[Frame], picture: Picture, metadata: Metadata, style: dict[str, Any]
 ) -> bytes:
-    """Every frame replaces what was there, shown for its time; where a picture stays until the next, that
-    holds what differs."""
+    """Encode an animation, every frame of which replaces what was there and is shown for its own time.
+
+    If a picture stays, the next frame holds only what differs.
+    """
     coded, flags, size = [], _ANIMATION, (0, 0)
-    staying: Pixels | None = None  # the picture before, if the next may be drawn into it
+    staying: Pixels | None = None  # the picture before, if the next is drawn over it
     for frame in frames:
         pixels, left, top, size = frame.pixels, 0, 0, frame.pixels.shape[:2]
         flags |= _ALPHA if pixels.ndim == 3 and pixels.shape[2] == 4 else 0
         if staying is not None and staying.shape == pixels.shape:
-            rows, columns = changes.box(changes.changed(pixels, staying), 2)  # places are halved in the file
+            rows, columns = changes.box(
+                changes.changed(pixels, staying), 2
+            )  # the file holds half of each place
             left, top, pixels = columns.start, rows.start, np.ascontiguousarray(pixels[rows, columns])
         staying = None if frame.disposal & 1 else frame.pixels
         still = pillow.encode(pixels, "WEBP", Metadata(), **_options(style))

@@ -1,4 +1,4 @@
-"""The result as a file: in the original's format and kind, or as the output options want it."""
+"""Writing the result as a file, in the original's format or in the one that the output options name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from dpip.errors import UnsupportedPicture
+from dpip.filters.alpha import channel_count, has_alpha
 from dpip.filters.codec import gif, icc, jpeg, pillow, png, tiff, webp
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
@@ -18,7 +19,7 @@ _MANY_FRAMES = ("GIF", "PNG", "WEBP", "TIFF")
 
 
 def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
-    """See :func:`dpip.filters.codec.encode`."""
+    """Do what :func:`dpip.filters.codec.encode` says."""
     format = output["format"] or picture.format
     style = dict(picture.style) if format == picture.format else {}
     if output["quality"]:
@@ -27,7 +28,7 @@ def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> 
         raise UnsupportedPicture(
             f"The original has {picture.frame_count} frames and {format} holds one picture."
         )
-    if format != picture.format:  # the numbers of one format mean other things in another
+    if format != picture.format:  # the number of a disposal method means something else in another format
         frames = (attrs.evolve(frame, disposal=0) for frame in frames)
     fitted = (attrs.evolve(frame, pixels=_fit(frame.pixels, format)) for frame in frames)
     if format == "TIFF":
@@ -78,17 +79,17 @@ def _of_one_size(frames: Iterator[Frame], format: str) -> Iterator[Frame]:
 
 
 def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pixels) -> Metadata:
-    """What of the original's metadata goes along."""
+    """Choose the metadata that the result keeps."""
     metadata = picture.metadata
-    profile = icc.fitting(metadata.icc, pixels.shape[2] if pixels.ndim == 3 else 1)
+    profile = icc.fitting(metadata.icc, channel_count(pixels))
     if output["metadata"] == "strip":
-        return Metadata(icc=profile)  # without it, the colours would be others
+        return Metadata(icc=profile)  # colours need the profile
     extra = metadata.extra if format == picture.format else ()
     return attrs.evolve(metadata, icc=profile, extra=extra)
 
 
 def _fit(pixels: Pixels, format: str) -> Pixels:
-    """The pixels as the format can hold them."""
+    """Convert the pixels to what the format can hold. Raises UnsupportedPicture for too large a side."""
     height, width = pixels.shape[:2]
     longest = _LONGEST_SIDE.get(format)
     if longest is not None and max(height, width) > longest:
@@ -97,16 +98,15 @@ def _fit(pixels: Pixels, format: str) -> Pixels:
         )
     if pixels.dtype == np.uint16 and format not in ("PNG", "TIFF"):
         pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if channels in (2, 4) and format == "JPEG":
+    if has_alpha(pixels) and format == "JPEG":
         return _on_white(pixels)
-    if channels == 2 and format in ("WEBP", "BMP", "GIF"):
+    if channel_count(pixels) == 2 and format in ("WEBP", "BMP", "GIF"):
         return np.ascontiguousarray(pixels[..., (0, 0, 0, 1)])
     return pixels
 
 
 def _on_white(pixels: Pixels) -> Pixels:
-    """Without alpha, what was transparent shows the white of the page."""
+    """Replace alpha by a white background."""
     colour = pixels[..., :-1].astype(np.uint32)
     alpha = pixels[..., -1:].astype(np.uint32)
     flat = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

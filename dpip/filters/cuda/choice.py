@@ -1,7 +1,7 @@
-"""Whether a filter runs on the GPU: only where its twin has proved right, and is the faster one.
+"""Whether a filter runs on the GPU: only if its twin has given equal bytes, and where it is faster.
 
-Twins give the CPU's very bytes, so nothing but time depends on the choice: not on which machine was measured
-at what load, nor on whether a GPU has failed between two pictures.
+Twins give the same bytes as the CPU, so the choice changes only the time that a picture takes. It may depend
+on the load during the measurement, or on a GPU that fails between two pictures.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from dpip.filters.schema import Filter, Pixels
 Say = Callable[[str], object]
 Clock = Callable[[], float]
 
-#: Height and width: of the pictures that are compared, and of a small and a large one that are timed.
+#: Height and width of the pictures that are compared, and of the small and the large one that are timed.
 CHECKED = (45, 61)
 TIMED = ((64, 64), (1024, 1024))
-#: Bytes of the GPU that must be free: a context takes about 400 MB of it, and there is one in each process.
+#: Bytes of the GPU's memory that must be free: each process has a context, which takes about 400 MB.
 ROOM = 1 << 30
 _log = logging.getLogger(__name__)
 _used: dict[str, _Used] = {}
@@ -34,7 +34,7 @@ _used: dict[str, _Used] = {}
 
 @attrs.frozen
 class Cost:
-    """Seconds for a picture of so many bytes: a share of its own, and one for each byte."""
+    """The seconds that a picture takes: a fixed part, and one per byte."""
 
     fixed: float
     per_byte: float
@@ -57,30 +57,30 @@ class _Used:
 
 
 def run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels | None:
-    """The filter's result from the GPU; None where the CPU is to compute it.
+    """Return the filter's result from the GPU, or None if the CPU is to compute it.
 
-    Whatever fails on the GPU, out of its memory or gone from the bus, ends its use in this process.
+    Any failure of the GPU, such as too little memory, ends its use in this process.
     """
     used = _used.get(found.name)
     if used is None or not used.pays(array, threads):
         return None
     try:
         return used.twin.function(array, **params)
-    except Exception as problem:  # noqa: BLE001 - CUDA has many errors, and the picture is not lost with any
+    except Exception as problem:  # noqa: BLE001 - CUDA has many errors, and after any the CPU takes over
         _used.clear()
         _log.warning("The GPU is not used any more: %s", _why(problem))
         return None
 
 
 def backend() -> str:
-    """What computes besides the CPU, for the fingerprint; empty where nothing does."""
+    """Name what computes besides the CPU, for the fingerprint; empty if nothing does."""
     return f"numba-cuda-{version('numba-cuda')}" if _used else ""
 
 
 def start(say: Say, clock: Clock) -> bool:
-    """Try and time every twin on the GPU, if there is one; whether any will be used. ``clock()`` in seconds.
+    """Compare and time every twin on the GPU, if there is one, and tell whether any will be used.
 
-    ``say`` is called with a sentence on what the GPU does, or on why it does nothing.
+    ``clock()`` is in seconds; ``say`` is called with a sentence on what the GPU does, or why it does nothing.
     """
     _used.clear()
     if not driver.present():
@@ -112,7 +112,7 @@ def _make_room() -> None:
 
 
 def _tried(found: Filter, say: Say, clock: Clock) -> _Used | None:
-    """None where the twin gives other bytes than the filter, or pays for no picture."""
+    """Compare and time a twin; returns None if its bytes differ from the filter's, or it is never faster."""
     twin: Twin = import_module(found.cuda).TWIN
     for trial in (trial for trials in twin.trials.values() for trial in trials):
         if not _same(found, twin, trial):
@@ -132,7 +132,7 @@ def _same(found: Filter, twin: Twin, trial: Trial) -> bool:
 
 
 def _cost(function: Callable[..., Pixels], trial: Trial, clock: Clock) -> Cost:
-    """A line through the times of a small and a large picture."""
+    """Measure a small and a large picture, and draw a line through their times."""
     small, large = (trial.picture(*size) for size in TIMED)
     least, most = (_seconds(function, picture, trial, clock) for picture in (small, large))
     per_byte = max(0.0, most - least) / (large.nbytes - small.nbytes)
@@ -140,7 +140,7 @@ def _cost(function: Callable[..., Pixels], trial: Trial, clock: Clock) -> Cost:
 
 
 def _seconds(function: Callable[..., Pixels], picture: Pixels, trial: Trial, clock: Clock) -> float:
-    """The best of three: what disturbs only ever adds."""
+    """Return the shortest of three times: disturbances only ever add."""
     times = []
     for _ in range(3):
         began = clock()

@@ -1,4 +1,4 @@
-"""Whether there is a GPU to ask, found out without importing anything of CUDA."""
+"""Finding out whether there is a GPU, without importing anything of CUDA."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def present() -> bool:
-    """Whether the driver is installed and shows a GPU; ``CUDA_VISIBLE_DEVICES=`` (nothing) hides them."""
+    """Tell whether the driver is installed and shows a GPU; ``CUDA_VISIBLE_DEVICES=`` (empty) hides all."""
     if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0"):
-        return False  # Numba would simulate one, a million times as slow
+        return False  # Numba would simulate a GPU, a million times slower
     try:
         driver = ctypes.CDLL(_LIBRARY)
     except OSError:
@@ -23,5 +23,5 @@ def present() -> bool:
 
 
 def installed() -> bool:
-    """Whether numba-cuda is; Numba's own remains of CUDA do not count."""
+    """Tell whether numba-cuda is installed; what is left of CUDA in Numba itself does not count."""
     return find_spec("numba_cuda") is not None

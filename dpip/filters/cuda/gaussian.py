@@ -1,4 +1,4 @@
-"""The Gaussian of planes on a GPU: the passes of ``dpip.filters.octaves`` and ``kernels.float_gaussian``."""
+"""The Gaussian on a GPU: the passes of ``dpip.filters.octaves`` and ``kernels.float_gaussian``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpip.filters.cuda import kernels
 from dpip.filters.cuda.kernels import cuda
 from dpip.filters.kernels import float_gaussian
 
-#: Rounding of 8.8 and of 8.7 fixed point: what is added, and how far it is shifted.
+#: How 8.8 and 8.7 fixed point are rounded: the number that is added, and the bits of the shift.
 _TO_WORDS, _TO_BYTES = (1, 1), (128, 8)
 _WORDS_KEPT, _WORDS_TO_BYTES = (0, 0), (64, 7)
 
@@ -28,12 +28,12 @@ class _Plane:
 
     @property
     def up(self) -> int:
-        """How far its samples are shifted to be 8.7."""
+        """The bits by which its samples are shifted to become 8.7 fixed point."""
         return 7 if self.samples.dtype == np.uint8 else 0
 
 
 def fixed(array: npt.NDArray[np.uint8], sigma: float, threads: int = 1) -> npt.NDArray[np.uint8]:
-    """As ``octaves.gaussian``: H x W x C bytes, C = 1 or 3. ``threads`` is for the CPU's twin."""
+    """Do what ``octaves.gaussian`` does with H x W x C bytes, C = 1 or 3; ``threads`` means nothing here."""
     height, width, channels = array.shape
     count, remaining = octaves.plan(sigma)
     bell = cuda.to_device(octaves.weights(remaining).astype(np.int64))
@@ -55,18 +55,14 @@ def fixed(array: npt.NDArray[np.uint8], sigma: float, threads: int = 1) -> npt.N
 
 
 def floating(array: npt.NDArray[np.float32], sigma: float, threads: int = 1) -> npt.NDArray[np.float32]:
-    """As ``float_gaussian.gaussian``: H x W x C float32."""
+    """Do what ``float_gaussian.gaussian`` does with H x W x C float32; ``threads`` means nothing here."""
     height, width, channels = array.shape
     bell = cuda.to_device(float_gaussian.weights(sigma))
     source = cuda.to_device(np.ascontiguousarray(array).reshape(-1))
-    down, across = _room(array.size, np.float32), _room(array.size, np.float32)
+    down, across = cuda.device_array(array.size, np.float32), cuda.device_array(array.size, np.float32)
     kernels.launch(kernels.floating, down, source, bell, height, width * channels)
     kernels.launch(kernels.floating, across, down, bell, width, channels)
     return _fetched(_Plane(across, height, width), array.shape)
-
-
-def _room(samples: int, dtype: npt.DTypeLike) -> Any:
-    return cuda.device_array(samples, dtype)
 
 
 def _fetched(plane: _Plane, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -76,8 +72,8 @@ def _fetched(plane: _Plane, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 
 def _narrow(plane: _Plane, bell: Any, channels: int, dtype: npt.DTypeLike) -> _Plane:
     rounding = _TO_BYTES if dtype == np.uint8 else _TO_WORDS
-    down = _room(plane.samples.size, np.uint16)
-    across = _room(plane.samples.size, dtype)
+    down = cuda.device_array(plane.samples.size, np.uint16)
+    across = cuda.device_array(plane.samples.size, dtype)
     row = plane.width * channels
     kernels.launch(kernels.narrow, down, plane.samples, bell, plane.height, row, plane.up, *_TO_WORDS)
     kernels.launch(kernels.narrow, across, down, bell, plane.width, channels, 0, *rounding)
@@ -86,19 +82,19 @@ def _narrow(plane: _Plane, bell: Any, channels: int, dtype: npt.DTypeLike) -> _P
 
 def _halve(plane: _Plane, height: int, width: int, border: int, channels: int) -> _Plane:
     row = plane.width * channels
-    down = _room(height * row, np.uint16)
-    across = _room(height * width * channels, np.uint16)
+    down = cuda.device_array(height * row, np.uint16)
+    across = cuda.device_array(height * width * channels, np.uint16)
     kernels.launch(kernels.halve, down, plane.samples, plane.height, height, row, border, plane.up)
     kernels.launch(kernels.halve, across, down, plane.width, width, channels, border, 0)
     return _Plane(across, height, width)
 
 
 def _double(plane: _Plane, height: int, width: int, border: int, channels: int) -> _Plane:
-    """With a border, this is the last one: back to bytes."""
+    """Double the picture; with a border it is the last time, and the result is bytes."""
     dtype, rounding = (np.uint8, _WORDS_TO_BYTES) if border else (np.uint16, _WORDS_KEPT)
     row = plane.width * channels
-    down = _room(height * row, np.uint16)
-    across = _room(height * width * channels, dtype)
+    down = cuda.device_array(height * row, np.uint16)
+    across = cuda.device_array(height * width * channels, dtype)
     kernels.launch(kernels.double, down, plane.samples, plane.height, height, row, border, *_WORDS_KEPT)
     kernels.launch(kernels.double, across, down, plane.width, width, channels, border, *rounding)
     return _Plane(across, height, width)

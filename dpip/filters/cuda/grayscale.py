@@ -1,4 +1,4 @@
-"""Grayscale on a GPU."""
+"""The filter ``grayscale`` on a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpip.filters.schema import Pixels
 
 
 def grayscale(array: Pixels) -> Pixels:
-    """As ``dpip.filters.builtin.grayscale``."""
+    """Do what ``dpip.filters.builtin.grayscale`` does."""
     if array.ndim == 2 or array.shape[2] == 2:
         return array.copy()
     height, width, channels = array.shape
@@ -22,7 +22,7 @@ def grayscale(array: Pixels) -> Pixels:
 
 
 def kind(array: Pixels) -> str:
-    """Gray is only copied, which a GPU never makes faster: there is no trial of it."""
+    """Tell colour, which has trials, from gray, which has none: copying it is never faster on a GPU."""
     return "colour" if array.ndim == 3 and array.shape[2] > 2 else "gray"
 
 

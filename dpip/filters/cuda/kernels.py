@@ -6,9 +6,9 @@ the same order of float32 operations.
 A separable filter runs along one axis at a time. Its source is flat and seen as lines x ``count`` positions x
 ``inner`` samples: down the rows, that is 1 x height x (width * channels); across, it is height x width x
 channels. Either way neighbouring threads read neighbouring samples, so the accesses coalesce. The picture in
-between goes through the GPU's memory, which is 10 to 50 times as fast as the bus that brought it.
+between stays in the GPU's memory, which is 10 to 50 times faster than the bus.
 
-Each thread takes every n-th sample, n being the number of threads, so a launch may have any size.
+Each thread takes every n-th sample, where n is the number of threads, so a launch may have any size.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ THREADS, MOST_BLOCKS = 256, 4096
 
 
 def launch(function: Any, target: Any, *arguments: Any, samples: int | None = None) -> None:
-    """Run a kernel whose target has that many samples (or as many as are worth a thread each)."""
+    """Run a kernel with a thread for each of ``samples``, by default for each sample of ``target``."""
     count = target.size if samples is None else samples
     function[max(1, min(-(-count // THREADS), MOST_BLOCKS)), THREADS](target, *arguments)
 
 
 def _kernel(function: Any) -> Any:
-    """Compiled for its first arguments, and kept on disk beside the CPU's kernels for the next process."""
+    """Make a kernel that is compiled at its first call, and cached on disk beside the CPU's kernels."""
     if SIMULATED:
         return cuda.jit(function)
     from numba.cuda.core import config as its_own
@@ -51,14 +51,14 @@ def _kernel(function: Any) -> Any:
         its_own.CACHE_DIR = before
 
 
-#: a * b, rounded: without it NVVM fuses the product with the sum that follows, which rounds once instead of
-#: twice as a CPU does.
+#: a * b, rounded: a plain product is fused by NVVM with the sum that follows and rounded once, where a CPU
+#: rounds twice.
 product: Any = operator.mul if SIMULATED else cuda.libdevice.fmul_rn
 
 
 @_kernel
 def luma(gray: Any, colours: Any, channels: Any) -> None:
-    """``colours``: n * channels uint8 or uint16, RGB or RGBA; ``gray``: n luma, or 2 n luma and alpha."""
+    """Fill ``gray`` (n luma, or 2 n luma and alpha) from ``colours`` (n * channels uint8 or uint16)."""
     kept = channels - 2
     for pixel in range(cuda.grid(1), gray.size // kept, cuda.gridsize(1)):
         at = channels * pixel
@@ -77,8 +77,11 @@ def luma(gray: Any, colours: Any, channels: Any) -> None:
 def narrow(
     target: Any, source: Any, weights: Any, count: Any, inner: Any, up: Any, half: Any, down: Any
 ) -> None:
-    """``fixed_gaussian.narrow`` along one axis. ``weights`` from the centre outwards, int64 in units of
-    1/131072; ``up`` makes 8.7 fixed point of the source; ``half`` and ``down`` round."""
+    """Do ``fixed_gaussian.narrow`` along one axis.
+
+    ``weights``, int64 in units of 1/131072, go from the centre outwards; shifting by ``up`` makes the source
+    8.7 fixed point; ``half`` and ``down`` round the result.
+    """
     for at in range(cuda.grid(1), target.size, cuda.gridsize(1)):
         position = at // inner % count
         first = at - position * inner
@@ -92,7 +95,7 @@ def narrow(
 
 @_kernel
 def halve(target: Any, source: Any, count: Any, halved: Any, inner: Any, border: Any, up: Any) -> None:
-    """``fixed_gaussian.halve`` along one axis: ``count`` positions and a border of clamped ones on both sides
+    """Do ``fixed_gaussian.halve`` along one axis: ``count`` positions, with a clamped border on both sides,
     become ``halved``."""
     for at in range(cuda.grid(1), target.size, cuda.gridsize(1)):
         here = 2 * (at // inner % halved) - border
@@ -116,8 +119,7 @@ def double(
     half: Any,
     down: Any,
 ) -> None:
-    """``fixed_gaussian.double`` along one axis: ``doubled`` positions of which the first is number
-    ``border``."""
+    """Do ``fixed_gaussian.double`` along one axis, for ``doubled`` positions from number ``border`` on."""
     for at in range(cuda.grid(1), target.size, cuda.gridsize(1)):
         position = at // inner % doubled + border
         first = at // (doubled * inner) * count * inner + at % inner
@@ -130,7 +132,7 @@ def double(
 
 @_kernel
 def floating(target: Any, source: Any, weights: Any, count: Any, inner: Any) -> None:
-    """``float_gaussian`` along one axis, all float32; ``weights`` from the centre outwards."""
+    """Do ``float_gaussian`` along one axis, in float32; ``weights`` go from the centre outwards."""
     for at in range(cuda.grid(1), target.size, cuda.gridsize(1)):
         position = at // inner % count
         first = at - position * inner

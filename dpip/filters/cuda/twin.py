@@ -1,4 +1,4 @@
-"""What a CUDA twin of a filter is: a function that gives the same bytes, and pictures to prove it on."""
+"""What a CUDA twin of a filter is: a function that gives the same bytes, and pictures to test it with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Trial:
     params: Mapping[str, Any] = attrs.field(factory=dict)
 
     def picture(self, height: int, width: int) -> Pixels:
-        """Samples all over the range without a pattern, alpha too, the same on every machine."""
+        """Return samples, alpha too, from the whole range without a pattern, the same on every machine."""
         shape = (height, width, self.channels)
         # The steps of a multiplicative hash (Knuth, TAOCP 6.4): its upper bits look random.
         scattered = np.arange(height * width * self.channels, dtype=np.uint32) * np.uint32(2654435761)
@@ -32,8 +32,8 @@ class Trial:
 class Twin:
     """``function(array, **parameters)`` is the filter's own on the GPU, byte for byte.
 
-    It has no ``threads``, and may raise whatever CUDA does. Pictures of one ``kind`` take a time that grows
-    with their bytes; the first trial of each kind is measured, all are compared with the CPU.
+    It takes no ``threads``, and may raise whatever CUDA raises. ``trials`` has, for each ``kind`` of picture,
+    those that are compared with the CPU; the first is also timed, as the time grows with the bytes.
     """
 
     function: Callable[..., Pixels]

@@ -33,6 +33,8 @@ edits = st.lists(
 )
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
 
+_OWN_PASSWORD = b'{"password": "password-of-ann", "old_password": "password-of-ann"}'
+
 
 def damaged(data: bytes, edits: list[Edit]) -> bytes:
     for where, gone, instead in edits:
@@ -59,7 +61,7 @@ class HostileBytesTests(ApiTest):
             request_bytes("POST", "/workloads", text, b'{"filter": "blur", "params": {"sigma": 2}}'),
             request_bytes("GET", "/images/0", query, fields),
             request_bytes("GET", f"/workloads/{workload}?after=1&limit=5", token),
-            request_bytes("PUT", "/users/ann/password", text, b'{"password": "password-of-ann"}'),
+            request_bytes("PUT", "/users/ann/password", text, _OWN_PASSWORD),
         ]
 
     @settings(deadline=None, derandomize=True, max_examples=300)
