@@ -25,8 +25,14 @@ class ServiceOptions(ControllerOptions):
 
     process_name: ClassVar[str] = "dpip"
     optParameters: ClassVar[list[list[Any]]] = [
-        ["slots", None, None, "Images filtered at once [default: the number of cores].", worker_tap.slots],
-        ["tags", None, (), "What workloads may ask of the worker, e.g. gpu,fast.", worker_tap.words],
+        [
+            "slots",
+            None,
+            None,
+            "Images filtered at once [default: the number of cores].",
+            worker_tap.parse_slots,
+        ],
+        ["tags", None, (), "What workloads may ask of the worker, e.g. gpu,fast.", worker_tap.parse_tags],
     ]
 
 

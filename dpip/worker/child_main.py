@@ -1,7 +1,7 @@
-"""The process that filters pictures: one at a time, nothing else, expendable.
+"""A compute child: the process that filters pictures, one at a time, and may be killed.
 
-It reads commands from standard input and answers on descriptor 3, one JSON object a line; pictures pass as
-files. What it prints goes to the worker's log.
+It reads commands from standard input and answers on descriptor 3, one JSON object a line; pictures are
+passed as files. What it prints goes to the worker's log.
 
 =================== =======================================================================================
 worker → child      ``{"job", "source", "sha256", "result", "steps", "output", "max_pixels", "threads",
@@ -12,7 +12,7 @@ child → worker      ``{"say"}`` while warming up, ``{"cached"}`` when that wil
                     "waited", "rss"}``
 =================== =======================================================================================
 
-Once it is warm it is confined: it reads pictures that strangers have made. It never outlives its parent: it
+Once it is warm it is confined, since pictures may be made to attack it. It never outlives its parent: it
 ends when its input does (a thread watches), the kernel kills it when the parent dies (Linux), and an alarm
 kills it a while after a job's deadline, even where a filter holds the GIL.
 """
@@ -32,6 +32,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -44,7 +45,7 @@ REPLIES: Final = 3
 UNCONFINED: Final = "--unconfined"
 _PR_SET_PDEATHSIG: Final = 1
 _ALARM_SECONDS: Final = 10
-"""After a job's deadline; by then the parent, if it lives, has killed us itself."""
+"""After a job's deadline; by then a living parent has killed this process itself."""
 _DETAIL: Final = 1000
 _RESIDENT_SECONDS: Final = 0.5
 
@@ -62,17 +63,17 @@ class ComputeResult(Protocol):
 
 
 class Engine(Protocol):
-    """What can be computed."""
+    """What computes."""
 
     def warm_up(self) -> Mapping[str, Any]:
-        """Make ready; say what there is: ``filters`` (name → version), ``fingerprint`` and ``gpu``."""
+        """Get ready, and return ``filters`` (name → version), ``fingerprint`` and ``gpu``."""
 
     def process(self, data: bytes, job: Mapping[str, Any]) -> ComputeResult:
         """Filter a picture."""
 
 
 class Filters:
-    """The engine of DPIP. Numba is imported here, in the child, and nowhere else in a worker."""
+    """DPIP's engine. Numba is imported here, in the child, and nowhere else in a worker."""
 
     def warm_up(self) -> Mapping[str, Any]:
         from dpip.filters import engine, registry
@@ -85,11 +86,11 @@ class Filters:
         if compile.is_warm():
             send({"cached": True})
 
-        def say(words: str) -> None:
+        def report(words: str) -> None:
             send({"say": words})
 
-        warm_up(say)
-        gpu = choice.start(say, time.perf_counter)
+        warm_up(report)
+        gpu = choice.start(report, time.perf_counter)
         filters = {name: registry.find(name).version for name in registry.names()}
         fingerprint = f"{engine.fingerprint()} {choice.backend()}".rstrip()
         return {"filters": filters, "fingerprint": fingerprint, "gpu": gpu}
@@ -131,7 +132,7 @@ def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True)
 
 
 def send(message: Message) -> None:
-    """To the worker."""
+    """Send a message to the worker."""
     data = json.dumps(message).encode() + b"\n"
     while data:
         data = data[os.write(REPLIES, data) :]
@@ -142,11 +143,11 @@ def _read_commands(commands: queue.SimpleQueue[Message]) -> None:
         for line in sys.stdin.buffer:
             commands.put(json.loads(line))
     finally:
-        os._exit(0)  # the parent is gone, or has no more use for us
+        os._exit(0)  # the parent is gone, or has retired this child
 
 
 def _done(engine: Engine, job: Message) -> Message:
-    """One job; what goes wrong becomes its answer."""
+    """Do one job, and return its answer, whatever goes wrong."""
     try:
         data = Path(job["source"]).read_bytes()
     except OSError as error:
@@ -178,47 +179,45 @@ def _answer(outcome: str, code: str = "", detail: str = "", seconds: float = 0.0
 
 
 def _die_with(parent: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a filter that crashes is nothing to fill a disk with
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # crashing filters must not fill the disk
     # Ctrl-C and a supervisor's SIGTERM reach the whole group; the worker decides when its children end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we had asked to be told
+    if os.getppid() != parent:  # it died before the kernel was asked
         os._exit(0)
 
 
 def _limit_memory(limit: int) -> None:
-    """Allow that much more than is in use now. RLIMIT_DATA counts what is really allocated: RLIMIT_AS would
-    count the gigabytes of addresses that LLVM and thread stacks reserve and never touch."""
+    """Allow so many bytes more than are in use now.
+
+    RLIMIT_DATA counts what is really allocated; RLIMIT_AS would count the gigabytes of addresses that LLVM
+    and thread stacks reserve and never touch.
+    """
     with contextlib.suppress(OSError, ValueError):  # not every kernel has it
-        used = _data_size()
+        used = int(getattr(psutil.Process().memory_info(), "data", 0))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (used + limit, hard))
 
 
-def _data_size() -> int:
-    return int(getattr(psutil.Process().memory_info(), "data", 0))
-
-
 class _Resident:
-    """How much memory this process has. It is looked at only now and then: asking the kernel takes as long as
-    a tenth of a small picture."""
+    """The memory of this process, seldom measured: that takes a tenth of a small picture's time."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._looked = 0.0
+        self._measured = -inf
         self._bytes = 0
 
     def bytes(self) -> int:
         now = time.perf_counter()
-        if not self._looked or now - self._looked >= _RESIDENT_SECONDS:
-            self._looked, self._bytes = now, int(self._process.memory_info().rss)
+        if now - self._measured >= _RESIDENT_SECONDS:
+            self._measured, self._bytes = now, int(self._process.memory_info().rss)
         return self._bytes
 
 
 def main(engine: Engine) -> None:
-    """``python -m … [--unconfined] <parent's process id> <memory limit>``."""
+    """Run ``python -m … [--unconfined] <parent's process id> <memory limit>``."""
     *flags, parent, memory_limit = sys.argv[1:]
     try:
         serve(engine, int(parent), int(memory_limit), UNCONFINED not in flags)

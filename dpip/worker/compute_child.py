@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from attrs import asdict, frozen
+from attrs import asdict, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -24,19 +24,21 @@ WARM_UP_SECONDS: Final = 900.0
 """The first start on a machine compiles every kernel; a slow one may need minutes."""
 MAX_JOBS: Final = 20_000
 MAX_GROWTH: Final = 512 * 2**20
-"""A child is worn out after so many jobs, or when it has kept so many bytes more than it began with."""
+"""A child is replaced after so many jobs, or when it keeps so many bytes more than it began with."""
 CANCEL_SECONDS: Final = 2.0
-"""A job that nobody wants any more may run on for so long: about what replacing its child would cost."""
+"""A cancelled job may run on for so long, about what replacing its child would cost."""
 _TOLERANCE_SECONDS: Final = 0.05
 _MAX_LINE: Final = 1024 * 1024
-"""Of a child that has gone mad; a ``ready`` with a thousand filters needs 100 KB."""
+"""Bytes of one message of a child; a ``ready`` with a thousand filters needs 100 KB."""
 
 
 @frozen
 class ComputeTask:
-    """What a child is asked to do: file to file. After ``seconds`` it is killed. ``sha256`` is what the
-    source must have, if that has not been checked already. If it is not 0, the original may be decoded to
-    ``at_least`` so many pixels each way instead of all that it has."""
+    """What a child is asked to do, from file to file. After ``seconds`` it is killed.
+
+    ``sha256`` is what the source must have, if that has not been checked already. If ``at_least`` is not 0,
+    the original may be decoded to that many pixels each way instead of all that it has.
+    """
 
     source: str
     result: str
@@ -51,7 +53,7 @@ class ComputeTask:
 
 @frozen
 class Verdict:
-    """How it went. ``size``, ``sha256`` and ``content_type`` are of the result, when there is one."""
+    """How a task ended. ``size``, ``sha256`` and ``content_type`` are of the result, if there is one."""
 
     outcome: Outcome
     code: str = ""
@@ -69,23 +71,22 @@ _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is 
 CANCELLED: Final = Verdict(Outcome.RETURNED, "cancelled")
 
 
+@define(eq=False)
 class Work:
-    """A task on its way through the pool. ``done`` fires with its verdict once nothing touches its files any
-    more; with :data:`CANCELLED` when nobody wants it."""
+    """A task on its way through the pool. ``done`` fires with its verdict, :data:`CANCELLED` if it was
+    cancelled, once its files are not in use any more."""
 
-    def __init__(self, task: ComputeTask) -> None:
-        self.task = task
-        self.started = False
-        self.cancelled = False
-        self.done: Deferred[Verdict] = Deferred()
+    task: ComputeTask
+    started: bool = False
+    cancelled: bool = False
+    done: Deferred[Verdict] = field(factory=Deferred)
 
     def finish(self, verdict: Verdict) -> None:
-        """Once."""
         self.done.callback(CANCELLED if self.cancelled else verdict)
 
 
 class ChildOwner(Protocol):
-    """Who hears of a child's life."""
+    """What a child calls when its state changes."""
 
     def kernels_are_cached(self) -> None: ...
 
@@ -128,12 +129,12 @@ class ComputeChild(ProcessProtocol):
         return pid
 
     def waited(self) -> float:
-        """Seconds that it has had nothing to do since it was ready: up to its last task by its own watch,
-        which sees what the pipe hides, and since then by ours."""
+        """Return the seconds that it has been idle since it was ready: until its last task by its own clock,
+        which excludes the pipe, and since then by ours."""
         return self._waited + (self._monotonic() - self._free_since if self._free_since is not None else 0.0)
 
     def add(self, work: Work) -> None:
-        """One more task."""
+        """Give it one more task."""
         self._free_since = None
         self.work.append(work)
         self._write({**asdict(work.task), "job": id(work)})
@@ -141,16 +142,16 @@ class ComputeChild(ProcessProtocol):
             self._begin_first()
 
     def cancelled(self, work: Work) -> None:
-        """Nobody wants the first task's verdict any more: let it finish soon, or make an end of it."""
+        """Kill the child soon if it computes this work, which has been cancelled, and does not finish."""
         if self.work and self.work[0] is work:
             self._expire(CANCEL_SECONDS, CANCELLED)
 
     def retire(self) -> None:
-        """End it gently: with its input, an idle child ends."""
+        """Close its input, with which an idle child ends."""
         self.transport.closeStdin()
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it."""
         if self.pid is not None:
             self.transport.signalProcess("KILL")
 
@@ -171,7 +172,7 @@ class ComputeChild(ProcessProtocol):
             for line in lines:
                 self._handle_reply(json.loads(line))
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            self._owner.log_line(f"Compute child {self.pid} is killed: it answers nonsense ({error!r:.200}).")
+            self._owner.log_line(f"Compute child {self.pid} is killed for a bad answer ({error!r:.200}).")
             self.kill()
 
     def processEnded(self, reason: Failure) -> None:
@@ -184,10 +185,10 @@ class ComputeChild(ProcessProtocol):
         if charged is not None:
             charged.finish(verdict)
 
-    # What it says
+    # What it prints and answers
 
     def _read_output(self, text: str) -> None:
-        """What a child prints. Its last lines say why it died; of one that is at work they go to the log."""
+        """Keep the last lines that it prints: they may say why it died. Log the lines of a warm child."""
         *lines, rest = (self._partial_line + text).split("\n")
         self._partial_line = rest[-_MAX_PRINTED:]
         for line in filter(str.strip, lines):
@@ -217,9 +218,7 @@ class ComputeChild(ProcessProtocol):
         self._cancel_deadline()
         self._jobs += 1
         grown = int(message["rss"]) - self._rss
-        self.worn_out = (
-            self.worn_out or self._jobs >= MAX_JOBS or grown > MAX_GROWTH or verdict.code == "out-of-memory"
-        )
+        self.worn_out |= self._jobs >= MAX_JOBS or grown > MAX_GROWTH or verdict.code == "out-of-memory"
         self._waited += min(max(0.0, float(message.get("waited", 0.0))), _MAX_SECONDS)
         if self.work:
             self._begin_first()
@@ -232,19 +231,14 @@ class ComputeChild(ProcessProtocol):
         first = self.work[0]
         first.started = True
         seconds = first.task.seconds
-        self._expire(
-            CANCEL_SECONDS if first.cancelled else seconds,
-            Verdict(
-                Outcome.CRASHED,
-                "compute-timeout",
-                f"Filtering took longer than {seconds:g} s and was stopped.",
-            ),
-        )
+        words = f"Filtering took longer than {seconds:g} s and was stopped."
+        limit = CANCEL_SECONDS if first.cancelled else seconds
+        self._expire(limit, Verdict(Outcome.CRASHED, "compute-timeout", words))
 
     # Deadlines
 
     def _expire(self, seconds: float, verdict: Verdict) -> None:
-        """The reactor's timers follow the wall clock: one that was set forward must not cost a job."""
+        """Kill it after so many monotonic seconds: the reactor's timers follow the wall clock."""
         end = self._monotonic() + seconds
 
         def expired() -> None:
@@ -263,14 +257,14 @@ class ComputeChild(ProcessProtocol):
             self._deadline.cancel()
 
     def _write(self, message: Mapping[str, Any]) -> None:
-        with suppress(KeyError):  # its pipe is closed: it has died, and we are about to hear of it
+        with suppress(KeyError):  # its pipe is closed: it has died, and processEnded follows
             self.transport.writeToChild(0, json.dumps(message).encode() + b"\n")
 
 
 def spawn(
     reactor: Any, monotonic: Callable[[], float], owner: ChildOwner, command: Sequence[str], memory_limit: int
 ) -> ComputeChild:
-    """Start a compute child. It sees the modules that we see, and nothing of our descriptors."""
+    """Start a compute child, with our module path and none of our descriptors."""
     child = ComputeChild(owner, reactor, monotonic)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     arguments = [*command, str(os.getpid()), str(memory_limit)]
@@ -293,12 +287,11 @@ def _verdict(message: Mapping[str, Any]) -> Verdict:
 
 
 def _how(reason: Failure) -> str:
-    """How a process ended, for people."""
+    """Return how a process ended, for people."""
     number = getattr(reason.value, "signal", None)
     if number is None:
-        return (
-            f"The filtering process ended by itself, with exit code {getattr(reason.value, 'exitCode', '?')}."
-        )
+        code = getattr(reason.value, "exitCode", "?")
+        return f"The filtering process ended by itself, with exit code {code}."
     try:
         name = signal.Signals(number).name
     except ValueError:

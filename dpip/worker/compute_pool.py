@@ -1,10 +1,10 @@
-"""A pool of compute children: each job goes to a process that may die of it, and nothing else suffers.
+"""A pool of compute children: a job that kills its process harms no other job.
 
-A job that kills its child, or runs past its deadline, has crashed; what the child had been given besides goes
-to another. A dead child is replaced, later and later while they keep dying for no job's sake.
+A job that kills its child, or exceeds its deadline, has crashed; other jobs of that child go to another one.
+A dead child is replaced, with growing delays while children die without a job.
 
-One child starts first: where the kernels are in no cache it compiles them, once per machine, and the others
-start when it is warm. Else they start as soon as it says that the kernels are there.
+One child starts first. Where the kernels are in no cache it compiles them, once per machine, and the others
+start when it is warm; otherwise they start as soon as it reports that the kernels are cached.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from dpip.worker.compute_child import CANCELLED, ComputeChild, ComputeTask, Work
 
 COMMAND: Final = (sys.executable, "-m", "dpip.worker.child_main")
 SHORT_SECONDS: Final = 0.1
-"""While jobs take less than this, a child gets its next one before it has finished the last: it would
-otherwise idle for a turn of the reactor after each. Longer jobs wait here, for whichever child is free
-first."""
+"""While jobs take less than this, a child gets its next one before it has finished the last: otherwise it
+would be idle for a turn of the reactor after each. Longer jobs wait in the pool for the first free child."""
 _FIRST_DELAY: Final = 0.25
 _MAX_DELAY: Final = 30.0
-"""Seconds before a child is replaced that died with no job; doubled with each, until one finishes a job."""
+"""Seconds before a child that died without a job is replaced; doubled each time, until a job is finished."""
 _LEARNING: Final = 0.1
 
 
@@ -53,20 +52,18 @@ class ComputePool:
         self._memory_limit = memory_limit
         self._command = command
         self._waiting: deque[Work] = deque()
-        self._children: dict[
-            ComputeChild, None
-        ] = {}  # in the order of their starts, so that choices follow from it
+        self._children: dict[ComputeChild, None] = {}  # in the order of their starts: choices depend on it
         self._replacing: set[IDelayedCall] = set()
         self._full = False  # all children are started
         self._deaths = 0  # in a row
         self._typical = 1.0  # seconds of a job
         self._waited = 0.0  # by children that are gone
-        self._asked = (monotonic(), 0.0)  # when idle_percent was, and what they had waited by then
+        self._asked = (monotonic(), 0.0)  # when idle_percent was last asked for, and waited() then
         self._ready: Deferred[Mapping[str, Any]] = Deferred()
         self._stopped: Deferred[None] | None = None
 
     def start(self) -> Deferred[Mapping[str, Any]]:
-        """Fires when the first child is warm, with what it can do: ``filters`` and ``fingerprint``."""
+        """Start. Fires when the first child is warm, with what it can do: ``filters``, ``fingerprint``…"""
         self.log.info("Warming up the filters")
         self._spawn()
         return self._ready
@@ -85,22 +82,22 @@ class ComputePool:
         return self._stopped
 
     def pids(self) -> list[int]:
-        """Of the children that live."""
+        """Return the process ids of the living children."""
         return [child.pid for child in self._children if child.pid is not None]
 
     def waited(self) -> float:
-        """Seconds that warm children have waited for work, all together."""
+        """Return the seconds that warm children have waited for work, all together."""
         return self._waited + sum(child.waited() for child in self._children)
 
     def idle_percent(self) -> float:
-        """Of the slots' time since this was asked before. Slots whose child warms up are not idle."""
+        """Return the idle part of the slots' time since the last call. A child that warms up is not idle."""
         before, waited_before = self._asked
         self._asked = now, waited = self._monotonic(), self.waited()
         seconds = self.slots * (now - before)
         return min(100.0, max(0.0, 100 * (waited - waited_before) / seconds)) if seconds > 0 else 0.0
 
     def submit(self, task: ComputeTask, first: bool = False) -> Work:
-        """Have it computed as soon as a child is free; ``first``: before what has been waiting."""
+        """Have the task computed as soon as a child is free; ``first``: before all that wait."""
         work = Work(task)
         if first:
             self._waiting.appendleft(work)
@@ -110,7 +107,7 @@ class ComputePool:
         return work
 
     def cancel(self, work: Work) -> None:
-        """Its verdict is not wanted any more."""
+        """Cancel work whose verdict is not wanted any more."""
         work.cancelled = True
         if work in self._waiting:
             self._waiting.remove(work)
@@ -118,7 +115,7 @@ class ComputePool:
         for child in self._children:
             child.cancelled(work)
 
-    # What children tell (dpip.worker.compute_child.ChildOwner)
+    # What children call (dpip.worker.compute_child.ChildOwner)
 
     def kernels_are_cached(self) -> None:
         self._fill()
@@ -179,7 +176,7 @@ class ComputePool:
         self._children[child] = None
 
     def _replace(self, at_once: bool) -> None:
-        """A job that kills its children ends after a few of them, and others must not wait because of it."""
+        """Replace a dead child; at once if a job killed it, as other jobs must not wait because of that."""
         delay = 0.0
         if not at_once:
             delay = min(_MAX_DELAY, _FIRST_DELAY * 2**self._deaths) if self._deaths else 0.0

@@ -8,6 +8,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +19,13 @@ from dpip.model import GpuLoad, Load
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _MAX_BYTES: Final = 2**60
-"""Some network file systems claim to be larger than anything that exists; no peer would believe it."""
+"""Some network file systems report impossible sizes, which the controller would take for a lie."""
 _LEAST_JOB_MEMORY: Final = 2**30
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def cores() -> int:
-    """That this process may use: its affinity, and its container's share of the CPU."""
+    """Return how many cores this process may use, by its affinity and its container's share of the CPU."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = map(int, (_CGROUP / "cpu.max").read_text(encoding="ascii").split())
@@ -34,7 +35,7 @@ def cores() -> int:
 
 
 def machine() -> str:
-    """The same for all workers of one machine, containers included, until it boots; different elsewhere."""
+    """Return an id that all processes of this machine share, containers included, until it boots."""
     try:
         known = _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -43,7 +44,7 @@ def machine() -> str:
 
 
 def memory() -> tuple[int, int]:
-    """Total and available bytes, of the machine or of the container that this is in."""
+    """Return total and available bytes, of the machine or of the container that this is in."""
     now = psutil.virtual_memory()
     limit = _number(_CGROUP / "memory.max")
     if limit is None or limit >= now.total:
@@ -53,7 +54,7 @@ def memory() -> tuple[int, int]:
 
 
 def job_memory() -> int:
-    """Bytes that one job may use at most, whatever was reckoned for it."""
+    """Return the bytes that one job may use at most, whatever its estimate is."""
     return max(_LEAST_JOB_MEMORY, memory()[0] // 2)
 
 
@@ -65,7 +66,7 @@ def _number(path: Path) -> int | None:
 
 
 def _reclaimable() -> int:
-    """Page cache that the kernel gives back when memory is needed."""
+    """Return the bytes of page cache that the kernel gives back when memory is needed."""
     try:
         lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -83,7 +84,7 @@ class Gpus:
         self._handles: list[Any] = []
 
     def open(self) -> None:
-        """Find them. Not before the process has become a daemon: a driver's handles do not survive a fork."""
+        """Find them. A daemon must call this after its fork, which a driver's handles do not survive."""
         try:
             import pynvml
         except ImportError:
@@ -100,7 +101,7 @@ class Gpus:
         return bool(self._handles)
 
     def loads(self) -> tuple[GpuLoad, ...]:
-        """One for each GPU that answers."""
+        """Return the load of each GPU that answers."""
         return tuple(load for handle in self._handles if (load := self._load(handle)) is not None)
 
     def _load(self, handle: Any) -> GpuLoad | None:
@@ -109,7 +110,7 @@ class Gpus:
             name = nvml.nvmlDeviceGetName(handle)
             used = nvml.nvmlDeviceGetMemoryInfo(handle)
             percent = nvml.nvmlDeviceGetUtilizationRates(handle).gpu
-        except nvml.NVMLError:  # a GPU that has fallen off the bus: there is none then
+        except nvml.NVMLError:  # a GPU that has failed: there is none then
             return None
         name = name.decode() if isinstance(name, bytes) else name
         return GpuLoad(name[:256], float(percent), int(used.total), int(used.used))
@@ -124,7 +125,10 @@ class Sampler:
         self._processes: dict[int, psutil.Process] = {}
 
     def sample(self, children: Sequence[int], running: Sequence[int], idle_percent: float = 0.0) -> Load:
-        """``children`` are process ids, ``running`` jobs. May be called in a thread, one call at a time."""
+        """Return the load. ``children`` are process ids, ``running`` job numbers.
+
+        May be called in a thread, one call at a time.
+        """
         total, available = memory()
         own = [self._usage(process) for process in self._own_processes(children)]
         return Load(
@@ -140,13 +144,11 @@ class Sampler:
         )
 
     def _own_processes(self, children: Sequence[int]) -> list[psutil.Process]:
-        """This process and the children; kept, since a process's percentage is since its last asking."""
+        """Return this process and the children; kept, since psutil's percentages are since the last call."""
         kept = {}
         for pid in (os.getpid(), *children):
-            try:
+            with suppress(psutil.NoSuchProcess):
                 kept[pid] = self._processes.get(pid) or psutil.Process(pid)
-            except psutil.NoSuchProcess:
-                continue
         self._processes = kept
         return list(kept.values())
 

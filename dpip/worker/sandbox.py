@@ -1,7 +1,7 @@
-"""What a compute child may not do any more once it is warm: reach a network, start programs, signal others.
+"""Keeps a warm compute child from reaching a network, starting programs, and signalling other processes.
 
-Pictures come from strangers, and decoders have had holes. Linux alone has the means, and not every kernel all
-of them: what there is, is used. Memory and time are limited elsewhere, see ``compute_child``.
+Pictures may be made to attack decoders, which have had holes. This works on Linux alone, with what its kernel
+has of the following. Memory and time are limited elsewhere, see ``child_main`` and ``compute_child``.
 
 * Landlock (ABI 1, 4, 6): no file is executed, no TCP port bound or connected to, no signal sent to others.
 * seccomp: no socket is opened but local ones, and no ``io_uring``, which could open them unseen.
@@ -43,7 +43,7 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # places in seccomp_data
 
 
 def confine() -> tuple[str, ...]:
-    """Apply what this kernel has, to all threads of this process, for good; says what that was."""
+    """Confine all threads of this process for good, and return the means that this kernel has for it."""
     if sys.platform != "linux":
         return ()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -83,7 +83,7 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
 
 
 def _program(architecture: int, socket: int) -> bytes:
-    """For Berkeley's packet filter; jumps are counted from the next instruction, to ALLOW or REFUSE."""
+    """Return the program for Berkeley's packet filter. Its jumps are counted from the next instruction."""
     lines: list[tuple[int, str, str, int]] = [
         (_LOAD, "", "", _ARCHITECTURE),
         (_EQUAL, "", "refuse", architecture),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
@@ -35,13 +34,13 @@ _WORD: Final = re.compile(r"[\w.@+-]{1,64}")
 
 
 def unique_name() -> str:
-    """For a worker that its user has not named."""
+    """Make up a name for a worker."""
     host = re.sub(r"[^\w.@+-]", "-", socket.gethostname())[:40] or "worker"
     return f"{host}-{secrets.token_hex(3)}"
 
 
-def words(text: str) -> tuple[str, ...]:
-    """``gpu,fast`` as a tuple."""
+def parse_tags(text: str) -> tuple[str, ...]:
+    """Return ``gpu,fast`` as a tuple."""
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     for word in found:
         if not _WORD.fullmatch(word):
@@ -49,15 +48,13 @@ def words(text: str) -> tuple[str, ...]:
     return found
 
 
-def name(text: str) -> str:
-    """A worker's name."""
+def parse_name(text: str) -> str:
     if not _WORD.fullmatch(text):
         raise ValueError(f"{text!r} is no worker's name: up to 64 letters, digits and . @ + - _ are allowed")
     return text
 
 
-def slots(text: str) -> int:
-    """How many jobs at once."""
+def parse_slots(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
         raise ValueError("a number from 1 to 1024 is expected")
     return int(text)
@@ -77,9 +74,9 @@ class WorkerOptions(usage.Options):
             "The controller's port for workers: host or host:port [port: 8787].",
             controller_address,
         ],
-        ["worker-name", None, None, "Unique among the controller's workers [default: made up].", name],
-        ["tags", None, (), "What workloads may ask of workers, e.g. gpu,fast.", words],
-        ["slots", None, None, "Jobs computed at once [default: the number of cores].", slots],
+        ["worker-name", None, None, "Unique among the controller's workers [default: made up].", parse_name],
+        ["tags", None, (), "What workloads may ask of workers, e.g. gpu,fast.", parse_tags],
+        ["slots", None, None, "Jobs computed at once [default: the number of cores].", parse_slots],
         [
             "state-dir",
             None,
@@ -119,7 +116,7 @@ Options = WorkerOptions  # the name that twistd looks for
 
 
 def makeService(options: WorkerOptions) -> IService:
-    """For twistd."""
+    """Make the service for twistd."""
     from twisted.internet import reactor
 
     tune_gc()
@@ -153,14 +150,10 @@ def make_worker(
     log_jobs: bool = False,
     command: Sequence[str] = COMMAND,
 ) -> WorkerSession:
-    """A worker, not started. ``read_token`` is called for each attempt to join; see ``token_reader``."""
+    """Build a worker. ``read_token`` is called for each attempt to join; see ``token_reader``."""
     gpus = resources.Gpus()
     spool = Spool(spool_dir or Path(tempfile.gettempdir()))
     pool = ComputePool(reactor, time.monotonic, slots or resources.cores(), resources.job_memory(), command)
-
-    def in_thread(function: Callable[..., Any], *arguments: object) -> Deferred[Any]:
-        return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
-
     return WorkerSession(
         connector=Connector(controller, read_token, reactor),
         worker_name=name or unique_name(),
@@ -172,7 +165,7 @@ def make_worker(
         spool=spool,
         sampler=resources.Sampler(gpus, spool.free),
         reactor=reactor,
-        in_thread=in_thread,
+        in_thread=lambda *call: deferToThreadPool(reactor, reactor.getThreadPool(), *call),
         jitter=random.random,
         local_store=local_store,
         log_jobs=log_jobs,
