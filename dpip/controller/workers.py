@@ -34,7 +34,7 @@ from dpip.link.join_token import BadToken
 from dpip.model import Load, Principal, WorkerState
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
-from dpip.scheduler.retrying import Persistence
+from dpip.scheduler.datastore_writes import Persistence
 
 
 @define(eq=False, slots=False)

@@ -16,7 +16,7 @@ from attrs import define, field
 from dpip.interfaces import IDatastore
 from dpip.model import UNFINISHED, WaitingJob
 from dpip.scheduler import events as e
-from dpip.scheduler.retrying import Persistence
+from dpip.scheduler.datastore_writes import Persistence
 
 _PAGE = 2000  # jobs read at once
 _SLICE = 500  # jobs given to the state at once: about 1 ms

@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from dpip.interfaces import IDatastore, IWorkerLink
 from dpip.model import Lease, LeasedJob
 from dpip.scheduler import events as e
+from dpip.scheduler.datastore_writes import Persistence
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Drop, Fail, Instruction, Release, WakeAt
-from dpip.scheduler.retrying import Persistence
 
 _MESSAGE_JOBS = 32  # in one message to a worker: with long chains and names about 160 KiB, of 512 allowed
 

@@ -18,9 +18,9 @@ from dpip.interfaces import IDatastore, IScheduler, IWorkerLink
 from dpip.model import Eta, Lease, LeasedJob, Load, Outcome, Reason, Step, WaitingJob, WorkerInfo, Workload
 from dpip.scheduler import events as e
 from dpip.scheduler.backfill import Backfill
+from dpip.scheduler.datastore_writes import Persistence
 from dpip.scheduler.dispatcher import Dispatcher
 from dpip.scheduler.limits import SchedulerLimits
-from dpip.scheduler.retrying import Persistence
 from dpip.scheduler.state import State
 from dpip.scheduler.workloads import Need, WantsGpu
 

@@ -19,7 +19,7 @@ from tests.scheduler.fakes import GIB, info, load, waiting, workload
 from tests.scheduler.world import World
 
 ROOT = Path(__file__).parents[2]
-IMPURE = ("__init__", "dispatcher", "backfill", "retrying", "service")
+IMPURE = ("__init__", "dispatcher", "backfill", "datastore_writes", "service")
 PURE = sorted(
     path.stem for path in Path(dpip.scheduler.__file__).parent.glob("*.py") if path.stem not in IMPURE
 )

@@ -128,7 +128,9 @@ _LEASES = {
     "failures are not recorded": Bug(f"{_HELD_JOBS}._fail", "self._out.append(", "str("),
     "deleted jobs keep their slots": Bug(f"{_HELD_JOBS}.drop", "self._abandon(held.worker, held)", "pass"),
     "the datastore is asked once": Bug(
-        "dpip.scheduler.retrying:Persistence.until_done", "await self.pause(pause)", "raise CancelledError"
+        "dpip.scheduler.datastore_writes:Persistence.until_done",
+        "await self.pause(pause)",
+        "raise CancelledError",
     ),
     "jobs that waited before the start are lost": Bug(
         "dpip.scheduler.backfill:Backfill._read_jobs",
