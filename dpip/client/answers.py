@@ -15,14 +15,14 @@ from dpip.client.errors import NotDpip
 
 
 @frozen
-class Answer:
+class Facts:
     """What the server said; ``facts`` is all of it, as decoded JSON."""
 
     facts: Mapping[str, Any] = field(factory=dict, repr=False, eq=False, kw_only=True)
 
 
 @frozen
-class Session(Answer):
+class Session(Facts):
     """A login; ``expires_at`` is RFC 3339."""
 
     user: str
@@ -31,7 +31,7 @@ class Session(Answer):
 
 
 @frozen
-class Failed(Answer):
+class Failed(Facts):
     """An image that could not be filtered, and why; ``code`` is for programs."""
 
     image_id: str
@@ -46,7 +46,7 @@ def _failures(found: Iterable[object]) -> tuple[Failed, ...]:
 
 
 @frozen
-class Workload(Answer):
+class Workload(Facts):
     """A workload: ``status`` is scheduling, running or completed; ``filtered_images`` are ids by ``seq``."""
 
     workload_id: str
@@ -68,7 +68,7 @@ class Workload(Answer):
 
 
 @frozen
-class Image(Answer):
+class Image(Facts):
     """An original or a result; the two share ``seq``, the 0-based place in their workload."""
 
     image_id: str
@@ -84,7 +84,7 @@ class Image(Answer):
 
 
 @frozen
-class User(Answer):
+class User(Facts):
     """A user: ``role`` is user or admin; ``used`` and ``quota`` are bytes, a quota of None is no limit."""
 
     user: str
@@ -94,7 +94,7 @@ class User(Answer):
 
 
 @frozen
-class Token(Answer):
+class Token(Facts):
     """A token: one of a login has no ``name``; ``token`` itself is there only when it has just been made."""
 
     token_id: str
@@ -104,7 +104,7 @@ class Token(Answer):
     token: str = field(default="", repr=False)
 
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=Facts)
 
 
 def read(kind: type[A], facts: object) -> A:

@@ -75,11 +75,8 @@ def cancel(choice: Choice, workload_id: str, yes: bool, as_json: bool) -> None:
     if not yes:
         confirm(f"Cancel {workload_id}?")
     found = ask(choice, lambda client: client.cancel(workload_id))
-    _say(
-        found,
-        f"Cancelled {tables.counted(found.facts['cancelled'], 'image')}; {found.filtered} are done.",
-        as_json,
-    )
+    cancelled = tables.counted(found.facts["cancelled"], "image")
+    _say(found, f"Cancelled {cancelled}; {found.filtered} are done.", as_json)
 
 
 @click.command()

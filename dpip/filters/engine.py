@@ -56,7 +56,7 @@ def _checked(array: Pixels) -> Pixels:
 
 
 def _fault(array: object) -> str:
-    """What it is instead of pixels, in words; nothing when it is pixels."""
+    """Say what the array is instead of pixels; empty if it is pixels."""
     if not isinstance(array, np.ndarray):
         return f"a {type(array).__name__}"
     if array.dtype not in (np.uint8, np.uint16):

@@ -17,7 +17,8 @@ class LockedTempDirTests(SynchronousTestCase):
 
     def test_it_is_there_until_it_is_closed(self) -> None:
         with closing(LockedTempDir(self.parent, "some-")) as directory:
-            self.assertEqual(list(self.parent.iterdir()), [directory.open()])
+            path = directory.open()
+            self.assertEqual(list(self.parent.iterdir()), [path])
         self.assertEqual(list(self.parent.iterdir()), [])
 
     def test_what_a_dead_process_left_is_removed_and_what_a_live_one_has_stays(self) -> None:

@@ -14,7 +14,7 @@ from dpip.client import ClientError, Counts
 from dpip.command.progress import Display, Stage
 from dpip.command.run.options import ExecutorOptions
 
-if TYPE_CHECKING:  # a circle of types only: an executor gets a display, which shows the executor
+if TYPE_CHECKING:  # a circle of types: an executor gets a display, which shows the executor
     from dpip.command.run.executor import Executor
 
 _COMPILING: Final = "Compiling"  # the beginning of the log's line about it

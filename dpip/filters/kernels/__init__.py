@@ -1,1 +1,1 @@
-"""The Numba loops. Importing one of these modules compiles its kernels, or loads them from the disk cache."""
+"""The Numba loops. Importing a module of this package compiles its kernels or loads them from disk."""

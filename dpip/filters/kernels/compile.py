@@ -1,8 +1,7 @@
-"""How a kernel is compiled: without the GIL, and kept on disk for the next process.
+"""Compiling kernels: they release the GIL, and are cached on disk for the next process.
 
-The cache lives in a directory named after the source of all kernels: Numba's own key is the one file that
-holds the function, so a change of an inlined helper in another file, or an upgrade that keeps time stamps,
-would go unseen.
+The cache's directory is named after the source of all kernels. Numba's own key is only the function's file,
+so it would miss a change of an inlined helper in another file, or an upgrade that keeps time stamps.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 _lock = threading.Lock()
 
 
-#: What a kernel takes to read; writable arrays are taken as well.
+#: The types of arrays that a kernel reads; it takes writable arrays as well.
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 WORDS = types.Array(types.uint16, 1, "C", readonly=True)
 FLOATS = types.Array(types.float32, 1, "C", readonly=True)
 DOUBLES = types.Array(types.float64, 1, "C", readonly=True)
-#: What a kernel writes to.
+#: The types of arrays that a kernel writes.
 BYTES_OUT = types.uint8[::1]
 WORDS_OUT = types.uint16[::1]
 FLOATS_OUT = types.float32[::1]
@@ -37,8 +36,7 @@ INTS = types.Array(types.int64, 1, "C", readonly=True)
 INT = types.int64
 FLOAT = types.float64
 
-#: Kept apart in the cache, whose key does not see which operations a kernel was compiled with (see
-#: ``lanes``).
+#: A folder of its own in the cache, whose key does not include the operations of ``lanes``.
 backend = "vector"
 
 
@@ -71,7 +69,7 @@ def kernel(*signatures: Any) -> Callable[[F], F]:
 
 @functools.cache
 def cache_directory() -> tuple[str, str]:
-    """Where compiled kernels are kept, and where that is not beside the package, a sentence that says why."""
+    """Return where compiled kernels are cached, and, if not beside the package, a sentence that says why."""
     name = "dpip-kernels-" + source_hash()
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     beside = Path(chosen) if chosen else Path(__file__).parent / "__pycache__"
@@ -80,7 +78,7 @@ def cache_directory() -> tuple[str, str]:
     users = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "dpip"
     if _writable(users / name):
         return str(users / name), f"{beside} cannot be written; compiled kernels are kept in {users} instead."
-    # Never a name in /tmp that others could have made first: a cache holds code.
+    # The name must be new: somebody else may have made a known one in /tmp, and the cache holds code.
     scratch = tempfile.mkdtemp(prefix="dpip-kernels-")
     return (
         scratch,
@@ -89,7 +87,7 @@ def cache_directory() -> tuple[str, str]:
 
 
 def source_hash() -> str:
-    """Changes whenever any kernel does."""
+    """Return a hash that changes whenever any kernel does."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -106,5 +104,5 @@ def _writable(directory: Path) -> bool:
 
 
 def is_warm() -> bool:
-    """Whether kernels of this very source have been compiled before."""
+    """Tell whether kernels of this very source have been compiled before."""
     return any(Path(cache_directory()[0]).rglob("*.nbi"))

@@ -1,5 +1,4 @@
-"""The Gaussian of bytes in fixed point, by octaves. Every step is a sum of weighted pairs of rows
-(``lanes.pairs``).
+"""The Gaussian of bytes in fixed point, by octaves. Each step is a sum of weighted pairs of rows.
 
 A picture is a flat array of rows of ``stride`` samples, of which ``width`` count; 16-bit samples are 8.7
 fixed point. The horizontal half of a filter is the vertical one with the row itself, shifted, in place of
@@ -20,7 +19,7 @@ import numpy as np
 from dpip.filters.kernels.compile import BYTES, BYTES_OUT, INT, WORDS, WORDS_OUT, kernel
 from dpip.filters.kernels.lanes import BLOCK1, BLOCK3, LANES, lean, pairs, split1, split3, spread1, spread3
 
-#: [1 3 3 1]/8, see ``lanes.pairs``.
+#: [1 3 3 1]/8, as weights for ``lanes.pairs``.
 HALVING = np.array([49152, 16384], np.uint16)
 
 
@@ -80,7 +79,7 @@ def halve(
     first: int,
     last: int,
 ) -> None:
-    """Rows first to last - 1 of the picture, with a border of that many clamped pixels, at half the size."""
+    """Halve the picture with a border of clamped pixels; makes rows first to last - 1 of the result."""
     line = np.empty(2 * target_width + 4 * LANES, np.uint16)
     start = border * channels
     even = channels
@@ -128,8 +127,7 @@ def double(
     first: int,
     last: int,
 ) -> None:
-    """Rows first to last - 1 at twice the size, without the border, an even number of pixels of the
-    target."""
+    """Double the picture and cut off the border, an even number of pixels; makes rows first to last - 1."""
     line = np.empty(width + 2 * channels + 2 * LANES, np.uint16)
     start = channels + border // 2 * channels
     spare = np.empty(2 * LANES, target.dtype)

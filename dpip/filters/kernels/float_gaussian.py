@@ -1,4 +1,4 @@
-"""Separable Gaussian in float32, for what 8.7 fixed point cannot hold: 16 bits, and colours times alpha.
+"""The Gaussian in float32, for what 8.7 fixed point cannot hold: 16 bits, and colours times alpha.
 
 Per output row, the vertical pass fills one scratch row and the horizontal pass reads it, so the picture in
 between is never stored. The rounding of float32 stays below 0.1 of 1/65535 up to sigma 100; no contraction to
@@ -21,7 +21,7 @@ from dpip.filters.kernels.compile import FLOATS, FLOATS_OUT, INT, kernel
 def _rows(
     source: Any, target: Any, height: Any, width: Any, channels: Any, weights: Any, first: Any, last: Any
 ) -> None:
-    """Rows first to last - 1, edges clamped; ``weights`` from the centre outwards."""
+    """Filter rows first to last - 1, edges clamped; ``weights`` go from the centre outwards."""
     n = width * channels
     taps = weights.size
     pad = (taps - 1) * channels
@@ -54,7 +54,7 @@ def _rows(
 
 
 def weights(sigma: float) -> npt.NDArray[np.float32]:
-    """From the centre outwards to 5 sigma: what is cut off is below 1/1,000,000. Both halves sum to 1."""
+    """Return weights from the centre to 5 sigma; both halves sum to 1, less than a millionth is cut off."""
     x = np.arange(math.ceil(5 * sigma) + 1)
     bell = np.exp(-0.5 * (x / sigma) ** 2)
     half: npt.NDArray[np.float32] = (bell / (2 * bell.sum() - bell[0])).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Which of the two: the vector operations where they give what their plain twins give here, else the twins.
+"""The choice between vector operations and their plain twins, which replace them if results differ here.
 
-Another processor, LLVM or Numba may disagree with the intrinsics; a kernel that no longer compiles or counts
-right must cost speed, never a wrong picture.
+Intrinsics may fail with another processor, LLVM or Numba. If they do not compile or compute wrong values, it
+costs speed, but never gives a wrong picture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LANES, BLOCK1, BLOCK3 = plain.LANES, plain.BLOCK1, plain.BLOCK3
 def _vectors_count_right() -> bool:
     from dpip.filters.kernels import vector
 
-    # No random numbers: what is compared must be the same on every machine.
+    # No random numbers: every machine must compare the same.
     source = (np.arange(600) * 7919 % 257 % 256).astype(np.uint8)
     offsets = np.array([3, 5, 0, 9, 1, 30], np.int64)
     weights = np.array([40001, 20002, 5533], np.uint16)
@@ -32,11 +32,11 @@ def _vectors_count_right() -> bool:
 
 
 def _by_numpy(source: Any, offsets: Any, weights: Any) -> tuple[Any, Any]:
-    """The same as ``vector.trial``."""
+    """Compute what ``vector.trial`` computes."""
     words = np.zeros(1024, np.uint16)
 
     def pairs(samples: Any, x: int, bias: int, shift: int) -> Any:
-        """One block of ``plain.pairs`` on 8.7 samples."""
+        """Compute one block of ``plain.pairs`` on 8.7 samples."""
         at = x + np.arange(LANES)[:, None]
         sums = samples[offsets[0::2] + at].astype(np.uint32) + samples[offsets[1::2] + at]
         return ((sums * weights >> 16).sum(axis=1) + len(weights) // 2 + bias) >> shift
@@ -72,7 +72,7 @@ def _quarter(near: Any, far: Any) -> Any:
 
 
 def _spread(samples: Any, channels: int) -> Any:
-    """``plain.spread`` of all pixels but the first and the last."""
+    """Compute ``plain.spread`` of all pixels but the first and the last."""
     pixels = samples.reshape(-1, channels)
     even, odd = _quarter(pixels[1:-1], pixels[:-2]), _quarter(pixels[1:-1], pixels[2:])
     return np.stack((even, odd), axis=1).reshape(-1)
@@ -83,7 +83,7 @@ def _vectors_work() -> bool:
         return False
     try:
         same, reason = _vectors_count_right(), "they count differently"
-    except Exception as problem:  # noqa: BLE001 - whatever a foreign LLVM finds wrong, there are the twins
+    except Exception as problem:  # noqa: BLE001 - another LLVM may raise anything, and there are the twins
         same, reason = False, f"{type(problem).__name__}: {problem}"
     if not same:
         logging.getLogger(__name__).warning("Vector kernels are not used on this machine: %s.", reason)

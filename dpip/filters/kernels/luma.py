@@ -21,7 +21,7 @@ _SHIFT = np.uint32(16)
 
 @kernel((BYTES, BYTES_OUT))
 def luma8(rgb: Any, gray: Any) -> None:
-    """``rgb``: 3 n uint8, ``gray``: n uint8."""
+    """Fill ``gray`` (n uint8) from ``rgb`` (3 n uint8)."""
     for x in range(gray.size):
         i = 3 * x
         s = np.uint32(rgb[i]) * _R + np.uint32(rgb[i + 1]) * _G + np.uint32(rgb[i + 2]) * _B
@@ -30,7 +30,7 @@ def luma8(rgb: Any, gray: Any) -> None:
 
 @kernel((BYTES, BYTES_OUT))
 def luma8_alpha(rgba: Any, gray: Any) -> None:
-    """``rgba``: 4 n uint8, ``gray``: 2 n uint8, luma and the alpha as it was."""
+    """Fill ``gray`` (2 n uint8, luma and alpha as it was) from ``rgba`` (4 n uint8)."""
     for x in range(gray.size // 2):
         i = 4 * x
         s = np.uint32(rgba[i]) * _R + np.uint32(rgba[i + 1]) * _G + np.uint32(rgba[i + 2]) * _B
@@ -40,7 +40,7 @@ def luma8_alpha(rgba: Any, gray: Any) -> None:
 
 @kernel((WORDS, WORDS_OUT))
 def luma16(rgb: Any, gray: Any) -> None:
-    """The same on uint16: the sum, at most 65535 * 65536 + 32768, still fits 32 bits."""
+    """Do what ``luma8`` does with uint16: the sum, at most 65535 * 65536 + 32768, still fits 32 bits."""
     for x in range(gray.size):
         i = 3 * x
         s = np.uint32(rgb[i]) * _R + np.uint32(rgb[i + 1]) * _G + np.uint32(rgb[i + 2]) * _B
@@ -49,7 +49,7 @@ def luma16(rgb: Any, gray: Any) -> None:
 
 @kernel((WORDS, WORDS_OUT))
 def luma16_alpha(rgba: Any, gray: Any) -> None:
-    """As ``luma8_alpha``, on uint16."""
+    """Do what ``luma8_alpha`` does with uint16."""
     for x in range(gray.size // 2):
         i = 4 * x
         s = np.uint32(rgba[i]) * _R + np.uint32(rgba[i + 1]) * _G + np.uint32(rgba[i + 2]) * _B

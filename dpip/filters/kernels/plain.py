@@ -1,4 +1,4 @@
-"""The twins of the operations in ``vector``, in plain Numba: their definition, and their stand-in.
+"""The twins of the operations in ``vector``, in plain Numba: they define them and can replace them.
 
 Samples of 16 bits are fixed point with 7 bits after the point (8.7), bytes are whole numbers.
 """
@@ -17,12 +17,11 @@ BLOCK1, BLOCK3 = 64, 48
 
 
 def pairs(source: Any, offsets: Any, weights: Any, x: Any, target: Any, at: Any) -> Any:
-    """target[at + i] = sum over k of weights[k] * (source[offsets[2k] + x + i] + source[offsets[2k + 1] + x +
-    i]).
+    """Sum weighted pairs of rows: for 64 values of i, target[at + i] is the sum over k of
+    weights[k] * (source[offsets[2k] + x + i] + source[offsets[2k + 1] + x + i]).
 
-    For 64 values of i. ``weights`` are uint16 in units of 1/131072 and add up to 65536: a pair counts twice.
-    Products are cut to 16 bits, which half a unit per tap makes up for on average; the sum, 8.8, is rounded
-    to 8.7 or to bytes.
+    ``weights`` are uint16 in units of 1/131072 and add up to 65536: a pair counts twice. Products are cut to
+    16 bits, for which half a unit per tap is added; the sum, 8.8, is rounded to 8.7 or to bytes.
     """
     raise NotImplementedError("Only inside a kernel.")
 
@@ -65,8 +64,10 @@ def _split(channels: Any, count: Any) -> Any:
 
 
 def lean(source: Any, near: Any, far: Any, target: Any, at: Any) -> Any:
-    """target[at + i] = (3 source[near + i] + source[far + i]) / 4 for 64 values of i, rounded up at each
-    halving."""
+    """Set target[at + i] = (3 source[near + i] + source[far + i]) / 4 for 64 values of i.
+
+    It is rounded up at each halving.
+    """
     raise NotImplementedError("Only inside a kernel.")
 
 
@@ -110,11 +111,10 @@ def _spread(channels: Any, count: Any) -> Any:
 
 
 def paeth(source: Any, x: Any, target: Any, above: Any, at: Any, step: Any, pixels: Any) -> Any:
-    """Undo PNG's Paeth filter for so many pixels of ``step`` bytes from source[x] on, into target[at] and on.
+    """Undo PNG's Paeth filter for ``pixels`` of ``step`` bytes, from source[x] on into target[at] and on.
 
-    The row above begins at target[above]; there is a pixel to the left in both. The bytes after the last
-    pixel may be overwritten, up to 4 (``paeth4``, for 3 or 4 bytes) or 8 (``paeth8``, for 6 or 8) from its
-    start.
+    The row above begins at target[above]; there is a pixel to the left in both. Bytes after the last pixel
+    may be overwritten, up to 4 (``paeth4``, for 3 or 4 bytes) or 8 (``paeth8``, for 6 or 8) from its start.
     """
     raise NotImplementedError("Only inside a kernel.")
 
@@ -131,7 +131,7 @@ def _overload_paeth(source: Any, x: Any, target: Any, above: Any, at: Any, step:
 
 @register_jitable
 def nearest(a: Any, b: Any, c: Any) -> Any:
-    """Paeth's predictor: whichever of left, above and corner is nearest to left + above - corner."""
+    """Return Paeth's predictor: of left, above and corner, the nearest to left + above - corner."""
     up, across = np.int32(b) - np.int32(c), np.int32(a) - np.int32(c)
     to_a, to_b, to_c = abs(up), abs(across), abs(up + across)
     if to_a <= to_b and to_a <= to_c:

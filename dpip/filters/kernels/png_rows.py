@@ -1,4 +1,4 @@
-"""PNG's row filters (PNG 3rd ed., section 9), forwards and back."""
+"""PNG's row filters (PNG 3rd ed., section 9), and their reverse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpip.filters.kernels.lanes import nearest, paeth4, paeth8
 
 @kernel((BYTES, BYTES_OUT, INT, INT, INT))
 def filter_up(pixels: Any, rows: Any, size: Any, first: Any, last: Any) -> None:
-    """Rows of ``size`` bytes, each minus the one above, behind its filter byte; the topmost row as it is.
+    """Subtract from each row of ``size`` bytes the row above, and write it behind its filter byte.
 
     On film frames "Up" alone compresses as well as a choice per row, and costs a pass at memory speed.
     """
@@ -31,7 +31,7 @@ def filter_up(pixels: Any, rows: Any, size: Any, first: Any, last: Any) -> None:
 
 @kernel((BYTES, BYTES_OUT, INT, INT, BYTES_OUT))
 def unfilter(rows: Any, pixels: Any, size: int, step: int, bad: Any) -> None:
-    """Undo any of the five filters; ``step``: bytes per pixel. ``bad[0]`` is set where there is a sixth.
+    """Undo any of the five filters, for pixels of ``step`` bytes; set ``bad[0]`` for an unknown filter.
 
     ``pixels`` begins with a row of zeros, the one "above" the first.
     """

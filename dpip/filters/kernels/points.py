@@ -1,4 +1,4 @@
-"""Filters that look at one pixel at a time."""
+"""Kernels that work on single pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpip.filters.kernels.compile import BYTES, BYTES_OUT, FLOAT, INT, WORDS, WO
 
 @kernel((BYTES, BYTES_OUT, BYTES, INT), (WORDS, WORDS_OUT, WORDS, INT))
 def look_up(source: Any, target: Any, table: Any, channels: int) -> None:
-    """Every sample through a table of all its values; alpha, where there is one, stays."""
+    """Replace every sample from a table of all its values; alpha, if there is one, stays."""
     if channels % 2 == 1:
         for i in range(source.size):
             target[i] = table[source[i]]
@@ -37,7 +37,7 @@ def _mixed(weights: Any, r: Any, g: Any, b: Any, top: Any) -> Any:
 
 @kernel((BYTES, BYTES_OUT, INT, INT), (WORDS, WORDS_OUT, INT, INT))
 def sepia(source: Any, target: Any, channels: int, top: int) -> None:
-    """RGB or RGBA to the same in brown, by the customary matrix."""
+    """Turn RGB or RGBA into brown, by the customary matrix."""
     white = np.uint32(top)
     for i in range(0, source.size, channels):
         r, g, b = np.uint32(source[i]), np.uint32(source[i + 1]), np.uint32(source[i + 2])
@@ -50,7 +50,7 @@ def sepia(source: Any, target: Any, channels: int, top: int) -> None:
 
 @kernel((BYTES, BYTES, BYTES_OUT, FLOAT, FLOAT), (WORDS, WORDS, WORDS_OUT, FLOAT, FLOAT))
 def unsharp(source: Any, blurred: Any, target: Any, amount: float, top: float) -> None:
-    """The original plus ``amount`` times what the blur took away."""
+    """Add ``amount`` times the difference between the original and its blur."""
     strength = np.float32(amount)
     for i in range(source.size):
         here = np.float32(source[i])

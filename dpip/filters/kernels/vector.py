@@ -1,8 +1,8 @@
 """The few vector operations that LLVM does not find by itself, as intrinsics on 64 lanes.
 
-Numba widens 16-bit sums to 64 bits, and LLVM then misses the high half of a 16-bit product: spelled out, the
-Gaussian runs 2 to 3 times as fast. Each operation has a twin in ``plain`` that is bit-equal and defines what
-it does; which of the two is used is decided in ``lanes``.
+Numba widens 16-bit sums to 64 bits, so LLVM does not recognise the high half of a 16-bit product; with
+intrinsics the Gaussian runs 2 to 3 times as fast. Each operation has a bit-equal twin in ``plain``, which
+defines it; ``lanes`` chooses between the two.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _splat(builder: Any, value: Any, count: int) -> Any:
 
 
 def _multiply_high(builder: Any, left: Any, right: Any) -> Any:
-    """The upper 16 bits of each product: one instruction on x86 and ARM."""
+    """Compute the upper 16 bits of each product: one instruction on x86 and ARM."""
     wide = ir.VectorType(_I32, left.type.count)
     product = builder.mul(builder.zext(left, wide), builder.zext(right, wide))
     return builder.trunc(builder.lshr(product, _constant(16, wide)), left.type)
@@ -66,7 +66,7 @@ class _Memory:
 
 @intrinsic
 def _pairs(typing: Any, source: Any, offsets: Any, weights: Any, x: Any, target: Any, at: Any) -> Any:
-    """``plain.pairs``: 64 lanes of a sum of weighted pairs of rows."""
+    """Compute ``plain.pairs``: 64 lanes of a sum of weighted pairs of rows."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, offsets, weights, target = (
@@ -121,7 +121,7 @@ def _make_split(channels: int, count: int) -> Callable[..., None]:
 
 
 def _average(builder: Any, left: Any, right: Any) -> Any:
-    """(left + right + 1) >> 1 without overflow: one instruction on x86 and ARM."""
+    """Compute (left + right + 1) >> 1 without overflow: one instruction on x86 and ARM."""
     wide = ir.VectorType(_I32, left.type.count)
     total = builder.add(builder.zext(left, wide), builder.zext(right, wide))
     halved = builder.lshr(builder.add(total, _constant(1, wide)), _constant(1, wide))
@@ -134,7 +134,7 @@ def _lean(builder: Any, near: Any, far: Any) -> Any:
 
 @intrinsic
 def _lean_rows(typing: Any, source: Any, near: Any, far: Any, target: Any, at: Any) -> Any:
-    """``plain.lean``: 64 lanes a quarter of the way from one row to another."""
+    """Compute ``plain.lean``: 64 lanes a quarter of the way from one row to another."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = _Memory(context, builder, signature.args[0], arguments[0])
@@ -173,7 +173,7 @@ def _make_spread(channels: int, count: int) -> Callable[..., None]:
 
 
 def _to_bytes(builder: Any, words: Any) -> Any:
-    """8.7, rounded."""
+    """Round 8.7 fixed point to bytes."""
     rounded = builder.lshr(builder.add(words, _constant(64, words.type)), _constant(7, words.type))
     return builder.trunc(rounded, ir.VectorType(_I8, words.type.count))
 
@@ -237,7 +237,7 @@ paeth4, paeth8 = _make_paeth(4), _make_paeth(8)
 
 @kernel((BYTES, INTS, WORDS, WORDS_OUT, BYTES_OUT))
 def trial(source: Any, offsets: Any, weights: Any, words: Any, out: Any) -> None:
-    """Every operation once, for the comparison in ``lanes``: 600 bytes, 1024 words and 512 bytes out."""
+    """Run every operation, for the comparison in ``lanes``: 600 bytes in, 1024 words and 512 bytes out."""
     for x in range(0, 256, LANES):
         pairs(source, offsets, weights, x, words, x)
     split1(words, 0, words, 256, 320)

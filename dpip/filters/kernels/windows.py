@@ -1,6 +1,6 @@
-"""Filters that look at a square around each pixel; beyond the edge the nearest pixel counts.
+"""Kernels that work on a square around each pixel; beyond the edge the nearest pixel counts.
 
-Pictures are flat, ``width`` is in samples; rows first to last - 1 are made.
+Pictures are flat and ``width`` is in samples; each kernel makes rows first to last - 1.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from dpip.filters.kernels.compile import (
     kernel,
 )
 
-# Loops over rows are functions of their own: inside a kernel, LLVM does not see that so many slices do not
-# overlap.
+# Loops over rows are functions of their own: inside a kernel, LLVM does not see that slices do not overlap.
 
 
 @register_jitable
 def _slide(enter: Any, leave: Any, sums: Any, channels: int) -> None:
-    """sums[x + channels] is that around sample x: what enters on the right, less what leaves on the left."""
+    """Compute running sums: sums[x + channels] is around sample x, plus ``enter``, minus ``leave``."""
     for x in range(enter.size):
         sums[x + channels] = enter[x] - leave[x]
     for x in range(enter.size):
@@ -64,7 +63,7 @@ def _sort_columns(above: Any, here: Any, below: Any, low: Any, mid: Any, high: A
 
 @register_jitable
 def _middle_of_three(low: Any, mid: Any, high: Any, three: Any, out: Any, channels: int) -> None:
-    """In four loops: in one, there would be more pointers than LLVM is willing to compare."""
+    """Find the median of sorted columns, in four loops: in one, LLVM has too many pointers to compare."""
     lowest, middle, highest = three[0], three[1], three[2]
     for x in range(out.size):
         lowest[x] = max(max(low[x], low[x + channels]), low[x + 2 * channels])
@@ -92,11 +91,10 @@ def box(
     first: int,
     last: int,
 ) -> None:
-    """The mean, plus ``half`` for rounding, of 2 radius + 1 squared pixels, by running sums: the radius costs
-    nothing.
+    """Take the mean of (2 radius + 1)² pixels, plus ``half`` for rounding, by running sums.
 
-    All sums are whole numbers below 2^53, so they are exact in float64; the area is odd, so no mean ends in
-    1/2.
+    So the radius costs nothing. All sums are whole numbers below 2^53 and exact in float64; the area is odd,
+    so no mean ends in 1/2.
     """
     margin = (radius + 1) * channels
     line = np.zeros(margin + width + margin, np.float64)
@@ -126,7 +124,7 @@ def box(
 
 @kernel((BYTES, BYTES_OUT, INT, INT, FLOAT, INT, INT), (WORDS, WORDS_OUT, INT, INT, FLOAT, INT, INT))
 def sobel(source: Any, target: Any, height: int, width: int, top: float, first: int, last: int) -> None:
-    """Length of the gradient of a gray picture, Sobel's 3 x 3 masks, cut at ``top``."""
+    """Compute the length of a gray picture's gradient by Sobel's 3 x 3 masks, clipped at ``top``."""
     padded = np.empty((3, width + 2), np.int32)
     for y in range(first, last):
         for k in range(3):
@@ -150,10 +148,10 @@ def sobel(source: Any, target: Any, height: int, width: int, top: float, first: 
 def median_of_nine(
     source: Any, target: Any, height: int, width: int, channels: int, first: int, last: int
 ) -> None:
-    """Of 3 x 3: sort the columns; the median is that of the largest low, the middle middle and the smallest
-    high.
+    """Take the median of 3 x 3: sort the columns, then take the median of the largest low, the middle middle
+    and the smallest high.
 
-    Only minima and maxima, so LLVM does 32 or more samples at once.
+    These are only minima and maxima, so LLVM computes 32 or more samples at once.
     """
     padded = np.empty((3, width + 2 * channels), source.dtype)
     low, mid, high = padded[0], padded[1], padded[2]
@@ -175,7 +173,7 @@ def median_of_nine(
 def median8(
     source: Any, target: Any, height: int, width: int, channels: int, radius: int, first: int, last: int
 ) -> None:
-    """By a histogram that moves along the row and the median with it.
+    """Take the median by a histogram that moves along the row.
 
     Source: Huang, Yang, Tang, "A fast two-dimensional median filtering algorithm" (1979).
     """
@@ -213,7 +211,7 @@ def median8(
 def median16(
     source: Any, target: Any, height: int, width: int, channels: int, radius: int, first: int, last: int
 ) -> None:
-    """By sorting each window; a histogram of 65536 would be slower to walk than 49 numbers are to sort."""
+    """Take the median by sorting each window: 49 numbers sort faster than 65536 counts are searched."""
     size = (2 * radius + 1) * (2 * radius + 1)
     window = np.empty(size, np.uint16)
     end = width - channels
