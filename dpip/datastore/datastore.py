@@ -56,7 +56,7 @@ from dpip.model import (
 )
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Histogram
-from dpip.runtime.threads import FromThreads, MakeThreads, thread_pool
+from dpip.runtime.threads import FromThreads, MakeThreads, RealThreads
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -102,7 +102,7 @@ class Datastore(Service):
 
     _path: Path
     _reactor: FromThreads
-    _make_threads: MakeThreads = thread_pool
+    _make_threads: MakeThreads = RealThreads
     _monotonic: Callable[[], float] = time.monotonic
     _changed: Callable[[str], object] = field(default=lambda _: None)
     _commits: Histogram = field(factory=Histogram)

@@ -40,7 +40,7 @@ from dpip.datastore.rows import micros, seconds
 from dpip.interfaces import ITelemetry
 from dpip.model import GpuLoad, Load, Sample
 from dpip.runtime.coroutines import deferred
-from dpip.runtime.threads import MakeThreads, Threads, in_thread, thread_pool
+from dpip.runtime.threads import MakeThreads, RealThreads, Threads, in_thread
 
 POINTS = 2_000  # of a history at most: more than any chart has columns
 _FLUSH_SECONDS = 5.0
@@ -108,7 +108,7 @@ class Telemetry(Service):
 
     _path: Path
     _reactor: Any
-    _make_threads: MakeThreads = thread_pool
+    _make_threads: MakeThreads = RealThreads
     _rows: int = _ROWS
     _threads: Threads = field(init=False)
     _newest: dict[str, _Newest] = field(factory=dict, init=False)

@@ -1,1 +1,1 @@
-"""HTTP from this side: what the client and workers share over treq."""
+"""What the client and the worker share of HTTP, over treq."""

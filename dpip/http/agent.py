@@ -20,8 +20,8 @@ from dpip.runtime.twisted_private import ClientRequest
 
 @implementer(IStreamClientEndpoint)
 @frozen
-class _Way:
-    """The endpoint, for connections that carry pictures, and without a line in the log for each of them."""
+class _WideEndpoint:
+    """The endpoint, for connections that carry pictures, and that are not logged."""
 
     endpoint: IStreamClientEndpoint
 
@@ -38,10 +38,10 @@ def _widened(protocol: Any) -> Any:
 @implementer(IAgent)
 @frozen
 class _OneServer:
-    """All requests go to one endpoint. Twisted's own agent takes every address apart to find out which."""
+    """Sends all requests to one endpoint, where Twisted's agent parses each URL to find it."""
 
     pool: HTTPConnectionPool
-    endpoint: _Way
+    endpoint: _WideEndpoint
 
     def request(
         self,
@@ -64,23 +64,22 @@ class _OneServer:
 
 
 class PersistentClient(HTTPClient):
-    """treq's client for one server, less what takes half of a request's time and no server of ours needs:
-    international names, cookies, redirects, compressed answers. What treq encodes goes treq's way."""
+    """treq's client for one server, without what takes half of a request's time and our servers do not need:
+    international names, cookies, redirects, compressed answers.
+
+    It keeps up to ``connections`` open. ``idle_seconds`` must be less than the server's limit, so that a
+    request seldom meets a connection that is just being closed. It never retries: callers know what may be.
+    """
 
     def __init__(
         self, endpoint: IStreamClientEndpoint, reactor: Any, connections: int, idle_seconds: int
     ) -> None:
-        """Keeps up to ``connections`` open.
-
-        ``idle_seconds`` must be less than the server's own limit, so that a request seldom meets a connection
-        that is just being closed. Nothing is tried again unseen: the callers know what may be repeated.
-        """
         self._reactor = reactor
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = connections
         self._pool.cachedConnectionTimeout = idle_seconds
         self._pool.retryAutomatically = False
-        self._server = _OneServer(self._pool, _Way(endpoint))
+        self._server = _OneServer(self._pool, _WideEndpoint(endpoint))
         super().__init__(self._server)
 
     def request(  # type: ignore[override]
@@ -93,7 +92,7 @@ class PersistentClient(HTTPClient):
         params: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Deferred[Any]:
-        """The response, its body not yet read. ``json`` among the ``options`` is sent as treq does."""
+        """Return the response, its body not yet read. ``options`` are treq's, such as ``json``."""
         sent = Headers({name: [value] for name, value in headers.items()})
         if not params and "json" not in options:
             return self._server.request(method.encode(), url.encode("ascii"), sent, data)
@@ -101,6 +100,6 @@ class PersistentClient(HTTPClient):
         return super().request(method, url, headers=sent, data=data, params=params, **options)
 
     def close(self) -> Deferred[None]:
-        """Close the connections that wait for a next request."""
+        """Close the idle connections."""
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed

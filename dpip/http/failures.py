@@ -1,4 +1,4 @@
-"""What can happen instead of an answer, and how to say it."""
+"""The exceptions of a request without a whole answer, and their words for people."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def in_words(error: BaseException) -> str:
-    """Why there was no answer; looks into the nested reasons that Twisted gives."""
+    """Return why there was no answer, from the nested reasons that Twisted gives."""
     inner = causes(error)
     for kind, words in _WORDS:
         if any(isinstance(cause, kind) for cause in inner):
@@ -53,7 +53,7 @@ def in_words(error: BaseException) -> str:
 
 
 def is_untrusted(error: BaseException) -> bool:
-    """Whether it is the server's certificate that is wrong: trying again will not help."""
+    """Say whether the server's certificate is wrong, so that trying again does not help."""
     cause = causes(error)[0]
     return isinstance(cause, VerificationError) or (
         isinstance(cause, TlsError) and "certificate" in str(cause)
@@ -61,7 +61,7 @@ def is_untrusted(error: BaseException) -> bool:
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """The error itself, or what it wraps (``ResponseNeverReceived`` and its like), the innermost alone."""
+    """Return the error itself, or the innermost errors that it wraps, as ``ResponseNeverReceived`` does."""
     reasons = getattr(error, "reasons", None)
     if not reasons:
         return [error]

@@ -1,4 +1,4 @@
-"""Giving up on what has stopped moving."""
+"""A timeout for exchanges that make no progress."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class IdleTimeout:
         self._timer = clock.callLater(seconds, self._expire)
 
     async def watch(self, deferred: Deferred[T]) -> T:
-        """The result of ``deferred``."""
+        """Return the result of ``deferred``."""
         self._watched = deferred  # type: ignore[assignment]
         return await deferred
 
     def restart(self) -> None:
-        """Something moved: count anew."""
+        """Start anew after progress."""
         if self._timer.active():
             self._timer.reset(self.seconds)
 
     def stop(self) -> None:
-        """Stop watching; idempotent."""
+        """Stop watching; may be called again."""
         if self._timer.active():
             self._timer.cancel()
 

@@ -23,7 +23,7 @@ Source: TypeAlias = Path | bytes
 
 @frozen
 class FilePart:
-    """A file (path, or bytes) of a form, with its name there."""
+    """A file of a form: its source, a path or bytes, and its name in the form."""
 
     source: Source
     name: str
@@ -34,8 +34,8 @@ class FilePart:
 class MultipartBody:
     """A ``multipart/form-data`` body: form fields, then files, each in a field ``data``.
 
-    ``piece`` is how many bytes are read at a time; ``moved`` is called for each piece. Each costs a turn of
-    the reactor, but for a body that is one piece alone and is to be sent ``at_once``.
+    ``piece`` bytes are read at a time, each in a turn of the reactor; ``moved`` is called for each. A body of
+    one piece is sent without such a turn if ``at_once``. Raises OSError when a file is not there.
     """
 
     def __init__(
@@ -47,7 +47,6 @@ class MultipartBody:
         at_once: bool = False,
         moved: Progress | None = None,
     ) -> None:
-        """Raises OSError when a file is not there."""
         boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._segments = list(_segments(fields, files, boundary))
@@ -81,7 +80,7 @@ class MultipartBody:
 
 
 def size_of(source: Source) -> int:
-    """In bytes. Raises OSError when the file is not there."""
+    """Return the size in bytes. Raises OSError when the file is not there."""
     return len(source) if isinstance(source, bytes) else source.stat().st_size
 
 
@@ -107,7 +106,7 @@ def _segments(fields: Mapping[str, str], files: Sequence[FilePart], boundary: st
 
 
 class _Chain:
-    """Byte strings and files, one after the other: as much of the file protocol as FileBodyProducer uses."""
+    """A file of byte strings and files, one after the other, as far as FileBodyProducer uses it."""
 
     def __init__(self, segments: Iterable[Source], moved: Progress | None) -> None:
         self._moved = moved

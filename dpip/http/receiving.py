@@ -1,4 +1,4 @@
-"""The body of a response on its way into a file or memory, piece by piece."""
+"""Receives the body of a response into a file or memory, piece by piece."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class BodyTooLarge(Exception):
 
 
 class _Receiver(Protocol):
-    """Hands each piece of a body to ``write``; ``done`` fires at its end, or fails with what went wrong.
+    """Passes each piece of a body to ``write``; ``done`` fires at its end, or fails.
 
-    When that was not the connection, it is closed first, so that there are never more than there are callers.
+    After an error of its own it closes the connection first, so that there are never more than callers.
     """
 
     def __init__(self, write: Write, limit: int, moved: Progress | None) -> None:
@@ -47,7 +47,7 @@ class _Receiver(Protocol):
             if self._left < 0:
                 raise BodyTooLarge("The body is larger than it may be.")
             self._write(data)
-        except Exception:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the body
+        except Exception:  # noqa: BLE001 - whatever it is, the caller gets it
             self._error = Failure()
             self._hang_up()
 
@@ -68,7 +68,7 @@ class _Receiver(Protocol):
 def receive(
     response: IResponse, write: Write, limit: int = sys.maxsize, moved: Progress | None = None
 ) -> Deferred[None]:
-    """Feed a response's body to ``write``; ``moved`` is called for each piece.
+    """Pass a response's body to ``write``; ``moved`` is called for each piece.
 
     Raises BodyTooLarge when it is larger than ``limit`` bytes, ResponseFailed when it breaks off, and what
     ``write`` raises.
@@ -93,7 +93,7 @@ class HashedFile:
         self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Raises OSError, also when the disk took a part only."""
+        """Write all of it. Raises OSError, also when only a part was written."""
         if self._file.write(data) != len(data):
             raise OSError(ENOSPC, os.strerror(ENOSPC))
         self._hash.update(data)

@@ -1,4 +1,4 @@
-"""The address of a server, and the TCP connections that lead to it."""
+"""The address of a server, and its TCP endpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, url: str) -> ServerAddress:
-        """Raises ValueError when ``url`` is not the address of a web server."""
+        """Parse an address. Raises ValueError when ``url`` is not that of a web server."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -34,9 +34,9 @@ class ServerAddress:
         return cls(url.rstrip("/"), parts.hostname, port or (443 if secure else 80), secure)
 
     def endpoint(self, reactor: Any, timeout: float) -> IStreamClientEndpoint:
-        """Connects without TLS, within ``timeout`` seconds.
+        """Return an endpoint without TLS, which connects within ``timeout`` seconds.
 
-        HostnameEndpoint tries several addresses in turn, and is slow to notice that the only one refuses.
+        HostnameEndpoint, which tries several addresses, is slow to notice that the only one refuses.
         """
         if isIPAddress(self.host):
             return TCP4ClientEndpoint(reactor, self.host, self.port, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Where to listen: ``host:port`` for people, Twisted's endpoint strings for everything else."""
+"""Where to listen: ``host:port``, or one of Twisted's endpoint strings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.internet.endpoints import quoteStringArgument
 _HOST_PORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]*):)?(?P<port>\d{1,5})")
 _KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd")
 _BACKLOG = 1024
-"""Connections that wait to be accepted: of a burst beyond Twisted's 50 each would wait a second or more."""
+"""Connections that may wait to be accepted. With Twisted's 50, more in a burst wait a second or longer."""
 _INTERFACE = re.compile(r"(?:^|:)interface=((?:\\.|[^:\\])*)")
 
 
@@ -25,12 +25,10 @@ class ListenAddress:
 
 
 def parse(text: str) -> ListenAddress:
-    """``8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``:8080`` (every interface), or an endpoint string.
+    """Parse ``8080``, ``127.0.0.1:8080``, ``[::1]:8080``, ``:8080`` (every interface), or an endpoint string.
 
     A bare port means the loopback interface: opening a port to a network is always a deliberate choice.
-
-    Raises:
-        ValueError: a port beyond 65535, or neither form; says which text.
+    Raises ValueError if the text has neither form, or a port beyond 65535.
     """
     kind = text.partition(":")[0]
     if kind in _KINDS:

@@ -1,7 +1,7 @@
 """Timers that go on when the machine's clock is set back.
 
-Twisted's follow that clock: set back an hour, they stand still for an hour, and with them retries, heartbeats
-and deadlines. When it is set forward they are early, which costs a retry or two.
+Twisted's timers follow that clock: when it is set back an hour, they stand still for an hour, and with them
+retries, heartbeats and deadlines. When it is set forward they are early, which costs a retry or two.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ log = Logger()
 def keep_timers_going(
     reactor: Any, wall_clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
 ) -> None:
-    """From the reactor's start on, as long as the process lives.
+    """Correct the timers from the reactor's start on.
 
-    A thread of its own looks at the clock: a timer of the reactor would stand still, too.
+    A thread compares the clocks, since a timer of the reactor would stand still, too.
     """
     watching = Thread(target=_watch, args=(reactor, wall_clock, monotonic), name="clock", daemon=True)
     reactor.callWhenRunning(watching.start)
@@ -41,9 +41,9 @@ def _watch(reactor: Any, wall_clock: Callable[[], float], monotonic: Callable[[]
 
 
 def catch_up(reactor: Any, back: float) -> None:
-    """The clock was set back by so many seconds, a moment ago: timers of before are due that much sooner.
+    """Make timers due ``back`` seconds sooner, after the clock was just set back by so many.
 
-    What is due within that time was set since.
+    Those that are due within that time were set since.
     """
     log.warn("The clock was set back by {back:.1f} s; timers go on as if it had not been", back=back)
     earliest = reactor.seconds() + back - LOOK_SECONDS

@@ -1,4 +1,4 @@
-"""The one bridge between ``async def`` and Twisted's Deferred."""
+"""Makes Deferreds of coroutines."""
 
 from __future__ import annotations
 

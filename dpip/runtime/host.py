@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from dpip.runtime.threads import MakeThreads, thread_pool
+from dpip.runtime.threads import MakeThreads, RealThreads
 
 _TOKEN_BYTES = 32
 
@@ -23,13 +23,13 @@ class Host:
     wall_clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     entropy: Callable[[int], bytes] = os.urandom
-    make_threads: MakeThreads = thread_pool
+    make_threads: MakeThreads = RealThreads
     disk_usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage
 
     def hexadecimal(self, size: int) -> str:
-        """``size`` random bytes, as text."""
+        """Return ``size`` random bytes in hex."""
         return self.entropy(size).hex()
 
     def secret(self) -> str:
-        """A new secret that fits into a header or an address."""
+        """Return a new secret that fits into a header or an address."""
         return urlsafe_b64encode(self.entropy(_TOKEN_BYTES)).rstrip(b"=").decode()

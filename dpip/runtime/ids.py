@@ -17,9 +17,7 @@ _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]  # of 10 bits each
 _SHIFTS = range(120, -1, -10)  # 13 pairs: 130 bits for 128, the first two are always 0
 _RANDOM_BITS = 80
-_STEP_BYTES = 8  # of the random step within one millisecond: 2**64 guesses, and no overflow to fear
-
-
+_STEP_BYTES = 8  # of the random step within one millisecond: 2**64 guesses, and no overflow
 _POOL = 4096  # random bytes fetched at once: asking the system for ten takes longer than the rest of an id
 
 
@@ -42,7 +40,7 @@ class IdSource:
         return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
     def _random(self, size: int) -> int:
-        """Bytes that are used once, and kept no longer."""
+        """Return ``size`` random bytes as a number."""
         if len(self._pool) < size:
             self._pool = self.entropy(_POOL)
         taken, self._pool = self._pool[:size], self._pool[size:]

@@ -1,4 +1,4 @@
-"""Logging that stays bounded whatever happens outside; for people, or as JSON for programs."""
+"""Logs of bounded size, for people, or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ OLDER_FILES: Final = 9
 
 
 class ProcessLog:
-    """A process's log in the file at ``path``, which goes on in a new one after so many bytes and keeps so
-    many older ones, as ``path.1``, ``path.2`` …; twistd by itself would keep all. Without a path it goes to
-    the standard output. With ``json`` each line is a JSON object."""
+    """A process's log in the file at ``path``, or on the standard output if that is empty.
+
+    After ``FILE_BYTES`` it goes on in a new file; ``OLDER_FILES`` older ones are kept as ``path.1``,
+    ``path.2`` …, where twistd would keep all. With ``json`` each line is a JSON object.
+    """
 
     path = ""
     json = False
@@ -32,8 +34,8 @@ class ProcessLog:
 
 
 def json_line(event: LogEvent) -> str:
-    """``time`` (RFC 3339, UTC), ``level``, ``system`` and ``message``; a failure's ``traceback``; and each
-    fact of the message by its own name, ``id`` for that of a request."""
+    """Return a JSON object with ``time`` (RFC 3339, UTC), ``level``, ``system`` and ``message``, a failure's
+    ``traceback``, and each value of the message by its name, as ``id`` for that of a request."""
     facts = {name: value for name, value in event.items() if not name.startswith("log_")}
     line: dict[str, Any] = {
         "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
@@ -48,7 +50,7 @@ def json_line(event: LogEvent) -> str:
 
 
 def log_format(text: str) -> str:
-    """For an option."""
+    """Check an option's value. Raises ValueError."""
     if text not in ("text", "json"):
         raise ValueError("text or json is expected")
     return text
@@ -57,32 +59,29 @@ def log_format(text: str) -> str:
 LOG_FORMAT_OPTION: Final = ["log-format", None, "text", "text for people, json for programs.", log_format]
 
 process_log = ProcessLog()
-"""The process's own: twistd takes no object as its logger, only the name of one."""
+"""The log of this process: twistd takes no object as its logger, only the name of one."""
 
 
 class LogRateLimit:
-    """Whether one more line may be said: at most :data:`LINES_PER_MINUTE`; then it says how many were not."""
+    """Allows :data:`LINES_PER_MINUTE` lines a minute, and then logs how many there were beyond."""
 
     def __init__(self, log: Logger, clock: IReactorTime) -> None:
         self._log, self._clock = log, clock
-        self._minute, self._said = -1, 0
+        self._minute, self._lines = -1, 0
 
     def allows(self) -> bool:
         minute = int(self._clock.seconds() // 60)
         if minute != self._minute:
-            if self._said > LINES_PER_MINUTE:
-                self._log.warn("{more} more lines like these", more=self._said - LINES_PER_MINUTE)
-            self._minute, self._said = minute, 0
-        self._said += 1
-        return self._said <= LINES_PER_MINUTE
+            if self._lines > LINES_PER_MINUTE:
+                self._log.warn("{more} more lines like these", more=self._lines - LINES_PER_MINUTE)
+            self._minute, self._lines = minute, 0
+        self._lines += 1
+        return self._lines <= LINES_PER_MINUTE
 
 
-class LimitedLog:
-    """Says lines, within a :class:`LogRateLimit`."""
-
-    def __init__(self, log: Logger, clock: IReactorTime) -> None:
-        self._log, self._ration = log, LogRateLimit(log, clock)
+class LimitedLog(LogRateLimit):
+    """Logs lines, no more than the limit allows."""
 
     def __call__(self, line: str) -> None:
-        if self._ration.allows():
+        if self.allows():
             self._log.info("{line}", line=line)

@@ -1,4 +1,4 @@
-"""How this process deals with memory that it has freed."""
+"""Makes glibc keep the memory that this process has freed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ _LARGEST_ON_HEAP = (128 << 20, 32 << 20)
 
 
 def keep_freed_memory(kept: int = _KEPT, largest: Sequence[int] = _LARGEST_ON_HEAP) -> None:
-    """Let one picture's memory serve the next one, up to ``kept`` bytes, instead of going back to the system
-    each time. ``largest`` is how much in one piece; of several, the first that glibc takes.
+    """Keep up to ``kept`` bytes of freed memory for the next picture instead of returning them to the system.
 
-    Pixels come in megabytes, which glibc would map afresh, page fault by page fault, for every array: on a
-    virtual machine that takes a third of the time of a blur. Elsewhere than on Linux with glibc this does
-    nothing.
+    ``largest`` is the size of one piece; of several, the first that glibc accepts. Without this glibc maps
+    memory anew for every array of pixels, which takes a third of the time of a blur on a virtual machine. It
+    has no effect elsewhere than on Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return

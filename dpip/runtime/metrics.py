@@ -1,8 +1,7 @@
 """What is counted and measured while the controller runs, for Prometheus.
 
-The text format is twenty lines here, and what it tells is read when somebody asks: a client library would
-bring a registry of its own, locks, and no way over the link to an API process. Source of the format:
-Prometheus, "Text-based format" 0.0.4.
+The text format takes twenty lines. A client library would bring a registry of its own and locks, and its
+metrics could not cross the link to an API process. Source: Prometheus, "Text-based format" 0.0.4.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _TO_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 @define
 class Histogram:
-    """Durations in seconds. One thread observes, others may read, perhaps half an observation."""
+    """Durations in seconds. One thread observes; others may read, perhaps half an observation."""
 
     counts: list[int] = field(factory=lambda: [0] * (len(_TO_SECONDS) + 1), init=False)
     total: float = field(default=0.0, init=False)
@@ -32,7 +31,7 @@ class Histogram:
         self.total += seconds
 
     def samples(self, **labels: str) -> Iterator[tuple[str, dict[str, str], float]]:
-        """Suffix, labels and value of each; buckets hold all up to their bound."""
+        """Yield suffix, labels and value of each sample; a bucket counts all up to its bound."""
         counted = 0
         for bound, count in zip((*map(str, _TO_SECONDS), "+Inf"), self.counts, strict=True):
             counted += count
@@ -43,11 +42,11 @@ class Histogram:
 
 @define
 class Meters:
-    """Since the controller has started."""
+    """Counts and durations since the controller has started."""
 
-    jobs: dict[Outcome, Histogram] = field(factory=dict, init=False)  # computing, as workers tell it
+    jobs: dict[Outcome, Histogram] = field(factory=dict, init=False)  # computing, as workers report it
     commits: Histogram = field(factory=Histogram, init=False)
-    reactor: Histogram = field(factory=Histogram, init=False)  # how late it comes to what is due
+    reactor: Histogram = field(factory=Histogram, init=False)  # how late timers run
     taken: Counter[ImageType] = field(factory=Counter, init=False)  # bytes
     given: Counter[ImageType] = field(factory=Counter, init=False)
 
@@ -67,20 +66,22 @@ class Meters:
         ]
         return [
             Metric("dpip_job_seconds", "histogram", "Computing of one attempt, by outcome.", durations),
-            Metric(
+            _histogram(
                 "dpip_commit_seconds",
-                "histogram",
+                self.commits,
                 "A transaction of the database and its fsync, for all that waited.",
-                list(self.commits.samples()),
             ),
-            Metric(
+            _histogram(
                 "dpip_reactor_delay_seconds",
-                "histogram",
+                self.reactor,
                 "How late the controller's reactor came to a timer.",
-                list(self.reactor.samples()),
             ),
             Metric("dpip_bytes_total", "counter", "Bytes of images taken in and asked for.", moved),
         ]
+
+
+def _histogram(name: str, histogram: Histogram, words: str) -> Metric:
+    return Metric(name, "histogram", words, list(histogram.samples()))
 
 
 def gauge(name: str, words: str, label: str, values: dict[str, float]) -> Metric:
@@ -88,7 +89,7 @@ def gauge(name: str, words: str, label: str, values: dict[str, float]) -> Metric
 
 
 def as_text(metrics: Iterable[Metric]) -> str:
-    """What Prometheus reads."""
+    """Return the metrics in Prometheus' format."""
     return "".join(line for metric in metrics for line in _lines(metric))
 
 

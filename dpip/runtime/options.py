@@ -17,16 +17,16 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def default_state_dir() -> Path:
-    """``DPIP_STATE_DIR``, or the place that this platform has for a user's state."""
+    """Return ``DPIP_STATE_DIR``, or this platform's place for a user's state."""
     return Path(os.environ.get("DPIP_STATE_DIR") or user_state_dir("dpip", appauthor=False))
 
 
 def name_process_files(options: usage.Options, name: str) -> None:
     """Name twistd's pid file and log after the process, unless its user has named them.
 
-    twistd writes ``twistd.pid`` into the current directory even with ``-n``, so that a second process
-    started there is refused. In the foreground nobody needs the file; a daemon gets ``<name>.pid`` and
-    ``<name>.log``. A log in a file is kept within bounds.
+    twistd writes ``twistd.pid`` into the current directory even with ``-n``, so that a second process started
+    there is refused. In the foreground there is no pid file; a daemon gets ``<name>.pid`` and ``<name>.log``.
+    The size of a log file is bounded.
     """
     twistd = options.parent
     if twistd is None:
@@ -45,7 +45,7 @@ def name_process_files(options: usage.Options, name: str) -> None:
 
 
 def size(text: str) -> int:
-    """``500M`` as a number of bytes; units are K, M, G, T, powers of 1024."""
+    """Return ``500M`` as a number of bytes; units are K, M, G, T, powers of 1024. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 500M or 2G")
@@ -57,7 +57,7 @@ def address(text: str) -> addresses.ListenAddress:
 
 
 def check_openness(options: usage.Options) -> None:
-    """Raises UsageError: whoever opens the API to a network says how passwords are kept secret."""
+    """Check that passwords stay secret if the API is open to a network. Raises UsageError."""
     http = options["http"]
     if not (http.loopback or http.tls or options["http-tls"] or options["behind-proxy"]):
         raise usage.UsageError(
@@ -69,7 +69,7 @@ def check_openness(options: usage.Options) -> None:
 
 
 def coerce_defaults(options: usage.Options) -> None:
-    """usage.Options coerces what it is given, but not its defaults, which --help shows as they stand."""
+    """Coerce the defaults, which usage.Options does not: --help shows them as they are."""
     parameters: list[list[Any]] = []
     reflect.accumulateClassList(type(options), "optParameters", parameters)
     for name, _, default, _, *coerce in parameters:

@@ -1,4 +1,4 @@
-"""Why a process cannot start, in a sentence, and how it ends then."""
+"""Why a process cannot start, and how it ends then."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = Logger()
 
 
 class CannotStart(SystemExit):
-    """Why, in a sentence: twistd prints it and ends with status 1."""
+    """The process cannot start, for the given reason: twistd prints it and ends with status 1."""
 
 
 def cannot_listen(option: str, error: CannotListenError) -> CannotStart:
@@ -24,7 +24,7 @@ def cannot_listen(option: str, error: CannotListenError) -> CannotStart:
 
 
 def end_process(failure: Failure, reactor: Any) -> None:
-    """The reason goes to the log, and the exit status says that something is wrong."""
+    """Log the reason, and end with exit status 1."""
     log.critical("Cannot start: {reason}", reason=failure.getErrorMessage())
     if not isinstance(failure.value, SystemExit):
         log.failure("The details", failure)

@@ -1,7 +1,7 @@
-"""Temporary directories that belong to a process for as long as it lives, and no longer.
+"""Temporary directories that belong to a process for as long as it lives.
 
-Each is locked by its process (systemd's cleaning of temporary directories respects that lock, too). However
-the process dies, the lock goes with it, and the next one that starts here removes what was left.
+Each is locked by its process; systemd's cleaning of temporary directories respects the lock, too. However the
+process dies, the lock goes with it, and the next process that starts here removes the directory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 _BIRTH_SECONDS: Final = 60.0
-"""A directory that is not locked after so long had a process that died just then."""
+"""A new directory that is not locked after so long was left by a process that died while making it."""
 
 
 class LockedTempDir:
@@ -34,7 +34,7 @@ class LockedTempDir:
         return self._path
 
     def open(self) -> Path:
-        """Make it, and remove what dead processes have left. Raises OSError."""
+        """Make the directory, and remove those of dead processes. Raises OSError."""
         self._parent.mkdir(parents=True, exist_ok=True)
         for left in self._parent.glob(f"{self._prefix}*"):
             _remove_if_dead(left)
@@ -47,7 +47,7 @@ class LockedTempDir:
         return self._path
 
     def close(self) -> None:
-        """Remove it with everything in it."""
+        """Remove the directory with everything in it."""
         if self._path is not None:
             shutil.rmtree(self._path, ignore_errors=True)
             self._path = None
@@ -57,7 +57,7 @@ class LockedTempDir:
 
 
 def _locked(directory: Path) -> int | None:
-    """A descriptor that holds the directory's lock; None when another process does, or nobody can."""
+    """Return a descriptor that holds the directory's lock; None when another process does, or none can."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -71,7 +71,7 @@ def _locked(directory: Path) -> int | None:
 
 
 def _remove_if_dead(directory: Path, age: float = 0.0) -> None:
-    """If it is at least so many seconds old."""
+    """Remove a directory without a lock if it is at least ``age`` seconds old."""
     try:
         status = directory.lstat()
     except FileNotFoundError:

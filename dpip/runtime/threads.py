@@ -1,4 +1,4 @@
-"""Where blocking work runs, as an argument: real threads, or the caller's own for tests and simulations."""
+"""Where blocking work runs: real threads, or the caller's own in tests and simulations."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Threads(Protocol):
 
 
 class MakeThreads(Protocol):
-    """Makes up to so many threads of this name, which start with ``start()``. The higher ``nice``, the more
-    of the processors they leave to others that want them."""
+    """Makes up to ``most`` threads of this name, which start with ``start()``. The higher ``nice``, the lower
+    is their priority."""
 
     def __call__(self, most: int, name: str, nice: int = 0) -> Threads: ...
 
 
 class RealThreads:
-    """``most`` threads at one queue.
+    """A pool of ``most`` threads with one queue.
 
-    Twisted's pool asks several objects of its own whether to start a thread or to end one, and carries each
-    caller's log context over: that costs more than most of what is done in threads here.
+    Twisted's pool decides for each call whether to start or to end a thread, and copies the caller's log
+    context: that costs more than most of what is done in threads here.
     """
 
     log = Logger()
@@ -58,7 +58,7 @@ class RealThreads:
         self._threads: list[Thread] = []
 
     def start(self) -> None:
-        """They wait for work, and do not keep the process from ending."""
+        """Start the threads, which do not keep the process from ending."""
         self._threads = [
             Thread(target=self._run, name=f"{self._name}-{number}", daemon=True)
             for number in range(self._most)
@@ -67,7 +67,7 @@ class RealThreads:
             thread.start()
 
     def stop(self) -> None:
-        """Returns when all that was asked for before is done."""
+        """Return when all calls made before are done."""
         for _ in self._threads:
             self._work.put(None)
         for thread in self._threads:
@@ -87,13 +87,8 @@ class RealThreads:
                 self.log.failure("Work in thread {name} failed", name=self._name)
 
 
-def thread_pool(most: int, name: str, nice: int = 0) -> RealThreads:
-    """Real threads."""
-    return RealThreads(most, name, nice)
-
-
 class InlineThreads:
-    """No threads: everything is done before the call returns. It is its own reactor, too."""
+    """No threads: each call is done before it returns. It is its own reactor, too."""
 
     def __init__(self, most: int = 1, name: str = "", nice: int = 0) -> None:
         pass
@@ -112,13 +107,13 @@ class InlineThreads:
 
 
 def in_thread(reactor: FromThreads, threads: Threads, function: Callable[..., T], *args: Any) -> Deferred[T]:
-    """Call the function in one of the threads; its result or exception arrives in the reactor's."""
+    """Call the function in one of the threads; the Deferred fires in the reactor's."""
     done: Deferred[T] = Deferred()
 
     def work() -> None:
         try:
             result: T | Failure = function(*args)
-        except BaseException:  # noqa: BLE001 - whatever it is, somebody waits for it
+        except BaseException:  # noqa: BLE001 - whatever it is, the caller waits for it
             result = Failure()
         reactor.callFromThread(done.callback, result)
 

@@ -1,4 +1,4 @@
-"""Connections: what their sockets are told."""
+"""Settings of connections and their sockets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 
 PIECE = 256 * 1024
-"""Bytes read or written at once. Each pass through reactor and protocol costs 100 µs, whatever it carries;
-Twisted's own sizes, 64 and 128 KiB, are a quarter of an ordinary picture. A TLS connection has its own."""
+"""Bytes read or written at once. Each pass through reactor and protocol costs 100 µs, however many they are;
+Twisted's sizes, 64 and 128 KiB, are a quarter of an ordinary picture. TLS connections keep their own."""
 
 
 def widen(transport: Any) -> None:
@@ -24,12 +24,12 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPALIVE": 10, "TCP_KEEPINTVL": 5, "TCP
 
 
 def keep_alive(transport: Any) -> None:
-    """Have the kernel end a TCP connection whose other side has been silent for 25 s, in spite of questions.
+    """Have the kernel end a TCP connection whose other side has not answered its probes for 25 s.
 
-    Our own heartbeats are sooner. But Twisted's timers follow the machine's clock: set back an hour, they
-    stand still for an hour, and the kernel's go on.
+    Our heartbeats are faster. But Twisted's timers stand still when the machine's clock is set back, and the
+    kernel's go on.
     """
-    below = getattr(getattr(transport, "transport", transport), "socket", None)  # TLS has it one further down
+    below = getattr(getattr(transport, "transport", transport), "socket", None)  # below TLS
     if isinstance(below, socket.socket):
         below.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():

@@ -1,7 +1,7 @@
-"""What DPIP needs of Twisted that has no public name there, all of it in this file.
+"""All private names of Twisted that DPIP uses.
 
-A test names each of them and proves that it still means what it is taken for here; it runs with the oldest
-versions that ``setup.py`` allows, too.
+A test names each of them and proves that it still means what it is taken for; it also runs with the oldest
+versions that ``setup.py`` allows.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class HookedChannel(HTTPChannel):
         super()._respondToBadRequestAndDisconnect()
 
     def accepts_trailers(self, lines: Iterable[bytes]) -> bool:
-        """A request's body is complete, with these lines after a chunked one. False: it goes no further."""
+        """Say whether to go on with a request whose body is complete; ``lines`` followed a chunked one."""
         return True
 
     def request_line(self) -> tuple[bytes, bytes, bytes]:
-        """Method, target and version, from the end of the headers until the body is complete."""
+        """Return method, target and version, from the end of the headers until the body is complete."""
         return self._command, self._path, self._version
 
     def _respondToBadRequestAndDisconnect(self) -> None:

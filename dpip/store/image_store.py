@@ -33,7 +33,7 @@ from dpip.filters.codec.headers import PictureInfo, probe
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.coroutines import deferred
-from dpip.runtime.threads import FromThreads, MakeThreads, Threads, in_thread, thread_pool
+from dpip.runtime.threads import FromThreads, MakeThreads, RealThreads, Threads, in_thread
 from dpip.store import orphans
 from dpip.store.disk_space import MIB, DiskSpace
 from dpip.store.incoming import IncomingFile, os_errors_explained
@@ -135,7 +135,7 @@ class ImageStore(Service):
         self,
         root: Path,
         reactor: FromThreads,
-        make_threads: MakeThreads = thread_pool,
+        make_threads: MakeThreads = RealThreads,
         probe: Callable[[str], PictureInfo] = probe,
         floor: int = 512 * MIB,
         disk_usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage,
