@@ -37,9 +37,9 @@ class Committing:
 
     def __init__(self, controlled: Controlled) -> None:
         self._parts = controlled.parts
-        self._told = controlled.parts.workers.ended
+        self._told = controlled.parts.workers.attempts_ended
         self.done = 0
-        controlled.parts.workers.ended = self.ended  # type: ignore[method-assign]
+        controlled.parts.workers.attempts_ended = self.ended  # type: ignore[method-assign]
 
     def ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None:
         for ending in endings:

@@ -13,6 +13,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from dpip.api.views import user_json
+from dpip.command.prompts import ask_password
 from dpip.controller.accounts import Accounts, check_name
 from dpip.controller.passwords import Passwords
 from dpip.datastore.datastore import Datastore
@@ -85,13 +86,9 @@ class LocalUsers:
         _finish(self.accounts.add_user(name, password, role, quota))
         self._note("add-user", name, role=role.value)
 
-    def needs_old_password(self, name: str) -> bool:
-        """Never: whoever may write the state directory needs none."""
-        return False
-
-    def set_password(self, name: str, password: str, old: str | None) -> None:
-        """Set a user's password. Raises BadParameter, NotFound."""
-        _finish(self.accounts.set_password(name, password))
+    def change_password(self, name: str) -> None:
+        """Ask for a user's new password and set it. Raises BadParameter, NotFound."""
+        _finish(self.accounts.set_password(name, ask_password(name, new=True)))
         self._note("set-password", name)
 
     def remove(self, name: str) -> int:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
+from dpip.client import Client
+from dpip.command.prompts import ask_password
 from dpip.command.server import Choice, ask
 
 
@@ -33,12 +35,15 @@ class RemoteUsers:
     def add(self, name: str, password: str, admin: bool, quota: int | None) -> None:
         ask(self.choice, lambda client: client.add_user(name, password, admin, quota))
 
-    def needs_old_password(self, name: str) -> bool:
-        """Is it the caller's own?"""
-        return bool(ask(self.choice, lambda client: client.status())["user"] == name)
+    def change_password(self, name: str) -> None:
+        """Ask for a user's new password, and for the old one if it is the caller's own, and set it."""
 
-    def set_password(self, name: str, password: str, old: str | None) -> None:
-        ask(self.choice, lambda client: client.set_password(name, password, old))
+        async def change(client: Client) -> None:
+            is_own = (await client.status())["user"] == name
+            old = ask_password(name) if is_own else None
+            await client.set_password(name, ask_password(name, new=True), old)
+
+        ask(self.choice, change)
 
     def remove(self, name: str) -> int:
         """Remove a user; returns 0, as the server does not tell how many workloads were removed too."""

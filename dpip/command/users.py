@@ -115,8 +115,7 @@ def passwd(name: str, opened: Opened) -> None:
     """
     with opened as directory:
         directory.check_known(name)
-        old = ask_password(name) if directory.needs_old_password(name) else None
-        directory.set_password(name, ask_password(name, new=True), old)
+        directory.change_password(name)
     click.echo(f"The password of {name} is changed.{directory.noticed}")
 
 

@@ -22,7 +22,7 @@ class LoginTests(ApiTest):
 
     async def test_a_password_may_hold_colons_and_any_script(self) -> None:
         by = await self.controller.authenticate(self.admin)
-        await self.controller.set_password(by, "ann", "p:ä:密码-long")
+        await self.controller.set_password(by, "ann", "p:ä:密码-long", "password-of-ann")
         response = await self.request("POST", "/login", headers=basic("ann", "p:ä:密码-long"))
         self.assertEqual(response.status, 200)
 

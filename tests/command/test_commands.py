@@ -134,6 +134,8 @@ class CommandsTests(ProcessTestCase):
         self.assertEqual(names, ["admin", "ann"])
         changed = self.dpip("users", "passwd", "ann", stdin="ann likes films\n")
         self.assertEqual(changed, "The password of ann is changed.\n")
+        wrong = self.dpip("users", "passwd", "admin", stdin="a guess of it\nanother password\n", code=1)
+        self.assertIn("The old password is wrong", wrong)
         self.assertEqual(self.dpip("users", "remove", "ann"), "Removed ann.\n")
         self.assertIn("ann", self.dpip("users", "remove", "ann", code=1))
 

@@ -22,7 +22,7 @@ def lying(honest):
     return lambda self, verdict: honest(self, evolve(verdict, sha256="0" * 64))
 
 for way in (image_transport.HttpTransport, image_transport.FileTransport):
-    way.deliver = lying(way.deliver)
+    way.deliver_result = lying(way.deliver_result)
 run()
 """,
 )
