@@ -236,7 +236,7 @@ def restore(file: Path, state: Path, replace: bool = False) -> Saved:
 
 
 def _unpack(file: Path, tar: tarfile.TarFile, format: int, folder: Path, keep_images: bool = True) -> Saved:
-    """Every member into the folder, once its hash has been compared. Raises Malformed."""
+    """Write every member into the folder, then compare all hashes. Raises Malformed."""
     images, size = 0, 0
     hashes: dict[str, str] = {}
     recorded: dict[str, str] | None = None

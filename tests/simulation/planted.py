@@ -79,7 +79,6 @@ def _code(source: str, name: str, module: ModuleType) -> CodeType:
 _STORE = "dpip.store.image_store:ImageStore"
 _DATA = "dpip.datastore"
 _CORE = "dpip.controller.core:Controller"
-_STATE = "dpip.scheduler.state:State"
 _HELD_JOBS = "dpip.scheduler.held_jobs:HeldJobs"
 
 _DURABLE = {
