@@ -25,12 +25,16 @@ MAX_PIXELS = 100_000_000
 
 @attrs.frozen
 class Processed:
-    """A filtered file; ``format`` is Pillow's name, width and height are in pixels."""
+    """A filtered file; ``format`` is Pillow's name, width and height are in pixels.
+
+    ``notices`` say in a sentence each what of the original the file does not have.
+    """
 
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     format: str
     width: int
     height: int
+    notices: tuple[str, ...] = ()
 
     @property
     def content_type(self) -> str:
@@ -143,4 +147,4 @@ def process_steps(
 
     written, format = codec.encode(picture, map(filtered, picture.frames), wanted)
     width, height = sizes[0]
-    return Processed(written, format, width, height)
+    return Processed(written, format, width, height, tuple(dict.fromkeys(picture.notices)))

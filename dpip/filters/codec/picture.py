@@ -50,3 +50,5 @@ class Picture:
     #: How often an animation plays: 0 is for ever, None is not stated.
     loop: int | None = None
     style: dict[str, Any] = attrs.field(factory=dict)
+    #: What the result lacks of the original, a sentence each for its owner. Decoders and encoders add to it.
+    notices: list[str] = attrs.field(factory=list)
