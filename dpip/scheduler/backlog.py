@@ -7,13 +7,13 @@ from itertools import groupby
 from operator import attrgetter
 
 from dpip.model import WaitingJob
-from dpip.scheduler.costs import size_of
-from dpip.scheduler.fair_queue import Blocked, Entry, Flow, Lane, WorkloadQueue, enter, lowest
+from dpip.scheduler.fair_queue import Blocked, Entry, Flow, Lane, OwnerQueue, WorkloadQueue, enter, lowest
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.matching import Requirement
 from dpip.scheduler.memory import size_class
 
 _CREDIT = 30.0  # seconds of computing that an owner blocked while others were served may catch up with
+_STEP = 0.05  # seconds: corrections are gathered up to that, since each may move entries of heaps
 
 
 def _served(virtual: float, tag: float, cost: float) -> tuple[float, float]:
@@ -21,6 +21,20 @@ def _served(virtual: float, tag: float, cost: float) -> tuple[float, float]:
     if tag >= virtual:
         return tag, tag + cost
     return virtual, max(tag, virtual - _CREDIT) + cost
+
+
+def _settle(queue: OwnerQueue | WorkloadQueue, virtual: float, change: float) -> bool:
+    """Correct the tag by so many seconds. Returns whether it has fallen.
+
+    It falls no lower than the present virtual time: what was estimated too high was nobody else's either.
+    """
+    queue.unsettled += change
+    if abs(queue.unsettled) < _STEP:
+        return False
+    before = queue.tag
+    queue.tag = max(before + queue.unsettled, min(before, virtual))
+    queue.unsettled = 0.0
+    return queue.tag < before
 
 
 class Backlog:
@@ -56,14 +70,26 @@ class Backlog:
         """Return the flow whose job is next among all that are open."""
         return lowest(self._open)
 
-    def take_job(self, flow: Flow, job: Job) -> None:
-        """Remove ``job``, the flow's next one, and count its cost for its workload and owner."""
+    def take_job(self, flow: Flow, seconds: float) -> None:
+        """Remove the flow's next job, and count its estimated seconds for its workload and owner."""
         workload, owner = flow.workload, flow.workload.owner
         flow.jobs.drop_first()
         self._count(workload, -1)
-        cost = workload.chain.seconds(size_of(job.pixels))
-        self.virtual, owner.tag = _served(self.virtual, owner.tag, cost)
-        owner.virtual, workload.tag = _served(owner.virtual, workload.tag, cost)
+        self.virtual, owner.tag = _served(self.virtual, owner.tag, seconds)
+        owner.virtual, workload.tag = _served(owner.virtual, workload.tag, seconds)
+
+    def correct(self, workload: WorkloadQueue, seconds: float) -> None:
+        """Count so many seconds more, or less if negative, than were estimated for one of its jobs."""
+        owner = workload.owner
+        if _settle(workload, owner.virtual, seconds):
+            for flow in workload.flows.values():
+                if flow.listed:
+                    flow.lane.resort_flows(owner)
+                    self._reenter(flow.lane)
+        if _settle(owner, self.virtual, seconds):
+            for lane in owner.lanes.values():
+                lane.resort_owners()
+                self._reenter(lane)
 
     def close(self, requirement: Requirement, why: Blocked) -> None:
         """Close a requirement none of whose workers has room, or that has no workers."""
@@ -91,6 +117,11 @@ class Backlog:
         enter(requirement.open, (-lane.size_class, lane.order), lane)
         if requirement.blocked is None:
             self.open(requirement)
+
+    def _reenter(self, lane: Lane) -> None:
+        """Have the heaps show that an open lane's next job comes earlier now."""
+        if lane.blocked is None:
+            self.open_lane(lane)
 
     def offer(self, requirement: Requirement, free: int) -> None:
         """Open what a matching worker with ``free`` bytes of memory may take a job of."""

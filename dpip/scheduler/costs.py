@@ -1,22 +1,26 @@
 """What jobs cost, learned from those that have ended.
 
 The model is multiplicative: seconds = size × cost of the filter chain × slowness of the worker. Each is
-learned as a robust running mean of logarithms. A pair (chain, worker) that has been seen often enough has a
+learned as a robust running mean of logarithms. Size is that of the picture or of what is made of it, whichever
+is larger. Chains that differ in the amount of a parameter alone share what is learned, or each new amount would
+look as cheap as the default. A pair (chain, worker) that has been seen often enough has a
 mean of its own: a GPU may be ten times as fast at one filter and no faster at another. A chain that no worker
 has run costs ``_DEFAULT``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from math import exp, log
+from math import exp, frexp, log
+from typing import Any
 
 from attrs import define, field
 
 from dpip.model import Step
 
 _FIXED_PIXELS = 50_000  # what a job costs besides its pixels (transfer, decoding's set-up), about 1 ms
+_RESIZED = ("width", "height")  # parameters of the filters that change a picture's size
 _DEFAULT = log(20e-9)  # seconds per pixel: a 720p JPEG to gray, decoded and encoded, takes about 18 ms
 _SHORTEST = 1e-6
 _MEMORY = 0.1  # weight of the newest value, once ten have been seen
@@ -27,11 +31,6 @@ _FIRST_JOBS = 16  # of a worker, which are all learned from
 _EVERY = 0.1  # seconds between two later ones: learning takes 20 µs, as long as a decision
 _MAX_CHAINS = 4096
 _MAX_PAIRS = 32
-
-
-def size_of(pixels: int) -> int:
-    """Return a job's size: its pixels, and a constant for what every job costs."""
-    return pixels + _FIXED_PIXELS
 
 
 @define(eq=False)
@@ -59,10 +58,21 @@ class Estimate:
 
 @define(eq=False)
 class Chain:
-    """A filter chain with its parameters. ``cost`` is the log of seconds per pixel at slowness 0."""
+    """A filter chain whose parameters are known roughly: see ``_rough``. ``cost`` is the log of seconds per
+    pixel at slowness 0; ``made`` is the number of pixels of its largest step's output, where a step says it."""
 
     key: str
+    made: int = 0
     cost: Estimate = field(factory=lambda: Estimate(_DEFAULT))
+
+    @property
+    def known(self) -> bool:
+        """Whether a job of it has ended, so that its cost is more than the default."""
+        return self.cost.count > 0
+
+    def size(self, pixels: int) -> int:
+        """Return the size of a job for a picture of so many pixels, with a constant for what every job costs."""
+        return max(pixels, self.made) + _FIXED_PIXELS
 
     def seconds(self, size: int) -> float:
         return size * exp(self.cost.mean)
@@ -111,7 +121,27 @@ class Chains:
     """The filter chains in use, a bounded number of them: users choose parameters freely."""
 
     def __init__(self) -> None:
-        self._chain = lru_cache(_MAX_CHAINS)(Chain)
+        self._cost = lru_cache(_MAX_CHAINS)(lambda key: Estimate(_DEFAULT))
 
     def chain_of(self, steps: Sequence[Step]) -> Chain:
-        return self._chain(repr(steps))
+        key = repr(
+            [
+                (name, {key: _rough(params[key]) for key in params if key not in _RESIZED})
+                for name, params in steps
+            ]
+        )
+        return Chain(key, max((_pixels_made(params) for _, params in steps), default=0), self._cost(key))
+
+
+def _rough(value: Any) -> Any:
+    """Return a number's octave, with its sign; anything else as it is."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        mantissa, octave = frexp(value)
+        return (mantissa > 0) - (mantissa < 0), octave
+    return value
+
+
+def _pixels_made(params: Mapping[str, Any]) -> int:
+    """Return the pixels that a step makes, by the sides it names; a side alone is taken for both."""
+    sides = [side for key in _RESIZED if isinstance(side := params.get(key), int)]
+    return max(sides, default=0) * min(sides, default=0)

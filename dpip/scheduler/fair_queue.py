@@ -1,13 +1,13 @@
 """Waiting jobs in the order of fairness: flows in lanes, lanes in requirements.
 
 Start-time fair queueing (Goyal, Vin, Cheng 1996), first over owners, then over workloads. Every owner has a
-tag, the virtual time up to which it has been served. Serving it raises the tag by the job's cost, and the
-lowest tag is served next. So owners share equally, whatever they have waiting, and so do the workloads of
+tag, the virtual time up to which it has been served. Serving it raises the tag by the job's estimated seconds,
+which are replaced by the measured ones when the attempt has ended, however it did. The lowest tag is served next. So owners share equally, whatever they have waiting, and so do the workloads of
 one owner. There are two levels because an owner with one image in each of 10,000 workloads would otherwise
 have 10,000 new workloads, each to be served at once.
 
-All heaps here are lazy: tags only grow, so an entry with an outdated tag is corrected when it comes to the
-top, and no entry is ever searched for.
+All heaps here are lazy: where a tag has grown, its entry is corrected when it comes to the top, and no entry
+is ever searched for. Where a tag falls, since an estimate was too high, the few heaps that hold it are made anew.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ class OwnerQueue:
     name: str
     order: int
     tag: float = 0.0
+    unsettled: float = 0.0  # measured less estimated seconds that its tag does not show yet
     virtual: float = 0.0  # the virtual time of its workloads among themselves
     waiting: int = 0
     workloads: int = 0
+    lanes: dict[int, Lane] = field(factory=dict)  # where it has an entry, by the lane's order
 
 
 @define(eq=False, repr=False)
@@ -67,6 +69,7 @@ class WorkloadQueue:
     requirement: Requirement
     need: Callable[[int], int]  # bytes to filter a picture of so many decoded bytes
     tag: float = 0.0
+    unsettled: float = 0.0  # as an owner's
     waiting: int = 0
     unfinished: int = 0  # jobs that are waiting, held or being released
     forecast: Forecast = field(factory=Forecast)
@@ -159,6 +162,7 @@ class Lane:
             flow.listed = True
             if owner.order not in self.flows:
                 self.flows[owner.order] = []
+                owner.lanes[self.order] = self
                 heappush(self.owners, (owner.tag, owner.order, owner))
             heappush(self.flows[owner.order], (flow.workload.tag, flow.workload.order, flow))
 
@@ -172,16 +176,33 @@ class Lane:
             if flow is not None:
                 return flow
             heappop(self.owners)
-            del self.flows[order]
+            del self.flows[order], owner.lanes[self.order]
         return None
+
+    def resort_owners(self) -> None:
+        """Order the owners anew: the tag of one has fallen."""
+        self.owners = [(owner.tag, order, owner) for _, order, owner in self.owners]
+        heapify(self.owners)
+
+    def resort_flows(self, owner: OwnerQueue) -> None:
+        """Order this owner's flows anew: the tag of a workload has fallen."""
+        flows = self.flows[owner.order]
+        flows[:] = [(flow.workload.tag, order, flow) for _, order, flow in flows]
+        heapify(flows)
 
     def discard(self, flow: Flow) -> None:
         """Remove a flow whose workload is deleted."""
-        flows = self.flows.get(flow.workload.owner.order)
-        if flow.listed and flows is not None:
-            flow.listed = False
-            flows[:] = [entry for entry in flows if entry[2] is not flow]
-            heapify(flows)
+        owner = flow.workload.owner
+        if not flow.listed:
+            return
+        flow.listed = False
+        flows = self.flows[owner.order]
+        flows[:] = [entry for entry in flows if entry[2] is not flow]
+        heapify(flows)
+        if not flows:
+            del self.flows[owner.order], owner.lanes[self.order]
+            self.owners = [entry for entry in self.owners if entry[2] is not owner]
+            heapify(self.owners)
 
 
 def _first(flows: _Flows) -> Flow | None:

@@ -11,7 +11,6 @@ from attrs import define, field
 
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.scheduler.backlog import Backlog
-from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import Charges, WorkloadQueue
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Fail, Instruction, Release
 from dpip.scheduler.limits import SchedulerLimits
@@ -49,13 +48,15 @@ class HeldJobs:
     # Leasing
 
     def assign(self, placed: Placed) -> None:
-        job = placed.job
-        self._backlog.take_job(placed.flow, job)
+        job, worker, workload = placed.job, placed.worker, placed.flow.workload
         if job.number in self._held:  # there were two events that it waits
-            self._workloads.finish(placed.flow.workload, job, self._now())
+            self._backlog.take_job(placed.flow, 0.0)
+            self._workloads.finish(workload, job, self._now())
             return
-        worker, workload = placed.worker, placed.flow.workload
         held = self._held[job.number] = HeldJob(job, workload, placed.need, failure=placed.failure)
+        if placed.failure is None:
+            held.cost = worker.cost(workload, held.size)
+        self._backlog.take_job(placed.flow, held.cost)
         if placed.failure is None:
             held.worker, held.ahead = worker, len(worker.held)
             workload.held[job.number] = held
@@ -92,9 +93,16 @@ class HeldJobs:
         held.since = now
         self._held[held.job.number] = self._held.pop(held.job.number)  # to the end: in the order of leasing
         self._by_image[leased.original.id] = held
+        worker.begin_jobs(now)
         self._out.append(Dispatch(worker.session, leased))
 
     # Endings
+
+    def measured(self, held: HeldJob, seconds: float) -> None:
+        """Take note how long its worker says that it was computed; its result may be committed already."""
+        held.measured = seconds
+        if held.worker is None:
+            self._settle(held, min(seconds, held.most))
 
     def ended(self, held: HeldJob, worker: JoinedWorker, outcome: Outcome, code: str, detail: str) -> None:
         """End an attempt that the worker reports as ended without a result."""
@@ -114,8 +122,8 @@ class HeldJobs:
         if held is None or not held.is_by(lease):
             return None
         worker = held.worker
-        if worker is not None and not held.measured:
-            worker.expect_seconds(lease, held.workload.chain, size_of(held.job.pixels))
+        if worker is not None and held.measured is None:
+            worker.expect_measure(lease, held)
         self._end(held)
         return worker
 
@@ -215,9 +223,19 @@ class HeldJobs:
         self._take_from(worker, held, still_computing=sent)
 
     def _take_from(self, worker: JoinedWorker, held: HeldJob, still_computing: bool = False) -> None:
+        now = self._now()
         held.worker = None
+        held.most = now - held.since if held.phase is Phase.LEASED else 0.0
+        computed = now - held.begun if held.begun is not None else 0.0
         del held.workload.held[held.job.number]
         if held.leased is not None:
             self._by_image.pop(held.leased.original.id, None)
         self._roster.remove_job(worker, held, still_computing)
+        worker.begin_jobs(now)
+        self._settle(held, computed if held.measured is None else min(held.measured, held.most))
         self._placement.offer(worker)
+
+    def _settle(self, held: HeldJob, seconds: float) -> None:
+        """Count for its owner what the attempt took, instead of what was counted before."""
+        self._backlog.correct(held.workload, seconds - held.cost)
+        held.cost = seconds

@@ -10,7 +10,6 @@ from __future__ import annotations
 from attrs import define
 
 from dpip.model import Eta
-from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import WorkloadQueue
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workloads import KnownWorkloads
@@ -56,6 +55,6 @@ class Outlook:
         for flow in workload.flows.values():
             if flow.jobs:
                 job, need = flow.next_job()
-                held += len(flow.jobs) * need * workload.chain.seconds(size_of(job.pixels))
+                held += len(flow.jobs) * need * workload.chain.seconds(workload.chain.size(job.pixels))
         memory = self._roster.memory(now)
         return held / memory if memory else 0.0

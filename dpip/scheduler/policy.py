@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define
 
-from dpip.scheduler.costs import Chain, size_of
+from dpip.scheduler.costs import Chain
 from dpip.scheduler.fair_queue import Blocked, Flow
 from dpip.scheduler.index import Entry
 from dpip.scheduler.jobs import Job
@@ -39,7 +39,8 @@ def choose_worker(flow: Flow, job: Job, need: int) -> JoinedWorker | Blocked:
     tail = _tail(requirement)
     if tail is None:
         return entries[0][3]
-    chain, size = flow.workload.chain, size_of(job.pixels)
+    chain = flow.workload.chain
+    size = chain.size(job.pixels)
     in_time = (
         worker
         for *_, worker in entries

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dpip.model import Reason
-from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import WorkloadQueue
 from dpip.scheduler.workers import HeldJob, Phase
 
@@ -18,7 +17,7 @@ def reasons_of_held(workload: WorkloadQueue) -> Iterator[Reason]:
 
 
 def _sentence(held: HeldJob) -> str:
-    worker, chain, size = held.worker, held.workload.chain, size_of(held.job.pixels)
+    worker, chain, size = held.worker, held.workload.chain, held.size
     assert worker is not None
     place = (
         f"a free slot (it had {_jobs(held.ahead)} on {worker.info.slots})"

@@ -73,6 +73,8 @@ class Roster:
 
     def add_job(self, worker: JoinedWorker, held: HeldJob) -> None:
         """Have the worker hold the job: it takes a slot and its memory."""
+        if len(worker.held) >= worker.info.slots:
+            worker.fetches_ahead(held)
         worker.held[held.job.number] = held
         worker.kind.in_flight += 1
         worker.machine.add_job(held.need)
@@ -81,6 +83,7 @@ class Roster:
     def remove_job(self, worker: JoinedWorker, held: HeldJob, still_computing: bool) -> None:
         """Free the job's slot and its memory. While it may be still computing, a report must show it free."""
         del worker.held[held.job.number]
+        worker.no_longer_ahead(held)
         worker.kind.in_flight -= 1
         worker.machine.remove_job(worker.footprint, held.need)
         if still_computing:

@@ -14,7 +14,6 @@ from typing import Any
 from dpip.model import Eta, Lease, LeasedJob, Outcome, Reason
 from dpip.scheduler import events as e
 from dpip.scheduler.backlog import Backlog
-from dpip.scheduler.costs import size_of
 from dpip.scheduler.fair_queue import Charges
 from dpip.scheduler.held_jobs import HeldJobs
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
@@ -210,24 +209,21 @@ class State:
         if event.outcome is Outcome.DONE:
             self._learn(worker, held, event)
         elif held is not None:
+            held.measured = event.seconds or None
             self._held_jobs.ended(held, worker, event.outcome, event.code, event.detail)
             if event.outcome is Outcome.RETURNED:
                 self._rest(worker)
 
     def _learn(self, worker: JoinedWorker, held: HeldJob | None, event: e.JobEnded) -> None:
         """Learn how long a job took, which is reported before its result is committed, or after that."""
-        if held is None:
-            known = worker.unmeasured.pop(event.lease, None)
-        else:
-            known = None if held.measured else (held.workload.chain, size_of(held.job.pixels))
-            held.measured = True
-        if known is not None:
-            self._roster.learn(worker, *known, event.seconds, self._now)
+        held = held or worker.unmeasured.pop(event.lease, None)
+        if held is not None and held.measured is None:
+            self._roster.learn(worker, held.workload.chain, held.size, event.seconds, self._now)
+            self._held_jobs.measured(held, event.seconds)
 
     def _result_committed(self, event: e.ResultCommitted) -> None:
         worker = self._held_jobs.committed(event.lease)
         if worker is not None:
-            worker.last_end = self._now
             worker.rest_seconds = 0.0
             worker.dispatch_failures = 0
 

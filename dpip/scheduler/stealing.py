@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dpip.scheduler.costs import size_of
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import HeldJob, JoinedWorker, Phase
 
@@ -35,8 +34,8 @@ def _late(worker: JoinedWorker, now: float) -> list[tuple[HeldJob, float]]:
     """Return the worker's jobs, the last one first, with the expected seconds until their ends."""
     slots, late, before = worker.info.slots, [], 0.0
     for place, held in enumerate(worker.held.values()):
-        expected = worker.pace.seconds(held.workload.chain, size_of(held.job.pixels))
-        elapsed = now - max(held.since, worker.last_end)
+        expected = worker.pace.seconds(held.workload.chain, held.size)
+        elapsed = 0.0 if held.begun is None else now - held.begun
         if place >= slots:
             remaining = before / slots + expected
         elif elapsed > _OVERDUE * expected + _GRACE:
@@ -55,5 +54,5 @@ def _elsewhere(held: HeldJob) -> float | None:
     for kind in held.workload.requirement.kinds:
         entry = kind.index.best(held.need)
         if entry is not None and len(entry[3].held) < entry[3].info.slots and entry[3] is not held.worker:
-            times.append(entry[3].pace.seconds(held.workload.chain, size_of(held.job.pixels)))
+            times.append(entry[3].pace.seconds(held.workload.chain, held.size))
     return min(times, default=None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from itertools import islice
 from math import ceil, exp, log
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from dpip.model import Lease, LeasedJob, Load, WorkerInfo
-from dpip.scheduler.costs import Chain, Pace
+from dpip.scheduler.costs import Pace
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.memory import Footprint, Machine
 
@@ -39,8 +40,16 @@ class HeldJob:
     phase: Phase = Phase.LEASING
     leased: LeasedJob | None = None
     since: float = 0.0  # when it was leased
-    measured: bool = False  # its worker has said how long it took
+    begun: float | None = None  # since when its worker computes it, by the order in which it got its jobs
+    most: float = 0.0  # seconds between its leasing and its end: it was not computed for longer
+    measured: float | None = None  # seconds for which it was computed, as its worker says
+    cost: float = 0.0  # seconds that are counted for its owner: estimated, and corrected when they are known
+    ahead_seconds: float = 0.0  # expected, while it waits with its worker for a slot
     failure: str | None = None  # why it must fail as soon as it is leased: no machine has the memory
+
+    @property
+    def size(self) -> int:
+        return self.workload.chain.size(self.job.pixels)
 
     def is_leased_to(self, session: str) -> bool:
         return self.phase is Phase.LEASED and self.worker is not None and self.worker.session == session
@@ -59,7 +68,7 @@ class JoinedWorker:
     machine: Machine
     kind: WorkerKind
     held: dict[int, HeldJob] = field(factory=dict)  # by job number, the oldest first
-    unmeasured: dict[Lease, tuple[Chain, int]] = field(factory=dict)  # done; how long it took may follow
+    unmeasured: dict[Lease, HeldJob] = field(factory=dict)  # done; how long it took may follow
     pace: Pace = field(factory=Pace)
     footprint: Footprint = field(factory=Footprint)
     load: Load | None = None
@@ -67,7 +76,8 @@ class JoinedWorker:
     resting: bool = False
     rest_seconds: float = 0.0
     dispatch_failures: int = 0
-    last_end: float = 0.0  # when a job of it last ended: what it computes now was begun then or later
+    ahead_seconds: float = 0.0  # of work that waits with it for a slot,
+    most_ahead: float = 0.0  # of which it gets no more when there is so much
     stamp: int = 0  # entries in the index with another stamp are stale
     indexed: bool = False  # it has an entry in the index,
     level: int = 0  # in this bucket
@@ -86,6 +96,7 @@ class JoinedWorker:
         ahead = ceil(slots * lookahead / exp(self.pace.job.mean)) if self.pace.job.count else slots
         self.limit = min(self.info.capacity, slots + max(1, ahead))
         self.refill = self.limit - max(1, (self.limit - slots) // 4)
+        self.most_ahead = slots * lookahead
 
     def score(self) -> float:
         """Return the log of how long a job would take here, less if a slot is idle. Lower is better."""
@@ -97,6 +108,29 @@ class JoinedWorker:
         """Update ``full`` after a change of the number of jobs that it holds, or of its limits."""
         queued = len(self.held)
         self.full = queued > self.refill if self.full else queued >= self.limit
+        if queued > self.info.slots and self.ahead_seconds >= self.most_ahead:
+            self.full = True
+
+    def cost(self, workload: WorkloadQueue, size: int) -> float:
+        """Return the seconds to count for a job here. Of a chain that nobody has run, none is called cheap."""
+        expected = self.pace.seconds(workload.chain, size)
+        return expected if workload.chain.known else max(expected, self.most_ahead / self.info.slots)
+
+    def fetches_ahead(self, held: HeldJob) -> None:
+        """Take note that the job waits here for a slot. Beside one that may take long no more are fetched."""
+        held.ahead_seconds = held.cost if held.workload.chain.known else self.most_ahead
+        self.ahead_seconds += held.ahead_seconds
+
+    def begin_jobs(self, now: float) -> None:
+        """Take note of the time for the jobs that it computes from now on: the oldest, one for each slot."""
+        for held in islice(self.held.values(), self.info.slots):
+            if held.begun is None and held.phase is Phase.LEASED:
+                held.begun = now
+                self.no_longer_ahead(held)
+
+    def no_longer_ahead(self, held: HeldJob) -> None:
+        self.ahead_seconds -= held.ahead_seconds
+        held.ahead_seconds = 0.0
 
     def accepts(self) -> bool:
         """Say whether it may get a job now if the memory suffices."""
@@ -116,9 +150,9 @@ class JoinedWorker:
         gpu = min((gpu.load_percent for gpu in load.gpus), default=0.0) / 200
         return max(0.0, min(_BUSIEST, max(cpu, gpu)))
 
-    def expect_seconds(self, lease: Lease, chain: Chain, size: int) -> None:
+    def expect_measure(self, lease: Lease, held: HeldJob) -> None:
         """Take note that the job is done; how long it took may be reported later, or never."""
-        self.unmeasured[lease] = chain, size
+        self.unmeasured[lease] = held
         if len(self.unmeasured) > self.info.capacity:
             del self.unmeasured[next(iter(self.unmeasured))]
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from attrs import define, field
 
 from dpip.model import Step, WaitingJob, Workload
-from dpip.scheduler.costs import Chains, size_of
+from dpip.scheduler.costs import Chains
 from dpip.scheduler.fair_queue import OwnerQueue, WorkloadQueue
 from dpip.scheduler.jobs import Job
 from dpip.scheduler.matching import asked
@@ -34,6 +34,7 @@ class KnownWorkloads:
     _wants_gpu: WantsGpu
     _most_idle: int
     _chains: Chains = field(factory=Chains, init=False)
+    # All that ever had a workload: whoever deletes his own has still been served.
     _owners: dict[str, OwnerQueue] = field(factory=dict, init=False)
     _known: dict[str, WorkloadQueue] = field(factory=dict, init=False)
     _unfinished: dict[str, WorkloadQueue] = field(factory=dict, init=False)
@@ -70,14 +71,14 @@ class KnownWorkloads:
     def add(self, queue: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
         """Count new jobs, which are unfinished."""
         queue.unfinished += len(jobs)
-        queue.forecast.added(sum([size_of(job.pixels) for job in jobs]))
+        queue.forecast.added(sum([queue.chain.size(job.pixels) for job in jobs]))
         self._idle.pop(queue.id, None)
         self._unfinished[queue.id] = queue
 
     def finish(self, queue: WorkloadQueue, job: Job, now: float) -> None:
         """Count a job that has ended. The oldest of too many idle workloads is forgotten."""
         queue.unfinished -= 1
-        queue.forecast.ended(size_of(job.pixels), now)
+        queue.forecast.ended(queue.chain.size(job.pixels), now)
         if not queue.unfinished and not queue.dropped:
             del self._unfinished[queue.id]
             self._idle[queue.id] = None
@@ -92,8 +93,8 @@ class KnownWorkloads:
             self._unfinished.pop(workload_id, None)
             self._roster.release_requirement(queue.requirement)
             queue.owner.workloads -= 1
-            if not queue.owner.workloads:
-                del self._owners[queue.owner.name]
+            for flow in queue.flows.values():
+                flow.lane.discard(flow)
         return queue
 
     def _memory(self, steps: Sequence[Step], decoded_bytes: int) -> int:

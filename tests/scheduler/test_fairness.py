@@ -11,12 +11,14 @@ from tests.scheduler.world import World
 
 
 class FairnessTests(TestCase):
-    """One worker with two slots, jobs that take one round each."""
+    """One worker with two slots, jobs that take one round each, or as many as ``seconds`` says by workload."""
 
     def setUp(self) -> None:
         self.world = World()
         self.number = 0
         self.done: list[str] = []  # workload of each finished job
+        self.seconds: dict[str, int] = {}
+        self.taken = Counter[int]()  # rounds in which each job was computed
 
     def join(self, slots: int = 2, capacity: int = 3) -> None:
         self.world.join("s", info(slots=slots, capacity=capacity), load())
@@ -32,9 +34,13 @@ class FairnessTests(TestCase):
         before = len(self.done)
         for _ in range(count):
             self.world.settle()
-            for job in list(self.world.sent["s"].values())[:2]:
-                self.done.append(job.workload_id)
-                self.world.finish("s", job.lease, seconds=1.0)
+            running = list(self.world.sent["s"].values())[:2]
+            self.world.advance(1.0)
+            for job in running:
+                self.taken[job.lease.job] += 1
+                if self.taken[job.lease.job] == self.seconds.get(job.workload_id, 1):
+                    self.done.append(job.workload_id)
+                    self.world.finish("s", job.lease, seconds=self.taken[job.lease.job])
         return Counter(self.done[before:])
 
     def test_one_image_beside_very_many(self) -> None:
@@ -72,8 +78,10 @@ class FairnessTests(TestCase):
         self.assertLess(abs(self.rounds(50)["b"] - 50), 4)
 
     def test_shares_are_of_work_not_of_jobs(self) -> None:
-        self.add("large", "ann", 1000, pixels=4 * PIXELS)
-        self.add("small", "bob", 1000, pixels=PIXELS)
+        """By what they took: what was estimated is the same for both."""
+        self.add("large", "ann", 1000)
+        self.add("small", "bob", 1000)
+        self.seconds["large"] = 4
         self.join()
         done = self.rounds(100)
         self.assertLess(abs(done["small"] / done["large"] - 4), 0.6, done)
