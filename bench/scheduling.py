@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from bench.record import add_option, keep, resident
+from bench.scheduling_fairness import MIXES, slowdowns
 from bench.scheduling_rules import RULES, Ours, info_of, leased_job, need
 from bench.scheduling_scenes import BOUNDS, SCENES, bound, photos, users
 from bench.scheduling_world import GIB, Machine, Simulation
@@ -89,6 +90,18 @@ def small_user(scale: float) -> dict[str, Any]:
             figures[label][name] = round(last / typical, 1)
     for label, times in figures.items():
         print(f"{label:38}" + "".join(f"{times[name]:14.1f}" for name in RULES))
+    print()
+    return figures
+
+
+def fairness() -> dict[str, Any]:
+    """How much longer each user waits beside others than alone."""
+    print("waited, less the others' longest job ÷ what it takes alone ÷ number of users: 2 at most")
+    figures: dict[str, Any] = {}
+    for mix, users_ in MIXES.items():
+        found = slowdowns(lambda: [Machine("m0"), Machine("m1")], users_)
+        figures[mix] = {name: round(ratio, 2) for name, ratio in found.items()}
+        print(f"{mix:54}" + "  ".join(f"{name} {ratio:.2f}" for name, ratio in found.items()), flush=True)
     print()
     return figures
 
@@ -186,11 +199,18 @@ def main() -> None:
     share = options.share
     scenes = compare(4 if options.full else share)
     waits = small_user(share)
+    shares = fairness()
     workers = growth() if options.full else {}
     state = waiting_memory(1_000_000 if options.full else round(200_000 * share))
     costs = decision_time(state, round(10_000 * share), 20_000 if options.full else round(3_000 * share))
     if options.record:
-        figures = {"scenes": scenes, "waits": waits, "workers": workers, "microseconds": costs}
+        figures = {
+            "scenes": scenes,
+            "waits": waits,
+            "fairness": shares,
+            "workers": workers,
+            "microseconds": costs,
+        }
         keep("scheduling", figures, options.record)
 
 

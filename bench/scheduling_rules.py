@@ -62,7 +62,11 @@ class Ours:
         for job in simulation.jobs:
             self.jobs[job.number] = job
             self.tell(e.WorkloadOpened(workload_of(job)), 0.0)
-            self.tell(e.JobsWaiting(job.workload, [WaitingJob(job.number, job.pixels, job.pixels * 3)]), 0.0)
+            came = e.JobsWaiting(job.workload, [WaitingJob(job.number, job.pixels, job.pixels * 3)])
+            if job.at:
+                simulation.at(job.at, lambda now, event=came: self.then_decide(event, now))
+            else:
+                self.tell(came, 0.0)
 
     def tell(self, event: e.Event, now: float) -> list[Assign]:
         """Carries out everything but the assignments, which it returns."""
@@ -182,7 +186,7 @@ def info_of(machine: Machine) -> WorkerInfo:
         slots=machine.slots,
         capacity=machine.capacity,
         tags=frozenset(machine.tags),
-        filters=dict.fromkeys(("blur", "gpu", "tagged"), "1"),
+        filters=dict.fromkeys(("blur", "grayscale", "gpu", "tagged"), "1"),
         has_gpu=machine.gpu > 1,
         fingerprint="f",
     )
@@ -190,8 +194,9 @@ def info_of(machine: Machine) -> WorkerInfo:
 
 def workload_of(job: Job) -> Workload:
     tags = ("special",) if job.filter == "tagged" else ()
-    spec = WorkloadSpec(job.workload, ((job.filter, {}),), tags)
-    return Workload(job.workload, f"owner of {job.workload}", spec, job.workload, 0.0)
+    step = ("blur", {"variant": job.filter}) if job.filter.startswith("new") else (job.filter, {})
+    spec = WorkloadSpec(job.workload, (step,), tags)
+    return Workload(job.workload, job.owner or f"owner of {job.workload}", spec, job.workload, 0.0)
 
 
 _STORED = StoredFile("path", 0, "0" * 64, StoredPicture("JPEG", "image/jpeg", 1280, 720, 1280 * 720 * 3))

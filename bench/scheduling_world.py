@@ -23,6 +23,8 @@ class Job:
     pixels: int
     seconds: float  # on a worker of speed 1
     filter: str = "blur"
+    at: float = 0.0  # when it is uploaded, for ``Ours``
+    owner: str = ""
 
     @property
     def need(self) -> int:

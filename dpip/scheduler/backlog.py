@@ -87,7 +87,7 @@ class Backlog:
                     flow.lane.resort_flows(owner)
                     self._reenter(flow.lane)
         if _settle(owner, self.virtual, seconds):
-            for lane in owner.lanes.values():
+            for lane in list(owner.lanes.values()):  # one may turn out to have none of his jobs
                 lane.resort_owners()
                 self._reenter(lane)
 

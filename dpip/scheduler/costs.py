@@ -1,11 +1,11 @@
 """What jobs cost, learned from those that have ended.
 
 The model is multiplicative: seconds = size × cost of the filter chain × slowness of the worker. Each is
-learned as a robust running mean of logarithms. Size is that of the picture or of what is made of it, whichever
-is larger. Chains that differ in the amount of a parameter alone share what is learned, or each new amount would
-look as cheap as the default. A pair (chain, worker) that has been seen often enough has a
-mean of its own: a GPU may be ten times as fast at one filter and no faster at another. A chain that no worker
-has run costs ``_DEFAULT``.
+learned as a robust running mean of logarithms. Size is that of the picture or of what is made of it,
+whichever is larger. Chains that differ a little in a parameter share what is learned: else each new value
+would look as cheap as the default. A pair (chain, worker) that has been seen often enough has a mean of its
+own: a GPU may be ten times as fast at one filter and no faster at another. A chain that no worker has run
+costs ``_DEFAULT``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dpip.model import Step
 
 _FIXED_PIXELS = 50_000  # what a job costs besides its pixels (transfer, decoding's set-up), about 1 ms
 _RESIZED = ("width", "height")  # parameters of the filters that change a picture's size
+_LONGEST_SIDE = 65_535
 _DEFAULT = log(20e-9)  # seconds per pixel: a 720p JPEG to gray, decoded and encoded, takes about 18 ms
 _SHORTEST = 1e-6
 _MEMORY = 0.1  # weight of the newest value, once ten have been seen
@@ -58,8 +59,8 @@ class Estimate:
 
 @define(eq=False)
 class Chain:
-    """A filter chain whose parameters are known roughly: see ``_rough``. ``cost`` is the log of seconds per
-    pixel at slowness 0; ``made`` is the number of pixels of its largest step's output, where a step says it."""
+    """A filter chain with its parameters, roughly. ``cost`` is the log of seconds per pixel at slowness 0;
+    ``made`` is the number of pixels of its largest step's output, where a step says it."""
 
     key: str
     made: int = 0
@@ -71,7 +72,7 @@ class Chain:
         return self.cost.count > 0
 
     def size(self, pixels: int) -> int:
-        """Return the size of a job for a picture of so many pixels, with a constant for what every job costs."""
+        """Return the size of a job: its pixels, and a constant for what every job costs."""
         return max(pixels, self.made) + _FIXED_PIXELS
 
     def seconds(self, size: int) -> float:
@@ -93,6 +94,10 @@ class Pace:
         if pair is not None and pair.count >= _TRUSTED:
             return size * exp(pair.mean)
         return size * exp(chain.cost.mean + self.slowness.mean)
+
+    def own_cost(self, size: int, seconds: float) -> float:
+        """Return the log of seconds per pixel that such a job would take on the average worker."""
+        return log(max(seconds, _SHORTEST) / size) - self.slowness.mean
 
     def wants_to_learn(self, now: float) -> bool:
         """Say whether a job is worth learning from: after the first ones, a few each second are enough."""
@@ -135,13 +140,14 @@ class Chains:
 
 def _rough(value: Any) -> Any:
     """Return a number's octave, with its sign; anything else as it is."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        mantissa, octave = frexp(value)
-        return (mantissa > 0) - (mantissa < 0), octave
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value > 0) - (value < 0), value.bit_length()
+    if isinstance(value, float):
+        return (value > 0) - (value < 0), frexp(value)[1]
     return value
 
 
 def _pixels_made(params: Mapping[str, Any]) -> int:
     """Return the pixels that a step makes, by the sides it names; a side alone is taken for both."""
-    sides = [side for key in _RESIZED if isinstance(side := params.get(key), int)]
+    sides = [min(side, _LONGEST_SIDE) for key in _RESIZED if isinstance(side := params.get(key), int)]
     return max(sides, default=0) * min(sides, default=0)

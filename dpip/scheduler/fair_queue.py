@@ -1,13 +1,14 @@
 """Waiting jobs in the order of fairness: flows in lanes, lanes in requirements.
 
 Start-time fair queueing (Goyal, Vin, Cheng 1996), first over owners, then over workloads. Every owner has a
-tag, the virtual time up to which it has been served. Serving it raises the tag by the job's estimated seconds,
-which are replaced by the measured ones when the attempt has ended, however it did. The lowest tag is served next. So owners share equally, whatever they have waiting, and so do the workloads of
-one owner. There are two levels because an owner with one image in each of 10,000 workloads would otherwise
-have 10,000 new workloads, each to be served at once.
+tag, the virtual time up to which it has been served. Serving it raises the tag by the job's estimated
+seconds, which are replaced by the measured ones when the attempt has ended, however it did. The lowest tag is
+served next. So owners share equally, whatever they have waiting, and so do the workloads of one owner. There
+are two levels because an owner with one image in each of 10,000 workloads would otherwise have 10,000 new
+workloads, each to be served at once.
 
 All heaps here are lazy: where a tag has grown, its entry is corrected when it comes to the top, and no entry
-is ever searched for. Where a tag falls, since an estimate was too high, the few heaps that hold it are made anew.
+is ever searched for. Where a tag falls, since an estimate was too high, the heaps that hold it are made anew.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attrs import define, field
 
+from dpip.scheduler.costs import Estimate
 from dpip.scheduler.forecast import Forecast
 from dpip.scheduler.jobs import Job, JobQueue
 
@@ -73,6 +75,7 @@ class WorkloadQueue:
     waiting: int = 0
     unfinished: int = 0  # jobs that are waiting, held or being released
     forecast: Forecast = field(factory=Forecast)
+    own_cost: Estimate = field(factory=Estimate)  # as its chain's, from its own jobs alone
     flows: dict[int, Flow] = field(factory=dict)  # by size class
     charges: dict[int, Charges] = field(factory=dict)  # by job number, only where there are any
     held: dict[int, HeldJob] = field(factory=dict)  # jobs that workers have

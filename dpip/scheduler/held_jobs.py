@@ -11,6 +11,7 @@ from attrs import define, field
 
 from dpip.model import Lease, LeasedJob, Outcome
 from dpip.scheduler.backlog import Backlog
+from dpip.scheduler.costs import Pace
 from dpip.scheduler.fair_queue import Charges, WorkloadQueue
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Fail, Instruction, Release
 from dpip.scheduler.limits import SchedulerLimits
@@ -98,9 +99,10 @@ class HeldJobs:
 
     # Endings
 
-    def measured(self, held: HeldJob, seconds: float) -> None:
+    def measured(self, held: HeldJob, pace: Pace, seconds: float) -> None:
         """Take note how long its worker says that it was computed; its result may be committed already."""
         held.measured = seconds
+        held.workload.own_cost.learn(pace.own_cost(held.size, seconds))
         if held.worker is None:
             self._settle(held, min(seconds, held.most))
 

@@ -22,7 +22,7 @@ from dpip.scheduler.outlook import Outlook
 from dpip.scheduler.placement import Placement
 from dpip.scheduler.reasons import reasons_of_held
 from dpip.scheduler.roster import Roster
-from dpip.scheduler.stealing import worth_moving
+from dpip.scheduler.stealing import fetched_too_early, worth_moving
 from dpip.scheduler.workers import HeldJob, JoinedWorker
 from dpip.scheduler.workloads import KnownWorkloads, Need, WantsGpu
 
@@ -219,7 +219,7 @@ class State:
         held = held or worker.unmeasured.pop(event.lease, None)
         if held is not None and held.measured is None:
             self._roster.learn(worker, held.workload.chain, held.size, event.seconds, self._now)
-            self._held_jobs.measured(held, event.seconds)
+            self._held_jobs.measured(held, worker.pace, event.seconds)
 
     def _result_committed(self, event: e.ResultCommitted) -> None:
         worker = self._held_jobs.committed(event.lease)
@@ -250,7 +250,12 @@ class State:
         self._ask_for_ticks()
 
     def _move_jobs(self) -> None:
-        """Move jobs from slow workers. One that is idle by that rests: it would get the job back."""
+        """Take back what was fetched ahead by a wrong estimate, and move jobs from slow workers.
+
+        A worker that is idle by that rests: it would get the job back.
+        """
+        for held in fetched_too_early(self._roster, self._workloads.waiting_owners(), self._now):
+            self._held_jobs.put_back(held, Outcome.RETURNED)
         for held in worth_moving(self._roster, self._now):
             worker = held.worker
             self._held_jobs.move(held)

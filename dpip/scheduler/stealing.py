@@ -7,8 +7,10 @@ again. No job is moved twice: a wrong guess costs one attempt and no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 
+from dpip.scheduler.fair_queue import OwnerQueue
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.workers import HeldJob, JoinedWorker, Phase
 
@@ -28,6 +30,34 @@ def worth_moving(roster: Roster, now: float) -> Iterator[HeldJob]:
                 idle -= 1
                 if not idle:
                     return
+
+
+def fetched_too_early(roster: Roster, owners: Collection[OwnerQueue], now: float) -> Iterator[HeldJob]:
+    """Yield the jobs that wait with a worker behind one of their owner's that takes much longer than expected,
+    where others of these owners, who have waiting jobs, may have to be served before them.
+
+    The estimate is raised, so that they are not sent again at once.
+    """
+    for worker in list(roster.workers.values()) if owners else ():
+        if len(worker.held) > worker.info.slots:
+            misjudged = _raise_estimates(worker, now)
+            for held in list(worker.held.values()) if misjudged else ():
+                owner = held.workload.owner
+                unbegun = held.begun is None and held.phase is Phase.LEASED
+                if unbegun and owner in misjudged and any(other is not owner for other in owners):
+                    yield held
+
+
+def _raise_estimates(worker: JoinedWorker, now: float) -> list[OwnerQueue]:
+    """Raise the cost of workloads with a job that is overdue here. Returns their owners."""
+    owners = []
+    for held in islice(worker.held.values(), worker.info.slots):
+        elapsed = now - held.begun if held.begun is not None else 0.0
+        if elapsed > _OVERDUE * held.cost + _GRACE:
+            own = held.workload.own_cost
+            own.mean, own.count = worker.pace.own_cost(held.size, elapsed), 1
+            owners.append(held.workload.owner)
+    return owners
 
 
 def _late(worker: JoinedWorker, now: float) -> list[tuple[HeldJob, float]]:

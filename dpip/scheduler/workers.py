@@ -112,13 +112,19 @@ class JoinedWorker:
             self.full = True
 
     def cost(self, workload: WorkloadQueue, size: int) -> float:
-        """Return the seconds to count for a job here. Of a chain that nobody has run, none is called cheap."""
-        expected = self.pace.seconds(workload.chain, size)
-        return expected if workload.chain.known else max(expected, self.most_ahead / self.info.slots)
+        """Return the seconds to count for a job here until it has ended.
+
+        They follow from the workload's own jobs as soon as one has ended. Until then others' jobs say little:
+        theirs may be called long to hold it up, or short to let it pass.
+        """
+        if workload.own_cost.count:
+            return size * exp(workload.own_cost.mean + self.pace.slowness.mean)
+        most = self.most_ahead / self.info.slots
+        return min(self.pace.seconds(workload.chain, size), most) if workload.chain.known else most
 
     def fetches_ahead(self, held: HeldJob) -> None:
         """Take note that the job waits here for a slot. Beside one that may take long no more are fetched."""
-        held.ahead_seconds = held.cost if held.workload.chain.known else self.most_ahead
+        held.ahead_seconds = held.cost if held.workload.own_cost.count else self.most_ahead
         self.ahead_seconds += held.ahead_seconds
 
     def begin_jobs(self, now: float) -> None:

@@ -43,7 +43,11 @@ class KnownWorkloads:
 
     def busy_owners(self) -> int:
         """Count the owners with waiting jobs; at least 1."""
-        return max(1, sum(owner.waiting > 0 for owner in self._owners.values()))
+        return max(1, len(self.waiting_owners()))
+
+    def waiting_owners(self) -> list[OwnerQueue]:
+        """Return the owners with waiting jobs."""
+        return [owner for owner in self._owners.values() if owner.waiting]
 
     def unfinished(self, most: int) -> Collection[WorkloadQueue]:
         """Return the workloads with jobs that have not ended, or none if there are more than ``most``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from dpip.scheduler.costs import Chains, Estimate, Pace
+from dpip.scheduler.costs import Chain, Chains, Estimate, Pace
 
 GRAY = (("grayscale", {}),)
 BLUR = (("blur", {"sigma": 5}),)
@@ -96,6 +96,22 @@ class CostTests(TestCase):
         newcomer.learn(chain, SIZE, 0.08, 0.0)
         self.assertAlmostEqual(chain.seconds(SIZE), 0.01)
         self.assertAlmostEqual(newcomer.seconds(chain, SIZE), 0.08)
+
+    def test_a_new_value_of_a_parameter_is_no_new_chain(self) -> None:
+        def resize(side: int) -> Chain:
+            return self.chains.chain_of((("resize", {"width": side, "height": side, "fit": "stretch"}),))
+
+        first, pace, known = resize(2600), Pace(), Pace()
+        for _ in range(10):
+            known.learn(first, first.size(1), 3.0, 0.0)
+        for side in (2601, 2650):
+            self.assertClose(pace.seconds(resize(side), resize(side).size(1)), 3.0 * (side / 2600) ** 2)
+        self.assertFalse(self.chains.chain_of((("blur", {"sigma": 50.0}),)).known)
+
+    def test_parameters_of_any_size_are_understood(self) -> None:
+        for value in (10**400, -(10**400), 1e308, float("inf"), float("nan"), None, True, "x", [1]):
+            chain = self.chains.chain_of((("odd", {"width": value, "amount": value}),))
+            self.assertGreater(chain.seconds(chain.size(1)), 0.0)
 
     def test_no_time_at_all_is_understood(self) -> None:
         chain, pace = self.chains.chain_of(GRAY), Pace()

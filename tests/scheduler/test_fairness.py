@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from twisted.trial.unittest import TestCase
 
+from dpip.model import Lease, Outcome
+from dpip.scheduler import events as e
 from tests.scheduler.fakes import PIXELS, info, load, waiting, workload
 from tests.scheduler.world import World
 
 
 class FairnessTests(TestCase):
-    """One worker with two slots, jobs that take one round each, or as many as ``seconds`` says by workload."""
+    """One worker with two slots, jobs that take one round each, or what ``seconds`` says by workload."""
 
     def setUp(self) -> None:
         self.world = World()
@@ -142,3 +145,81 @@ class FairnessTests(TestCase):
                 self.world.finish("t", job.lease, seconds=1.0)
         self.assertGreater(done["b"], 120, done)
         self.assertGreater(done["rare"], 350, done)
+
+
+class MeasuredTests(TestCase):
+    """What counts for an owner is what was computed for it, whatever was estimated and however it ended."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.world.join("s", info(slots=1, capacity=1), load())
+        for number, owner in enumerate(("ann", "bob")):
+            jobs = [waiting(100 * number + i + 1) for i in range(50)]
+            self.world.add(workload(f"of {owner}", owner), jobs)
+
+    def after(self, seconds: float, end: Callable[[Lease], object]) -> None:
+        """Ann's job ends after so many seconds; from then on Bob's last one each."""
+        self.world.settle()
+        [job] = self.world.sent["s"].values()
+        self.assertEqual(job.workload_id, "of ann")
+        self.world.advance(seconds)
+        end(job.lease)
+        self.world.settle()
+
+    def in_a_row(self) -> int:
+        """How many of Bob's jobs of a second are served before Ann's next."""
+        for number in range(40):
+            self.world.settle()
+            [job] = self.world.sent["s"].values()
+            if job.workload_id == "of ann":
+                return number
+            self.world.advance(1.0)
+            self.world.finish("s", job.lease, 1.0)
+        raise AssertionError("Ann is never served")
+
+    def assertCounted(self, seconds: int) -> None:
+        self.assertIn(self.in_a_row(), (seconds, seconds + 1))
+
+    def test_a_job_that_is_done(self) -> None:
+        self.after(10.0, lambda lease: self.world.finish("s", lease, 10.0))
+        self.assertCounted(10)
+
+    def test_no_more_than_the_time_that_has_passed(self) -> None:
+        """A worker that lies cannot hold an owner up for long."""
+        self.after(10.0, lambda lease: self.world.finish("s", lease, 1e9))
+        self.assertCounted(10)
+
+    def test_a_result_whose_time_is_never_told(self) -> None:
+        def finish(lease: Lease) -> None:
+            self.world.datastore.finish(lease)
+            self.world.sent["s"].clear()
+            self.world.tell(e.ResultCommitted(lease))
+
+        self.after(10.0, finish)
+        self.assertCounted(10)
+
+    def test_a_job_that_fails(self) -> None:
+        self.after(10.0, lambda lease: self.world.end("s", lease, Outcome.FAILED, 10.0))
+        self.assertCounted(10)
+
+    def test_a_job_that_crashes(self) -> None:
+        self.after(10.0, lambda lease: self.world.end("s", lease, Outcome.CRASHED, 0.0))
+        self.assertCounted(10)
+
+    def test_a_job_whose_worker_is_lost(self) -> None:
+        def lose(lease: Lease) -> None:
+            self.world.lose("s")
+            self.world.join("s", info(slots=1, capacity=1), load())
+
+        self.after(10.0, lose)
+        self.assertCounted(10)
+
+    def test_a_job_that_is_deleted(self) -> None:
+        """Nor is it forgotten with the owner's only workload."""
+
+        def delete(lease: Lease) -> None:
+            self.world.delete("of ann")
+            self.world.add(workload("of ann", "ann"), [waiting(1000)])
+
+        self.after(10.0, delete)
+        self.assertCounted(10)

