@@ -225,8 +225,11 @@ class IController(Interface):
         """A page of images in ``seq`` order, those after the ``seq`` ``after``."""
 
     # The system
-    def workers(by: Principal) -> Deferred[Sequence[tuple[WorkerRecord, Load | None]]]:
-        """Every known worker, with its newest load. For admins."""
+    def workers(
+        by: Principal, joined: bool | None, after: str | None, limit: int | None
+    ) -> Deferred[Sequence[tuple[WorkerRecord, Load | None]]]:
+        """A page of the known workers by name, each with its newest load, those after the name ``after``:
+        joined ones, others, or both (None). For admins."""
 
     def worker_history(by: Principal, name: str, since: float) -> Deferred[Sequence[Sample]]:
         """The worker's loads since then, oldest first. For admins."""
@@ -441,11 +444,12 @@ class IDatastore(Interface):
     # Workers
     def worker_joined(info: WorkerInfo, address: str, now: float, serial: str) -> Deferred[None]:
         """Record a worker, by its name. Raises BadCertificate unless the certificate ``serial`` was issued to
-        a worker of this name and is not revoked; WorkerSuspended."""
+        a worker of this name and is not revoked; WorkerSuspended, also for a new one on a suspended one's
+        host."""
 
     def issue_certificate(new: CertificateRecord, token_made: float) -> Deferred[None]:
         """Record a certificate issued for a join token that was made then. Raises WorkerRevoked when the
-        worker was revoked since."""
+        worker was revoked since; WorkerSuspended for a new one on a suspended one's host."""
 
     def renew_certificate(new: CertificateRecord, last: str) -> Deferred[None]:
         """Record the successor of the certificate ``last``. Raises BadCertificate when that is revoked."""
@@ -462,8 +466,16 @@ class IDatastore(Interface):
     def worker_left(name: str, now: float) -> Deferred[None]:
         """Record the worker as gone."""
 
-    def workers() -> Deferred[Sequence[WorkerRecord]]:
-        """All workers that ever joined, by name."""
+    def all_workers_left(now: float) -> Deferred[None]:
+        """Record all workers as gone."""
+
+    def workers(
+        joined: bool | None, after: str | None, limit: int | None
+    ) -> Deferred[Sequence[WorkerRecord]]:
+        """A page of workers by name, those after the name ``after``: joined ones, others, or both (None)."""
+
+    def gone_workers() -> Deferred[int]:
+        """How many workers are remembered that have not joined at present."""
 
     # Record
     def record(activity: Activity) -> Deferred[None]:
@@ -473,7 +485,8 @@ class IDatastore(Interface):
         """The activity record, newest first; ``before`` is the last number of the page before."""
 
     def expire(now: float) -> Deferred[None]:
-        """Remove tokens, certificates, idempotency keys, activity and tombstones past their age or number."""
+        """Remove tokens, certificates, idempotency keys, activity, tombstones and workers that are gone, past
+        their age or number; and record that joined workers were seen."""
 
 
 class ITelemetry(Interface):
@@ -482,8 +495,8 @@ class ITelemetry(Interface):
     def sample(worker: str, at: float, load: Load) -> None:
         """Keep a sample; it is written a few seconds later, and may be lost at a crash."""
 
-    def latest(worker: str) -> Load | None:
-        """The newest load since the start, if any."""
+    def latest(worker: str) -> Sample | None:
+        """The newest sample since the start, if any."""
 
     def history(worker: str, since: float) -> Deferred[Sequence[Sample]]:
         """The samples since then, oldest first."""

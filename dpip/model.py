@@ -331,6 +331,13 @@ class WorkerInfo:
     fingerprint: str  # of its engine: equal fingerprints give equal bytes
 
 
+class Presence(StrEnum):
+    """Whether a worker is here."""
+
+    JOINED = "joined"
+    GONE = "gone"
+
+
 @frozen
 class WorkerRecord:
     """A worker as the datastore remembers it, joined or gone."""

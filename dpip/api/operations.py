@@ -243,7 +243,15 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ("POST", "/tokens"): Operation(_json(ref("NewToken"), 201), (404, 409, 422), body=_NEW_TOKEN),
     ("DELETE", "/tokens/<token_id>"): Operation(_json(ref("RevokedToken"))),
     ("GET", "/filters"): Operation(_json(array(ref("Filter")))),
-    ("GET", "/workers"): Operation(_json(array(ref("Worker")))),
+    ("GET", "/workers"): Operation(
+        _json(array(ref("Worker"))),
+        (422,),
+        (
+            _query("state", choice(model.Presence), "Only workers that have joined, or that are gone."),
+            _query("after", STRING, "The last worker of the page before."),
+            _LIMIT,
+        ),
+    ),
     ("GET", "/workers/<path:name>/history"): Operation(
         _json(array(ref("Sample"))), (422,), (_query("since", TIME, "By default an hour ago."),)
     ),

@@ -8,9 +8,10 @@ from attrs import define
 
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
-from dpip.api.http.routes import ApiCall, Route
+from dpip.api.http.routes import ApiCall, Route, page_answer
 from dpip.api.views import join_token_json, sample_json, worker_json
 from dpip.interfaces import IController
+from dpip.model import Presence
 
 _MAX_VALID = 10 * 365 * 24 * 3600
 _MAX_GRACE = 7 * 24 * 3600
@@ -33,9 +34,19 @@ class WorkerRoutes:
         ]
 
     async def list_workers(self, call: ApiCall) -> Answer:
-        """List every known worker, joined or gone, with its newest load."""
-        known = await self.controller.workers(call.by)
-        return json_answer([worker_json(one) for one in known])
+        """List the known workers by name, joined or gone, with their newest loads; ``state`` selects.
+
+        ``after`` is the last page's last name. A worker that is gone is forgotten after 90 days.
+        """
+        fields, limit = call.fields, call.limit
+        fields.only("state", "after", "limit")
+        state = fields.choice("state", Presence)
+        joined = None if state is None else state is Presence.JOINED
+        found = await self.controller.workers(call.by, joined, fields.text("after") or None, limit + 1)
+        asked = {"state": state and state.value}
+        return page_answer(
+            "/workers", limit, found, worker_json, lambda last: {**asked, "after": last[0].info.name}
+        )
 
     async def load_history(self, call: ApiCall, name: str) -> Answer:
         """List a worker's load over time, oldest first, ``since`` a time (default: an hour ago)."""

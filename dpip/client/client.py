@@ -115,9 +115,13 @@ class Client:
         """List the known filters, each with its parameters."""
         return await self._objects("/filters")
 
-    async def workers(self) -> Sequence[Mapping[str, Any]]:
-        """List all known workers, joined or gone, with their newest load. For admins."""
-        return await self._objects("/workers")
+    async def workers(self, most: int | None = None, state: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """List up to ``most`` known workers by name, with their newest load. For admins.
+
+        ``state`` selects those that have ``joined``, or that are ``gone``.
+        """
+        query = _given(limit=_PAGE if most is None else min(most, _PAGE), state=state)
+        return [facts async for facts in self._pages("/workers", most, **query)]
 
     async def drain_worker(self, name: str) -> None:
         """Drain a worker: it gets no more jobs, finishes or returns those it has, and ends. For admins."""

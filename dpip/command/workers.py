@@ -38,7 +38,7 @@ def workers(context: click.Context, choice: Choice, watch: bool, as_json: bool) 
         return
 
     def display(found: Any) -> bool:
-        show(found, _COLUMNS, as_json, "No worker has ever joined.")
+        show(found, _COLUMNS, as_json, "No worker has joined.")
         return True
 
     show_answer(choice, lambda client: client.workers(), display, watch)
@@ -71,7 +71,7 @@ def state_of(worker: Mapping[str, Any], now: datetime | None = None) -> str:
         return "revoked"
     until = worker["suspended_until"]
     kept_out = until is not None and (now or datetime.now(UTC)) < datetime.fromisoformat(until)
-    return "suspended" if kept_out else "gone"
+    return "suspended" if kept_out else f"Away for {since(worker['last_seen'], now)}"
 
 
 def _load(facts: Mapping[str, Any], member: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from cachetools import LRUCache
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -334,8 +334,8 @@ class Controller:
             found = await self.workloads(by, UNFINISHED, limit=_SNAPSHOT)
         items = [Update("", workload=progress) for progress in found]
         if by.is_admin and workload_id is None:
-            workers = [(record.info.name, load) for record, load in await self.workers(by) if record.joined]
-            items += [Update("", worker=WorkerState(name, True, load)) for name, load in workers]
+            workers = await self.workers(by, True, None, None)
+            items += [Update("", worker=WorkerState(one.info.name, True, load)) for one, load in workers]
         return Updates(self.feed.tell_again(before), items, snapshot=True)
 
     # Images
@@ -486,10 +486,18 @@ class Controller:
     # The system
 
     @deferred
-    async def workers(self, by: Principal) -> Sequence[tuple[WorkerRecord, Load | None]]:
+    async def workers(
+        self, by: Principal, joined: bool | None, after: str | None, limit: int | None
+    ) -> Sequence[tuple[WorkerRecord, Load | None]]:
         admins_only(by)
-        records = await self.datastore.workers()
-        return [(record, self.telemetry.latest(record.info.name)) for record in records]
+        return [self._with_load(record) for record in await self.datastore.workers(joined, after, limit)]
+
+    def _with_load(self, record: WorkerRecord) -> tuple[WorkerRecord, Load | None]:
+        newest = self.telemetry.latest(record.info.name)
+        if newest is None:
+            return record, None
+        seen = max(record.last_seen, newest.at) if record.joined else record.last_seen
+        return evolve(record, last_seen=seen), newest.load
 
     @deferred
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
@@ -530,13 +538,12 @@ class Controller:
 
     @deferred
     async def metrics(self, by: Principal) -> Sequence[Metric]:
-        workers = await self.workers(by)
+        workers = await self.workers(by, True, None, None)
         accepted, filtered, failed = await self.datastore.totals()
-        joined = [load for record, load in workers if record.joined]
-        computing = sum(len(load.running) for load in joined if load is not None)
+        computing = sum(len(load.running) for _, load in workers if load is not None)
         waiting = max(0, accepted - filtered - failed - computing)
         jobs = {"waiting": waiting, "computing": computing, "done": filtered, "failed": failed}
-        known = {"joined": len(joined), "gone": len(workers) - len(joined)}
+        known = {"joined": len(workers), "gone": await self.datastore.gone_workers()}
         return [
             gauge("dpip_jobs", "Jobs of the workloads that are there.", "state", dict(jobs)),
             gauge("dpip_workers", "Workers that are known.", "state", dict(known)),

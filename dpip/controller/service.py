@@ -192,10 +192,18 @@ class ControllerService(Service):
         parts.feed.stop()
         parts.apis.stop()
         parts.workers.stop()
+        await self._record_that_all_left(parts.datastore)
         for part in (parts.scheduler, parts.image_store, parts.telemetry, parts.datastore):
             await maybeDeferred(part.stopService)
         parts.hashing.stop()
         self._lock.release()
+
+    async def _record_that_all_left(self, datastore: Datastore) -> None:
+        """Whoever reads the database now finds nobody joined. After a crash the next start records it."""
+        try:
+            await datastore.all_workers_left(self.reactor.seconds())
+        except DpipError as error:
+            self.log.warn("Workers stay recorded as joined until the next start: {why}", why=error.detail)
 
 
 def _locked(state: Path) -> FileLock:

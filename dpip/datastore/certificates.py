@@ -19,6 +19,7 @@ def issue(connection: Connection, new: CertificateRecord, token_made: float) -> 
             f"An admin has revoked the worker {new.worker}: only a join token made since then lets it in. "
             "They make one with: dpip join-token rotate."
         )
+    refuse_newcomer(connection, new.worker, new.address, new.issued_at)
     _add(connection, new)
     if revoked is not None:
         connection.execute(update(workers).where(workers.c.name == new.worker).values(revoked=None))
@@ -38,6 +39,25 @@ def check(connection: Connection, serial: str, worker: str, now: float) -> None:
         raise WorkerSuspended(
             f"The worker {worker} has sent what no honest worker sends, too often: it may not join before "
             f"{until:%Y-%m-%d %H:%M:%S} UTC."
+        )
+
+
+def refuse_newcomer(connection: Connection, worker: str, address: str, now: float) -> None:
+    """Raises WorkerSuspended for a worker that never joined, if one from its host is suspended.
+
+    A new name costs nothing, nor does a new key: whoever has the join token can make both. Workers of that
+    host that had joined before may join.
+    """
+    host, _, _ = address.rpartition(":")
+    if connection.scalar(select(exists().where(workers.c.name == worker))):
+        return
+    kept_out = (workers.c.suspended > micros(now)) & workers.c.address.startswith(f"{host}:", autoescape=True)
+    other = connection.execute(select(workers.c.name, workers.c.suspended).where(kept_out)).first()
+    if other is not None:
+        until = datetime.fromtimestamp(seconds(other.suspended), UTC)
+        raise WorkerSuspended(
+            f"The worker {other.name}, on the same host, has sent what no honest worker sends, too often: no "
+            f"new worker may join from there before {until:%Y-%m-%d %H:%M:%S} UTC."
         )
 
 

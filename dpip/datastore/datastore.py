@@ -275,11 +275,13 @@ class Datastore(Service):
 
     worker_joined = _writes(worker_rows.joined)
     worker_left = _writes(worker_rows.left)
+    all_workers_left = _writes(worker_rows.all_left)
     issue_certificate = _writes(certificates.issue)
     renew_certificate = _writes(certificates.renew)
     revoke_worker = _writes(certificates.revoke)
     worker_offended = _writes(certificates.offended)
-    workers = _reads(worker_rows.all_workers)
+    workers = _reads(worker_rows.page)
+    gone_workers = _reads(worker_rows.count_gone)
 
     # Record
 
@@ -290,6 +292,7 @@ class Datastore(Service):
 
     @deferred
     async def expire(self, now: float) -> None:
+        await self._call(worker_rows.seen, now)
         while await self._call(purge.expired, now):
             pass
         self._purge()

@@ -14,6 +14,7 @@ from dpip.datastore.schema import (
     purges,
     tokens,
     webhooks,
+    workers,
     workloads,
 )
 
@@ -25,6 +26,8 @@ KEY_SECONDS = 1 * _DAY
 ACTIVITY_SECONDS = 90 * _DAY
 ACTIVITY_ROWS = 100_000
 TOMBSTONE_SECONDS = 90 * _DAY
+WORKER_SECONDS = 90 * _DAY  # since it was last seen
+WORKER_ROWS = 10_000  # of workers that are gone, the last ones
 
 
 def deleted_rows(connection: Connection) -> bool:
@@ -45,6 +48,10 @@ def deleted_rows(connection: Connection) -> bool:
 def expired(connection: Connection, now: float) -> bool:
     """Remove a slice of the rows that are too old or too many; False when none are left."""
     newest = connection.scalar(select(func.max(activity.c.id))) or 0
+    forgotten = ~workers.c.joined & (workers.c.suspended.is_(None) | (workers.c.suspended < micros(now)))
+    gone = select(workers.c.last_seen).where(~workers.c.joined).order_by(workers.c.last_seen.desc())
+    oldest = connection.scalar(gone.offset(WORKER_ROWS).limit(1))
+    before = max(micros(now - WORKER_SECONDS), oldest or 0)
     purged = workloads.c.id.not_in(select(purges.c.workload_id))
     removed = (
         _remove(connection, tokens, tokens.c.expires < micros(now)),
@@ -52,6 +59,7 @@ def expired(connection: Connection, now: float) -> bool:
         _remove(connection, keys, keys.c.created < micros(now - KEY_SECONDS)),
         _remove(connection, activity, activity.c.id <= newest - ACTIVITY_ROWS),
         _remove(connection, activity, activity.c.at < micros(now - ACTIVITY_SECONDS)),
+        _remove(connection, workers, forgotten & (workers.c.last_seen <= before)),
         _remove(connection, workloads, (workloads.c.deleted < micros(now - TOMBSTONE_SECONDS)) & purged),
     )
     return max(removed) == _ROWS

@@ -206,13 +206,14 @@ workers = Table(
     _text("address"),
     _number("first_seen"),
     _number("last_seen"),
-    Column("joined", Boolean, nullable=False, index=True),
+    Column("joined", Boolean, nullable=False),
     _number("done", 0),
     _number("failed", 0),
     Column("revoked", Number),  # when an admin has; gone with the next certificate
-    Column("suspended", Number),  # it may not join before
+    Column("suspended", Number, index=True),  # it may not join before
     _number("offences", 0),
 )
+Index("workers_seen", workers.c.joined, workers.c.last_seen)
 
 certificates = Table(
     "certificates",

@@ -91,7 +91,7 @@ _HISTORY = as_json(
 class _Newest:
     """The newest load of a worker; ``heard`` is the reactor's time, ``kept`` that of the last sample kept."""
 
-    load: Load
+    sample: Sample
     heard: float
     kept: float
 
@@ -142,13 +142,13 @@ class Telemetry(Service):
         newest = self._newest.get(worker)
         keep = newest is None or abs(at - newest.kept) >= _APART_SECONDS
         kept = at if newest is None or keep else newest.kept
-        self._newest[worker] = _Newest(load, self._reactor.seconds(), kept)
+        self._newest[worker] = _Newest(Sample(at, load), self._reactor.seconds(), kept)
         if keep:
             self._buffer.append((worker, at, load))
 
-    def latest(self, worker: str) -> Load | None:
+    def latest(self, worker: str) -> Sample | None:
         newest = self._newest.get(worker)
-        return None if newest is None else newest.load
+        return None if newest is None else newest.sample
 
     @deferred
     async def history(self, worker: str, since: float) -> Sequence[Sample]:

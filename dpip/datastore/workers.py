@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict, filters
 from sqlalchemy import Connection, func, insert, select, update
 
-from dpip.datastore.certificates import check
+from dpip.datastore.certificates import check, refuse_newcomer
 from dpip.datastore.rows import micros, seconds, seconds_or_none
 from dpip.datastore.schema import certificates, workers
 from dpip.model import WorkerInfo, WorkerRecord
@@ -26,6 +26,7 @@ def joined(connection: Connection, info: WorkerInfo, address: str, now: float, s
     }
     known = update(workers).where(workers.c.name == info.name).values(**facts)
     if connection.execute(known).rowcount == 0:
+        refuse_newcomer(connection, info.name, address, now)
         connection.execute(insert(workers).values(name=info.name, first_seen=micros(now), **facts))
 
 
@@ -34,7 +35,27 @@ def left(connection: Connection, name: str, now: float) -> None:
     connection.execute(gone.values(joined=False, last_seen=micros(now)))
 
 
-def all_workers(connection: Connection) -> Sequence[WorkerRecord]:
+def all_left(connection: Connection, now: float) -> None:
+    gone = update(workers).where(workers.c.joined)
+    connection.execute(gone.values(joined=False, last_seen=micros(now)))
+
+
+def seen(connection: Connection, now: float) -> None:
+    connection.execute(update(workers).where(workers.c.joined).values(last_seen=micros(now)))
+
+
+def count_gone(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).where(~workers.c.joined)) or 0
+
+
+def page(
+    connection: Connection, joined: bool | None, after: str | None, limit: int | None
+) -> Sequence[WorkerRecord]:
+    wanted = select(workers, _CERTIFIED).order_by(workers.c.name).limit(limit)
+    if joined is not None:
+        wanted = wanted.where(workers.c.joined.is_(joined))
+    if after is not None:
+        wanted = wanted.where(workers.c.name > after)
     return [
         WorkerRecord(
             info=_info_of(row.name, row.info),
@@ -49,7 +70,7 @@ def all_workers(connection: Connection) -> Sequence[WorkerRecord]:
             revoked_at=seconds_or_none(row.revoked),
             certified_until=seconds_or_none(row.certified),
         )
-        for row in connection.execute(select(workers, _CERTIFIED).order_by(workers.c.name))
+        for row in connection.execute(wanted)
     ]
 
 

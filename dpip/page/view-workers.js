@@ -2,12 +2,13 @@
 
 import { get, query, request, sleep } from "./api.js";
 import { h, put, say } from "./dom.js";
-import { ago, bytes, counted, number } from "./format.js";
+import { ago, bytes, counted, duration, number } from "./format.js";
 import { workers as live } from "./live.js";
 import { attempt, confirmed, quietly } from "./notices.js";
 import { sparkline } from "./sparkline.js";
 
 const LOOK_SECONDS = 5;
+const PAGE = 1000;
 const HISTORY_SECONDS = 15;
 const HISTORY_MINUTES = 15;
 const POINTS = 90;
@@ -15,18 +16,17 @@ const POINTS = 90;
 export function view() {
   const totals = h("p", { class: "lead" });
   const list = h("ul", { class: "workers" });
-  const empty = h("div", { class: "empty", hidden: true }, h("h2", {}, "No worker has ever joined"), h("p", {}, "Start one with ", h("code", {}, "twistd -n dpip-worker --controller host:8787"), "."));
+  const empty = h("div", { class: "empty", hidden: true }, h("h2", {}, "No worker has joined"), h("p", {}, "Start one with ", h("code", {}, "twistd -n dpip-worker --controller host:8787"), "."));
   const element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "Workers")), totals, empty, list);
   const cards = new Map();
   const stopping = new AbortController();
 
   async function look() {
-    const workers = await get("/workers", { signal: stopping.signal });
-    const joined = workers.filter((worker) => worker.joined);
+    const joined = await all("joined", stopping.signal);
+    const workers = [...joined, ...(await get(`/workers${query({ state: "gone" })}`, { signal: stopping.signal }))];
     const sum = (value) => joined.reduce((total, worker) => total + value(worker), 0);
     say(totals, workers.length ? `${counted(joined.length, "worker")} joined, ${sum((w) => w.load?.running_jobs || 0)} of ${sum((w) => w.slots)} slots busy` : "");
     empty.hidden = workers.length > 0;
-    workers.sort((one, other) => other.joined - one.joined || one.worker.localeCompare(other.worker));
     for (const worker of workers) {
       if (!cards.has(worker.worker)) cards.set(worker.worker, new Card(worker.worker, stopping.signal));
       cards.get(worker.worker).update(worker);
@@ -49,11 +49,21 @@ export function view() {
   return { title: "Workers", element, close: () => stopping.abort() };
 }
 
+/** All workers in this state, page by page. */
+async function all(state, signal) {
+  const found = [];
+  for (let after; ; after = found.at(-1).worker) {
+    const page = await get(`/workers${query({ state, after, limit: PAGE })}`, { signal });
+    found.push(...page);
+    if (page.length < PAGE) return found;
+  }
+}
+
 /** Why it is not here. */
 function away(worker) {
   if (worker.revoked_at) return `Revoked ${ago(worker.revoked_at)}`;
   if (Date.parse(worker.suspended_until) > Date.now()) return `Kept out until ${new Date(worker.suspended_until).toLocaleTimeString()}`;
-  return `Away since ${ago(worker.last_seen)}`;
+  return `Away for ${duration((Date.now() - Date.parse(worker.last_seen)) / 1000)}`;
 }
 
 class Card {

@@ -149,5 +149,5 @@ def _rough(value: Any) -> Any:
 
 def _pixels_made(params: Mapping[str, Any]) -> int:
     """Return the pixels that a step makes, by the sides it names; a side alone is taken for both."""
-    sides = [min(side, _LONGEST_SIDE) for key in _RESIZED if isinstance(side := params.get(key), int)]
+    sides = [min(max(side, 0), _LONGEST_SIDE) for key in _RESIZED if isinstance(side := params.get(key), int)]
     return max(sides, default=0) * min(sides, default=0)

@@ -1,7 +1,7 @@
 """When a workload will be done: the work left ÷ its recent pace.
 
 Work is counted in sizes (``costs.Chain.size``): the jobs of a workload have one filter chain, so their time
-is proportional to them. The measured pace includes transfers and what other users take. Before it is measured,
+is proportional to them. The measured pace includes transfers and what other users take. Until there is one,
 the chain's cost in other workloads gives a guess.
 """
 

@@ -33,7 +33,7 @@ def worth_moving(roster: Roster, now: float) -> Iterator[HeldJob]:
 
 
 def fetched_too_early(roster: Roster, owners: Collection[OwnerQueue], now: float) -> Iterator[HeldJob]:
-    """Yield the jobs that wait with a worker behind one of their owner's that takes much longer than expected,
+    """Yield the jobs that wait with a worker behind one of their owner's that takes far longer than expected,
     where others of these owners, who have waiting jobs, may have to be served before them.
 
     The estimate is raised, so that they are not sent again at once.

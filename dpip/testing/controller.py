@@ -441,8 +441,12 @@ class MemoryController:
     # The system
 
     @_asked
-    async def workers(self, by: Principal) -> Sequence[tuple[WorkerRecord, Load | None]]:
-        return self.worker_records
+    async def workers(
+        self, by: Principal, joined: bool | None, after: str | None, limit: int | None
+    ) -> Sequence[tuple[WorkerRecord, Load | None]]:
+        by_name = sorted(self.worker_records, key=lambda known: known[0].info.name)
+        wanted = [one for one in by_name if joined is None or one[0].joined == joined]
+        return [one for one in wanted if after is None or one[0].info.name > after][:limit]
 
     @_asked
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:

@@ -26,6 +26,18 @@ class WorkersTests(ApiTest):
         self.assertEqual(first["load"]["gpus"][0]["memory_used"], 20)
         self.assertEqual((second["joined"], second["load"]), (False, None))
 
+    async def test_the_list_comes_in_pages(self) -> None:
+        self.controller.worker_records += [(record(f"w{i}", joined=i % 2 == 0), None) for i in range(5)]
+        first = await self.get("/workers?limit=2&state=joined", self.admin)
+        self.assertEqual([one["worker"] for one in first.json()], ["w0", "w2"])
+        self.assertEqual(first.headers["link"], '</workers?state=joined&after=w2&limit=2>; rel="next"')
+        rest = await self.get("/workers?state=joined&after=w2&limit=2", self.admin)
+        self.assertEqual([one["worker"] for one in rest.json()], ["w4"])
+        self.assertNotIn("link", rest.headers)
+        gone = await self.get("/workers?state=gone", self.admin)
+        self.assertEqual([one["worker"] for one in gone.json()], ["w1", "w3"])
+        self.assert_problem(await self.get("/workers?state=away", self.admin), 422, "bad-parameter")
+
     async def test_a_joined_worker_is_drained(self) -> None:
         self.controller.worker_records += [(record("w/1"), LOAD), (record("w2", joined=False), None)]
         response = await self.request("POST", "/workers/w%2F1/drain", self.admin)

@@ -18,8 +18,9 @@ class WorkersStateTests(SynchronousTestCase):
             (True, None, before, "joined"),
             (False, before, after, "revoked"),
             (False, None, after, "suspended"),
-            (False, None, before, "gone"),
-            (False, None, None, "gone"),
+            (False, None, before, "Away for 16 min"),
+            (False, None, None, "Away for 16 min"),
         ):
             facts = {"joined": joined, "revoked_at": revoked, "suspended_until": suspended}
+            facts["last_seen"] = "2026-11-23T11:44:00.000Z"
             self.assertEqual(state_of(facts, NOW), state)

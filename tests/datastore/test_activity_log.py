@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 
 from dpip.datastore import purge
-from dpip.model import Activity, WorkerRecord
+from dpip.datastore.purge import WORKER_SECONDS
+from dpip.errors import WorkerSuspended
+from dpip.model import Activity, CertificateRecord, WorkerRecord
 from tests.datastore.support import NOW, DatastoreTestCase, key, stored, worker, workload
 
 DAY = 24 * 3600.0
@@ -106,7 +110,7 @@ class PurgeTests(DatastoreTestCase):
 
 class WorkerTests(DatastoreTestCase):
     def records(self) -> list[WorkerRecord]:
-        return list(self.now(self.datastore.workers()))
+        return list(self.now(self.datastore.workers(None, None, None)))
 
     def test_a_worker_is_remembered_joined_and_gone(self) -> None:
         self.joined(worker(), "10.0.0.7", NOW)
@@ -132,3 +136,69 @@ class WorkerTests(DatastoreTestCase):
     def test_an_unknown_worker_may_leave(self) -> None:
         self.now(self.datastore.worker_left("never seen", NOW))
         self.assertEqual(self.records(), [])
+
+    def named(self, *page: Any) -> list[str]:
+        return [record.info.name for record in self.now(self.datastore.workers(*page))]
+
+    def test_workers_come_in_pages_by_name(self) -> None:
+        for name in "abcd":
+            self.joined(worker(name), "10.0.0.7:1", NOW)
+        for name in "bd":
+            self.now(self.datastore.worker_left(name, NOW))
+        self.assertEqual(self.named(None, None, 3), ["a", "b", "c"])
+        self.assertEqual(self.named(None, "c", 3), ["d"])
+        self.assertEqual((self.named(True, None, None), self.named(False, "b", None)), (["a", "c"], ["d"]))
+        self.assertEqual(self.now(self.datastore.gone_workers()), 2)
+
+    def test_when_it_was_seen_moves_while_it_is_joined(self) -> None:
+        self.joined(worker("here"), "10.0.0.7:1", NOW)
+        self.joined(worker("left"), "10.0.0.7:1", NOW)
+        self.now(self.datastore.worker_left("left", NOW + 1))
+        self.now(self.datastore.expire(NOW + 60))
+        self.assertEqual([record.last_seen for record in self.records()], [NOW + 60, NOW + 1])
+
+    def test_all_have_left_when_the_controller_ends(self) -> None:
+        for name in "ab":
+            self.joined(worker(name), "10.0.0.7:1", NOW)
+        self.now(self.datastore.all_workers_left(NOW + 9))
+        self.assertEqual([(one.joined, one.last_seen) for one in self.records()], [(False, NOW + 9)] * 2)
+
+    def test_a_worker_is_forgotten_when_it_was_not_seen_for_long(self) -> None:
+        for name in ("gone", "here", "kept out"):
+            self.joined(worker(name), "10.0.0.7:1", NOW)
+        later = NOW + WORKER_SECONDS
+        for name in ("gone", "kept out"):
+            self.now(self.datastore.worker_left(name, NOW))
+        self.now(self.datastore.worker_offended("kept out", later + 100))
+        self.now(self.datastore.expire(later - 1))
+        self.assertEqual(self.named(None, None, None), ["gone", "here", "kept out"])
+        self.now(self.datastore.expire(later))
+        self.assertEqual(self.named(None, None, None), ["here", "kept out"])
+
+    def test_the_last_ones_of_very_many_are_remembered(self) -> None:
+        self.joined(worker("here"), "10.0.0.7:1", NOW)
+        self.change(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
+            "INSERT INTO workers (name, info, fingerprint, address, first_seen, last_seen, joined) "
+            "SELECT 'vm-' || i, info, '', '', 0, i, 0 FROM n, workers WHERE name = 'here'"
+        )
+        self.now(self.datastore.expire(1e-3))
+        self.assertEqual(
+            self.rows("SELECT count(*), min(last_seen) FROM workers WHERE NOT joined"), [(10_000, 2001)]
+        )
+
+    def test_a_suspension_holds_for_new_names_of_its_host(self) -> None:
+        """Neither a certificate for a new name, nor one that was got before and never used, helps."""
+        for name in ("bad", "neighbour"):
+            self.joined(worker(name), "10.0.0.7:1", NOW)
+        spare = CertificateRecord("spare", "spare", "10.0.0.7:2", NOW, NOW + 3600)
+        self.now(self.datastore.issue_certificate(spare, NOW))
+        self.now(self.datastore.worker_offended("bad", NOW + 600))
+        new = CertificateRecord("new", "new", "10.0.0.7:3", NOW + 1, NOW + 3600)
+        self.refused(self.datastore.issue_certificate(new, NOW), WorkerSuspended)
+        self.refused(
+            self.datastore.worker_joined(worker("spare"), "10.0.0.7:4", NOW + 1, "spare"), WorkerSuspended
+        )
+        self.joined(worker("neighbour"), "10.0.0.7:5", NOW + 1)
+        self.joined(worker("elsewhere"), "10.0.0.70:1", NOW + 1)
+        self.joined(worker("later"), "10.0.0.7:6", NOW + 600)

@@ -130,7 +130,7 @@ class StartTests(DatastoreTestCase):
         self.now(self.datastore.recover(NOW + 10))
         waiting = [job for _, job in self.now(self.datastore.unfinished(0, 10))]
         self.assertEqual([(j.job, j.crashes, j.losses) for j in waiting], [(2, 0, 1), (3, 0, 0)])
-        self.assertEqual([w.joined for w in self.now(self.datastore.workers())], [False])
+        self.assertEqual([w.joined for w in self.now(self.datastore.workers(None, None, None))], [False])
         self.assertFalse(self.now(self.datastore.fail(jobs[2].lease, "late", "", NOW)))
         [again] = self.leased(3)
         self.assertEqual(again.lease.attempt, 2)

@@ -115,7 +115,7 @@ class PlanTests(DatastoreTestCase):
         do(store.users())
         do(store.token(b"d"))
         do(store.remove_token(b"d"))
-        do(store.workers())
+        do(store.workers(None, None, None))
         do(store.directories())
         do(store.worker_left("worker", NOW))
         do(store.recover(NOW))

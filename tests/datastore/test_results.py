@@ -42,7 +42,7 @@ class FinishTests(DatastoreTestCase):
         ann = self.now(self.datastore.user("ann"))
         assert ann is not None
         self.assertEqual(ann[0].used, 214)
-        [record] = self.now(self.datastore.workers())
+        [record] = self.now(self.datastore.workers(None, None, None))
         self.assertEqual((record.done, record.failed), (2, 0))
 
     def test_the_same_content_again_answers_the_same_and_changes_nothing(self) -> None:
@@ -109,7 +109,7 @@ class FailTests(DatastoreTestCase):
         assert found is not None
         self.assertEqual((found.filtered, found.failed, found.version), (0, 3, 4))
         self.assertEqual((found.status, found.finished_at), (WorkloadStatus.COMPLETED, NOW + 5))
-        [record] = self.now(self.datastore.workers())
+        [record] = self.now(self.datastore.workers(None, None, None))
         self.assertEqual((record.done, record.failed), (0, 3))
 
     def test_a_stale_word_changes_nothing(self) -> None:

@@ -60,14 +60,14 @@ class AdminTests(PageTest):
     def _sends_a_worker_away(self) -> None:
         page = self.page
         self._go("Workers")
-        page.get_by_role("heading", name="No worker has ever joined").wait_for()
+        page.get_by_role("heading", name="No worker has joined").wait_for()
         worker = self.start_worker()
         card = page.get_by_role("listitem").filter(has_text="quick")
         card.get_by_text("Joined").wait_for()
         card.get_by_text("0 of 1").wait_for()
         page.get_by_role("button", name="Send w away").click()
         self._answer("Send away")
-        card.get_by_text("Away since").wait_for()
+        card.get_by_text("Away for").wait_for()
         self.assertEqual(wait_until(lambda: worker.process.poll() is not None, "its end"), True)
 
     def _ann_sees_what_is_hers(self) -> None:
