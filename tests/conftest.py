@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -35,6 +37,17 @@ SLOW = (
     "worker/test_local_store.py",
 )
 """Whole processes, browsers, worlds, pictures by the hundred: ``-m "not slow"`` leaves them out."""
+
+MEMORY = Path("/dev/shm")
+
+
+def _keep_temporary_files_in_memory() -> None:
+    """Real controllers fsync thousands of times. Where memory is scarce, or TMPDIR is set, disks do it."""
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 << 30:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+_keep_temporary_files_in_memory()
 
 
 def _is_slow(path: Path) -> bool:
