@@ -17,7 +17,7 @@ from dpip.filters.schema import Pixels
 
 #: What a mean of planes is: H x W x C float32 to another height and width, or the same.
 Mean = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
-_BLOCK = 1 << 22  # samples that the median sorts at once
+_BLOCK = 1 << 20  # samples that are computed at once
 
 
 def smoothed(array: Pixels, mean: Mean) -> Pixels:
@@ -88,11 +88,19 @@ def luma(array: Pixels) -> Pixels:
 def gradient(gray: Pixels) -> Pixels:
     """Return the length of the gradient of H x W by Sobel's masks, edges clamped."""
     padded = np.pad(gray, 1, mode="edge")
+    result = np.empty_like(gray)
+    rows = max(1, _BLOCK // gray.shape[1])
+    for top in range(0, len(gray), rows):
+        result[top : top + rows] = _gradient(padded[top : top + rows + 2])
+    return result
+
+
+def _gradient(padded: Pixels) -> Any:
     across = padded[:, 2:] - padded[:, :-2]
     down = padded[2:] - padded[:-2]
     across = across[:-2] + 2 * across[1:-1] + across[2:]
     down = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]
-    return np.asarray(np.sqrt(across * across + down * down), gray.dtype)
+    return np.sqrt(across * across + down * down)
 
 
 def with_alpha_of(result: Pixels, array: Pixels) -> Pixels:

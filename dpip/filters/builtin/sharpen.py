@@ -16,7 +16,8 @@ def sharpen(array: Pixels, *, sigma: float, amount: float, threads: int = 1) -> 
 
     blurred = blur(array, sigma=sigma, threads=threads)
     if array.dtype.kind == "f":
-        return with_alpha_of(array + array.dtype.type(amount) * (array - blurred), array)
+        details = np.subtract(array, blurred, out=np.zeros_like(array), where=np.isfinite(array))
+        return with_alpha_of(array + array.dtype.type(amount) * details, array)
     result = np.empty_like(array)
     top = float(np.iinfo(array.dtype).max)
     points.unsharp(array.reshape(-1), blurred.reshape(-1), result.reshape(-1), amount, top)

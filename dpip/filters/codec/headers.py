@@ -313,7 +313,7 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
         tags: dict[int, int] = {}
         for _ in range(entries):
             tag, kind, number, value = _read(file, order + entry)
-            if tag in _TIFF_TAGS:
+            if tag in _TIFF_TAGS and tag not in tags:  # the decoder goes by the first, too
                 tags[tag] = _tiff_value(file, end, order, kind, number, value)
         pages.append(tags)
         offset = _read(file, order + word)[0]

@@ -37,6 +37,7 @@ _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 _LERC = 34887
 _WEBP = frozenset({50001, 34927})
 _BY_PILLOW = frozenset({OLD_JPEG})
+_ORIENTATION = 274
 _REDUCED, _MASK_PAGE = 1, 4  # bits of NewSubfileType
 #: The pixels of a tile may be this many more than the page's: tiles of 2048 x 2048 are usual for any page.
 _TILE = 1 << 22
@@ -183,11 +184,10 @@ class _Reader:
         groups: tuple[int, ...]
         if page.compression in _BY_PILLOW or (kind.photometric == kinds.YCBCR and page.compression != JPEG):
             kind = attrs.evolve(kind, photometric=kinds.RGB)
-            array, groups, colours = self._by_pillow(page.index), (3,), None
+            array, groups, colours = self._by_pillow(page), (3,), None
         else:
             array, groups, colours = self._decoded(page, kind)
-        turn = page.tags.valueof(274, 1)
-        turn = turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+        turn = self._turn(directory)
         array = upright(array, turn)
         if colours is not None:
             colours = attrs.evolve(colours, places=upright(colours.places, turn))
@@ -210,6 +210,11 @@ class _Reader:
         if stored.nodata is not None:
             array = self._with_gaps(array, stored.nodata)
         return Frame(array[..., 0] if array.shape[2] == 1 else array, groups=groups, origin=stored)
+
+    def _turn(self, directory: Directory) -> int:
+        """Return the orientation, 1 to 8 as in EXIF; 1 (upright) if it is missing or makes no sense."""
+        numbers = self.layout.parsed(directory[_ORIENTATION]) if _ORIENTATION in directory else ()
+        return int(numbers[0]) if numbers and 1 <= numbers[0] <= 8 else 1
 
     def _levels(self, page: Any, levels: list[Any], turn: int) -> Iterator[Level]:
         """Yield the smaller pictures; others in directories within the page are left out."""
@@ -307,10 +312,12 @@ class _Reader:
         tables = b"".join(body for part in parts for marker, body in _segments(part) if marker == 0xDB)
         return jpeg.estimate_quality(tables) or 90
 
-    def _by_pillow(self, number: int) -> Pixels:
+    def _by_pillow(self, page: Any) -> Pixels:
         if self._libtiff is None:
             self._libtiff = Image.open(io.BytesIO(self.data), formats=("TIFF",))
-        self._libtiff.seek(number)
+        self._libtiff.seek(page.index)
+        if self._libtiff.size != (page.imagewidth, page.imagelength):
+            raise CorruptPicture("The TIFF is damaged: a page says twice how large it is.")
         return np.asarray(self._libtiff.convert("RGB"))
 
 

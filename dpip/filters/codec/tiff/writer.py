@@ -73,7 +73,7 @@ def _of_metadata(described: Directory, metadata: Metadata, layout: Layout) -> Di
     return described | more
 
 
-@attrs.define
+@attrs.frozen
 class _Samples:
     """What is stored: H x W x C, bool for one bit, and the tags that say what it is."""
 
@@ -81,7 +81,7 @@ class _Samples:
     bits: int
     photometric: int
     groups: tuple[int, ...] = ()
-    table: Any = None
+    table: Any = attrs.field(default=None, kw_only=True)
 
 
 @attrs.define
@@ -284,7 +284,7 @@ def _with_palette(pixels: Pixels, palette: kinds.Palette) -> _Samples | None:
             same = (palette.colours >> 8) == table
             wide = np.where(same, palette.colours, table * np.uint16(257)).astype(np.uint16)
             return _Samples(
-                palette.places[..., None], 8 * palette.places.itemsize, kinds.PALETTE, _whole(wide)
+                palette.places[..., None], 8 * palette.places.itemsize, kinds.PALETTE, table=_whole(wide)
             )
     return _counted(pixels)
 
