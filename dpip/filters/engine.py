@@ -15,14 +15,13 @@ from dpip.filters import codec, groups, registry
 from dpip.filters.cuda import choice
 from dpip.filters.fingerprint import fingerprint
 from dpip.filters.output import CONTENT_TYPES
-from dpip.filters.schema import Filter, Pixels
+from dpip.filters.schema import Area, Filter, Pixels
 
 __all__ = ["Processed", "apply", "fingerprint", "process", "process_steps"]
 
 _PIXELS = "H x W or H x W x C with 1 to 4 channels,"
 _DTYPES = {"u": "uint8 or uint16", "f": "float32 or float64"}
 _TYPES = (np.uint8, np.uint16, np.float32, np.float64)
-_AREAS = ("same", "scaled", "moved")
 MAX_PIXELS = 100_000_000
 
 
@@ -110,6 +109,12 @@ def _called(found: Filter, picture: Pixels, options: Mapping[str, Any]) -> Pixel
     return result
 
 
+def _area(chain: Sequence[tuple[Filter, Mapping[str, Any]]]) -> Area:
+    """Say what all filters together do to the place of the pixels."""
+    every = {found.area(params) if callable(found.area) else found.area for found, params in chain} - {"same"}
+    return every.pop() if len(every) == 1 else "moved" if every else "same"
+
+
 def _step(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
     return np.ascontiguousarray(_run(found, _checked(array), params, threads))
 
@@ -154,7 +159,7 @@ def process_steps(
     chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
     wanted = registry.validate_output(output)
     picture = codec.decode(data, max_pixels=max_pixels, luma=chain[0][0].luma_only, at_least=at_least)
-    area = max((found.area(params) for found, params in chain), key=_AREAS.index)
+    area = _area(chain)
     sizes: list[tuple[int, int]] = []
 
     def filtered(frame: Any) -> Any:

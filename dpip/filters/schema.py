@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 #: (gray, alpha), 3 (RGB) or 4 (RGBA).
 Pixels: TypeAlias = "npt.NDArray[Any]"
 
-#: Whether each pixel is where it was, or the whole picture has another size, or neither.
-Area: TypeAlias = Literal["same", "scaled", "moved"]
+#: What became of the place of the pixels: each is where it was; the whole picture has another size; pixels
+#: were cut off, added or turned, and are as large as before; or anything else.
+Area: TypeAlias = Literal["same", "scaled", "cut", "moved"]
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -152,8 +153,8 @@ class Filter:
     #: The function takes float32 and float64, too: 0 is black and 1 white, values beyond are allowed, NaN is
     #: a pixel that is not known.
     takes_floats: bool = False
-    #: What the filter does to the place of the pixels with these parameters, for maps.
-    area: Callable[[Mapping[str, Any]], Area] = lambda params: "same"
+    #: What the filter does to the place of the pixels, or a function of its parameters that tells it.
+    area: Area | Callable[[Mapping[str, Any]], Area] = "moved"
     #: Only the luma matters: the codec may return gray instead of RGB.
     luma_only: bool = False
     #: Raises BadParameter where each value is right but they do not go together.

@@ -29,5 +29,6 @@ FILTER = Filter(
     memory_factor=11.0,  # with alpha, as floating point; without, 5
     takes_threads=True,
     takes_floats=True,
+    area="same",
     cuda="dpip.filters.cuda.blur",
 )

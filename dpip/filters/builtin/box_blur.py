@@ -45,4 +45,5 @@ FILTER = Filter(
     memory_factor=20.0,  # with alpha, 64-bit numbers; without, 4
     takes_threads=True,
     takes_floats=True,
+    area="same",
 )

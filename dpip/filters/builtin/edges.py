@@ -36,5 +36,6 @@ FILTER = Filter(
     memory_factor=4.0,
     takes_threads=True,
     takes_floats=True,
+    area="same",
     luma_only=True,
 )

@@ -22,4 +22,5 @@ FILTER = Filter(
     memory_factor=4.5,
     takes_threads=True,
     takes_floats=True,
+    area="same",
 )

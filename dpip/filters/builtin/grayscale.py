@@ -32,6 +32,7 @@ FILTER = Filter(
     memory_factor=3.5,
     takes_threads=True,
     takes_floats=True,
+    area="same",
     cuda="dpip.filters.cuda.grayscale",
     luma_only=True,
 )

@@ -15,4 +15,6 @@ def invert(array: Pixels) -> Pixels:
     return negative
 
 
-FILTER = Filter(name="invert", summary="The negative.", function=invert, memory_factor=4.5, takes_floats=True)
+FILTER = Filter(
+    name="invert", summary="The negative.", function=invert, memory_factor=4.5, takes_floats=True, area="same"
+)

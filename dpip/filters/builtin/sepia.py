@@ -49,4 +49,5 @@ FILTER = Filter(
     memory_factor=9.0,  # gray becomes three channels
     takes_threads=True,
     takes_floats=True,
+    area="same",
 )

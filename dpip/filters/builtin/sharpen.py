@@ -37,4 +37,5 @@ FILTER = Filter(
     memory_factor=11.0,  # see blur
     takes_threads=True,
     takes_floats=True,
+    area="same",
 )

@@ -85,4 +85,5 @@ FILTER = Filter(
     memory_factor=12.0,  # the histogram counts 64-bit numbers
     luma_only=True,
     takes_floats=True,
+    area="same",
 )

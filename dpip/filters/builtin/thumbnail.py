@@ -21,6 +21,6 @@ FILTER = Filter(
     function=thumbnail,
     parameters=(Parameter("size", "integer", 256, "Pixels of the longer side.", 1, 4096),),
     takes_floats=True,
-    area=lambda params: "scaled",
+    area="scaled",
     memory_factor=11.0,  # with alpha, as floating point
 )

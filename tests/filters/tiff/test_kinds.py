@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import cv2
@@ -265,6 +266,16 @@ class Compressions(TestCase):
             CorruptPicture, process, tiff(page(COLOUR[:8, :8], more, piece)), "invert"
         )
         self.assertIn("larger than the page", problem.detail)
+
+    def test_parts_with_more_channels_than_the_page_are_not_decoded(self) -> None:
+        lerc = written(GRAY, compression="lerc")
+        place = lerc.index(b"Lerc2 ") + 22  # the number of values per pixel
+        deep = lerc[:place] + struct.pack("<i", 1 << 24) + lerc[place + 4 :]
+        wavelets = written(GRAY, compression="jpeg2000")
+        place = wavelets.index(b"\xff\x4f\xff\x51") + 40  # the number of components
+        many = wavelets[:place] + struct.pack(">H", 16384) + wavelets[place + 2 :]
+        for data in (deep, many):
+            self.assertIn("larger", self.assertRaises(CorruptPicture, process, data, "invert").detail)
 
     def test_tiles_are_not_much_larger_than_the_page(self) -> None:
         vast = {322: numbers(4, 65536), 323: numbers(4, 65536), 324: numbers(4, 8), 325: numbers(4, 9)}

@@ -7,13 +7,15 @@ import struct
 import zlib
 from fractions import Fraction
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import tifffile
 from PIL import Image
 from twisted.trial.unittest import SynchronousTestCase as TestCase
 
-from dpip.filters import process
+from dpip.filters import process, registry
+from dpip.filters.schema import Filter
 from tests.filters.pictures import natural, opened, saved
 from tests.filters.tiff.files import array, fraction, numbers, page, pages, text, tiff, written
 
@@ -24,6 +26,12 @@ HALF = {"width": 24}
 
 def said(data: bytes, tag: int, number: int = 0) -> Any:
     return pages(data)[number].tags.valueof(tag)
+
+
+def rgb_ome() -> bytes:
+    out = io.BytesIO()
+    tifffile.imwrite(out, natural(32, 48), ome=True, photometric="rgb", metadata={"axes": "YXS"})
+    return out.getvalue()
 
 
 class OwnTags(TestCase):
@@ -168,6 +176,20 @@ class Scales(TestCase):
         self.assertNotIn(33550, pages(result.data)[0].tags)
         self.assertIn("place on the map", result.notices[0])
 
+    def test_what_a_stranger_s_filter_does_to_the_pixels_is_not_known(self) -> None:
+        mirror = Filter(name="mirror", summary="", function=lambda array: array[:, ::-1].copy())
+        with mock.patch.object(registry, "find", return_value=mirror):
+            result = process(self.geo(), "mirror")
+        self.assertNotIn(33550, pages(result.data)[0].tags)
+        self.assertIn("place on the map", result.notices[0])
+
+    def test_the_resolution_goes_where_nobody_knows_the_scale(self) -> None:
+        more = {282: fraction(300, 1), 283: fraction(300, 1), 296: numbers(3, 2)}
+        cover = {"width": 20, "height": 20, "fit": "cover"}
+        result = process(tiff(page(GRAY, more)), "resize", cover)
+        self.assertNotIn(282, pages(result.data)[0].tags)
+        self.assertIn("resolution", result.notices[0])
+
     def test_the_transformation_of_a_map(self) -> None:
         matrix = (0.5, 0, 0, 100, 0, -0.5, 0, 200, 0, 0, 0, 0, 0, 0, 0, 1)
         data = process(tiff(page(WIDE, {34264: numbers(12, *matrix)})), "resize", HALF).data
@@ -192,6 +214,7 @@ class Scales(TestCase):
         metadata = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
         tifffile.imwrite(out, stack, ome=True, metadata=metadata)
         data = process(out.getvalue(), "resize", HALF).data
+        self.assertIn("OME-XML was left out", process(rgb_ome(), "grayscale").notices[0])
         file = tifffile.TiffFile(io.BytesIO(data))
         self.assertEqual(file.series[0].shape, (2, 16, 24))
         pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from math import prod
@@ -34,7 +35,8 @@ RAW, OLD_JPEG, JPEG = 1, 6, 7
 CCITT = frozenset({2, 3, 4})
 _GENERAL = frozenset({RAW, *CCITT, 5, 8, 32773, 32946, 34925, 50000, 34926, 32771})
 _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
-_LERC = 34887
+_LERC, _LERC_MARK = 34887, b"Lerc2 "
+_CODESTREAM = re.compile(rb"\xff\x4f\xff\x51")
 _WEBP = frozenset({50001, 34927})
 _BY_PILLOW = frozenset({OLD_JPEG})
 _ORIENTATION = 274
@@ -59,6 +61,7 @@ class Page:
     kind: Kind
     width: int
     height: int
+    channels: int
     layout: Layout
     tags: Directory = attrs.field(repr=False)
     compression: int
@@ -68,7 +71,7 @@ class Page:
     levels: tuple[Level, ...]
     quality: int
     nodata: float | None
-    #: What a frame that is not turned has: the place on a map is true of it.
+    #: The pixels were turned upright, so that no place on a map is true of them.
     turned: bool
 
 
@@ -196,6 +199,7 @@ class _Reader:
             kind=kind,
             width=width,
             height=height,
+            channels=array.shape[2],
             layout=self.layout,
             tags=tags.described(directory) | tags.only(directory, (tags.SUBFILE,)),
             compression=int(page.compression),
@@ -297,11 +301,11 @@ class _Reader:
         if any(place + size > len(self.data) for place, size in pieces):
             raise CorruptPicture("The TIFF is cut short.")
         if compression not in _GENERAL:
-            width, height = (
-                (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.imagelength)
-            )
+            width = page.tilewidth if page.is_tiled else page.imagewidth
+            height = page.tilelength if page.is_tiled else page.rowsperstrip
+            room = width * height + 64 * max(width, height)  # JPEG fills up its blocks
             for place, size in (piece for piece in pieces if piece[1]):
-                _check_size(self.data[place : place + size], compression, width, height)
+                _check_size(self.data[place : place + size], compression, room, page.samplesperpixel)
 
     def _quality(self, page: Any) -> int:
         """Estimate the quality of JPEG from its tables, which all pieces share or each has."""
@@ -325,36 +329,43 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     return jpeg.segments(data) if data[:2] == b"\xff\xd8" else iter(())
 
 
-def _check_size(piece: bytes, compression: int, width: int, height: int) -> None:
+def _check_size(piece: bytes, compression: int, pixels: int, samples: int) -> None:
     """Compare the size that a compressed piece names itself with that of the tile or strip."""
-    found = _size(piece, compression)
-    if found is None:
+    found = _size(piece, compression, samples)
+    if found == 0:
         raise UnsupportedPicture(
             f"The TIFF is compressed by a kind of {_name(compression)} that DPIP does not read."
         )
-    if found[0] * found[1] > width * height + max(width, height) * 64:
+    if found > pixels * samples:
         raise CorruptPicture("The TIFF is damaged: a part is larger than the page says.")
 
 
-def _size(piece: bytes, compression: int) -> tuple[int, int] | None:
-    """Return the width and height that a compressed piece names; None for what is not of that kind."""
+def _size(piece: bytes, compression: int, samples: int) -> int:
+    """Return how many samples a compressed piece names; 0 for what is not of that kind."""
     if compression == _LERC:
-        if not piece.startswith(b"Lerc2 "):
-            return None
-        (version,) = struct.unpack_from("<i", piece, 6)
-        height, width = struct.unpack_from("<ii", piece, 14 if version >= 3 else 10)
-        return width, height
+        return _lerc_size(piece) if piece.startswith(_LERC_MARK) else 0
     if compression in _JPEG_2000:
-        start = piece.find(b"\xff\x4f\xff\x51")
-        if start < 0:
-            return None
-        right, bottom, left, top = struct.unpack_from(">4I", piece, start + 8)
-        return right - left, bottom - top
+        return max(
+            (_jpeg_2000_size(piece, found.start()) for found in _CODESTREAM.finditer(piece)), default=0
+        )
     try:
         info = headers.probe(piece)
     except NotAnImage:
-        return None
-    return info.width, info.height
+        return 0
+    return info.width * info.height * samples
+
+
+def _lerc_size(piece: bytes) -> int:
+    """Source: the LERC specification (Esri): one part after the other, each with the same header."""
+    (version,) = struct.unpack_from("<i", piece, 6)
+    height, width, depth = struct.unpack_from("<iii", piece, 14 if version >= 3 else 10)
+    return int(abs(height * width * (depth if version >= 4 else 1)) * piece.count(_LERC_MARK))
+
+
+def _jpeg_2000_size(piece: bytes, start: int) -> int:
+    """Source: ITU-T T.800, A.5.1."""
+    right, bottom, left, top, _, _, _, _, components = struct.unpack_from(">8IH", piece, start + 8)
+    return int(abs((right - left) * (bottom - top)) * components)
 
 
 def _name(compression: int) -> str:

@@ -21,36 +21,54 @@ _IN_PIXELS = {
 }
 _POINT = 2  # the value of GTRasterTypeGeoKey where a pixel is a point and no area
 _RASTER_TYPE = 1025
+_RESOLUTION = frozenset({tags.X_RESOLUTION, tags.Y_RESOLUTION, tags.RESOLUTION_UNIT})
 _RATIONAL, _DOUBLE = 5, 12
 
 Size = tuple[int, int]
 
 
 def fitted(
-    directory: Directory, layout: Layout, area: Area, before: Size, after: Size, notices: list[str]
+    directory: Directory,
+    layout: Layout,
+    area: Area,
+    before: Size,
+    after: Size,
+    notices: list[str],
+    *,
+    turned: bool,
 ) -> Directory:
     """Return the tags for a picture that had the size ``before`` and has the size ``after``.
 
-    ``area`` tells whether the result shows the whole picture, at the same place.
+    ``area`` tells what the filters did to the place of the pixels; before, it may have been ``turned``.
     """
-    if area == "same" and before == after:
-        return directory
+    if area == "same" and before != after:
+        area = "moved"
     result = dict(directory)
-    if area != "scaled":
-        _leave_out(
-            result, _MAP, "The place on the map was left out: the filter has moved the pixels.", notices
-        )
+    elsewhere = turned or area in ("cut", "moved")
+    if elsewhere:
+        _leave_out(result, _MAP, "The place on the map was left out: the pixels have moved.", notices)
+    if elsewhere or before != after:
+        for tag, name in _IN_PIXELS.items():
+            _leave_out(result, {tag}, f"{name} were left out: the pixels have moved.", notices)
     if before == after:
         return result
     across, down = after[0] / before[0], after[1] / before[1]
-    for tag, name in _IN_PIXELS.items():
-        _leave_out(result, {tag}, f"{name} were left out: they do not fit another size.", notices)
     if area == "scaled":
         _scale_resolution(result, layout, across, down)
         _scale_map(result, layout, across, down)
     else:
         across = down = 1.0
+    if area == "moved":
+        _leave_out(result, _RESOLUTION, "The resolution was left out: it does not fit another size.", notices)
     _correct_ome(result, (across, down), before, after)
+    return result
+
+
+def with_channels(directory: Directory, before: int, after: int, notices: list[str]) -> Directory:
+    """Leave out OME-XML, which lists the channels, where there are others now."""
+    result = dict(directory)
+    if before != after and b"<OME" in result.get(tags.DESCRIPTION, Entry(2, 0, b"")).value:
+        _leave_out(result, {tags.DESCRIPTION}, "OME-XML was left out: it lists other channels.", notices)
     return result
 
 

@@ -56,7 +56,7 @@ def _plain(frame: Frame, layout: Layout) -> Page:
     """Say how a page is stored that comes from another format."""
     height, width = frame.pixels.shape[:2]
     kind = Kind(bits=8 * frame.pixels.itemsize)
-    return Page(kind, width, height, layout, {}, compression.RAW, 1, None, None, (), 0, None, turned=False)
+    return Page(kind, width, height, 0, layout, {}, compression.RAW, 1, None, None, (), 0, None, turned=False)
 
 
 def _of_metadata(described: Directory, metadata: Metadata, layout: Layout) -> Directory:
@@ -102,12 +102,15 @@ class _Writer:
         """Return the page's own tags, as far as they are true of the result."""
         height, width = frame.pixels.shape[:2]
         before, after = (page.width, page.height), (width, height)
-        area = "moved" if page.turned and frame.area == "same" else frame.area
-        kept = scaling.fitted(page.tags, page.layout, area, before, after, self.notices)
+        kept = scaling.fitted(
+            page.tags, page.layout, frame.area, before, after, self.notices, turned=page.turned
+        )
+        channels = 1 if frame.pixels.ndim == 2 else frame.pixels.shape[2]
+        kept = scaling.with_channels(kept, page.channels, channels, self.notices)
         if tags.PROFILE in kept:
-            channels = groups.of(frame.pixels, frame.groups)[0]
+            first = groups.of(frame.pixels, frame.groups)[0]
             shown_as_rgb = page.kind.photometric in (kinds.CMYK, kinds.CIELAB, kinds.ICCLAB)
-            profile = None if shown_as_rgb else icc.fitting(kept[tags.PROFILE].value, channels)
+            profile = None if shown_as_rgb else icc.fitting(kept[tags.PROFILE].value, first)
             del kept[tags.PROFILE]
             if profile is not None:
                 kept[tags.PROFILE] = Entry(_UNDEFINED, len(profile), profile)
