@@ -15,7 +15,7 @@ from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.tiff import tags
 from dpip.filters.codec.tiff.writer import _Writer
 from tests.filters.pictures import Array, natural, opened, saved
-from tests.filters.tiff.files import array, numbers, page, pages, tiff, written
+from tests.filters.tiff.files import array, numbers, packed, page, pages, tiff, written
 
 COLOUR = natural(128, 192)
 TABLE = (np.random.default_rng(5).integers(0, 256, (3, 256)) * 257).astype(np.uint16)
@@ -113,6 +113,16 @@ class Palettes(TestCase):
         np.testing.assert_array_equal(array(result), self.PLACES)
         used = np.unique(self.PLACES)
         np.testing.assert_array_equal(colours(result)[:, used], 255 - (TABLE[:, used] >> 8))
+
+    def test_of_few_bits(self) -> None:
+        for bits in (1, 2, 4):
+            places = self.PLACES >> (8 - bits)
+            table = TABLE[:, : 1 << bits]
+            more = {258: numbers(3, bits), 262: numbers(3, 3), 320: numbers(3, *table.reshape(-1).tolist())}
+            result = process(tiff(page(places, more, packed(places, bits))), "invert").data
+            np.testing.assert_array_equal(array(result), places)
+            shown = 255 - (table >> 8).T.astype(np.uint8)[places]
+            np.testing.assert_array_equal(np.asarray(opened(result).convert("RGB")), shown)
 
     def test_more_colours_than_a_palette_holds(self) -> None:
         result = process(written(self.PLACES, photometric="palette", colormap=TABLE), "blur", {"sigma": 1})

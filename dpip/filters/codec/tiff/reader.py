@@ -379,6 +379,8 @@ def _palette(page: Any, places: Pixels) -> Palette:
     colours = np.asarray(table, np.uint16).reshape(3, -1).T
     if colours.size and colours.max() < 256:  # bytes, as old programs write them
         colours = colours * np.uint16(257)
+    if places.dtype == np.bool_:  # one bit each; NumPy would take it for a choice of pixels
+        places = places.astype(np.uint8)
     if int(places.max(initial=0)) >= len(colours):
         raise CorruptPicture("The TIFF is damaged: its table of colours is too short.")
     return Palette(np.ascontiguousarray(places), np.ascontiguousarray(colours))

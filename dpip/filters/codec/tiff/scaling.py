@@ -9,7 +9,7 @@ import re
 
 from dpip.filters.codec.picture import Area
 from dpip.filters.codec.tiff import tags
-from dpip.filters.codec.tiff.tags import Directory, Entry, Layout
+from dpip.filters.codec.tiff.tags import Directory, Layout, Tag
 
 _SCALE, _TIE_POINTS, _TRANSFORMATION, _KEYS = 33550, 33922, 34264, 34735
 _MAP = frozenset({_SCALE, 33918, 33919, 33920, _TIE_POINTS, _TRANSFORMATION, _KEYS, 34736, 34737})
@@ -67,7 +67,7 @@ def fitted(
 def with_channels(directory: Directory, before: int, after: int, notices: list[str]) -> Directory:
     """Leave out OME-XML, which lists the channels, where there are others now."""
     result = dict(directory)
-    if before != after and b"<OME" in result.get(tags.DESCRIPTION, Entry(2, 0, b"")).value:
+    if before != after and b"<OME" in result.get(tags.DESCRIPTION, Tag(2, 0, b"")).value:
         _leave_out(result, {tags.DESCRIPTION}, "OME-XML was left out: it lists other channels.", notices)
     return result
 
@@ -90,7 +90,7 @@ def _scale_resolution(directory: Directory, layout: Layout, across: float, down:
             directory[tag] = rational(layout, numbers[0] / numbers[1] * ratio)
 
 
-def rational(layout: Layout, value: float) -> Entry:
+def rational(layout: Layout, value: float) -> Tag:
     """Write a number as a fraction, as exactly as 32 bits allow."""
     whole = max(1, int(value)).bit_length()
     denominator = 1
@@ -143,7 +143,7 @@ def _correct_ome(directory: Directory, ratios: tuple[float, float], before: Size
         name = bytes((axis,))
         text = text.replace(b'Size%s="%d"' % (name, old), b'Size%s="%d"' % (name, new))
         text = _divided(text, rb'(PhysicalSize%s=")([0-9.eE+-]+)"' % name, ratio)
-    directory[tags.DESCRIPTION] = Entry(entry.kind, len(text), text)
+    directory[tags.DESCRIPTION] = Tag(entry.kind, len(text), text)
 
 
 def _divided(text: bytes, pattern: bytes, ratio: float) -> bytes:

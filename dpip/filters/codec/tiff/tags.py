@@ -90,13 +90,13 @@ class Layout:
             self.order + ("HHH" if self.big else "H"), *((43, 8, 0) if self.big else (42,))
         )
 
-    def numbers(self, kind: int, *values: float) -> Entry:
+    def numbers(self, kind: int, *values: float) -> Tag:
         """Make an entry of numbers of that type."""
         pairs = 2 if kind in (5, 10) else 1
         value = struct.pack(f"{self.order}{len(values)}{_CODES[kind]}", *values)
-        return Entry(kind, len(values) // pairs, value)
+        return Tag(kind, len(values) // pairs, value)
 
-    def parsed(self, entry: Entry) -> tuple[float, ...]:
+    def parsed(self, entry: Tag) -> tuple[float, ...]:
         """Return the numbers of an entry, two for each rational one; none if it holds others."""
         code = _CODES.get(entry.kind)
         if code is None:
@@ -108,16 +108,16 @@ class Layout:
 
 
 @attrs.frozen
-class Entry:
+class Tag:
     """A tag's type, the number of its values, and their bytes; ``within`` is the directory it points to."""
 
     kind: int
     count: int
     value: bytes = attrs.field(repr=False)
-    within: dict[int, Entry] | None = None
+    within: dict[int, Tag] | None = None
 
 
-Directory = dict[int, Entry]
+Directory = dict[int, Tag]
 
 
 def read(data: bytes, layout: Layout, offset: int, wanted: frozenset[int] | None = None) -> Directory:
@@ -155,14 +155,14 @@ def _read(
             continue
         if tag in _DIRECTORIES:
             if depth < 2 and (within := _within(data, layout, value, room, depth)):
-                found[tag] = Entry(4, 1, b"", within)
+                found[tag] = Tag(4, 1, b"", within)
             continue
         length = SIZES[kind] * number
         (at,) = (
             (place + size - layout.inline,) if length <= layout.inline else struct.unpack(layout.place, value)
         )
         if at + length <= len(data) and room.take(length):
-            found[tag] = Entry(kind, number, data[at : at + length])
+            found[tag] = Tag(kind, number, data[at : at + length])
     return found
 
 
@@ -210,7 +210,7 @@ def described(directory: Directory) -> Directory:
     kept = {tag: entry for tag, entry in directory.items() if tag not in STRUCTURE}
     if _PHOTOSHOP in kept:
         resources = _without_thumbnail(kept[_PHOTOSHOP].value)
-        kept[_PHOTOSHOP] = Entry(kept[_PHOTOSHOP].kind, len(resources), resources)
+        kept[_PHOTOSHOP] = Tag(kept[_PHOTOSHOP].kind, len(resources), resources)
     return kept
 
 

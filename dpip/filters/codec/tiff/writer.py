@@ -16,7 +16,7 @@ from dpip.filters.codec.picture import Frame, Metadata, Pixels
 from dpip.filters.codec.tiff import compression, kinds, scaling, tags
 from dpip.filters.codec.tiff.kinds import Kind
 from dpip.filters.codec.tiff.reader import Level, Page
-from dpip.filters.codec.tiff.tags import Directory, Entry, Layout
+from dpip.filters.codec.tiff.tags import Directory, Layout, Tag
 from dpip.filters.resampling import resample
 
 _SHORT, _LONG, _RATIONAL, _UNDEFINED, _LONG8 = 3, 4, 5, 7, 16
@@ -62,9 +62,9 @@ def _plain(frame: Frame, layout: Layout) -> Page:
 def _of_metadata(described: Directory, metadata: Metadata, layout: Layout) -> Directory:
     more: Directory = {}
     if metadata.xmp:
-        more[tags.XMP] = Entry(1, len(metadata.xmp), metadata.xmp)
+        more[tags.XMP] = Tag(1, len(metadata.xmp), metadata.xmp)
     if metadata.icc:
-        more[tags.PROFILE] = Entry(_UNDEFINED, len(metadata.icc), metadata.icc)
+        more[tags.PROFILE] = Tag(_UNDEFINED, len(metadata.icc), metadata.icc)
     if metadata.dpi:
         more[tags.X_RESOLUTION], more[tags.Y_RESOLUTION] = (
             scaling.rational(layout, dpi) for dpi in metadata.dpi
@@ -113,7 +113,7 @@ class _Writer:
             profile = None if shown_as_rgb else icc.fitting(kept[tags.PROFILE].value, first)
             del kept[tags.PROFILE]
             if profile is not None:
-                kept[tags.PROFILE] = Entry(_UNDEFINED, len(profile), profile)
+                kept[tags.PROFILE] = Tag(_UNDEFINED, len(profile), profile)
         return kept
 
     def add(self, frame: Frame, page: Page, described: Directory) -> None:
@@ -238,7 +238,7 @@ class _Writer:
         sizes = {322: number(_LONG, tile[0]), 323: number(_LONG, tile[1])}
         return sizes | {324: self._written(packed), 325: number(_LONG, *map(len, packed))}
 
-    def _written(self, packed: Sequence[bytes | bytearray]) -> Entry:
+    def _written(self, packed: Sequence[bytes | bytearray]) -> Tag:
         places = []
         for piece in packed:
             places.append(len(self._out))
@@ -248,7 +248,7 @@ class _Writer:
             raise UnsupportedPicture("The result is larger than 4 GB, which only a BigTIFF holds.")
         return self._places(places)
 
-    def _places(self, places: list[int]) -> Entry:
+    def _places(self, places: list[int]) -> Tag:
         return self.layout.numbers(_LONG8 if self.layout.big else _LONG, *places)
 
     def _place(self, directory: Directory) -> tuple[int, int]:
