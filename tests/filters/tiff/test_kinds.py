@@ -224,6 +224,12 @@ class Compressions(TestCase):
                 result = self.same(samples, written(samples, **stored))
                 self.assertEqual(int(pages(result)[0].predictor), predictor)
 
+    def test_a_predictor_means_nothing_without_a_compression_for_it(self) -> None:
+        for samples in (COLOUR, WIDE):
+            data = tiff(page(samples, {317: numbers(3, 2)}))
+            got = array(process(data, "median").data)
+            np.testing.assert_array_equal(got, apply("median", samples, radius=1))
+
     def test_lossy_ones_are_close(self) -> None:
         for compression, options in (
             ("jpeg", {"level": 90}),

@@ -205,8 +205,11 @@ class Scales(TestCase):
                 np.testing.assert_allclose(array(result), heights, rtol=1e-6)
 
     def test_whole_numbers_that_mean_unknown_are_told(self) -> None:
-        result = process(written(WIDE, extratags=[(42113, "s", 0, "0", True)]), "blur")
-        self.assertIn("without data", result.notices[0])
+        for samples in (WIDE, WIDE.astype(np.uint32)):
+            result = process(written(samples, extratags=[(42113, "s", 0, "0", True)]), "blur")
+            self.assertIn("without data", result.notices[0])
+            plain = process(written(samples), "blur")
+            np.testing.assert_array_equal(array(result.data), array(plain.data))
 
     def test_ome_xml(self) -> None:
         out = io.BytesIO()

@@ -38,6 +38,8 @@ _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 _LERC, _LERC_MARK = 34887, b"Lerc2 "
 _CODESTREAM = re.compile(rb"\xff\x4f\xff\x51")
 _WEBP = frozenset({50001, 34927})
+#: Where the tag Predictor means nothing, as libtiff has it: some programs write it all the same.
+_WITHOUT_PREDICTOR = frozenset({RAW, 32773})
 _BY_PILLOW = frozenset({OLD_JPEG})
 _ORIENTATION = 274
 _REDUCED, _MASK_PAGE = 1, 4  # bits of NewSubfileType
@@ -178,6 +180,8 @@ class _Reader:
 
     def _frame(self, page: Any, levels: list[Any]) -> Frame:
         self.budget.take_frame(page.imagewidth, page.imagelength)
+        if page.compression in _WITHOUT_PREDICTOR:
+            page.predictor = 1
         kind = kinds.of(page)
         directory = tags.read(self.data, self.layout, page.offset)
         if tags.has_layers(directory):
@@ -208,11 +212,12 @@ class _Reader:
             palette=colours,
             levels=tuple(self._levels(page, levels, turn)),
             quality=self._quality(page),
-            nodata=_nodata(page),
+            nodata=self._nodata(page, kind),
             turned=turn != 1,
         )
         if stored.nodata is not None:
-            array = self._with_gaps(array, stored.nodata)
+            gaps = array == array.dtype.type(stored.nodata)
+            array = np.where(gaps, array.dtype.type(np.nan), array)
         return Frame(array[..., 0] if array.shape[2] == 1 else array, groups=groups, origin=stored)
 
     def _turn(self, directory: Directory) -> int:
@@ -272,13 +277,15 @@ class _Reader:
         alpha = groups[0] - (4 if kind.photometric == kinds.CMYK else 3)
         return array[..., : 3 + alpha], (3 + alpha,)
 
-    def _with_gaps(self, array: Pixels, nodata: float) -> Pixels:
-        if array.dtype.kind == "f":
-            return np.where(array == array.dtype.type(nodata), array.dtype.type(np.nan), array)
+    def _nodata(self, page: Any, kind: Kind) -> float | None:
+        """Return the value of unknown pixels; among whole numbers they are filtered, and that is said."""
+        nodata = _nodata(page)
+        if nodata is None or kind.format == kinds.FLOAT:
+            return nodata
         self.notices.append(
             f"Pixels without data have the value {nodata:g}, which was filtered like any other."
         )
-        return array
+        return None
 
     def _check(self, page: Any) -> None:
         """Check, before anything is decoded, that the page is whole and its pieces no larger than it says."""
