@@ -11,7 +11,7 @@ RUNTIME = [
     "klein >= 24.8",
     "treq >= 24.9",
     "pillow >= 11.1",
-    "numpy >= 1.26",
+    "numpy >= 2.0",  # as imagecodecs
     "numba >= 0.61",
     "psutil >= 6",
     "attrs >= 25.4",
@@ -27,6 +27,8 @@ RUNTIME = [
     "click >= 8.4",
     "rich >= 13.9.4",
     "simplejpeg >= 1.7",
+    "tifffile >= 2026.3.3",  # the kinds of TIFF; imagecodecs has their compressions
+    "imagecodecs >= 2026.3.6",
     'isal >= 1.6; platform_machine in "x86_64 AMD64 aarch64 arm64"',
 ]
 VIDEO = ["av >= 18"]

@@ -11,15 +11,17 @@ import attrs
 import numpy as np
 
 from dpip.errors import DpipError, FilterFailed, UnsupportedPicture
-from dpip.filters import codec, registry
+from dpip.filters import codec, groups, registry
 from dpip.filters.cuda import choice
 from dpip.filters.fingerprint import fingerprint
 from dpip.filters.output import CONTENT_TYPES
-from dpip.filters.schema import Filter, Pixels
+from dpip.filters.schema import Area, Filter, Pixels
 
 __all__ = ["Processed", "apply", "fingerprint", "process", "process_steps"]
 
-_PIXELS = "an array of uint8 or uint16, H x W or H x W x C with 1 to 4 channels,"
+_PIXELS = "H x W or H x W x C with 1 to 4 channels,"
+_DTYPES = {"u": "uint8 or uint16", "f": "float32 or float64"}
+_TYPES = (np.uint8, np.uint16, np.float32, np.float64)
 MAX_PIXELS = 100_000_000
 
 
@@ -42,12 +44,16 @@ class Processed:
 
 
 def apply(name: str, array: Pixels, *, threads: int = 1, **params: Any) -> Pixels:
-    """Apply a filter to uint8 or uint16, H x W or H x W x C with C = 1, 2 (gray, alpha), 3 or 4.
+    """Apply a filter to H x W or H x W x C with C = 1, 2 (gray, alpha), 3 or 4.
+
+    The array is uint8 or uint16, or float32 or float64, where 0 is black and 1 white, values beyond are
+    allowed, and NaN is a pixel that is not known.
 
     The result is a new array of the same dtype. A filter that keeps the number of channels keeps the shape.
 
     Raises UnknownFilter and BadParameter as :mod:`dpip.filters.registry` does, UnsupportedPicture for another
-    dtype or shape or an empty array, FilterFailed when the filter's function raises or returns no picture.
+    dtype or shape, an empty array, or floating point where the filter takes none, FilterFailed when the
+    filter's function raises or returns no picture.
     """
     found = registry.find(name)
     return _run(found, _checked(array), found.validate(params), threads)
@@ -55,15 +61,16 @@ def apply(name: str, array: Pixels, *, threads: int = 1, **params: Any) -> Pixel
 
 def _checked(array: Pixels) -> Pixels:
     if fault := _fault(array):
-        raise UnsupportedPicture(f"What is filtered is {_PIXELS} not {fault}.")
+        dtypes = ", or ".join(_DTYPES.values())
+        raise UnsupportedPicture(f"What is filtered is an array of {dtypes}, {_PIXELS} not {fault}.")
     return np.ascontiguousarray(array)
 
 
-def _fault(array: object) -> str:
-    """Say what the array is instead of pixels; empty if it is pixels."""
+def _fault(array: object, kinds: str = "uf") -> str:
+    """Say what the array is instead of pixels of these kinds; empty if it is pixels."""
     if not isinstance(array, np.ndarray):
         return f"a {type(array).__name__}"
-    if array.dtype not in (np.uint8, np.uint16):
+    if array.dtype not in _TYPES or array.dtype.kind not in kinds:
         return f"one of {array.dtype}"
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] > 4):
         return f"one of the shape {array.shape}"
@@ -72,10 +79,14 @@ def _fault(array: object) -> str:
 
 def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
     """Apply the filter to a valid array; the filter sees H x W x 1 as H x W."""
+    if array.dtype.kind == "f" and not found.takes_floats:
+        raise UnsupportedPicture(
+            f"The picture holds floating point or 32-bit numbers; the filter {found.name} takes none."
+        )
     single = array.ndim == 3 and array.shape[2] == 1
     more = {"threads": threads} if found.takes_threads else {}
     picture = array[..., 0] if single else array
-    result = choice.run(found, picture, params, threads)
+    result = choice.run(found, picture, params, threads) if picture.dtype.kind == "u" else None
     if result is None:
         result = _called(found, picture, {**params, **more})
     return result[..., None] if single and result.ndim == 2 else result
@@ -91,9 +102,21 @@ def _called(found: Filter, picture: Pixels, options: Mapping[str, Any]) -> Pixel
         raise FilterFailed(
             f"The filter {found.name} raised {type(error).__name__}: {error}{_place(error)}"
         ) from error
-    if fault := _fault(result):
-        raise FilterFailed(f"The filter {found.name} must return {_PIXELS} and it returned {fault}.")
+    kind = picture.dtype.kind
+    if fault := _fault(result, kind):
+        wanted = f"an array of {_DTYPES[kind]}, {_PIXELS}"
+        raise FilterFailed(f"The filter {found.name} must return {wanted} and it returned {fault}.")
     return result
+
+
+def _area(chain: Sequence[tuple[Filter, Mapping[str, Any]]]) -> Area:
+    """Say what all filters together do to the place of the pixels."""
+    every = {found.area(params) if callable(found.area) else found.area for found, params in chain} - {"same"}
+    return every.pop() if len(every) == 1 else "moved" if every else "same"
+
+
+def _step(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
+    return np.ascontiguousarray(_run(found, _checked(array), params, threads))
 
 
 def _place(error: Exception) -> str:
@@ -136,14 +159,15 @@ def process_steps(
     chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
     wanted = registry.validate_output(output)
     picture = codec.decode(data, max_pixels=max_pixels, luma=chain[0][0].luma_only, at_least=at_least)
+    area = _area(chain)
     sizes: list[tuple[int, int]] = []
 
     def filtered(frame: Any) -> Any:
-        pixels = _checked(frame.pixels)
+        pixels, parts = frame.pixels, frame.groups
         for found, params in chain:
-            pixels = np.ascontiguousarray(_run(found, pixels, params, threads))
+            pixels, parts = groups.each(lambda part: _step(found, part, params, threads), pixels, parts)  # noqa: B023
         sizes.append((pixels.shape[1], pixels.shape[0]))
-        return attrs.evolve(frame, pixels=pixels)
+        return attrs.evolve(frame, pixels=pixels, groups=parts, area=area)
 
     written, format = codec.encode(picture, map(filtered, picture.frames), wanted)
     width, height = sizes[0]

@@ -22,7 +22,10 @@ def fingerprint() -> str:
     from dpip.filters.kernels.compile import source_hash
 
     parts = [f"dpip-{__version__}", f"kernels-{source_hash()}"]
-    parts += [f"{name}-{version(name)}" for name in ("numba", "numpy", "pillow", "simplejpeg")]
+    parts += [
+        f"{name}-{version(name)}"
+        for name in ("numba", "numpy", "pillow", "simplejpeg", "tifffile", "imagecodecs")
+    ]
     parts += [f"{name}-{features.version(name)}" for name in ("libjpeg_turbo", "webp", "libtiff")]
     return " ".join([*parts, deflate.version(), _processor()])
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dpip.errors import PictureTooLarge
 from dpip.filters.alpha import divided, has_alpha, is_opaque, rounded, weighted
+from dpip.filters.floating import smoothed, with_alpha_of
 from dpip.filters.schema import Pixels
 
 _MAX_PIXELS = 100_000_000
@@ -25,6 +26,8 @@ def resample(array: Pixels, width: int, height: int, box: Box | None = None, lin
         raise PictureTooLarge(
             f"The result would have {width} x {height} pixels; the limit is {_MAX_PIXELS:,}."
         )
+    if array.dtype.kind == "f":
+        return _of_floats(array, width, height, box, linear)
     if array.dtype == np.uint8 and not linear and not has_alpha(array):
         return np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.LANCZOS, box))
     planes = array if array.ndim == 3 else array[..., None]
@@ -36,9 +39,25 @@ def resample(array: Pixels, width: int, height: int, box: Box | None = None, lin
         light[..., :colours] = _to_light(light[..., :colours] / top) * top
     if transparent:
         light = weighted(light, np.float32)
-    scaled = np.stack([_plane(light[..., c], width, height, box) for c in range(planes.shape[2])], axis=2)
+    scaled = _planes(light, width, height, box)
     result = _finished(scaled, array.dtype, top, colours, transparent, linear)
     return result if array.ndim == 3 else result[..., 0]
+
+
+def _of_floats(array: Pixels, width: int, height: int, box: Box | None, linear: bool) -> Pixels:
+    """Resample floating point; ``linear`` averages light, and values beyond 0 and 1 are not cut off."""
+    if not linear:
+        return smoothed(array, lambda planes: _planes(planes, width, height, box))
+    light = with_alpha_of(np.copysign(_to_light(np.abs(array)), array).astype(array.dtype), array)
+    result = smoothed(light, lambda planes: _planes(planes, width, height, box))
+    shown = np.copysign(_from_light(np.abs(result)), result).astype(array.dtype)
+    return with_alpha_of(shown, result)
+
+
+def _planes(
+    light: npt.NDArray[np.float32], width: int, height: int, box: Box | None
+) -> npt.NDArray[np.float32]:
+    return np.stack([_plane(light[..., c], width, height, box) for c in range(light.shape[2])], axis=2)
 
 
 def _plane(

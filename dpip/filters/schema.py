@@ -17,8 +17,13 @@ from dpip.errors import BadParameter
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-#: uint8 or uint16, H x W (gray), or H x W x C with C = 2 (gray, alpha), 3 (RGB) or 4 (RGBA).
+#: uint8 or uint16, or float32 or float64 where a filter takes it: H x W (gray), or H x W x C with C = 2
+#: (gray, alpha), 3 (RGB) or 4 (RGBA).
 Pixels: TypeAlias = "npt.NDArray[Any]"
+
+#: What became of the place of the pixels: each is where it was; the whole picture has another size; pixels
+#: were cut off, added or turned, and are as large as before; or anything else.
+Area: TypeAlias = Literal["same", "scaled", "cut", "moved"]
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -145,6 +150,11 @@ class Filter:
     version: str = "1"
     #: The function takes ``threads=`` and spreads one large picture over that many cores.
     takes_threads: bool = False
+    #: The function takes float32 and float64, too: 0 is black and 1 white, values beyond are allowed, NaN is
+    #: a pixel that is not known.
+    takes_floats: bool = False
+    #: What the filter does to the place of the pixels, or a function of its parameters that tells it.
+    area: Area | Callable[[Mapping[str, Any]], Area] = "moved"
     #: Only the luma matters: the codec may return gray instead of RGB.
     luma_only: bool = False
     #: Raises BadParameter where each value is right but they do not go together.

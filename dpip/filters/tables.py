@@ -10,17 +10,21 @@ import numpy.typing as npt
 
 from dpip.filters.alpha import channel_count
 from dpip.filters.bands import over_rows
+from dpip.filters.floating import with_alpha_of
 from dpip.filters.kernels import points
 from dpip.filters.schema import Pixels
 
-Curve = Callable[[npt.NDArray[np.float64]], npt.NDArray[Any]]
+Curve = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 def apply_curve(array: Pixels, curve: Curve, threads: int = 1) -> Pixels:
-    """Replace every sample ``x`` of uint8 or uint16 by ``curve(x)``, on a scale from 0.0 to 1.0.
+    """Replace every sample ``x`` by ``curve(x)``, on a scale from 0.0 to 1.0.
 
-    ``curve`` is called once, with all values that a sample may have; its results are clipped and rounded.
+    ``curve`` is called once: for uint8 and uint16 with all values that a sample may have, its results are
+    clipped and rounded; for floating point with the array, which may have other values, too.
     """
+    if array.dtype.kind == "f":
+        return with_alpha_of(curve(array).astype(array.dtype), array)
     top = np.iinfo(array.dtype).max
     values = curve(np.arange(top + 1) / top)
     table = np.floor(np.clip(values, 0, 1) * top + 0.5).astype(array.dtype)

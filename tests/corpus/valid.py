@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests.filters.pictures import natural, saved
+from tests.filters.tiff.files import written
 
 _PICTURE = natural(48, 64)
 _WIDE = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 21
@@ -46,6 +47,10 @@ def files() -> Mapping[str, bytes]:
         "fax.tif": saved(_PICTURE, "TIFF", "1", compression="group4"),
         "deep.tif": saved(_WIDE, "TIFF"),
         "pages.tif": _animated("TIFF"),
+        "lerc.tif": written(_PICTURE[..., 0].copy(), compression="lerc"),
+        "jpeg2000.tif": written(_PICTURE, compression="jpeg2000"),
+        "webp.tif": written(_PICTURE, compression="webp"),
+        "float.tif": written(_PICTURE.astype(np.float32), compression="deflate", predictor=3, tile=(16, 16)),
     }
 
 

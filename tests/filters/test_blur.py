@@ -155,7 +155,7 @@ class Refusals(TestCase):
 
     def test_arrays(self) -> None:
         for bad in (
-            np.zeros((4, 4), np.float32),
+            np.zeros((4, 4), np.float16),
             np.zeros((4, 4), np.int64),
             np.zeros((4, 4), bool),
             np.zeros(4, np.uint8),

@@ -11,8 +11,11 @@ def blur(array: Pixels, *, sigma: float, threads: int = 1) -> Pixels:
     Colours are weighted by alpha, so that those of transparent pixels do not bleed. Fully transparent pixels
     of the result have the colour 0.
     """
-    from dpip.filters import gaussian
+    from dpip.filters import floating, gaussian
+    from dpip.filters.kernels import float_gaussian
 
+    if array.dtype.kind == "f":
+        return floating.smoothed(array, lambda planes: float_gaussian.gaussian(planes, sigma, threads))
     return gaussian.gaussian(array, sigma, threads)
 
 
@@ -25,5 +28,7 @@ FILTER = Filter(
     parameters=(SIGMA,),
     memory_factor=11.0,  # with alpha, as floating point; without, 5
     takes_threads=True,
+    takes_floats=True,
+    area="same",
     cuda="dpip.filters.cuda.blur",
 )

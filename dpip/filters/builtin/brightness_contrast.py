@@ -6,7 +6,10 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def brightness_contrast(array: Pixels, *, brightness: float, contrast: float, threads: int = 1) -> Pixels:
-    """Map x to (x - 1/2) (1 + contrast/100) + 1/2 + brightness/100, on a scale from 0 to 1, clipped."""
+    """Map x to (x - 1/2) (1 + contrast/100) + 1/2 + brightness/100, on a scale from 0 to 1.
+
+    Whole numbers are clipped, floating point is not.
+    """
     from dpip.filters.tables import apply_curve
 
     slope, lift = 1 + contrast / 100, brightness / 100
@@ -23,4 +26,6 @@ FILTER = Filter(
     ),
     memory_factor=4.5,
     takes_threads=True,
+    takes_floats=True,
+    area="same",
 )

@@ -6,15 +6,22 @@ from dpip.filters.schema import Filter, Pixels
 
 
 def edges(array: Pixels, *, threads: int = 1) -> Pixels:
-    """Return the gradient of the luma, clipped at white: H x W, or H x W x 2 with alpha as it was."""
+    """Return the gradient of the luma: H x W, or H x W x 2 with alpha as it was.
+
+    Whole numbers are clipped at white, floating point is not.
+    """
     import numpy as np
 
+    from dpip.filters import floating
     from dpip.filters.bands import over_rows
     from dpip.filters.builtin.grayscale import grayscale
     from dpip.filters.kernels import windows
 
     gray = grayscale(array, threads=threads)
     luma = np.ascontiguousarray(gray if gray.ndim == 2 else gray[..., 0])
+    if array.dtype.kind == "f":
+        length = floating.gradient(luma)
+        return length if gray.ndim == 2 else np.stack((length, gray[..., 1]), axis=2)
     height, width = luma.shape
     result = np.empty_like(luma)
     source, target, top = luma.reshape(-1), result.reshape(-1), float(np.iinfo(luma.dtype).max)
@@ -28,5 +35,7 @@ FILTER = Filter(
     function=edges,
     memory_factor=4.0,
     takes_threads=True,
+    takes_floats=True,
+    area="same",
     luma_only=True,
 )

@@ -6,10 +6,12 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 
 
 def gamma(array: Pixels, *, gamma: float, threads: int = 1) -> Pixels:
-    """Raise every sample to the power of 1 / ``gamma``, on a scale from 0 to 1."""
+    """Raise every sample to the power of 1 / ``gamma``, on a scale from 0 to 1; below 0 it is mirrored."""
+    import numpy as np
+
     from dpip.filters.tables import apply_curve
 
-    return apply_curve(array, lambda values: values ** (1 / gamma), threads)
+    return apply_curve(array, lambda values: np.copysign(np.abs(values) ** (1 / gamma), values), threads)
 
 
 FILTER = Filter(
@@ -19,4 +21,6 @@ FILTER = Filter(
     parameters=(Parameter("gamma", "float", 1.0, "Above 1 is lighter, below 1 darker.", 0.1, 10),),
     memory_factor=4.5,
     takes_threads=True,
+    takes_floats=True,
+    area="same",
 )

@@ -6,12 +6,15 @@ from dpip.filters.schema import Filter, Pixels
 
 
 def grayscale(array: Pixels, *, threads: int = 1) -> Pixels:
-    """Turn RGB into H x W and RGBA into H x W x 2 (luma, alpha as it was), uint8 or uint16; copy gray."""
+    """Turn RGB into H x W and RGBA into H x W x 2 (luma, alpha as it was); copy gray."""
     import numpy as np
 
+    from dpip.filters import floating
     from dpip.filters.bands import over_rows
     from dpip.filters.kernels import luma
 
+    if array.dtype.kind == "f":
+        return floating.luma(array)
     if array.ndim == 2 or array.shape[2] == 2:
         return array.copy()
     height, width, channels = array.shape
@@ -28,6 +31,8 @@ FILTER = Filter(
     function=grayscale,
     memory_factor=3.5,
     takes_threads=True,
+    takes_floats=True,
+    area="same",
     cuda="dpip.filters.cuda.grayscale",
     luma_only=True,
 )

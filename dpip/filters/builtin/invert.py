@@ -6,13 +6,15 @@ from dpip.filters.schema import Filter, Pixels
 
 
 def invert(array: Pixels) -> Pixels:
-    """Subtract every sample from the largest value; alpha stays as it was."""
+    """Subtract every sample from the largest value, which is 1 for floating point; alpha stays as it was."""
     from dpip.filters.alpha import has_alpha
 
-    negative = ~array
+    negative = 1 - array if array.dtype.kind == "f" else ~array
     if has_alpha(array):
         negative[..., -1] = array[..., -1]
     return negative
 
 
-FILTER = Filter(name="invert", summary="The negative.", function=invert, memory_factor=4.5)
+FILTER = Filter(
+    name="invert", summary="The negative.", function=invert, memory_factor=4.5, takes_floats=True, area="same"
+)

@@ -9,10 +9,13 @@ def median(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
     """Take the median of (2 ``radius`` + 1)² samples of each channel, alpha included, edges clamped."""
     import numpy as np
 
+    from dpip.filters import floating
     from dpip.filters.alpha import channel_count
     from dpip.filters.bands import over_rows
     from dpip.filters.kernels import windows
 
+    if array.dtype.kind == "f":
+        return floating.median(array, radius)
     height, channels = array.shape[0], channel_count(array)
     result = np.empty_like(array)
     arguments = (array.reshape(-1), result.reshape(-1), height, array.shape[1] * channels, channels)
@@ -31,4 +34,6 @@ FILTER = Filter(
     parameters=(Parameter("radius", "integer", 1, "Pixels to each side: 1 is a 3 x 3 square.", 1, 3),),
     memory_factor=4.5,
     takes_threads=True,
+    takes_floats=True,
+    area="same",
 )

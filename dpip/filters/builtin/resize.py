@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpip.errors import BadParameter
-from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.schema import Area, Filter, Parameter, Pixels
 
 
 def resize(array: Pixels, *, width: int | None, height: int | None, fit: str, linear: bool) -> Pixels:
@@ -37,6 +37,12 @@ def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def _area(params: Mapping[str, Any]) -> Area:
+    """Tell that the whole picture is seen, unless what is left over is cropped."""
+    both = params["width"] is not None and params["height"] is not None
+    return "moved" if both and params["fit"] == "cover" else "scaled"
+
+
 def _needs_a_size(params: Mapping[str, Any]) -> None:
     if params["width"] is None and params["height"] is None:
         raise BadParameter("resize needs a width, a height or both.", parameter="width")
@@ -60,4 +66,6 @@ FILTER = Filter(
     ),
     memory_factor=20.0,
     check=_needs_a_size,
+    takes_floats=True,
+    area=_area,
 )

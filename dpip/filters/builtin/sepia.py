@@ -10,12 +10,15 @@ def sepia(array: Pixels, *, threads: int = 1) -> Pixels:
     import numpy as np
 
     from dpip.filters.bands import over_rows
+    from dpip.filters.floating import with_alpha_of
     from dpip.filters.kernels import points
 
     if array.ndim == 2:
         array = np.repeat(array[..., None], 3, axis=2)
     elif array.shape[2] == 2:
         array = np.ascontiguousarray(array[..., (0, 0, 0, 1)])
+    if array.dtype.kind == "f":
+        return with_alpha_of(_mixed(array), array)
     result = np.empty_like(array)
     channels, top = array.shape[2], np.iinfo(array.dtype).max
 
@@ -26,10 +29,25 @@ def sepia(array: Pixels, *, threads: int = 1) -> Pixels:
     return result
 
 
+def _mixed(array: Pixels) -> Pixels:
+    """Apply the matrix of ``kernels.points`` to floating point."""
+    import numpy as np
+
+    from dpip.filters.kernels import points
+
+    result = np.empty_like(array)
+    for channel, weights in enumerate(points.SEPIA):
+        parts = (array[..., n] * (int(weight) / 32768) for n, weight in enumerate(weights))
+        result[..., channel] = sum(parts)
+    return result
+
+
 FILTER = Filter(
     name="sepia",
     summary="The brown of old photographs.",
     function=sepia,
     memory_factor=9.0,  # gray becomes three channels
     takes_threads=True,
+    takes_floats=True,
+    area="same",
 )

@@ -11,9 +11,13 @@ def sharpen(array: Pixels, *, sigma: float, amount: float, threads: int = 1) -> 
     import numpy as np
 
     from dpip.filters.alpha import has_alpha
+    from dpip.filters.floating import with_alpha_of
     from dpip.filters.kernels import points
 
     blurred = blur(array, sigma=sigma, threads=threads)
+    if array.dtype.kind == "f":
+        details = np.subtract(array, blurred, out=np.zeros_like(array), where=np.isfinite(array))
+        return with_alpha_of(array + array.dtype.type(amount) * details, array)
     result = np.empty_like(array)
     top = float(np.iinfo(array.dtype).max)
     points.unsharp(array.reshape(-1), blurred.reshape(-1), result.reshape(-1), amount, top)
@@ -32,4 +36,6 @@ FILTER = Filter(
     ),
     memory_factor=11.0,  # see blur
     takes_threads=True,
+    takes_floats=True,
+    area="same",
 )

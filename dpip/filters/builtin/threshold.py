@@ -10,8 +10,9 @@ from dpip.filters.schema import Filter, Parameter, Pixels
 def threshold(array: Pixels, *, value: int | str) -> Pixels:
     """Return white where the luma is above the level: H x W, or H x W x 2 with alpha as it was.
 
-    ``value`` is 0 to 255 (times 257 for 16 bits) or "otsu": the level with the largest variance between the
-    two classes (Otsu, "A threshold selection method from gray-level histograms", 1979).
+    ``value`` is 0 to 255 (times 257 for 16 bits, over 255 for floating point) or "otsu": the level with the
+    largest variance between the two classes (Otsu, "A threshold selection method from gray-level histograms",
+    1979).
     """
     import numpy as np
 
@@ -19,10 +20,37 @@ def threshold(array: Pixels, *, value: int | str) -> Pixels:
 
     gray = grayscale(array)
     luma = gray if gray.ndim == 2 else gray[..., 0]
+    if gray.dtype.kind == "f":
+        return _of_floats(gray, luma, value)
     top = np.iinfo(gray.dtype).max
     level = _otsu(luma, top) if isinstance(value, str) else value * (top // 255)
     black_white = (luma > level).astype(gray.dtype) * gray.dtype.type(top)
     return black_white if gray.ndim == 2 else np.stack((black_white, gray[..., 1]), axis=2)
+
+
+def _of_floats(gray: Pixels, luma: Pixels, value: int | str) -> Pixels:
+    """Return 1 where the luma is above the level, else 0; what is not known stays."""
+    import numpy as np
+
+    known = np.isfinite(luma)
+    black_white = luma.copy()
+    black_white[known] = _above(luma[known], value)
+    if gray.ndim == 2:
+        return black_white
+    return np.stack((black_white, gray[..., 1]), axis=2)
+
+
+def _above(values: Pixels, value: int | str) -> Any:
+    """Compare floating point with the level; Otsu's is one of 65,536 from the lowest to the highest."""
+    import numpy as np
+
+    if not isinstance(value, str):
+        return values > value / 255
+    low, high = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
+    if not low < high:
+        return np.zeros(values.shape, np.bool_)
+    steps = ((values.astype(np.float64) - low) / (high - low) * 65535).astype(np.uint16)
+    return steps > _otsu(steps, 65535)
 
 
 def _otsu(luma: Any, top: int) -> int:
@@ -56,4 +84,6 @@ FILTER = Filter(
     ),
     memory_factor=12.0,  # the histogram counts 64-bit numbers
     luma_only=True,
+    takes_floats=True,
+    area="same",
 )

@@ -20,5 +20,7 @@ FILTER = Filter(
     summary="Small enough to fit a square.",
     function=thumbnail,
     parameters=(Parameter("size", "integer", 256, "Pixels of the longer side.", 1, 4096),),
+    takes_floats=True,
+    area="scaled",
     memory_factor=11.0,  # with alpha, as floating point
 )

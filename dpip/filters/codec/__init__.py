@@ -33,7 +33,7 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 
             f"The picture has {info.pixels:,} pixels{frames}; the limit is {max_pixels:,}.",
             pixels=info.pixels,
         )
-    from dpip.filters.codec import jpeg, pillow, png, tiff, webp
+    from dpip.filters.codec import jpeg, pillow, png, webp
     from dpip.filters.codec.budget import DecodeBudget
 
     budget = DecodeBudget.of(info)
@@ -45,7 +45,9 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 
         if info.format == "WEBP":
             return webp.decode(data, budget)
         if info.format == "TIFF":
-            return tiff.decode(data, budget, info.bits)
+            from dpip.filters.codec import tiff  # it takes 40 ms to import, and most pictures are none
+
+            return tiff.decode(data, budget)
         return pillow.decode(data, info.format, budget)
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any, BinaryIO
 
 import attrs
@@ -52,7 +53,7 @@ class PictureInfo:
     @property
     def decoded_bytes(self) -> int:
         """The bytes of all frames as arrays."""
-        return self.pixels * self.channels * (2 if self.bits > 8 else 1)
+        return self.pixels * self.channels * -(-self.bits // 8)
 
 
 def probe(source: bytes | str | os.PathLike[str]) -> PictureInfo:
@@ -312,19 +313,28 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
         tags: dict[int, int] = {}
         for _ in range(entries):
             tag, kind, number, value = _read(file, order + entry)
-            if tag in _TIFF_TAGS:
+            if tag in _TIFF_TAGS and tag not in tags:  # the decoder goes by the first, too
                 tags[tag] = _tiff_value(file, end, order, kind, number, value)
         pages.append(tags)
         offset = _read(file, order + word)[0]
-    first = pages[0]
-    bits, photometric, samples = first.get(258, 1), first.get(262, 1), first.get(277, 1)
-    channels = 3 if photometric == 3 else min(samples, 4)
+    width, height = pages[0].get(256, 0), pages[0].get(257, 0)
+    channels, bits = max(map(_tiff_samples, pages), key=prod)
     pixels = sum(page.get(256, 0) * page.get(257, 0) for page in pages)
-    return PictureInfo("TIFF", first.get(256, 0), first.get(257, 0), channels, bits, len(pages), pixels)
+    return PictureInfo("TIFF", width, height, channels, bits, len(pages), pixels)
 
 
-# width, height, bits, photometric interpretation, samples per pixel
-_TIFF_TAGS = (256, 257, 258, 262, 277)
+# width, height, bits, photometric interpretation, samples per pixel, sample format
+_TIFF_TAGS = (256, 257, 258, 262, 277, 339)
+_TIFF_FLOAT = 3
+
+
+def _tiff_samples(page: dict[int, int]) -> tuple[int, int]:
+    """Return the channels of a page as they are decoded, and the bits of each: 8, 16, 32 or 64."""
+    bits, samples = page.get(258, 1), page.get(277, 1)
+    channels = samples + 2 if page.get(262) == 3 else samples
+    if page.get(339) == _TIFF_FLOAT:
+        return channels, 64 if bits > 32 else 32
+    return channels, 8 if bits <= 8 else 16 if bits <= 16 else 64
 
 
 def _tiff_value(file: BinaryIO, end: int, order: str, kind: int, number: int, value: bytes) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from dpip.filters.schema import Area as Area
 from dpip.filters.schema import Pixels as Pixels
 
 
@@ -27,7 +28,7 @@ class Metadata:
 
 @attrs.frozen
 class Frame:
-    """One frame or page: uint8 or uint16, H x W, or H x W x 2, 3, 4 with alpha last if even.
+    """One frame or page, H x W, or H x W x 2, 3, 4 with alpha last if even; see ``groups`` for more channels.
 
     ``duration`` is in milliseconds; ``disposal`` is a number of the picture's own format.
     """
@@ -37,6 +38,12 @@ class Frame:
     disposal: int = 0
     #: The frame is for programs that cannot animate, and not part of the animation (APNG).
     hidden: bool = False
+    #: How many of the channels belong together, see :mod:`dpip.filters.groups`; empty if all do.
+    groups: tuple[int, ...] = ()
+    #: What the picture's own codec wants to know when it writes the frame.
+    origin: Any = attrs.field(default=None, repr=False)
+    #: What a filter has done to the place of the pixels since the frame was read.
+    area: Area = "same"
 
 
 @attrs.frozen

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
-from PIL.ExifTags import IFD
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
 from dpip.filters.codec.budget import DecodeBudget
@@ -22,10 +21,6 @@ from dpip.filters.output import FORMATS
 Image.MAX_IMAGE_PIXELS = None
 
 _LONGEST_REASON = 200  # characters
-_XMP = 700  # its tag in a TIFF
-
-#: Directories within EXIF: what the camera says, and where it was.
-DIRECTORIES = {IFD.Exif, IFD.GPSInfo}
 
 #: Pillow's modes, and those to convert them to for the filters; others are refused.
 _AS_SHOWN = {
@@ -39,7 +34,6 @@ _AS_SHOWN = {
     "RGBa": "RGBA",
     "PA": "RGBA",
     "YCbCr": "RGB",
-    "LAB": "RGB",
     "CMYK": "RGB",
 }
 
@@ -83,15 +77,14 @@ def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
             kind = "signed or 32-bit whole numbers" if image.mode == "I" else "floating point numbers"
             raise UnsupportedPicture(f"The picture holds {kind}; DPIP filters 8 and 16 bits per channel.")
         metadata = _metadata(image)
-        count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "TIFF") else 1
+        count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP") else 1
         budget.check_count(count)
         return Picture(
             format=format,
-            frames=_frames(image, count, 1 if format == "TIFF" else orientation(metadata.exif), budget),
+            frames=_frames(image, count, orientation(metadata.exif), budget),
             frame_count=count,
             metadata=_upright_metadata(metadata, image),
             loop=image.info.get("loop"),
-            style=_style(image),
         )
 
 
@@ -132,8 +125,8 @@ def _pixels(image: Image.Image) -> Pixels:
         target = _AS_SHOWN[mode]
     else:
         raise UnsupportedPicture(f"Pictures of the kind {mode} are not filtered.")
-    if mode == "LAB" or (mode == "CMYK" and image.info.get("icc_profile")):
-        image = _to_srgb(image)
+    if mode == "CMYK" and image.info.get("icc_profile"):
+        image = _to_srgb(image, image.info["icc_profile"])
     if image.mode in ("La", "1") and target == "LA":
         image = image.convert("L") if image.mode == "1" else image.convert("LA")
     if image.mode != target:
@@ -141,13 +134,21 @@ def _pixels(image: Image.Image) -> Pixels:
     return np.asarray(image)
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
+def in_rgb(samples: Pixels, mode: str, profile: bytes | None) -> Pixels:
+    """Turn uint8 samples, H x W x C, of CMYK or of LAB as TIFF has it, into RGB."""
+    image = Image.frombytes(mode, (samples.shape[1], samples.shape[0]), samples.tobytes())
+    if mode == "LAB" or profile:
+        image = _to_srgb(image, profile)
+    return np.asarray(image.convert("RGB"))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert CMYK by its embedded profile, and LAB, which needs none.
 
     Without a profile that works CMYK is returned as it is: Pillow has a plain formula for it.
     """
     try:
-        embedded = io.BytesIO(image.info.get("icc_profile") or b"")
+        embedded = io.BytesIO(profile or b"")
         lab = image.mode == "LAB"
         known = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(embedded)
         srgb = ImageCms.createProfile("sRGB")
@@ -162,36 +163,11 @@ def _metadata(image: Image.Image) -> Metadata:
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     dpi = info.get("dpi")
     return Metadata(
-        exif=bare_exif(_tiff_exif(image) if image.format == "TIFF" else info.get("exif")),
+        exif=bare_exif(info.get("exif")),
         icc=info.get("icc_profile") or None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
     )
-
-
-# Tags on how a TIFF is stored and what its pixels are; all others describe the picture and are kept.
-_TIFF_STRUCTURE = {
-    *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296, 301),
-    *(*range(317, 326), 330, 332, 333, 334, 336, *range(338, 343), 347, *range(512, 516)),
-    *(*range(517, 522), *range(529, 533), 700, 34675),
-}
-
-
-def _tiff_exif(image: Image.Image) -> bytes | None:
-    exif = image.getexif()
-    kept = Image.Exif()
-    kept.update({tag: value for tag, value in exif.items() if tag not in _TIFF_STRUCTURE})
-    for tag in DIRECTORIES & kept.keys():  # until now these are only offsets in the original's file
-        kept[tag] = directory(exif, tag)
-    return kept.tobytes() if kept else None
-
-
-def directory(exif: Image.Exif, tag: int) -> dict[int, Any]:
-    """Return the directory ``tag`` of ``exif``, with the one that may be within it."""
-    found = exif.get_ifd(tag)
-    if IFD.Interop in found:
-        found = {**found, IFD.Interop: exif.get_ifd(IFD.Interop)}
-    return found
 
 
 def _upright_metadata(metadata: Metadata, image: Image.Image) -> Metadata:
@@ -199,14 +175,8 @@ def _upright_metadata(metadata: Metadata, image: Image.Image) -> Metadata:
     return attrs.evolve(metadata, exif=reset_orientation(metadata.exif), icc=icc)
 
 
-def _style(image: Image.Image) -> dict[str, Any]:
-    if image.format == "TIFF":
-        return {"compression": image.info.get("compression", "raw")}
-    return {}
-
-
 def encode(pixels: Pixels, format: str, metadata: Metadata, **options: Any) -> bytes:
-    """Encode one still picture in that format (not PNG), with Pillow's own save options."""
+    """Encode one still picture in that format (not PNG or TIFF), with Pillow's own save options."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format, **metadata_options(metadata, format), **options)
     return out.getvalue()
@@ -219,21 +189,8 @@ def metadata_options(metadata: Metadata, format: str) -> dict[str, Any]:
         options["dpi"] = metadata.dpi
     if metadata.icc:
         options["icc_profile"] = metadata.icc
-    if format == "TIFF":
-        return {**options, "exif": _tiff_tags(metadata)}
     if metadata.exif:
         options["exif"] = b"Exif\x00\x00" + metadata.exif
     if metadata.xmp:
         options["xmp"] = metadata.xmp
     return options
-
-
-def _tiff_tags(metadata: Metadata) -> Image.Exif:
-    """Return EXIF and XMP as tags of a page; :mod:`dpip.filters.codec.tiff` adds the directories."""
-    tags = Image.Exif()
-    tags.load(metadata.exif or b"")
-    for tag in DIRECTORIES & tags.keys():
-        del tags[tag]
-    if metadata.xmp:
-        tags[_XMP] = metadata.xmp
-    return tags

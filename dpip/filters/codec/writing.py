@@ -10,8 +10,9 @@ import attrs
 import numpy as np
 
 from dpip.errors import UnsupportedPicture
+from dpip.filters import groups
 from dpip.filters.alpha import channel_count, has_alpha
-from dpip.filters.codec import gif, icc, jpeg, pillow, png, tiff, webp
+from dpip.filters.codec import gif, icc, jpeg, pillow, png, webp
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
 _LONGEST_SIDE = {"JPEG": 65535, "WEBP": 16383, "GIF": 65535}
@@ -30,15 +31,33 @@ def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> 
         )
     if format != picture.format:  # the number of a disposal method means something else in another format
         frames = (attrs.evolve(frame, disposal=0) for frame in frames)
-    fitted = (attrs.evolve(frame, pixels=_fit(frame.pixels, format)) for frame in frames)
     if format == "TIFF":
-        pages = list(fitted)
-        return tiff.encode(pages, _metadata(picture, format, output, pages[0].pixels), style), format
+        return _pages(iter(frames), picture, output, style), format
+    frames = (_in_one_group(frame, format, picture.notices) for frame in frames)
+    fitted = (attrs.evolve(frame, pixels=_fit(frame.pixels, format, picture.notices)) for frame in frames)
     if picture.frame_count > 1 or format == "GIF":
         return _animation(fitted, format, picture, output, style), format
     frame = next(iter(fitted))
     metadata = _metadata(picture, format, output, frame.pixels)
     return _still(frame.pixels, format, metadata, style), format
+
+
+def _pages(frames: Iterator[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:
+    """Write a TIFF, page by page: those before are not in memory any more as arrays."""
+    from dpip.filters.codec import tiff  # see codec.decode
+
+    first = next(frames)
+    metadata = _metadata(picture, "TIFF", output, groups.split(first.pixels, first.groups)[0])
+    own = picture.format == "TIFF" and output["metadata"] == "keep"
+    return tiff.encode(chain((first,), frames), metadata, style, picture.notices, own_tags=own)
+
+
+def _in_one_group(frame: Frame, format: str, notices: list[str]) -> Frame:
+    """Leave out the bands that only TIFF holds."""
+    if len(frame.groups) <= 1:
+        return frame
+    notices.append(f"{format} holds colours and alpha: {len(frame.groups) - 1} further bands were left out.")
+    return attrs.evolve(frame, pixels=groups.split(frame.pixels, frame.groups)[0], groups=())
 
 
 def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any]) -> bytes:
@@ -88,7 +107,7 @@ def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pix
     return attrs.evolve(metadata, icc=profile, extra=extra)
 
 
-def _fit(pixels: Pixels, format: str) -> Pixels:
+def _fit(pixels: Pixels, format: str, notices: list[str]) -> Pixels:
     """Convert the pixels to what the format can hold. Raises UnsupportedPicture for too large a side."""
     height, width = pixels.shape[:2]
     longest = _LONGEST_SIDE.get(format)
@@ -96,6 +115,8 @@ def _fit(pixels: Pixels, format: str) -> Pixels:
         raise UnsupportedPicture(
             f"The result has {width} x {height} pixels; {format} holds {longest} at most."
         )
+    if pixels.dtype.kind == "f":
+        pixels = _as_words(pixels, format, notices)
     if pixels.dtype == np.uint16 and format not in ("PNG", "TIFF"):
         pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if has_alpha(pixels) and format == "JPEG":
@@ -103,6 +124,14 @@ def _fit(pixels: Pixels, format: str) -> Pixels:
     if channel_count(pixels) == 2 and format in ("WEBP", "BMP", "GIF"):
         return np.ascontiguousarray(pixels[..., (0, 0, 0, 1)])
     return pixels
+
+
+def _as_words(pixels: Pixels, format: str, notices: list[str]) -> Pixels:
+    """Turn floating point into 16 bits: 0 is black, 1 is white, and so is what is not known, or beyond."""
+    known = np.nan_to_num(pixels)
+    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        notices.append(f"{format} has no numbers below 0, above 1 or unknown: they became black or white.")
+    return np.asarray(np.clip(known, 0, 1) * 65535 + 0.5).astype(np.uint16)
 
 
 def _on_white(pixels: Pixels) -> Pixels:

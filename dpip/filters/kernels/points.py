@@ -28,6 +28,8 @@ _RED = tuple(np.uint32(weight) for weight in (12878, 25199, 6193))
 _GREEN = tuple(np.uint32(weight) for weight in (11436, 22479, 5505))
 _BLUE = tuple(np.uint32(weight) for weight in (8913, 17498, 4293))
 
+SEPIA = (_RED, _GREEN, _BLUE)
+
 
 @register_jitable
 def _mixed(weights: Any, r: Any, g: Any, b: Any, top: Any) -> Any:
