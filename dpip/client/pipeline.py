@@ -20,7 +20,9 @@ from dpip.client.errors import OF_THE_PICTURE, ApiError, Damaged
 
 _POLL_SECONDS: Final = 0.1
 _POLL_SHARE: Final = 10
-"""Asking for a large workload is slow, so the pauses are this many times as long as a request takes."""
+"""Asking for a large workload is slow, so the pauses are this many times as long as a request takes …"""
+_LONGEST_POLL_SECONDS: Final = 1.0
+"""… but no longer than this: a request that took long may have waited for a server that had stopped."""
 _FETCHES: Final = 3
 
 
@@ -252,7 +254,8 @@ class UploadPipeline:
             self.counts.running = sum(batch.running for batch in self._batches.values())
             self.changed()
             took = self.clock.seconds() - began
-            await deferLater(self.clock, max(_POLL_SECONDS, took * _POLL_SHARE))
+            pause = min(max(_POLL_SECONDS, took * _POLL_SHARE), _LONGEST_POLL_SECONDS)
+            await deferLater(self.clock, pause)
         for _ in range(self.concurrency):
             self._filtered.put(None)
 

@@ -28,7 +28,7 @@ class Retry:
     clock: IReactorTime
     patience: float = 30.0
     first: float = 0.2
-    longest: float = 5.0
+    longest: float = 1.5  # after which a server that has returned is noticed
     chance: Callable[[], float] = random.random
     told: Callable[[ClientError], object] | None = None
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from attrs import define, field
 from PIL import Image as Pillow
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 
 from dpip.api.app import make_site
-from dpip.client import ApiError, Conveyor, Damaged, Image, Item, Parcel, Result, UploadPipeline
+from dpip.client import ApiError, Conveyor, Damaged, Image, Item, Parcel, Result, UploadPipeline, Workload
 from dpip.filters import registry
 from dpip.model import ImageType
 from dpip.runtime.ids import IdSource
@@ -83,6 +83,28 @@ class PipelineTestCase(ServedTestCase):
                     incoming, job.workload_id, ImageType.FILTERED, job.result_id, 10**9
                 )
                 await self.controller.commit_result(worker, job.lease, file)
+
+
+@define(eq=False)
+class SlowServer:
+    """A client whose server takes ``seconds`` for its first answer; the images are filtered in the third."""
+
+    clock: Clock
+    seconds: float
+    asked: list[float] = field(factory=list)
+
+    async def upload(self, workload_id: str, source: object, name: str, key: str) -> Image:
+        return Image("i", workload_id, "original", 0, name)
+
+    async def workload(self, workload_id: str) -> Workload:
+        self.asked.append(self.clock.seconds())
+        await deferLater(self.clock, self.seconds if len(self.asked) == 1 else 0.01)
+        return Workload(
+            workload_id, "", "running", accepted=1, filtered_images=("0",) if len(self.asked) > 2 else ()
+        )
+
+    async def download(self, place: str, workload_id: str) -> bytes:
+        return b"filtered"
 
 
 class UploadPipelineTests(PipelineTestCase):
@@ -172,6 +194,21 @@ class UploadPipelineTests(PipelineTestCase):
         self.client._transport.token = "dead"
         error = await self.refusal(ApiError, self.filter_all(sender))
         self.assertEqual(error.status, 401)
+
+    def test_a_pause_of_the_server_makes_none_of_the_clients(self) -> None:
+        clock = Clock()
+        server = SlowServer(clock, seconds=12)
+        sender = Told([Item("a.png", b"a picture", "a")])
+
+        async def make_workload() -> Workload:
+            return Workload("w", "", "scheduling")
+
+        pipeline = UploadPipeline(server, clock, sender, make_workload)  # type: ignore[arg-type]
+        running = Deferred.fromCoroutine(pipeline.run())
+        clock.pump([0.01] * 1500)
+        self.successResultOf(running)
+        self.assertEqual(sender.results, {"a.png": b"filtered"})
+        self.assertLess(server.asked[1] - 12, 1.2)
 
     def test_programs_of_last_week_know_it_by_other_names(self) -> None:
         sender = Told([])

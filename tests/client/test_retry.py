@@ -60,7 +60,7 @@ class RetriedRequestTests(StandInTestCase):
             answer({"system_name": "DPIP"}),
         )
         self.assertEqual((await self.client.status())["system_name"], "DPIP")
-        self.assertEqual(self.clock.pauses, [7, 0.4, 1, 1.6])
+        self.assertEqual(self.clock.pauses, [7, 0.4, 1, 1.5])
 
     async def test_other_answers_are_final(self) -> None:
         for status in (400, 401, 403, 404, 409, 413, 415, 422, 500, 507):

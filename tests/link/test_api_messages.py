@@ -107,8 +107,19 @@ class ValueTests(SynchronousTestCase):
                 self.assertEqual(valued(json.loads(json.dumps(plain(value, kind))), kind), value)
 
     def test_every_type_that_a_call_uses_is_tried_here(self) -> None:
-        tried = {kind for _, kind in VALUES} | {str, int, bool, float, Role, str | None, None, Workload}
+        tried = {kind for _, kind in VALUES} | {
+            str,
+            int,
+            bool,
+            float,
+            Role,
+            bool | None,
+            str | None,
+            None,
+            Workload,
+        }
         tried |= {
+            bool | None,
             Sequence[Image],
             Sequence[Progress],
             Sequence[Sample],
