@@ -187,6 +187,12 @@ class StoredPicture:
     decoded_bytes: int
 
 
+MAX_NOTICES = 8
+"""Notices of one image."""
+MAX_NOTICE = 300
+"""Characters of a notice."""
+
+
 @frozen
 class StoredFile:
     """A file that is durable in the image store, whether or not the datastore has a row for it."""
@@ -196,6 +202,7 @@ class StoredFile:
     sha256: str
     picture: StoredPicture
     name: str | None = None  # the client's own file name: data, never a path
+    notices: tuple[str, ...] = ()  # what a result lacks of its original, a sentence each
 
 
 @frozen

@@ -83,7 +83,7 @@ class UploadRoutes:
         file.claimed = fields.required("sha256").lower()
         lease = Lease(_number(fields, "job"), _number(fields, "attempt"), fields.required("nonce"))
         job = await self.controller.check_lease(by, lease)
-        return await keep_result(self.controller, self.image_store, by, job, file)
+        return await keep_result(self.controller, self.image_store, by, job, file, fields.words("notices"))
 
 
 def _checked(files: Sequence[IIncomingFile]) -> Sequence[IIncomingFile]:

@@ -136,6 +136,10 @@ image_json: Final = View[model.Image](
         "content_type": (STRING, lambda image: image.file.picture.content_type),
         "width": (INTEGER, lambda image: image.file.picture.width),
         "height": (INTEGER, lambda image: image.file.picture.height),
+        "notices": (
+            {**array(STRING), "description": "What a result lacks of its original, a sentence each."},
+            lambda image: list(image.file.notices),
+        ),
         "created_at": (TIME, lambda image: timestamp(image.created_at)),
     }
 )

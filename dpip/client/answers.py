@@ -69,7 +69,10 @@ class Workload(Facts):
 
 @frozen
 class Image(Facts):
-    """An original or a result; the two share ``seq``, the 0-based place in their workload."""
+    """An original or a result; the two share ``seq``, the 0-based place in their workload.
+
+    ``notices`` say what a result lacks of its original, a sentence each.
+    """
 
     image_id: str
     workload_id: str
@@ -81,6 +84,7 @@ class Image(Facts):
     content_type: str = ""
     width: int = 0
     height: int = 0
+    notices: tuple[str, ...] = field(default=(), converter=tuple)
 
 
 @frozen

@@ -63,7 +63,7 @@ class LocalResults:
         try:
             job = await self.controller.check_lease(by, result.lease)
             file = directory.take_file(wire.result_name(job.lease), result.size, result.sha256)
-            await keep_result(self.controller, self.store, by, job, file)
+            await keep_result(self.controller, self.store, by, job, file, result.notices)
         except DpipError as error:
             return wire.Receipt(error.code, error.detail[:_MAX_SENTENCE])
         return wire.Receipt()

@@ -17,7 +17,7 @@ from dpip.datastore.engine import create_file, explained, migrating, sync_folder
 from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 
-HEAD = "0005"
+HEAD = "0006"
 _BACKUPS = 3
 """Copies of earlier revisions that are kept beside the database; the newest are of the highest ones."""
 SCRIPTS = Path(__file__).with_name("migrations")

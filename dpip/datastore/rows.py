@@ -82,7 +82,10 @@ def workload_of(row: Row) -> Workload:
 # Images
 
 FILE = tuple(
-    images.c["path", "size", "sha256", "format", "content_type", "width", "height", "decoded_bytes", "name"]
+    images.c[
+        *("path", "size", "sha256", "format", "content_type", "width", "height", "decoded_bytes"),
+        *("name", "notices"),
+    ]
 )
 IMAGE = (images.c.public, workloads.c.public.label("workload"), images.c.type, images.c.seq, images.c.created)
 
@@ -100,13 +103,15 @@ def file_row(file: StoredFile) -> list[Any]:
         picture.height,
         picture.decoded_bytes,
         None if file.name is None else text(file.name),
+        json.dumps(file.notices) if file.notices else None,
     ]
 
 
 def image_of(row: Row) -> Image:
     """The image in a row of the columns ``IMAGE`` and then ``FILE``."""
-    public, workload, type_, seq, created, path, size, sha256, *picture, name = row
-    file = StoredFile(path, size, sha256, StoredPicture(*picture), name)
+    public, workload, type_, seq, created, path, size, sha256, *picture, name, notices = row
+    said = tuple(json.loads(notices)) if notices else ()
+    file = StoredFile(path, size, sha256, StoredPicture(*picture), name, said)
     return Image(public, workload, ImageType(type_), seq, file, seconds(created))
 
 

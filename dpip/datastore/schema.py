@@ -124,6 +124,7 @@ images = Table(
     _number("decoded_bytes"),
     Column("name", Text),
     _number("created"),
+    Column("notices", Text),  # JSON; most results have none
     UniqueConstraint("workload_id", "type", "seq", name="images_place"),
 )
 

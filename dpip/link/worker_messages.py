@@ -45,9 +45,9 @@ from dpip.link.codec import decode as decode
 from dpip.link.codec import decode_either as decode_either
 from dpip.link.codec import encode as encode
 from dpip.link.codec import protocol_of as protocol_of
-from dpip.model import Lease, LeasedJob, Load, Outcome
+from dpip.model import MAX_NOTICES, Lease, LeasedJob, Load, Outcome
 
-PROTOCOL = 3
+PROTOCOL = 4
 MAX_REPORT = 128 * 1024
 """Bytes of one message from a worker: its checking must not stop the controller's reactor for long."""
 MAX_HELLO = 12 * 1024
@@ -208,6 +208,9 @@ class ResultFile:
     lease: Lease
     size: int = field(validator=_within(int, 1, 2**50))
     sha256: str = field(validator=_hexadecimal)
+    notices: tuple[str, ...] = field(
+        default=(), validator=and_(max_len(MAX_NOTICES), deep_iterable(_sentence))
+    )
 
 
 @frozen

@@ -55,7 +55,8 @@ export function openLightbox(workloadId, start, look, closed) {
     say(title, name);
     if (result) put(stage, compared(original, result, name));
     else put(stage, h("p", { class: "stage-words" }, failure ? `It failed: ${failure.reason}` : "It is not done yet."));
-    put(facts, original && download("Original", original, name), result && download("Result", result, name));
+    put(facts, original && download("Original", original, name), result && download("Result", result, name),
+      ...(result?.notices ?? []).map((notice) => h("p", { class: "notice" }, notice)));
     if (result) stage.querySelector("input").focus({ preventScroll: true });
   }
 

@@ -9,7 +9,7 @@ worker → child      ``{"job", "source", "sha256", "result", "steps", "output",
 child → worker      ``{"say"}`` while warming up, ``{"cached"}`` when that will be short,
                     ``{"ready", "rss"}`` once, and for each job
                     ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "size",
-                    "waited", "rss"}``
+                    "notices", "waited", "rss"}``
 =================== =======================================================================================
 
 Once it is warm it is confined, since pictures may be made to attack it. It never outlives its parent: it
@@ -31,7 +31,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -39,6 +39,7 @@ from typing import Any, Final, Protocol
 import psutil
 
 from dpip.errors import PictureError
+from dpip.model import MAX_NOTICE, MAX_NOTICES
 from dpip.worker.sandbox import confine
 
 REPLIES: Final = 3
@@ -60,6 +61,9 @@ class ComputeResult(Protocol):
 
     @property
     def content_type(self) -> str: ...
+
+    @property
+    def notices(self) -> Sequence[str]: ...
 
 
 class Engine(Protocol):
@@ -171,7 +175,9 @@ def _done(engine: Engine, job: Message) -> Message:
     except OSError as error:
         return _answer("returned", "disk-full", f"The result could not be written: {error}", seconds)
     sha256, size = hashlib.sha256(result.data).hexdigest(), len(result.data)
-    return _answer("done", seconds=seconds, sha256=sha256, content_type=result.content_type, size=size)
+    notices = [notice[:MAX_NOTICE] for notice in result.notices[:MAX_NOTICES]]
+    made: dict[str, Any] = {"sha256": sha256, "content_type": result.content_type, "size": size}
+    return _answer("done", seconds=seconds, notices=notices, **made)
 
 
 def _answer(outcome: str, code: str = "", detail: str = "", seconds: float = 0.0, **more: Any) -> Message:

@@ -53,7 +53,7 @@ class ComputeTask:
 
 @frozen
 class Verdict:
-    """How a task ended. ``size``, ``sha256`` and ``content_type`` are of the result, if there is one."""
+    """How a task ended. ``size``, ``sha256``, ``content_type`` and ``notices`` are of a result."""
 
     outcome: Outcome
     code: str = ""
@@ -62,6 +62,7 @@ class Verdict:
     sha256: str = ""
     content_type: str = ""
     size: int = 0
+    notices: tuple[str, ...] = ()
 
 
 _LAST_LINES: Final = 8
@@ -283,6 +284,7 @@ def _verdict(message: Mapping[str, Any]) -> Verdict:
         sha256=str(message.get("sha256", "")),
         content_type=str(message.get("content_type", "")),
         size=int(message.get("size", 0)),
+        notices=tuple(map(str, message.get("notices", ()))),
     )
 
 

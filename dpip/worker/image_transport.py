@@ -69,7 +69,7 @@ class HttpTransport:
         await self.send(self.result, verdict)
 
     async def send(self, path: str, verdict: Verdict) -> None:
-        await self._transfer.upload(self.job, Path(path), verdict.sha256, verdict.content_type)
+        await self._transfer.upload(self.job, Path(path), verdict)
 
     def remove_files(self) -> None:
         for path in (self._source, self.result):
@@ -100,7 +100,8 @@ class FileTransport:
         return Source(path, file.sha256)
 
     async def deliver_result(self, verdict: Verdict) -> None:
-        if await self._local.deliver(wire.ResultFile(self.job.lease, verdict.size, verdict.sha256)):
+        result = wire.ResultFile(self.job.lease, verdict.size, verdict.sha256, verdict.notices)
+        if await self._local.deliver(result):
             return
         try:
             await self._http.send(self.result, verdict)

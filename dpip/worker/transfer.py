@@ -15,6 +15,7 @@ anything else, tries used up                    returned: not the job's fault
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,7 @@ from dpip.http.server_address import ServerAddress
 from dpip.link.certificates import Pinned, fingerprint_of_pem
 from dpip.model import LeasedJob, Outcome
 from dpip.runtime.coroutines import deferred
+from dpip.worker.compute_child import Verdict
 
 _CONNECT_SECONDS: Final = 10
 TRIES: Final = 5
@@ -139,9 +141,9 @@ class Transfer:
         """Download the job's original to ``path``, and check it."""
         await self._downloads.run(self._retried, lambda: self._get(job, path))
 
-    async def upload(self, job: LeasedJob, path: Path, sha256: str, content_type: str) -> None:
+    async def upload(self, job: LeasedJob, path: Path, verdict: Verdict) -> None:
         """Upload the job's result. When this returns it is durable, and the job is done."""
-        await self._uploads.run(self._retried, lambda: self._post(job, path, sha256, content_type))
+        await self._uploads.run(self._retried, lambda: self._post(job, path, verdict))
 
     @deferred
     async def _retried(self, exchange: Callable[[], Awaitable[None]]) -> None:
@@ -186,16 +188,17 @@ class Transfer:
         if (file.size, file.sha256) != (original.size, original.sha256):
             raise _damaged("is not what was uploaded")
 
-    async def _post(self, job: LeasedJob, path: Path, sha256: str, content_type: str) -> None:
+    async def _post(self, job: LeasedJob, path: Path, verdict: Verdict) -> None:
         fields = {
             "workload_id": job.workload_id,
             "type": "filtered",
             "job": str(job.lease.job),
             "attempt": str(job.lease.attempt),
             "nonce": job.lease.nonce,
-            "sha256": sha256,
+            "sha256": verdict.sha256,
+            **({"notices": json.dumps(verdict.notices)} if verdict.notices else {}),
         }
-        files = [FilePart(path, "result", content_type)]
+        files = [FilePart(path, "result", verdict.content_type)]
         body = MultipartBody({}, files, self._reactor, _PIECE, at_once=True)
         # In the query: as parts of the body they would take the API as long as all the rest of the request.
         response = await self._request("POST", f"{self._images}?{urlencode(fields)}", body.length, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from attrs import evolve
 
@@ -36,6 +37,17 @@ class ResultTests(ApiTest):
         got = await self.get(f"/images/{job.result_id}", self.user)
         self.assertEqual(got.body, picture(shade=7))
         self.assert_nothing_left()
+
+    async def test_what_the_result_lacks_is_told_within_bounds(self) -> None:
+        job = await self.leased()
+        said = ["Spot colours were dropped.", "two\nlines\x1b[2J", "x" * 5000, *map(str, range(20))]
+        form = result_form(job.lease, picture(shade=7)).field("notices", json.dumps(said))
+        self.assertEqual((await self.send(form)).status, 201)
+        (shown,) = (await self.get(f"/images?workload_id={self.workload}", self.user)).json()
+        kept = ["Spot colours were dropped.", "two lines [2J", "x" * 300, *map(str, range(5))]
+        self.assertEqual(shown["notices"], kept)
+        got = await self.get(f"/images/{job.result_id}", self.user)
+        self.assertEqual(json.loads(got.headers["dpip-notices"]), kept)
 
     async def test_the_fields_may_come_in_the_query(self) -> None:
         lease, data = (await self.leased()).lease, picture(shade=7)

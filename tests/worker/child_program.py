@@ -21,6 +21,7 @@ from dpip.worker import child_main
 class Copied:
     data: bytes
     content_type: str = "image/test"
+    notices: tuple[str, ...] = ()
 
 
 class Misbehaving:

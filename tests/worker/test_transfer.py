@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,16 @@ from dpip.errors import Malformed
 from dpip.link.certificates import Authority
 from dpip.model import Outcome
 from dpip.worker import transfer as transfer_module
+from dpip.worker.compute_child import Verdict
 from dpip.worker.transfer import TRIES, ApiAddress, Closed, NotTransferred, TokenRefused, Transfer
 from tests.worker.api import TOKEN, Api, answering, cut, hang, job
 
 PICTURE = b"an original picture" * 100
+
+
+def verdict(data: bytes, *notices: str) -> Verdict:
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Verdict(Outcome.DONE, "", "", 0.1, sha256, "image/png", len(data), notices)
 
 
 class TransferCase(TestCase):
@@ -48,13 +55,13 @@ class TransferCase(TestCase):
         self.addCleanup(transfer.close)
         return transfer
 
-    def result(self, data: bytes) -> tuple[Path, str]:
+    def path_of(self, data: bytes) -> Path:
         path = self.directory / "result"
         path.write_bytes(data)
-        return path, hashlib.sha256(data).hexdigest()
+        return path
 
     async def upload(self, data: bytes = b"result") -> None:
-        await self.transfer.upload(self.job, *self.result(data), "image/png")
+        await self.transfer.upload(self.job, self.path_of(data), verdict(data))
 
     async def failing(self, what: Any) -> NotTransferred:
         return await self.assertFailure(Deferred.fromCoroutine(what), NotTransferred)
@@ -171,6 +178,12 @@ class UploadTests(TransferCase):
                 "content_type": "image/png",
             },
         )
+
+    async def test_notices_go_along(self) -> None:
+        data = b"result"
+        await self.transfer.upload(self.job, self.path_of(data), verdict(data, "The sound, if any, is lost."))
+        ((fields, _),) = self.api.results
+        self.assertEqual(json.loads(fields["notices"]), ["The sound, if any, is lost."])
 
     async def test_a_large_one_is_streamed(self) -> None:
         self.patch(transfer_module, "_PIECE", 1000)

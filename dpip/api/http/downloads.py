@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from io import FileIO
 from typing import Final
@@ -109,10 +110,12 @@ def _open(path: str) -> FileIO:
 
 
 def _headers(download: Download) -> dict[str, str]:
+    notices = download.image.file.notices
     return {
         "ETag": download.etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",  # keep it, but ask each time: it may be deleted
+        **({"DPIP-Notices": json.dumps(notices)} if notices else {}),
     }
 
 

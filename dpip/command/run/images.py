@@ -75,7 +75,7 @@ class RunImages:
                 f"{plain(printable(item.result))} could not be written to {folder}: "
                 f"{error.strerror or error}. Put that right, and go on with --resume."
             ) from error
-        self.journal.finished(item.known_as, written, fetched.size)
+        self.journal.finished(item.known_as, written, fetched.size, fetched.notices)
         self.report.add_done(item.known_as, written, fetched, written != wanted)
 
     def failed(self, item: Item, code: str, reason: str) -> None:

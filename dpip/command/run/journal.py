@@ -135,8 +135,9 @@ class Journal:
     def uploaded(self, name: str, workload: str, place: int) -> None:
         self._write(up=name, workload=workload, seq=place)
 
-    def finished(self, name: str, result: Path, size: int) -> None:
-        self._write(ok=name, to=str(result.relative_to(self.folder)), size=size)
+    def finished(self, name: str, result: Path, size: int, notices: Sequence[str] = ()) -> None:
+        more = {"notices": list(notices)} if notices else {}
+        self._write(ok=name, to=str(result.relative_to(self.folder)), size=size, **more)
 
     def failed(self, name: str, code: str, reason: str) -> None:
         self._write(bad=name, code=code, reason=reason)

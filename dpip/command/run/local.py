@@ -99,7 +99,9 @@ class _LocalResult:
 
     async def take(self, to: Path) -> Fetched:
         os.replace(self.path, to)
-        return Fetched(self.verdict.size, self.verdict.sha256, self.verdict.content_type)
+        return Fetched(
+            self.verdict.size, self.verdict.sha256, self.verdict.content_type, self.verdict.notices
+        )
 
     async def read(self) -> bytes:
         return await deferToThread(self.path.read_bytes)

@@ -19,6 +19,9 @@ from dpip.command.tables import counted, json_line, plain
 _SHOWN: Final = 20
 """How many failures and skipped files are listed at the end; all are counted."""
 
+_NAMED: Final = 3
+"""How many images are named beside a notice."""
+
 
 @define(eq=False)
 class RunReport:
@@ -31,6 +34,7 @@ class RunReport:
     renamed: int = 0
     earlier: int = 0  # finished by an earlier run
     skipped: Counter[str] = field(factory=Counter)  # by reason
+    notices: dict[str, list[str]] = field(factory=dict)  # notice → names of results
     _failures: list[str] = field(factory=list, init=False)
     _skipped_names: list[str] = field(factory=list, init=False)
 
@@ -38,7 +42,16 @@ class RunReport:
         """Note a result; ``file`` is the image's name in the journal."""
         self.done += 1
         self.renamed += renamed
-        self._tell(file, "done", result=printable(result), size=fetched.size, sha256=fetched.sha256)
+        for notice in fetched.notices:
+            self.notices.setdefault(plain(notice), []).append(plain(printable(result.name)))
+        self._tell(
+            file,
+            "done",
+            result=printable(result),
+            size=fetched.size,
+            sha256=fetched.sha256,
+            notices=list(fetched.notices),
+        )
 
     def add_failed(self, file: str, result: Path, code: str, reason: str) -> None:
         """Note a failure; ``result`` is the name that the result would have had."""
@@ -89,6 +102,9 @@ class RunReport:
             yield f"{counted(self.earlier, 'image')} finished by an earlier run"
         if self.renamed:
             yield f"{counted(self.renamed, 'image')} got a number in the name, as the name was taken"
+        for notice, names in self.notices.items():
+            others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            yield f"Notice: {notice} ({', '.join(names[:_NAMED])}{others})"
         if self.failed:
             yield f"{counted(self.failed, 'image')} failed:"
             yield from (f"  {failure}" for failure in self._failures)

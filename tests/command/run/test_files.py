@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 from unittest import mock
 
 import click
 from twisted.trial.unittest import SynchronousTestCase
 
+from dpip.client import Fetched
 from dpip.command.run.destinations import place, with_suffix_for
 from dpip.command.run.inputs import Inputs
 from dpip.command.run.journal import Journal, RunTask
+from dpip.command.run.report import RunReport
 from tests.frames import encoded
 
 PICTURE = encoded(1, 8, 6)
@@ -215,3 +219,15 @@ class JournalTests(FolderTestCase):
         keys = [journal.key("a", 0, 5, 7), journal.key("a", 1, 5, 7), journal.key("a", 0, 6, 7)]
         self.assertEqual(len({*keys, journal.key("b", 0, 5, 7)}), 4)
         self.assertEqual(journal.key("a", 0, 5, 7), keys[0])
+
+
+class ReportTests(FolderTestCase):
+    def test_notices_are_told_once_with_the_first_names(self) -> None:
+        report = RunReport(self.folder, as_json=False)
+        for number in range(5):
+            fetched = Fetched(1, "0", "image/tiff", ("Layers were dropped.",))
+            report.add_done(f"{number}.tif", self.folder / f"{number}.tif", fetched, renamed=False)
+        said = io.StringIO()
+        with redirect_stdout(said):
+            report.finish(1.0, None, ())
+        self.assertIn("Notice: Layers were dropped. (0.tif, 1.tif, 2.tif and 2 more)\n", said.getvalue())
