@@ -207,6 +207,8 @@ class Filter:
     luma_only: bool = False
     #: A pixel of the result may depend on any of the picture, or on its place: bands of rows are no pictures.
     whole_picture: bool = False
+    #: Parameters to try the filter with, where it needs more than its defaults.
+    example: Mapping[str, Any] = attrs.field(factory=dict)
     #: Raises BadParameter where each value is right but they do not go together.
     check: Callable[[Mapping[str, Any]], None] | None = None
 

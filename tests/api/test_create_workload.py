@@ -103,7 +103,7 @@ class CreateWorkloadTests(ApiTest):
             made = (await self.send_json("POST", "/workloads", self.user, asked)).json()
             self.assertEqual((made["filter"], made["steps"]), ("convert", [{"name": "convert"}]))
             again = await self.send_json("POST", "/workloads", self.user, made)
-            self.assertEqual(again.code, 201)
+            self.assertEqual(again.status, 201)
 
     async def test_what_is_not_acceptable_is_named(self) -> None:
         refused = {

@@ -86,4 +86,5 @@ FILTER = Filter(
     whole_picture=True,
     takes_floats=True,
     area="cut",
+    example={"width": 8},
 )

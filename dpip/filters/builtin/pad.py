@@ -75,4 +75,5 @@ FILTER = Filter(
     whole_picture=True,
     takes_floats=True,
     area="cut",
+    example={"border": 2},
 )

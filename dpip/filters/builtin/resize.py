@@ -69,4 +69,5 @@ FILTER = Filter(
     takes_floats=True,
     area=_area,
     whole_picture=True,
+    example={"width": 8},
 )

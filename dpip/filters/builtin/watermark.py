@@ -76,4 +76,5 @@ FILTER = Filter(
     takes_threads=True,
     whole_picture=True,
     area="same",
+    example={"text": "w"},
 )
