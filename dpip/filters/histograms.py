@@ -20,13 +20,13 @@ def counts(array: Pixels, channel: int = 0, rows: Any = None, columns: Any = Non
     ``rows`` and ``columns`` are pairs: the first, and the one after the last.
     """
     height, width = array.shape[:2]
-    lanes = np.zeros((np.iinfo(array.dtype).max + 1, histograms.LANES), np.int32)
+    lanes = np.zeros((histograms.LANES, np.iinfo(array.dtype).max + 1), np.int32)
     first, last = rows or (0, height)
     left, right = columns or (0, width)
     histograms.count(
         array.reshape(-1), lanes.reshape(-1), width, channel_count(array), channel, left, right, first, last
     )
-    counted: Counts = lanes.sum(axis=1, dtype=np.int64)
+    counted: Counts = lanes.sum(axis=0, dtype=np.int64)
     return counted
 
 

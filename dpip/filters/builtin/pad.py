@@ -46,7 +46,8 @@ def pad(
     result = np.empty((new_height, new_width, planes.shape[2]), array.dtype)
     line = np.broadcast_to(colour, (new_width, planes.shape[2])).copy()
     result[: rows.start] = result[rows.stop :] = line
-    result[rows, : columns.start] = result[rows, columns.stop :] = colour
+    result[rows, : columns.start] = line[: columns.start]
+    result[rows, columns.stop :] = line[columns.stop :]
     result[rows, columns] = planes
     return result if result.shape[2] > 1 else result[..., 0]
 

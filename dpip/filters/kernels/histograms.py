@@ -27,25 +27,32 @@ def count(
     first: int,
     last: int,
 ) -> None:
-    """Add to ``counts``, LANES for each value, one channel's samples in a rectangle.
+    """Add to ``counts``, LANES one after the other, one channel's samples in a rectangle.
 
     Where alpha is 0, nobody sees the colour, and it does not count.
     """
+    bins = counts.size // LANES
+    a, b, c, d = counts[:bins], counts[bins : 2 * bins], counts[2 * bins : 3 * bins], counts[3 * bins :]
+    step, one = np.uint64(channels), np.int32(1)
     for y in range(first, last):
         i = np.uint64((y * width + left) * channels + channel)
-        step = np.uint64(channels)
-        if channels % 2 == 1:
-            for x in range(right - left):
-                counts[(np.uint64(source[i]) * np.uint64(LANES)) | np.uint64(x & (LANES - 1))] += np.int32(1)
-                i += step
-        else:
+        rest = right - left
+        if channels % 2 == 0:
             to_alpha = np.uint64(channels - 1 - channel)
-            for x in range(right - left):
+            for _ in range(rest):
                 if source[i + to_alpha] != 0:
-                    counts[(np.uint64(source[i]) * np.uint64(LANES)) | np.uint64(x & (LANES - 1))] += (
-                        np.int32(1)
-                    )
+                    a[np.uint64(source[i])] += one
                 i += step
+            continue
+        for _ in range(rest // 4):
+            a[np.uint64(source[i])] += one
+            b[np.uint64(source[i + step])] += one
+            c[np.uint64(source[i + step + step])] += one
+            d[np.uint64(source[i + step + step + step])] += one
+            i += step + step + step + step
+        for _ in range(rest % 4):
+            a[np.uint64(source[i])] += one
+            i += step
 
 
 @register_jitable

@@ -31,7 +31,15 @@ _TILE = 32
 def _copy(source: Any, target: Any, start: Any, step: Any, at: Any, count: int, channels: int) -> None:
     """Copy ``count`` pixels, ``step`` samples apart, to the samples from ``at`` on."""
     one, two = np.uint64(1), np.uint64(2)
-    if channels == 3:
+    if channels == 3 and step == np.uint64(-3):
+        row = source[start - np.uint64(3 * (count - 1)) : start + np.uint64(3)]
+        out = target[at : at + np.uint64(3 * count)]
+        for x in range(count):
+            i, j = np.uint64(3 * x), np.uint64(3 * (count - 1 - x))
+            out[i] = row[j]
+            out[i + one] = row[j + one]
+            out[i + two] = row[j + two]
+    elif channels == 3:
         for _ in range(count):
             target[at] = source[start]
             target[at + one] = source[start + one]
