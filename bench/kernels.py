@@ -3,7 +3,7 @@
     python -m bench.kernels [--film FILM.mp4] [--rounds N] [--shrink N] [SECTION ...]
 
 Prints, for each row, both times, the ratio (above 1 we are faster) and the ratio that DPIP holds itself to.
-Sections: grayscale, blur, large, jpeg, png, webp, more. Without a film the "film frame" is drawn.
+Sections: grayscale, blur, large, jpeg, png, webp, more, newer. Without a film the "film frame" is drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from bench.timing import seconds, together
 from dpip.filters import apply, process
@@ -228,7 +228,93 @@ def more(film: Array, draw: Draw) -> Iterator[Row]:
         yield f"720p {title}", theirs, lambda n=name, p=params: apply(n, film, **p), 0.0
 
 
-SECTIONS = {section.__name__: section for section in (grayscale, blur, large, jpeg, png, webp, more)}
+def newer(film: Array, draw: Draw) -> Iterator[Row]:
+    """Crops, turns, tones, noise and marks; no slower than what users have."""
+    height, width = film.shape[:2]
+    image, gray = Image.fromarray(film), cv2.cvtColor(film, cv2.COLOR_RGB2GRAY)
+    gray_image = Image.fromarray(gray)
+    tiles = cv2.createCLAHE(2.0, (8, 8))
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -10, 1)
+    mark = Image.fromarray(apply("watermark", np.zeros((*film.shape[:2], 4), np.uint8), text="DPIP"))
+
+    def clahe() -> object:
+        parts = cv2.cvtColor(film, cv2.COLOR_RGB2YCrCb)
+        parts[..., 0] = tiles.apply(parts[..., 0])
+        return cv2.cvtColor(parts, cv2.COLOR_YCrCb2RGB)
+
+    def gray_world() -> object:
+        means = cv2.mean(film)[:3]
+        return cv2.multiply(film, (*(sum(means) / 3 / mean for mean in means), 1))
+
+    def marked() -> object:
+        picture = image.copy()
+        picture.paste(mark, (0, 0), mark)
+        return np.asarray(picture)
+
+    def pillow(change: Callable[[Image.Image], Image.Image], of: Array = film) -> Callable[[], object]:
+        return lambda: np.asarray(change(Image.fromarray(of)))
+
+    bicubic, quarter = Image.Resampling.BICUBIC, Image.Transpose.ROTATE_270
+    mirror, part = Image.Transpose.FLIP_LEFT_RIGHT, (width // 4, height // 4, width // 2, height // 2)
+    border = (60, 60, 60, 60)
+    rows: list[tuple[str, Callable[[], object], str, dict[str, Any]]] = [
+        (
+            "crop | Pillow",
+            pillow(lambda p: p.crop(part)),
+            "crop",
+            {"width": width // 4, "height": height // 4},
+        ),
+        ("rotate 90 | Pillow", pillow(lambda p: p.transpose(quarter)), "rotate", {"angle": 90}),
+        ("rotate 90 | OpenCV", lambda: cv2.rotate(film, cv2.ROTATE_90_CLOCKWISE), "rotate", {"angle": 90}),
+        (
+            "rotate 10 | Pillow",
+            pillow(lambda p: p.rotate(-10, bicubic)),
+            "rotate",
+            {"angle": 10, "expand": False},
+        ),
+        (
+            "rotate 10 | OpenCV",
+            lambda: cv2.warpAffine(film, turn, (width, height), flags=cv2.INTER_CUBIC),
+            "rotate",
+            {"angle": 10, "expand": False},
+        ),
+        ("flip | Pillow", pillow(lambda p: p.transpose(mirror)), "flip", {}),
+        ("flip | OpenCV", lambda: cv2.flip(film, 1), "flip", {}),
+        (
+            "pad | OpenCV",
+            lambda: cv2.copyMakeBorder(film, *border, cv2.BORDER_CONSTANT),
+            "pad",
+            {"border": 60},
+        ),
+        (
+            "auto_contrast | Pillow",
+            pillow(lambda p: ImageOps.autocontrast(p, 0.5, preserve_tone=True)),
+            "auto_contrast",
+            {},
+        ),
+        ("levels | OpenCV", lambda: cv2.LUT(film, np.arange(256, dtype=np.uint8)), "levels", {"black": 5}),
+        ("clahe | OpenCV", clahe, "clahe", {}),
+        ("saturation | Pillow", pillow(lambda p: ImageEnhance.Color(p).enhance(1.3)), "saturation", {}),
+        ("white_balance | OpenCV", gray_world, "white_balance", {}),
+        (
+            "denoise | OpenCV's non-local means",
+            lambda: cv2.fastNlMeansDenoisingColored(film, None, 8, 8, 5, 11),
+            "denoise",
+            {},
+        ),
+        ("watermark | Pillow", marked, "watermark", {"text": "DPIP"}),
+    ]
+    for title, theirs, name, params in rows:
+        yield f"720p {title}", theirs, lambda n=name, p=params: apply(n, film, **p), 0.0
+    yield (
+        "720p dither gray | Pillow",
+        lambda: np.asarray(gray_image.convert("1")),
+        lambda: apply("dither", gray),
+        0.0,
+    )
+
+
+SECTIONS = {section.__name__: section for section in (grayscale, blur, large, jpeg, png, webp, more, newer)}
 
 
 def main() -> None:

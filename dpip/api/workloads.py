@@ -24,6 +24,7 @@ from dpip.interfaces import IController
 from dpip.model import Numbering, Params, Selection, Step, Webhook, WorkloadSpec, WorkloadStatus
 
 DEFAULT_FILTER = "grayscale"
+CONVERT = "convert"
 MAX_NAME = 200
 MAX_TAGS, MAX_TAG = 16, 64
 MAX_RETRIED = 10_000
@@ -71,6 +72,8 @@ class WorkloadRoutes:
 
     async def create_workload(self, call: ApiCall) -> Answer:
         """Make a workload of ``filter`` and ``params``, or of a chain of ``steps``, or of nothing at all.
+
+        With ``output`` alone the images are converted, and not filtered.
 
         ``workload_name``, ``numbering``, ``tags`` and ``output`` may be given, too.
 
@@ -180,9 +183,12 @@ class WorkloadRoutes:
             raise BadParameter("Give either steps, each with its parameters, or one filter with params.")
         if name:
             return ((name, self.registry.validate(name, params)),)
+        if fields.object("output") and not params:
+            return ((CONVERT, self.registry.validate(CONVERT, {})),)
         available = self.registry.names()
         raise BadParameter(
-            f"filter is missing. Known filters: {', '.join(available)}.",
+            "filter is missing; without one, output says what to convert to. Known filters: "
+            f"{', '.join(available)}.",
             parameter="filter",
             available=available,
         )

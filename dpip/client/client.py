@@ -151,8 +151,11 @@ class Client:
         numbering: str | None = None,
         tags: Sequence[str] | None = None,
     ) -> Workload:
-        """Create a workload of one filter with ``params``, or of ``steps``; of grayscale without either."""
-        if filter is None and steps is None:
+        """Create a workload of one filter with ``params``, or of ``steps``.
+
+        With ``output`` alone it converts; with nothing at all it is grayscale.
+        """
+        if filter is None and steps is None and not output:
             filter = "grayscale"
         wanted = _given(filter=filter, params=params, steps=steps, output=output, workload_name=name)
         wanted |= _given(numbering=numbering, tags=tags)

@@ -77,9 +77,8 @@ def _filters() -> Iterator[Finding]:
     names = registry.names()
     working = 0
     for name in names:
-        needed = {"resize": {"width": 8}}.get(name, {})
         try:
-            apply(name, small, **needed)
+            apply(name, small, **registry.find(name).example)
         except Exception as error:  # noqa: BLE001 - a filter may raise anything, and the others be fine
             advice = "Install DPIP again: pip install dpip" if registry.is_built_in(name) else _MEND
             yield Finding("filters", "bad", f"{name} does not work: {error} {advice}")

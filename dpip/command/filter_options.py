@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
-_OUTPUT: Final = ("format", "quality", "metadata")
+_OUTPUT: Final = ("format", "quality", "metadata", "max_bytes")
 FilterSteps = list[dict[str, Any]]
 
 
 class FilterCommand(click.Command):
     """A command with the options ``--filter`` and its parameters, ``--step``, and those of the output.
 
-    Its function gets ``steps`` and ``output`` as the API takes them; without a filter ``steps`` is empty.
+    Its function gets ``steps`` and ``output`` as the API takes them. Without a filter ``steps`` is empty, or
+    just converts if there is an ``output``.
     """
 
     output_options = True
@@ -35,7 +38,10 @@ class FilterCommand(click.Command):
         given["output"] = {
             name: value for name in _OUTPUT if (value := given.pop(f"output_{name}", None)) is not None
         }
-        given["steps"] = _steps(given.pop("filter"), params, given.pop("step"))
+        steps = _steps(given.pop("filter"), params, given.pop("step"))
+        if not steps and given["output"]:
+            steps = [{"name": "convert"}]
+        given["steps"] = [{**step, **_files(step)} for step in steps]
         return super().invoke(ctx)
 
 
@@ -61,24 +67,77 @@ class _FilterParameter(click.Option):
     """An option for a parameter of one or several filters."""
 
 
-def _steps(name: str | None, params: Mapping[str, Any], chain: tuple[dict[str, Any], ...]) -> FilterSteps:
-    if name and chain:
+def _steps(names: Sequence[str], params: Mapping[str, Any], chain: Sequence[dict[str, Any]]) -> FilterSteps:
+    if names and chain:
         raise click.UsageError("Give either --filter, or a --step for each filter of a chain.")
-    if params and not name:
-        options = ", ".join(f"--{each.replace('_', '-')}" for each in params)
+    if params and not names:
+        options = ", ".join(map(_option, params))
         raise click.UsageError(
             f"{options}: a parameter goes with a --filter; of a step it stands within it, as in "
             "--step blur:sigma=3."
         )
-    return [{"name": name, **params}] if name else list(chain)
+    if len(names) == 1:
+        return [{"name": names[0], **params}]
+    steps = [{"name": name} for name in names] or [*chain]
+    for param, value in params.items():
+        steps[_owner(param, names)][param] = value
+    return steps
+
+
+def _owner(param: str, names: Sequence[str]) -> int:
+    """Return the place of the only filter that has the parameter. Raises UsageError."""
+    owners = [place for place, name in enumerate(names) if param in _parameters(name)]
+    if len(owners) != 1:
+        which = "Several of the filters have" if owners else "None of the filters has"
+        raise click.UsageError(
+            f"{which} {_option(param)}. Give each filter as a step, with its parameters: --step blur:sigma=3."
+        )
+    return owners[0]
+
+
+def _parameters(name: str) -> dict[str, Any]:
+    """Return the parameters of a filter by name; none for one that only a server has."""
+    from dpip.errors import UnknownFilter
+    from dpip.filters import registry
+
+    try:
+        return {parameter.name: parameter for parameter in registry.find(name).parameters}
+    except UnknownFilter:
+        return {}
+
+
+def _option(param: str) -> str:
+    return f"--{param.replace('_', '-')}"
+
+
+def _files(step: Mapping[str, Any]) -> dict[str, str]:
+    """Return the content of the files that the step's parameters name, in base64. Raises UsageError."""
+    pictures = [name for name, p in _parameters(step["name"]).items() if p.type == "picture" and name in step]
+    return {name: _encoded(Path(step[name]), _option(name)) for name in pictures}
+
+
+def _encoded(path: Path, option: str) -> str:
+    from dpip.filters.schema import MAX_PICTURE_BYTES
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{option}: {path} cannot be read: {error.strerror}.") from error
+    if len(data) > MAX_PICTURE_BYTES:
+        raise click.UsageError(
+            f"{option}: {path} has {len(data):,} bytes, and at most {MAX_PICTURE_BYTES:,} go with each job. "
+            f"dpip run {path} -o small --format webp --max-bytes 16K makes a smaller one."
+        )
+    return b64encode(data).decode()
 
 
 def _filter_options() -> Iterator[click.Option]:
     yield click.Option(
         ["--filter", "-f"],
         metavar="NAME",
+        multiple=True,
         shell_complete=_complete_filter,
-        help="What to do with the pictures; 'dpip filters' lists what there is.",
+        help="What to do with the pictures; 'dpip filters' lists what there is. Several are a chain.",
     )
     yield click.Option(
         ["--step"],
@@ -114,7 +173,7 @@ def _parameter_options() -> Iterator[click.Option]:
         described = " ".join(f"({', '.join(of)}) {words.capitalize()}." for words, of in allowed.items())
         if len(each) == 1:
             described = f"({each[0][0]}) {first.description}"
-        yield _FilterParameter([f"--{name.replace('_', '-')}", name], metavar="VALUE", help=described)
+        yield _FilterParameter([_option(name), name], metavar="VALUE", help=described)
 
 
 def _output_options() -> Iterator[click.Option]:
@@ -123,8 +182,21 @@ def _output_options() -> Iterator[click.Option]:
     for option in OPTIONS:
         metavar = "|".join(option.choices).lower() if option.choices else "VALUE"
         yield click.Option(
-            [f"--{option.name}", f"output_{option.name}"], metavar=metavar, help=option.description
+            [_option(option.name), f"output_{option.name}"],
+            metavar="SIZE" if option.name == "max_bytes" else metavar,
+            callback=_size if option.name == "max_bytes" else None,
+            help=option.description,
         )
+
+
+def _size(_context: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """Return ``200K`` as a number of bytes. Raises BadParameter."""
+    from dpip.runtime.options import size
+
+    try:
+        return None if text is None else size(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
 
 
 class _Pair(click.ParamType[Any]):

@@ -65,6 +65,9 @@ def lines(rows: Iterable[Any], columns: Columns, bold: bool = False) -> list[str
     return aligned
 
 
+_LONGEST_VALUE = 40  # characters of a parameter, which may be a whole picture
+
+
 def plain(text: str) -> str:
     """Escape line ends and all that a terminal would obey: names from elsewhere may hold anything."""
     return text.translate(_ESCAPED)
@@ -76,8 +79,12 @@ def chain(steps: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    params = (f"{key}={value}" for key, value in step.items() if key != "name" and value is not None)
-    return " ".join((step["name"], *params))
+    given = ((key, str(value)) for key, value in step.items() if key != "name" and value is not None)
+    return " ".join((step["name"], *(f"{key}={_shortened(value)}" for key, value in given)))
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
 
 
 def counted(number: int, noun: str) -> str:

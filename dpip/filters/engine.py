@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from os.path import basename
 from traceback import extract_tb
@@ -11,7 +12,7 @@ import attrs
 import numpy as np
 
 from dpip.errors import DpipError, FilterFailed, UnsupportedPicture
-from dpip.filters import codec, groups, registry
+from dpip.filters import codec, groups, registry, target_size
 from dpip.filters.cuda import choice
 from dpip.filters.fingerprint import fingerprint
 from dpip.filters.output import CONTENT_TYPES
@@ -149,7 +150,8 @@ def process_steps(
 ) -> Processed:
     """Apply filters one after the other to every frame of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
 
-    The result has the original's format and metadata unless ``output`` names others. ``at_least`` is for
+    The result has the original's format and metadata unless ``output`` names others. A chain of nothing but
+    ``convert`` returns a file as it is if it already is as ``output`` asks. ``at_least`` is for
     previews: a codec that decodes a smaller picture faster may return one of that many pixels each way.
 
     Raises UnknownFilter and BadParameter as :mod:`dpip.filters.registry` does; PictureTooLarge, before it
@@ -169,6 +171,27 @@ def process_steps(
         sizes.append((pixels.shape[1], pixels.shape[0]))
         return attrs.evolve(frame, pixels=pixels, groups=parts, area=area)
 
-    written, format = codec.encode(picture, map(filtered, picture.frames), wanted)
+    frames = map(filtered, picture.frames)
+    if _stays(chain, wanted, picture, data):
+        deque(frames, 0)  # a damaged file must not pass for a result
+        info = codec.probe(data)
+        return Processed(data, info.format, info.width, info.height)
+    if wanted["max_bytes"]:
+        result = target_size.encode(picture, frames, wanted)
+        written, format = result.data, result.format
+        sizes = [(frame.pixels.shape[1], frame.pixels.shape[0]) for frame in result.frames]
+    else:
+        written, format = codec.encode(picture, frames, wanted)
     width, height = sizes[0]
     return Processed(written, format, width, height, tuple(dict.fromkeys(picture.notices)))
+
+
+def _stays(chain: Sequence[tuple[Filter, Any]], output: Mapping[str, Any], picture: Any, data: bytes) -> bool:
+    """Tell whether the original is the result already: nothing is asked of it that it is not."""
+    return (
+        all(found.name == "convert" for found, _ in chain)
+        and output["format"] in (None, picture.format)
+        and output["quality"] is None
+        and output["metadata"] == "keep"
+        and len(data) <= (output["max_bytes"] or len(data))
+    )

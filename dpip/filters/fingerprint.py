@@ -26,7 +26,9 @@ def fingerprint() -> str:
         f"{name}-{version(name)}"
         for name in ("numba", "numpy", "pillow", "simplejpeg", "tifffile", "imagecodecs")
     ]
-    parts += [f"{name}-{features.version(name)}" for name in ("libjpeg_turbo", "webp", "libtiff")]
+    parts += [
+        f"{name}-{features.version(name)}" for name in ("libjpeg_turbo", "webp", "libtiff", "freetype2")
+    ]
     return " ".join([*parts, deflate.version(), _processor()])
 
 

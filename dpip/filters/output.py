@@ -27,6 +27,8 @@ EXTENSIONS = {
     "image/gif": (".gif",),
     "image/tiff": (".tif", ".tiff"),
 }
+#: Formats whose files get smaller, and coarser, with a lower quality.
+WITH_QUALITY = ("JPEG", "WEBP")
 _SPELLINGS = {"JPG": "JPEG", "TIF": "TIFF", "APNG": "PNG"}
 
 OPTIONS = (
@@ -44,22 +46,30 @@ OPTIONS = (
     Parameter(
         "metadata", "choice", "keep", "Keep or strip EXIF, XMP and comments.", choices=("keep", "strip")
     ),
+    Parameter(
+        "max_bytes",
+        "integer",
+        None,
+        "Bytes that the file may have at most: its quality is lowered for it, then its size.",
+        minimum=500,
+        maximum=10**12,
+    ),
 )
 
 
 def validate_output(output: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return ``format``, ``quality`` and ``metadata``, with None where the original decides.
+    """Return all options, with None where the original decides.
 
     Raises BadParameter for an unknown option or value.
     """
     output = {} if output is None else output
     if not isinstance(output, Mapping):
         raise BadParameter(f"output must be an object; {shown(output)} was given.", parameter="output")
-    known = {option.name for option in OPTIONS}
+    known = [option.name for option in OPTIONS]
     for name in output:
         if name not in known:
             raise BadParameter(
-                f"output has format, quality and metadata; {shown(name)} was given.",
+                f"output has {', '.join(known)}; {shown(name)} was given.",
                 parameter=f"output.{name}",
             )
     given = dict(output)

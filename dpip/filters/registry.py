@@ -47,6 +47,20 @@ _BUILT_IN = {
         "threshold",
         "resize",
         "thumbnail",
+        "crop",
+        "rotate",
+        "flip",
+        "auto_orient",
+        "pad",
+        "levels",
+        "auto_contrast",
+        "clahe",
+        "saturation",
+        "white_balance",
+        "denoise",
+        "dither",
+        "watermark",
+        "convert",
     )
 }
 

@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dpip.errors import PictureTooLarge
 from dpip.filters.alpha import divided, has_alpha, is_opaque, rounded, weighted
 from dpip.filters.floating import smoothed, with_alpha_of
+from dpip.filters.placing import check_size
 from dpip.filters.schema import Pixels
 
-_MAX_PIXELS = 100_000_000
 Box = tuple[float, float, float, float]
 
 
@@ -22,10 +21,7 @@ def resample(array: Pixels, width: int, height: int, box: Box | None = None, lin
 
     Raises PictureTooLarge for a result of more than 100 million pixels.
     """
-    if width * height > _MAX_PIXELS:
-        raise PictureTooLarge(
-            f"The result would have {width} x {height} pixels; the limit is {_MAX_PIXELS:,}."
-        )
+    check_size(width, height)
     if array.dtype.kind == "f":
         return _of_floats(array, width, height, box, linear)
     if array.dtype == np.uint8 and not linear and not has_alpha(array):
@@ -36,7 +32,7 @@ def resample(array: Pixels, width: int, height: int, box: Box | None = None, lin
     light = planes.astype(np.float32)
     colours = planes.shape[2] - has_alpha(array)
     if linear:
-        light[..., :colours] = _to_light(light[..., :colours] / top) * top
+        light[..., :colours] = to_light(light[..., :colours] / top) * top
     if transparent:
         light = weighted(light, np.float32)
     scaled = _planes(light, width, height, box)
@@ -48,9 +44,9 @@ def _of_floats(array: Pixels, width: int, height: int, box: Box | None, linear: 
     """Resample floating point; ``linear`` averages light, and values beyond 0 and 1 are not cut off."""
     if not linear:
         return smoothed(array, lambda planes: _planes(planes, width, height, box))
-    light = with_alpha_of(np.copysign(_to_light(np.abs(array)), array).astype(array.dtype), array)
+    light = with_alpha_of(np.copysign(to_light(np.abs(array)), array).astype(array.dtype), array)
     result = smoothed(light, lambda planes: _planes(planes, width, height, box))
-    shown = np.copysign(_from_light(np.abs(result)), result).astype(array.dtype)
+    shown = np.copysign(from_light(np.abs(result)), result).astype(array.dtype)
     return with_alpha_of(shown, result)
 
 
@@ -80,14 +76,15 @@ def _finished(
     if transparent:
         alpha = np.maximum(scaled[..., -1:], 0.5)
         scaled[..., :colours] /= alpha
-    scaled[..., :colours] = _from_light(np.clip(scaled[..., :colours] / top, 0, 1)) * top
+    scaled[..., :colours] = from_light(np.clip(scaled[..., :colours] / top, 0, 1)) * top
     return rounded(scaled, dtype)
 
 
-def _to_light(value: Any) -> Any:
+def to_light(value: Any) -> Any:
     """Turn sRGB values from 0 to 1 into linear light (IEC 61966-2-1)."""
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def _from_light(value: Any) -> Any:
+def from_light(value: Any) -> Any:
+    """Turn linear light from 0 to 1 into sRGB values."""
     return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1 / 2.4) - 0.055)

@@ -5,7 +5,10 @@ A third-party filter is one :class:`Filter`, published under the entry point gro
 
 from __future__ import annotations
 
+import binascii
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -27,6 +30,12 @@ Area: TypeAlias = Literal["same", "scaled", "cut", "moved"]
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
+_COLOUR = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
+_DATA_URL = re.compile(r"data:[\w/+.-]*;base64,")
+#: The limit of a parameter that is a picture: it travels with each job.
+MAX_PICTURE_BYTES = 16 * 1024
+#: What a filter should decode of it at most: a small file may be a bomb.
+MAX_PICTURE_PIXELS = 2_000_000
 
 
 def shown(value: object) -> str:
@@ -39,13 +48,15 @@ def shown(value: object) -> str:
 class Parameter:
     """One parameter of a filter.
 
-    ``choices`` are the words that a ``choice`` may be; a number may have words that stand in its place
-    (``threshold`` takes 0 to 255, or ``otsu``). A ``default`` of None makes the parameter optional.
+    ``choices`` are the words that a ``choice`` may be; a number or a colour may have words that stand in its
+    place (``threshold`` takes 0 to 255, or ``otsu``). A ``default`` of None makes the parameter optional.
+    ``maximum`` of a text is its number of characters. A colour is ``#rrggbb``; a picture is a whole file of
+    at most 16 KiB in base64, and the function gets that text.
     """
 
     name: str
-    type: Literal["float", "integer", "boolean", "choice"] = attrs.field(
-        validator=attrs.validators.in_(("float", "integer", "boolean", "choice"))
+    type: Literal["float", "integer", "boolean", "choice", "text", "colour", "picture"] = attrs.field(
+        validator=attrs.validators.in_(("float", "integer", "boolean", "choice", "text", "colour", "picture"))
     )
     default: float | bool | str | None
     description: str
@@ -70,7 +81,9 @@ class Parameter:
             )
         return parsed
 
-    def _in_range(self, value: float) -> bool:
+    def _in_range(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return self.type != "text" or len(value) <= (self.maximum or math.inf)
         return (self.minimum is None or value >= self.minimum) and (
             self.maximum is None or value <= self.maximum
         )
@@ -82,6 +95,12 @@ class Parameter:
             return words
         if self.type == "boolean":
             return "true or false"
+        if self.type == "text":
+            return f"text of 1 to {self.maximum:g} printable characters" if self.maximum else "printable text"
+        if self.type == "picture":
+            return f"a picture in base64, a file of at most {MAX_PICTURE_BYTES // 1024} KiB"
+        if self.type == "colour":
+            return f"a colour such as #ff8800, or {words}" if words else "a colour such as #ff8800"
         kind = "a number" if self.type == "float" else "a whole number"
         if self.minimum is not None and self.maximum is not None:
             kind += f" from {self.minimum:g} to {self.maximum:g}"
@@ -122,11 +141,40 @@ def _boolean(value: object) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
+def _text(value: object) -> str | None:
+    """Return what can be drawn: no empty text, and no control characters but line ends."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return None if any(unicodedata.category(c) in ("Cc", "Cs") and c != "\n" for c in value) else value
+
+
+def _colour(value: object) -> str | None:
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if not _COLOUR.fullmatch(word):
+        return None
+    return word if len(word) == 7 else "#" + "".join(digit * 2 for digit in word[1:])
+
+
+def _picture(value: object) -> str | None:
+    """Return base64 without the head of a data URL, which browsers put before it."""
+    if not isinstance(value, str):
+        return None
+    text = _DATA_URL.sub("", value.strip(), count=1)
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:  # binascii.Error is one, and so is what is no ASCII
+        return None
+    return text if 0 < len(data) <= MAX_PICTURE_BYTES else None
+
+
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "float": _float,
     "integer": _integer,
     "boolean": _boolean,
     "choice": lambda value: None,  # parse() has looked up the known words before
+    "text": _text,
+    "colour": _colour,
+    "picture": _picture,
 }
 
 
@@ -157,6 +205,10 @@ class Filter:
     area: Area | Callable[[Mapping[str, Any]], Area] = "moved"
     #: Only the luma matters: the codec may return gray instead of RGB.
     luma_only: bool = False
+    #: A pixel of the result may depend on any of the picture, or on its place: bands of rows are no pictures.
+    whole_picture: bool = False
+    #: Parameters to try the filter with, where it needs more than its defaults.
+    example: Mapping[str, Any] = attrs.field(factory=dict)
     #: Raises BadParameter where each value is right but they do not go together.
     check: Callable[[Mapping[str, Any]], None] | None = None
 

@@ -93,13 +93,25 @@ function field(parameter, changed) {
   return { name: parameter.name, ...made };
 }
 
-const FIELDS = { float: numeric, integer: numeric, boolean: yesOrNo, choice: oneOf };
+const FIELDS = {
+  float: numeric,
+  integer: numeric,
+  boolean: yesOrNo,
+  choice: oneOf,
+  text: written,
+  colour: coloured,
+  picture: chosenPicture,
+};
+const MOST_PICTURE_KB = 16; // as the server has it: it travels with every job
 
 function numeric(parameter, changed) {
   const whole = parameter.type === "integer";
   const words = parameter.choices || [];
   const number = numberInput(parameter, whole, changed);
-  if (words.length) return wordOrNumber(parameter, words, number, changed);
+  if (words.length) {
+    const middle = Math.round((parameter.minimum + parameter.maximum) / 2);
+    return wordOr("a number", parameter, words, number.input, { first: middle, read: Number, changed });
+  }
   return {
     element: labelled(parameter, number.input, number.slider),
     value: () => (number.input.value === "" ? null : Number(number.input.value)),
@@ -146,29 +158,63 @@ function sliderStep(span) {
   return 10 ** Math.floor(Math.log10(span / 100));
 }
 
-/** `otsu`, or a number: a list with the words and *a number*. */
-function wordOrNumber(parameter, choices, number, changed) {
-  const { input } = number;
+/** `otsu`, or a number: a list with the words and *a number*, or *a colour*. */
+function wordOr(other, parameter, choices, input, { first, read, changed }) {
   const select = h(
     "select",
     {
       onchange: () => {
         input.hidden = select.value !== "";
         input.disabled = input.hidden;
-        if (!input.hidden && input.value === "") input.value = Math.round((parameter.minimum + parameter.maximum) / 2);
+        if (!input.hidden && input.value === "") input.value = first;
         changed();
       },
     },
     choices.map((word) => h("option", { value: word }, words(word))),
-    h("option", { value: "" }, "a number"),
+    h("option", { value: "" }, other),
   );
   select.value = choices.includes(parameter.default) ? parameter.default : "";
   input.hidden = input.disabled = select.value !== "";
-  input.setAttribute("aria-label", `${words(parameter.name)}, the number`);
+  input.setAttribute("aria-label", `${words(parameter.name)}, ${other.replace("a ", "the ")}`);
   return {
     element: labelled(parameter, select, input),
-    value: () => select.value || Number(input.value),
+    value: () => select.value || read(input.value),
   };
+}
+
+function written(parameter, changed) {
+  const input = h("input", { type: "text", maxlength: parameter.maximum, value: parameter.default, oninput: changed });
+  return { element: labelled(parameter, input), value: () => input.value.trim() || null };
+}
+
+function coloured(parameter, changed) {
+  const fixed = (parameter.default || "").startsWith("#") ? parameter.default : "#808080";
+  const input = h("input", { type: "color", value: fixed, oninput: changed });
+  if (!parameter.choices) return { element: labelled(parameter, input), value: () => input.value };
+  return wordOr("a colour", parameter, parameter.choices, input, { first: fixed, read: String, changed });
+}
+
+/** A small file, which goes into the workload as text. */
+function chosenPicture(parameter, changed) {
+  let text = null;
+  const input = h("input", { type: "file", accept: "image/*", onchange: () => read(input.files[0]) });
+  async function read(file) {
+    const large = file && file.size > MOST_PICTURE_KB * 1024;
+    input.setCustomValidity(large ? `At most ${MOST_PICTURE_KB} KB: this file has ${Math.ceil(file.size / 1024)}.` : "");
+    if (large) input.reportValidity();
+    text = file && !large ? await dataUrl(file) : null;
+    changed();
+  }
+  return { element: labelled(parameter, input), value: () => text };
+}
+
+function dataUrl(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result));
+    reader.addEventListener("error", () => reject(reader.error));
+    reader.readAsDataURL(file);
+  });
 }
 
 function yesOrNo(parameter, changed) {

@@ -58,9 +58,15 @@ export function steps(chain) {
   return chain
     .map(({ name, ...parameters }) => {
       const values = Object.entries(parameters).filter(([, value]) => value !== null);
-      return [words(name), ...values.map(([key, value]) => `${words(key)} ${value}`)].join(" · ");
+      return [words(name), ...values.map(([key, value]) => `${words(key)} ${shortened(value)}`)].join(" · ");
     })
     .join(" → ");
+}
+
+/** A value that fits a line: one may be a whole picture. */
+function shortened(value) {
+  const text = String(value);
+  return text.length > 40 ? `${text.slice(0, 39)}…` : text;
 }
 
 /** `box_blur` as it is said. */

@@ -57,6 +57,7 @@ class Draft {
     this.name = h("input", { id: "name", maxlength: 200, autocomplete: "off", placeholder: "made up from the filter" });
     this.format = h("select", { id: "format", onchange: () => this.changed() }, h("option", { value: "" }, "As the original"), FORMATS.map((name) => h("option", {}, name)));
     this.quality = h("input", { id: "quality", type: "number", min: 1, max: 100, placeholder: "default", inputmode: "numeric", oninput: () => this.changed() });
+    this.most = h("input", { id: "most", type: "number", min: 1, placeholder: "no limit", inputmode: "numeric", oninput: () => this.changed() });
     this.metadata = h("input", { id: "metadata", type: "checkbox" });
     this.tags = h("input", { id: "tags", autocomplete: "off", placeholder: "for example gpu" });
     this.start = h("button", { type: "submit", class: "primary large", disabled: true }, "Start");
@@ -87,6 +88,7 @@ class Draft {
           { class: "card" },
           h("legend", {}, "Result"),
           h("div", { class: "pair" }, field("format", "File format", this.format), field("quality", "Quality, 1 to 100", this.quality)),
+          field("most", "Largest file, in KB", this.most),
           h("div", { class: "field check" }, this.metadata, h("label", { for: "metadata" }, "Leave out metadata such as place and camera")),
           h("div", { class: "pair" }, field("name", "Name of the workload", this.name), field("tags", "Only on workers tagged", this.tags)),
         ),
@@ -169,6 +171,7 @@ class Draft {
     const output = {};
     if (this.format.value) output.format = this.format.value;
     if (this.quality.value) output.quality = Number(this.quality.value);
+    if (this.most.value) output.max_bytes = Number(this.most.value) * 1000;
     if (this.metadata.checked) output.metadata = "strip";
     const tags = this.tags.value.split(/[\s,]+/).filter(Boolean);
     return { steps: this.chain.value(), output, ...(tags.length && { tags }) };

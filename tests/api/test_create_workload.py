@@ -98,6 +98,13 @@ class CreateWorkloadTests(ApiTest):
         self.assertEqual(made["numbering"], "frames")
         self.assertEqual(made["output"]["quality"], 80)
 
+    async def test_output_alone_converts(self) -> None:
+        for asked in ({"output": {"format": "webp"}}, {"steps": [], "output": {"max_bytes": 500}}):
+            made = (await self.send_json("POST", "/workloads", self.user, asked)).json()
+            self.assertEqual((made["filter"], made["steps"]), ("convert", [{"name": "convert"}]))
+            again = await self.send_json("POST", "/workloads", self.user, made)
+            self.assertEqual(again.status, 201)
+
     async def test_what_is_not_acceptable_is_named(self) -> None:
         refused = {
             "unknown-filter": [{"filter": "blurr"}],

@@ -10,6 +10,7 @@ from dpip.command import doctor_checks
 from dpip.command.doctor_checks import Finding, _filters, checkup
 from dpip.command.saved_logins import Login
 from dpip.filters import engine, registry, warmup
+from dpip.filters.schema import Filter
 
 
 class FilterTests(SynchronousTestCase):
@@ -21,7 +22,9 @@ class FilterTests(SynchronousTestCase):
 
         self.patch(warmup, "warm_up", lambda say: None)
         self.patch(engine, "apply", apply)
-        self.patch(registry, "names", lambda: ["grayscale", "blur", "theirs"])
+        theirs = Filter(name="theirs", summary="", function=lambda array: array)
+        self.patch(registry, "_third_party", lambda: ({"theirs": theirs}, {}))
+        self.patch(registry, "_BUILT_IN", {name: registry._BUILT_IN[name] for name in ("grayscale", "blur")})
         return list(_filters())
 
     def test_one_of_a_package_that_does_not_work_keeps_the_others_from_nothing(self) -> None:

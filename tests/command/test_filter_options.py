@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
@@ -41,8 +42,36 @@ class FilterOptionsTests(SynchronousTestCase):
 
     def test_output(self) -> None:
         self.assertEqual(
-            self.parsed("--format", "png", "--quality", "9"), ([], {"format": "png", "quality": "9"})
+            self.parsed("--format", "png", "--quality", "9", "--max-bytes", "2K"),
+            ([{"name": "convert"}], {"format": "png", "quality": "9", "max_bytes": 2048}),
         )
+        self.assertIn("not a size such as 500M", self.parsed("--max-bytes", "much"))
+        self.assertEqual(self.parsed(), ([], {}))
+
+    def test_several_filters_are_a_chain_whose_parameters_find_their_own(self) -> None:
+        self.assertEqual(
+            self.parsed("-f", "grayscale", "-f", "blur")[0], [{"name": "grayscale"}, {"name": "blur"}]
+        )
+        self.assertEqual(
+            self.parsed("-f", "grayscale", "-f", "blur", "--sigma", "3")[0],
+            [{"name": "grayscale"}, {"name": "blur", "sigma": "3"}],
+        )
+        self.assertIn(
+            "Several of the filters have --sigma", self.parsed("-f", "blur", "-f", "sharpen", "--sigma", "3")
+        )
+        self.assertIn(
+            "None of the filters has --radius", self.parsed("-f", "blur", "-f", "edges", "--radius", "3")
+        )
+
+    def test_a_picture_is_read_from_its_file(self) -> None:
+        logo = Path(self.mktemp())
+        logo.write_bytes(b"logo")
+        wanted = [{"name": "watermark", "picture": "bG9nbw=="}]
+        self.assertEqual(self.parsed("-f", "watermark", "--picture", str(logo))[0], wanted)
+        self.assertEqual(self.parsed("--step", f"watermark:picture={logo}")[0], wanted)
+        logo.write_bytes(bytes(20_000))
+        self.assertIn("--max-bytes 16K", self.parsed("-f", "watermark", "--picture", str(logo)))
+        self.assertIn("No such file", self.parsed("-f", "watermark", "--picture", f"{logo}.png"))
 
     def test_what_does_not_go_together(self) -> None:
         self.assertIn("Give either", self.parsed("-f", "blur", "--step", "blur"))

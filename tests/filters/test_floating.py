@@ -17,16 +17,24 @@ FLOATS = natural(30, 41).astype(np.float32) / 255
 BEYOND = FLOATS * 900 - 200
 
 
+BYTES_ONLY = ("auto_contrast", "clahe", "white_balance", "denoise", "dither", "watermark")
+
+
 class FloatingPoint(TestCase):
     def test_every_built_in_filter_takes_it_as_it_takes_bytes(self) -> None:
         """On a scale from 0 to 1 the results are those of bytes, to a few levels."""
-        sizes: dict[str, dict[str, Any]] = {"resize": {"width": 20}, "thumbnail": {"size": 20}}
+        sizes: dict[str, dict[str, Any]] = {
+            "resize": {"width": 20},
+            "thumbnail": {"size": 20},
+            "crop": {"aspect": "1:1", "place": "saliency"},
+            "pad": {"border": 2, "background": "#336699"},
+        }
         for channels in (1, 2, 3, 4):
             eight = natural(30, 41, channels)
             eight = eight[..., 0] if channels == 1 else eight
             for dtype in (np.float32, np.float64):
                 for name in registry.names():
-                    if not registry.is_built_in(name) or name == "threshold":
+                    if not registry.is_built_in(name) or name in {"threshold", *BYTES_ONLY}:
                         continue
                     params = registry.validate(name, sizes.get(name, {}))
                     got = apply(name, (eight / 255).astype(dtype), **params)
@@ -34,6 +42,12 @@ class FloatingPoint(TestCase):
                     self.assertEqual((got.dtype, got.shape), (dtype, wanted.shape), name)
                     clipped = np.clip(got, 0, 1) * 255
                     self.assertLess(np.abs(clipped - wanted).max(), 4, (name, channels))
+
+    def test_filters_for_whole_numbers_say_so(self) -> None:
+        given: dict[str, dict[str, Any]] = {"watermark": {"text": "w"}, "rotate": {"angle": 30}}
+        for name in (*BYTES_ONLY, "rotate"):
+            problem = self.assertRaises(UnsupportedPicture, apply, name, BEYOND, **given.get(name, {}))
+            self.assertIn("floating point or 32-bit numbers", problem.detail)
 
     def test_nothing_is_cut_off(self) -> None:
         np.testing.assert_array_equal(apply("invert", BEYOND), 1 - BEYOND)

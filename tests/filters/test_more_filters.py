@@ -14,7 +14,7 @@ from dpip.filters import apply, process, process_steps, registry
 from tests.filters.pictures import gaussian, natural, noise, opened, saved
 
 #: Parameters with which every filter runs, beside its defaults.
-GIVEN = {"resize": {"width": 7}}
+GIVEN = {name: registry.find(name).example for name in registry.names()} | {"rotate": {"angle": 33}}
 SHAPES = ((9, 14), (9, 14, 2), (9, 14, 3), (9, 14, 4), (1, 1, 3), (1, 40), (40, 1, 4))
 
 

@@ -134,7 +134,7 @@ class Parameters(TestCase):
 
 class Output(TestCase):
     def test_defaults(self) -> None:
-        nothing = {"format": None, "quality": None, "metadata": "keep"}
+        nothing = {"format": None, "quality": None, "metadata": "keep", "max_bytes": None}
         self.assertEqual(registry.validate_output(None), nothing)
         self.assertEqual(registry.validate_output({}), nothing)
 
@@ -155,6 +155,7 @@ class Output(TestCase):
             {"quality": 101},
             {"metadata": "some"},
             {"size": 3},
+            {"max_bytes": 499},
             7,
             "x",
         ):
@@ -166,7 +167,7 @@ class Output(TestCase):
             accepted = registry.validate_output(output)
         except BadParameter:
             return
-        self.assertEqual(set(accepted), {"format", "quality", "metadata"})
+        self.assertEqual(set(accepted), {"format", "quality", "metadata", "max_bytes"})
 
 
 class Steps(TestCase):

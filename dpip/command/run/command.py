@@ -26,6 +26,7 @@ _EXAMPLES = """\b
 Examples:
   dpip run photos -o blurred --filter blur --sigma 5
   dpip run 'scans/**/*.tif' -o web --step grayscale --step resize:width=800 --format jpeg
+  dpip run photos -o web --format webp --max-bytes 300K
   dpip run photos -o blurred --resume        goes on after Ctrl-C or a crash
   dpip run photos -o gray -f grayscale --server https://images.example:8080
 
@@ -145,7 +146,9 @@ def _task(
     if not inputs:
         raise click.UsageError("Name the files or folders to work on.")
     if not steps:
-        raise click.UsageError("Name a filter, such as --filter grayscale; 'dpip filters' lists them.")
+        raise click.UsageError(
+            "Name a filter, such as --filter grayscale; 'dpip filters' lists them. --format converts."
+        )
     steps, output = checked(steps, output, known_here=options.login is None)
     return RunTask(tuple(map(abspath, inputs)), steps, output, options.server)
 

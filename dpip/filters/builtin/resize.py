@@ -68,4 +68,6 @@ FILTER = Filter(
     check=_needs_a_size,
     takes_floats=True,
     area=_area,
+    whole_picture=True,
+    example={"width": 8},
 )

@@ -56,7 +56,9 @@ def _above(values: Pixels, value: int | str) -> Any:
 def _otsu(luma: Any, top: int) -> int:
     import numpy as np
 
-    counts = np.bincount(luma.reshape(-1), minlength=top + 1).astype(np.float64)
+    from dpip.filters.histograms import counts as counted
+
+    counts = counted(np.ascontiguousarray(luma).reshape(1, -1)).astype(np.float64)
     below = counts.cumsum()
     weighted = (counts * np.arange(top + 1)).cumsum()
     above = below[-1] - below
@@ -82,8 +84,9 @@ FILTER = Filter(
             choices=("otsu",),
         ),
     ),
-    memory_factor=12.0,  # the histogram counts 64-bit numbers
+    memory_factor=5.0,
     luma_only=True,
     takes_floats=True,
     area="same",
+    whole_picture=True,
 )

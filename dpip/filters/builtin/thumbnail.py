@@ -23,4 +23,5 @@ FILTER = Filter(
     takes_floats=True,
     area="scaled",
     memory_factor=11.0,  # with alpha, as floating point
+    whole_picture=True,
 )

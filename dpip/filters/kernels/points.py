@@ -23,6 +23,51 @@ def look_up(source: Any, target: Any, table: Any, channels: int) -> None:
             target[i + channels - 1] = source[i + channels - 1]
 
 
+@kernel((BYTES, BYTES_OUT, BYTES, INT), (WORDS, WORDS_OUT, WORDS, INT))
+def look_up_each(source: Any, target: Any, tables: Any, channels: int) -> None:
+    """Replace red, green and blue from a table each, one after the other; alpha, if there is one, stays."""
+    size = tables.size // 3
+    red, green, blue = tables[:size], tables[size : 2 * size], tables[2 * size :]
+    if channels == 3:
+        for x in range(source.size // 3):
+            i = 3 * x
+            target[i] = red[source[i]]
+            target[i + 1] = green[source[i + 1]]
+            target[i + 2] = blue[source[i + 2]]
+    else:
+        for x in range(source.size // 4):
+            i = 4 * x
+            target[i] = red[source[i]]
+            target[i + 1] = green[source[i + 1]]
+            target[i + 2] = blue[source[i + 2]]
+            target[i + 3] = source[i + 3]
+
+
+@register_jitable
+def _away(value: Any, gray: Any, strength: Any, top: Any) -> Any:
+    moved = gray + strength * (np.float32(value) - gray) + np.float32(0.5)
+    return np.int32(min(max(moved, np.float32(0)), top))
+
+
+@kernel((BYTES, BYTES, BYTES_OUT, INT, FLOAT, FLOAT), (WORDS, WORDS, WORDS_OUT, INT, FLOAT, FLOAT))
+def saturate(source: Any, luma: Any, target: Any, channels: int, amount: float, top: float) -> None:
+    """Move red, green and blue away from the luma, or towards it; the luma of RGBA has alpha, too."""
+    strength, most = np.float32(amount), np.float32(top)
+    if channels == 3:
+        for x in range(luma.size):
+            i, gray = 3 * x, np.float32(luma[x])
+            target[i] = _away(source[i], gray, strength, most)
+            target[i + 1] = _away(source[i + 1], gray, strength, most)
+            target[i + 2] = _away(source[i + 2], gray, strength, most)
+    else:
+        for x in range(luma.size // 2):
+            i, gray = 4 * x, np.float32(luma[2 * x])
+            target[i] = _away(source[i], gray, strength, most)
+            target[i + 1] = _away(source[i + 1], gray, strength, most)
+            target[i + 2] = _away(source[i + 2], gray, strength, most)
+            target[i + 3] = source[i + 3]
+
+
 # 0.393 0.769 0.189, 0.349 0.686 0.168, 0.272 0.534 0.131 in 15 bits: sums of 16-bit samples fit 32.
 _RED = tuple(np.uint32(weight) for weight in (12878, 25199, 6193))
 _GREEN = tuple(np.uint32(weight) for weight in (11436, 22479, 5505))

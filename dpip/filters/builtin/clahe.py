@@ -1,0 +1,31 @@
+"""The filter ``clahe``: more contrast in every part of the picture (contrast limited equalisation)."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def clahe(array: Pixels, *, clip: float, tiles: int, threads: int = 1) -> Pixels:
+    """Equalise the luma of ``tiles`` x ``tiles`` parts, interpolated between them; colours keep their hue.
+
+    No tone may become more frequent than ``clip`` times the mean, which limits noise. Zuiderveld,
+    "Contrast Limited Adaptive Histogram Equalization" (1994).
+    """
+    from dpip.filters.equalising import equalised
+
+    return equalised(array, clip, tiles, threads)
+
+
+FILTER = Filter(
+    name="clahe",
+    summary="More contrast in every part of the picture (CLAHE).",
+    function=clahe,
+    parameters=(
+        Parameter("clip", "float", 2.0, "How much contrast may grow; 1 is least.", 1, 40),
+        Parameter("tiles", "integer", 8, "Parts across and down.", 1, 32),
+    ),
+    memory_factor=5.5,
+    takes_threads=True,
+    whole_picture=True,
+    area="same",
+)

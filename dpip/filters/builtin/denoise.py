@@ -1,0 +1,55 @@
+"""The filter ``denoise``: non-local means."""
+
+from __future__ import annotations
+
+from dpip.filters.schema import Filter, Parameter, Pixels
+
+
+def denoise(array: Pixels, *, strength: float, radius: int, threads: int = 1) -> Pixels:
+    """Replace each pixel by a mean of those within ``radius`` whose 5 x 5 surroundings look alike.
+
+    ``strength`` is about the noise's standard deviation, in levels of 255.
+    """
+    import numpy as np
+
+    from dpip.filters.alpha import divided, is_opaque, rounded, weighted
+    from dpip.filters.bands import over_rows
+    from dpip.filters.kernels import denoising
+
+    planes = array if array.ndim == 3 else array[..., None]
+    transparent = not is_opaque(planes)
+    samples = weighted(planes, np.float32) if transparent else planes.astype(np.float32)
+    height, width, channels = samples.shape
+    level = np.iinfo(array.dtype).max / 255 * (np.iinfo(array.dtype).max if transparent else 1)
+    if transparent:
+        samples[..., -1] *= np.iinfo(array.dtype).max  # colours times alpha, and alpha, on one scale
+    border = radius + denoising.PATCH
+    padded = np.pad(samples.transpose(2, 0, 1), ((0, 0), (border, border), (border, border)), mode="edge")
+    result = np.empty((channels, height, width), np.float32)
+    source, target = padded.reshape(-1), result.reshape(-1)
+    area = channels * (2 * denoising.PATCH + 1) ** 2
+    scale = 1 / (4 * area * (strength * level) ** 2)
+    over_rows(
+        height,
+        threads,
+        lambda a, b: denoising.means(source, target, height, width, channels, radius, scale, a, b),
+    )
+    mixed = np.ascontiguousarray(result.transpose(1, 2, 0))
+    if not transparent:
+        return rounded(mixed, array.dtype).reshape(array.shape)
+    mixed[..., -1] /= np.iinfo(array.dtype).max
+    return divided(mixed, array.dtype)
+
+
+FILTER = Filter(
+    name="denoise",
+    summary="Less noise, and details stay (non-local means).",
+    function=denoise,
+    parameters=(
+        Parameter("strength", "float", 8.0, "About the noise's deviation, in levels of 255.", 0.5, 100),
+        Parameter("radius", "integer", 5, "How far like pixels are looked for: 5 is 11 x 11.", 1, 10),
+    ),
+    memory_factor=20.0,
+    takes_threads=True,
+    area="same",
+)
