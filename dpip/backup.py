@@ -28,10 +28,11 @@ from filelock import FileLock, Timeout
 
 from dpip import __version__
 from dpip.datastore import migrate
-from dpip.datastore.engine import sync_folder, writing
+from dpip.datastore.engine import writing
 from dpip.datastore.schema import workloads
 from dpip.datastore.workloads import bury
 from dpip.errors import Conflict, Malformed, NotFound
+from dpip.runtime.platform import sync, sync_folder
 
 DATABASE = "dpip.sqlite"
 _TELEMETRY = "telemetry.sqlite"
@@ -75,7 +76,7 @@ def back_up(state: Path, to: Path) -> Saved:
         ):
             saved = _write(state, Path(folder), file)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         unfinished.rename(to)
     except FileExistsError:
         raise Conflict(

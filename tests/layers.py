@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, str] = {
     "api_process": "api errors filters interfaces link model runtime store",
     "worker": "errors filters http link model runtime",
     "client": "http runtime",
-    "backup": "datastore errors",
+    "backup": "datastore errors runtime",
     "tap": "controller runtime worker",
     "testing": "controller errors interfaces model runtime store",
     "command": "api backup client controller datastore errors filters model runtime scheduler tap worker",

@@ -21,7 +21,7 @@ from dpip.api.http.answers import Answer, cut_short, write_answer
 from dpip.api.http.auth import Access, check_access, secret_of
 from dpip.api.http.bodies import Body, SmallBody, UploadBody
 from dpip.api.http.forms import Fields, read_fields
-from dpip.api.http.gate import Gate
+from dpip.api.http.gate import Gate, is_encrypted
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
@@ -68,7 +68,7 @@ def make_site(
     routes = all_routes(controller, image_store, registry, ids, clock, now)
     server = Server(controller, clock, limits, behind_proxy)
     app, way = klein_app(server, routes), shortcut(server, routes)
-    gate = Gate(controller, image_store, limits, access_by(app, routes))
+    gate = Gate(controller, image_store, limits, access_by(app, routes), behind_proxy)
     return Site(app.resource(), gate, ids, clock, limits, way, quiet)
 
 
@@ -132,7 +132,8 @@ class Server:
         """Asks again where the headers were asked already: the body may have taken an hour since."""
         if route.access is Access.PUBLIC:
             return
-        request.principal = await self.controller.authenticate(secret_of(request.header, route.by_link))
+        secret = secret_of(request.header, is_encrypted(request, self.behind_proxy), route.by_link)
+        request.principal = await self.controller.authenticate(secret)
         check_access(route.access, request.principal)
 
     def _call(self, request: Request, route: Route, body: Body | None) -> ApiCall:
@@ -141,6 +142,7 @@ class Server:
         upload = body if isinstance(body, UploadBody) else None
         if upload is not None:
             fields = Fields({**fields.values, **upload.fields()})
+        encrypted = is_encrypted(request, self.behind_proxy)
         return ApiCall(
             request.id,
             request.principal,
@@ -148,8 +150,8 @@ class Server:
             request.header,
             fields,
             upload,
-            lambda: self.controller.authenticate(secret_of(request.header, route.by_link)),
-            encrypted=self.behind_proxy or bool(request.isSecure()),
+            lambda: self.controller.authenticate(secret_of(request.header, encrypted, route.by_link)),
+            encrypted=encrypted,
         )
 
     def _address(self, request: Request) -> str:

@@ -17,6 +17,11 @@ from dpip.api.views import failure_json
 from dpip.interfaces import IController
 from dpip.model import Numbering, Principal, Progress, Results, Workload, WorkloadStatus
 
+_OVERHEAD = 4096
+"""Bytes of memory that a workload takes here besides its lists and what it says of itself."""
+_PAGE_OVERHEAD = 256
+_FACTOR = 8
+"""A workload takes at most so many times the length of its ``repr``."""
 _OLDEST = 10.0
 """Lists may be so many times as old as they took to make: however many clients poll, making takes a tenth of
 the time."""
@@ -59,8 +64,12 @@ class _Known:
 
     @property
     def size(self) -> int:
-        pages = sum(len(page.filtered) + len(page.failed) for page in self.pages)
-        return pages + (self.lists.size if self.lists is not None else 0)
+        """Return the bytes of memory, none too few: many workloads have short lists, or none yet."""
+        pages = sum(_PAGE_OVERHEAD + len(page.filtered) + len(page.failed) for page in self.pages)
+        if self.lists is None:
+            return _OVERHEAD + pages
+        facts = _FACTOR * len(repr(self.lists.progress))
+        return _OVERHEAD + facts + pages + self.lists.size
 
 
 @define

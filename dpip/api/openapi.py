@@ -9,7 +9,7 @@ from inspect import cleandoc
 from typing import Any, Final
 
 from dpip import __version__
-from dpip.api.http.auth import SESSION, Access
+from dpip.api.http.auth import ENCRYPTED_SESSION, SESSION, Access
 from dpip.api.http.problems import LATER
 from dpip.api.http.routes import Route
 from dpip.api.operations import OPERATIONS, SCHEMAS, UNDOCUMENTED, Operation
@@ -50,6 +50,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
                 "token": {"type": "http", "scheme": "bearer"},
                 "password": {"type": "http", "scheme": "basic"},
                 "page": {"type": "apiKey", "in": "cookie", "name": SESSION},
+                "page-tls": {"type": "apiKey", "in": "cookie", "name": ENCRYPTED_SESSION},
             },
         },
     }
@@ -111,7 +112,8 @@ def _security(route: Route) -> Sequence[dict[str, list[str]]]:
         return [{"password": []}]
     if route.access is Access.PUBLIC:
         return []
-    return [{"token": []}, {"page": []}] if route.by_link else [{"token": []}]
+    names = ("token", "page", "page-tls") if route.by_link else ("token",)
+    return [{name: []} for name in names]
 
 
 def _body(operation: Operation) -> dict[str, Any] | None:

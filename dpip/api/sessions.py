@@ -6,7 +6,7 @@ from attrs import define
 from twisted.web.http import datetimeToString
 
 from dpip.api.http.answers import Answer, json_answer
-from dpip.api.http.auth import PAGE_HEADER, SESSION, Access, basic, secret_of
+from dpip.api.http.auth import PAGE_HEADER, Access, basic, secret_of, session_name
 from dpip.api.http.routes import ApiCall, Route
 from dpip.api.views import timestamp
 from dpip.errors import BadCredentials, Unauthenticated
@@ -47,9 +47,9 @@ class SessionRoutes:
 
     async def logout(self, call: ApiCall) -> Answer:
         """Log out. The token is dead when the answer comes."""
-        await self.controller.logout(secret_of(call.header))
+        await self.controller.logout(secret_of(call.header, call.encrypted))
         message = f"{call.by.name} is logged out; the token is not valid any more."
-        return json_answer({"logout_message": message}, headers={"Set-Cookie": _FORGOTTEN})
+        return json_answer({"logout_message": message}, headers={"Set-Cookie": _forgotten(call.encrypted)})
 
     async def _token(self, call: ApiCall) -> Token:
         name, password = basic(call.header("Authorization"))
@@ -60,14 +60,16 @@ def _facts(token: Token) -> dict[str, str]:
     return {"user": token.user, "expires_at": timestamp(token.expires_at)}
 
 
-_RULES = "Path=/; HttpOnly; SameSite=Strict"
-_FORGOTTEN = f"{SESSION}=; {_RULES}; Max-Age=0"
+def _rules(encrypted: bool) -> str:
+    """``Secure`` is left out without TLS: a browser would drop the cookie."""
+    return f"Path=/; HttpOnly; SameSite=Strict{'; Secure' if encrypted else ''}"
 
 
 def _cookie(token: Token, encrypted: bool) -> str:
-    """Return a cookie that lives as long as the token.
-
-    ``Secure`` is left out without TLS: a browser would drop the cookie.
-    """
+    """Return a cookie that lives as long as the token."""
     expires = datetimeToString(token.expires_at).decode()
-    return f"{SESSION}={token.secret}; {_RULES}; Expires={expires}{'; Secure' if encrypted else ''}"
+    return f"{session_name(encrypted)}={token.secret}; {_rules(encrypted)}; Expires={expires}"
+
+
+def _forgotten(encrypted: bool) -> str:
+    return f"{session_name(encrypted)}=; {_rules(encrypted)}; Max-Age=0"

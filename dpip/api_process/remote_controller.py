@@ -103,7 +103,9 @@ class RemoteController:
     def answer(self, name: str, arguments: list[Any]) -> None:
         """Take what the controller tells this process."""
         if name == "forget_tokens":
-            self._principals.clear()
+            [user] = arguments
+            for secret in [secret for secret, by in self._principals.items() if by.name == user]:
+                self._principals.pop(secret, None)
         elif name == "elsewhere":
             [self._admission.elsewhere] = arguments
 

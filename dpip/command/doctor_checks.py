@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +29,7 @@ _PORTS: Final = {8080: "the API (--http)", 8787: "workers (--pb)"}
 _ENOUGH_DISK: Final = 2 * 1024**3
 _ENOUGH_FILES: Final = 1024
 _CLOCK_SECONDS: Final = 5.0
+_CONFINEMENT_SECONDS: Final = 60.0
 
 
 @frozen
@@ -39,7 +43,7 @@ class Finding:
 
 def checkup(login: Login | None) -> Iterator[Finding]:
     """Yield each finding as soon as it is there; ``login`` is for the server to look at, if any."""
-    checks = (_versions, _filters, _formats, _third_parties, _gpu, _ports, _disks, _limits)
+    checks = (_versions, _filters, _formats, _third_parties, _gpu, _confinement, _ports, _disks, _limits)
     for check in checks if login is None else (*checks, partial(_server, login)):
         try:
             yield from check()
@@ -124,6 +128,19 @@ def _gpu() -> Iterator[Finding]:
     used = choice.start(said.append, time.perf_counter)
     for sentence in said:
         yield Finding("gpu", "ok" if used else "note", sentence)
+
+
+def _confinement() -> Iterator[Finding]:
+    """Confine a process as compute children are: that holds for good, so not this one."""
+    command = [sys.executable, "-m", "dpip.worker.sandbox"]
+    run = subprocess.run(  # noqa: S603 - this Python, with words of our own
+        command, stdout=subprocess.PIPE, check=True, timeout=_CONFINEMENT_SECONDS
+    )
+    confinement = json.loads(run.stdout)
+    if confinement["means"]:
+        yield Finding("sandbox", "ok", f"{' and '.join(confinement['means'])} confine filters here")
+    for sentence in confinement["missing"]:
+        yield Finding("sandbox", "note", sentence)
 
 
 def _ports() -> Iterator[Finding]:

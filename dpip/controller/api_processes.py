@@ -186,14 +186,17 @@ class ApiProcesses:
     # What API processes are asked
 
     @deferred
-    async def forget_tokens(self) -> None:
-        """Have every API process forget its tokens; once this fires none accepts a token that has died."""
-        await DeferredList([self._forget(api) for api in self._joined.values()])
+    async def forget_tokens(self, user: str) -> None:
+        """Have every API process forget the tokens of a user or worker.
+
+        Once this fires none accepts one that has died.
+        """
+        await DeferredList([self._forget(api, user) for api in self._joined.values()])
 
     @deferred
-    async def _forget(self, api: _ApiLink) -> None:
+    async def _forget(self, api: _ApiLink, user: str) -> None:
         try:
-            await api.exchange.ask("forget_tokens").addTimeout(FORGET_SECONDS, self.clock)
+            await api.exchange.ask("forget_tokens", user).addTimeout(FORGET_SECONDS, self.clock)
         except Exception:  # noqa: BLE001 - whatever it is, a process without a link trusts no token
             api.broker.drop("it has not said that it forgets dead tokens")
 

@@ -112,7 +112,7 @@ class Controller:
     meters: Meters = field(factory=Meters, kw_only=True)
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
-    tokens_died: Callable[[], Deferred[None]] = field(default=lambda: succeed(None))
+    tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
         factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
     )
@@ -133,7 +133,7 @@ class Controller:
     async def logout(self, secret: str) -> None:
         principal = await self.accounts.authenticate(secret)
         await self.accounts.logout(secret)
-        await self._tokens_die()
+        await self._tokens_die(principal.name)
         self._record(principal.name, "logout", principal.name)
 
     @deferred
@@ -156,7 +156,7 @@ class Controller:
             raise Conflict("An admin cannot remove itself: let another admin do it.")
         workloads = await self.datastore.remove_user(name, self.clock())
         self.accounts.forget_tokens_of(name)
-        await self._tokens_die()
+        await self._tokens_die(name)
         self._record(by.name, "remove-user", name)
         for workload in workloads:
             self._forget_workload(workload)
@@ -168,7 +168,7 @@ class Controller:
         else:
             admins_only(by)
             await self.accounts.set_password(name, password)
-        await self._tokens_die()
+        await self._tokens_die(name)
         self._record(by.name, "set-password", name)
 
     @deferred
@@ -190,13 +190,13 @@ class Controller:
     async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
         users_only(by)
         record = await self.accounts.revoke_token(token_id, None if by.is_admin else by.name)
-        await self._tokens_die()
+        await self._tokens_die(record.user)
         self._record(by.name, "revoke-token", record.id, user=record.user, name=record.name)
         return record
 
-    async def _tokens_die(self) -> None:
-        await self.tokens_died()
-        self.feed.wake()  # those who watch with such a token are refused when they ask again
+    async def _tokens_die(self, user: str) -> None:
+        await self.tokens_died(user)
+        self.feed.wake(user)  # those who watch with such a token are refused when they ask again
 
     # Workloads
 
@@ -321,7 +321,7 @@ class Controller:
         if after is None or not self.feed.knows(after):
             return await self._snapshot(by, workload_id)
         workers = by.is_admin and workload_id is None
-        interest = Interest(None if by.is_admin else by.name, workload_id, workers)
+        interest = Interest(None if by.is_admin else by.name, workload_id, workers, by.name)
         return await self.feed.since(after, interest, wait)
 
     async def _snapshot(self, by: Principal, workload_id: str | None) -> Updates:
@@ -515,7 +515,7 @@ class Controller:
         admins_only(by)
         revoked = await self.datastore.revoke_worker(name, self.clock())
         self.expel_worker(name)
-        await self._tokens_die()
+        await self._tokens_die(name)
         self._record(by.name, "revoke-worker", name)
         return revoked
 

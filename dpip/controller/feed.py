@@ -33,11 +33,15 @@ _AT_ONCE: Final = 256  # marks looked at in one turn of the reactor, which takes
 
 @frozen
 class Interest:
-    """What a watcher wants: an owner's workloads (None: everyone's) or a single one, and perhaps workers."""
+    """What a watcher wants: an owner's workloads (None: everyone's) or a single one, and perhaps workers.
+
+    ``watcher`` is the user that watches.
+    """
 
     owner: str | None
     workload_id: str | None = None
     workers: bool = False
+    watcher: str = ""
 
 
 @frozen
@@ -109,10 +113,11 @@ class Feed:
         self._keep(("worker", state.name), worker=state)
         self._answer_watchers()
 
-    def wake(self) -> None:
-        """Answer all watchers now, so that they ask again and their tokens are checked."""
+    def wake(self, user: str) -> None:
+        """Answer the watchers of this user now, so that they ask again and their tokens are checked."""
         for waiting in list(self._waiting):
-            self._answer(waiting)
+            if waiting.interest.watcher == user:
+                self._answer(waiting)
 
     def stop(self) -> None:
         """Refuse all watchers from now on."""
@@ -236,7 +241,8 @@ class Feed:
         self._kept.clear()
         self._newest += 1
         self._forgotten = self._newest
-        self.wake()
+        for waiting in list(self._waiting):
+            self._answer(waiting)
 
     def _after(self, number: int) -> Iterator[_Kept]:
         """The updates after that number, the newest first."""

@@ -135,7 +135,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         thumbnails=Thumbnails(lambda: workers.links(), ids, reactor),
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
-        tokens_died=lambda: apis.forget_tokens(),
+        tokens_died=lambda user: apis.forget_tokens(user),
     )
 
     def mark_store(text: str) -> tuple[str, IIncomingFile]:

@@ -308,7 +308,7 @@ class Workers:
     def _lost(self, link: WorkerLink, token: str) -> None:
         self._principals.pop(_digest(token), None)
         if self.apis is not None:
-            self.apis.forget_tokens()  # a process that does not confirm it is dropped
+            self.apis.forget_tokens(link.info.name)  # a process that does not confirm it is dropped
         if self._local_results is not None and link.transfer_directory is not None:
             self._local_results.close_directory(link.transfer_directory)
         if self._links.get(link.info.name) is link:

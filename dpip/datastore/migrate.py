@@ -13,9 +13,10 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
-from dpip.datastore.engine import create_file, explained, migrating, sync_folder
+from dpip.datastore.engine import create_file, explained, migrating
 from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
+from dpip.runtime.platform import sync_folder
 
 HEAD = "0006"
 _BACKUPS = 3

@@ -10,7 +10,7 @@ An API process is trusted: it sees passwords, and it says for whom it asks. So i
                            -> (ApiWelcome, exchange) | (ApiRefusal, None)
     API process asks   the methods of IController in CALLS
              notifies  serving(url or None, scheme, port)   promised(bytes)
-    controller asks    forget_tokens()
+    controller asks    forget_tokens(user)
              notifies  elsewhere(bytes)
 
 ``serving`` says where workers reach it: at the url, or at that port of the host that its link comes from.

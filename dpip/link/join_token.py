@@ -17,6 +17,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from dpip.runtime.platform import sync, sync_folder
+
 TOKEN_FILE: Final = "join-token"  # noqa: S105 - a file's name
 API_TOKEN_FILE: Final = "api-token"  # noqa: S105
 _KINDS: Final = {TOKEN_FILE: "join token", API_TOKEN_FILE: "API token"}
@@ -135,13 +137,9 @@ def write_secret(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_folder(path.parent)

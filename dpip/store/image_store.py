@@ -33,6 +33,7 @@ from dpip.filters.codec.headers import PictureInfo, probe
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.coroutines import deferred
+from dpip.runtime.platform import sync, sync_folder
 from dpip.runtime.threads import FromThreads, MakeThreads, RealThreads, Threads, in_thread
 from dpip.store import orphans
 from dpip.store.disk_space import MIB, DiskSpace
@@ -61,15 +62,6 @@ def _make_directory(name: str, parent: int) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _sync(folder: str) -> None:
-    """Make the names in the folder durable."""
-    descriptor = os.open(folder, _FOLDER)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _exists(name: str, folder: int) -> bool:
@@ -157,7 +149,7 @@ class ImageStore(Service):
         for folder in (self.root, os.path.join(self.root, INCOMING)):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         for folder in (self.root, os.path.dirname(self.root)):  # what all stored files lie below
-            _sync(folder)
+            sync_folder(folder)
         for threads in (self._keepers, self._readers, self._tidiers):
             threads.start()
         super().startService()
@@ -206,7 +198,7 @@ class ImageStore(Service):
             with os_errors_explained():
                 sha256 = incoming.verified(descriptor)
                 info = self._checked(incoming.path, max_pixels)
-                os.fsync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
+                sync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
                 path = self._place(incoming.path, *place, info.format)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -237,7 +229,7 @@ class ImageStore(Service):
                 raise FileExistsError(f"{directory}: {name} is there already")
             os.rename(source, name, dst_dir_fd=folder)
             try:
-                os.fsync(folder)
+                sync(folder)
             except BaseException:
                 os.unlink(name, dir_fd=folder)
                 raise
@@ -263,7 +255,7 @@ class ImageStore(Service):
     def _descend(self, parent: int, name: str, path: str) -> int:
         made = _make_directory(_component(name), parent)
         if made or path not in self._durable:  # another thread may have made it, and not synced yet
-            os.fsync(parent)
+            sync(parent)
             if len(self._durable) >= _DURABLE_NAMES:
                 self._durable.clear()
             self._durable.add(path)

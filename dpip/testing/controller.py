@@ -172,8 +172,9 @@ class MemoryController:
 
     @_asked
     async def logout(self, secret: str) -> None:
+        principal = self.accounts.authenticate(secret)
         self.accounts.logout(secret)
-        self.feed.wake()
+        self.feed.wake(principal.name)
 
     @_asked
     async def users(self, by: Principal) -> Sequence[User]:
@@ -187,7 +188,7 @@ class MemoryController:
     async def remove_user(self, by: Principal, name: str) -> None:
         self.accounts.remove_user(name)
         self._known = {id: known for id, known in self._known.items() if known.workload.owner != name}
-        self.feed.wake()
+        self.feed.wake(name)
 
     @_asked
     async def set_password(self, by: Principal, name: str, password: str, old_password: str | None) -> None:
@@ -196,7 +197,7 @@ class MemoryController:
         if by.name == name:
             self.accounts.check_old_password(name, old_password)
         self.accounts.set_password(name, password)
-        self.feed.wake()
+        self.feed.wake(name)
 
     @_asked
     async def tokens(self, by: Principal, user: str | None, limit: int) -> Sequence[TokenRecord]:
@@ -212,7 +213,7 @@ class MemoryController:
     @_asked
     async def revoke_token(self, by: Principal, token_id: str) -> TokenRecord:
         record = self.accounts.revoke_token(token_id, None if by.is_admin else by.name)
-        self.feed.wake()
+        self.feed.wake(record.user)
         return record
 
     # Workloads
@@ -316,7 +317,7 @@ class MemoryController:
         workers = by.is_admin and workload_id is None
         if after is not None and self.feed.knows(after):
             owner = None if by.is_admin else by.name
-            return await self.feed.since(after, Interest(owner, workload_id, workers), wait)
+            return await self.feed.since(after, Interest(owner, workload_id, workers, by.name), wait)
         items = [Update("", workload=one.progress(self.etas.get(one.workload.id))) for one in known]
         if workers:
             states = [WorkerState(record.info.name, True, load) for record, load in self.worker_records]

@@ -1,20 +1,20 @@
 """A compute child: the process that filters pictures, one at a time, and may be killed.
 
-It reads commands from standard input and answers on descriptor 3, one JSON object a line; pictures are
-passed as files. What it prints goes to the worker's log.
+It reads commands from standard input and answers on descriptor 3, one JSON object a line. With each job two
+open descriptors come over the socket that is descriptor 4: the original's and the result's, so that the child
+opens no file by its name. What it prints goes to the worker's log.
 
 =================== =======================================================================================
-worker → child      ``{"job", "source", "sha256", "result", "steps", "output", "max_pixels", "threads",
-                    "seconds", "at_least"}``
+worker → child      ``{"job", "sha256", "steps", "output", "max_pixels", "threads", "seconds", "at_least"}``
 child → worker      ``{"say"}`` while warming up, ``{"cached"}`` when that will be short,
                     ``{"ready", "rss"}`` once, and for each job
                     ``{"job", "outcome", "code", "detail", "seconds", "sha256", "content_type", "size",
                     "notices", "waited", "rss"}``
 =================== =======================================================================================
 
-Once it is warm it is confined, since pictures may be made to attack it. It never outlives its parent: it
-ends when its input does (a thread watches), the kernel kills it when the parent dies (Linux), and an alarm
-kills it a while after a job's deadline, even where a filter holds the GIL.
+Once it is warm it is confined, since pictures may be made to attack it. It never outlives its parent: once
+warm it ends when its input does (a thread watches), the kernel kills it when the parent dies (Linux), and an
+alarm kills it a while after a job's deadline, even where a filter holds the GIL.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ import os
 import queue
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from math import inf
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import psutil
+from attrs import asdict, frozen
 
 from dpip.errors import PictureError
 from dpip.model import MAX_NOTICE, MAX_NOTICES
-from dpip.worker.sandbox import confine
+from dpip.worker.sandbox import Confinement, confine
 
 REPLIES: Final = 3
+FILES: Final = 4
 UNCONFINED: Final = "--unconfined"
 _PR_SET_PDEATHSIG: Final = 1
 _ALARM_SECONDS: Final = 10
@@ -50,7 +52,21 @@ _ALARM_SECONDS: Final = 10
 _DETAIL: Final = 1000
 _RESIDENT_SECONDS: Final = 0.5
 
+_CONFINED_HINT: Final = (
+    " Filters are confined: a filter that needs a file reads it when it is imported, or the worker runs with "
+    "--unconfined-filters."
+)
+
 Message = dict[str, Any]
+
+
+@frozen
+class OpenJob:
+    """A job's message, and the descriptors of its two files."""
+
+    message: Message
+    source: int
+    result: int
 
 
 class ComputeResult(Protocol):
@@ -116,68 +132,87 @@ class Filters:
 def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True) -> None:
     """Compute until the input ends. ``parent`` is the worker's process id, ``memory_limit`` is in bytes.
 
-    Unless ``confined`` is False, filters reach no network and start no programs, see ``confinement``.
+    Unless ``confined`` is False, filters reach no files, network or programs, see ``sandbox``.
     """
     _die_with(parent)
-    commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    abilities = engine.warm_up()
+    confinement = confine(gpu=bool(abilities.get("gpu"))) if confined else Confinement()
+    commands: queue.SimpleQueue[OpenJob] = queue.SimpleQueue()
+    # After the confinement, which does not reach older threads on every kernel.
     threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
-    ready = {**engine.warm_up(), "confined": confine() if confined else ()}
     resident = _Resident()
-    send({"ready": ready, "rss": resident.bytes()})
+    send({"ready": {**abilities, "confined": asdict(confinement)}, "rss": resident.bytes()})
     _limit_memory(memory_limit)
     while True:
         free = time.perf_counter()
         job = commands.get()
         waited = time.perf_counter() - free
-        signal.setitimer(signal.ITIMER_REAL, job["seconds"] + _ALARM_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, job.message["seconds"] + _ALARM_SECONDS)
         reply = _done(engine, job)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        send({"job": job["job"], **reply, "waited": waited, "rss": resident.bytes()})
+        send({"job": job.message["job"], **reply, "waited": waited, "rss": resident.bytes()})
 
 
 def send(message: Message) -> None:
     """Send a message to the worker."""
-    data = json.dumps(message).encode() + b"\n"
-    while data:
-        data = data[os.write(REPLIES, data) :]
+    _write(REPLIES, json.dumps(message).encode() + b"\n")
 
 
-def _read_commands(commands: queue.SimpleQueue[Message]) -> None:
+def _write(descriptor: int, data: bytes) -> None:
+    """Write all of it."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _read_commands(commands: queue.SimpleQueue[OpenJob]) -> None:
     try:
-        for line in sys.stdin.buffer:
-            commands.put(json.loads(line))
+        with socket.socket(fileno=FILES) as files:
+            for line in sys.stdin.buffer:
+                _, (source, result), _, _ = socket.recv_fds(files, 1, 2)
+                commands.put(OpenJob(json.loads(line), source, result))
     finally:
         os._exit(0)  # the parent is gone, or has retired this child
 
 
-def _done(engine: Engine, job: Message) -> Message:
+def _done(engine: Engine, job: OpenJob) -> Message:
     """Do one job, and return its answer, whatever goes wrong."""
-    try:
-        data = Path(job["source"]).read_bytes()
-    except OSError as error:
-        return _answer("returned", "spool-error", f"The original could not be read: {error}")
-    if job["sha256"] and hashlib.sha256(data).hexdigest() != job["sha256"]:
-        return _answer("crashed", "original-damaged", "The original as it lies in the store is damaged.")
+    with open(job.source, "rb") as source, open(job.result, "wb", buffering=0) as result:
+        try:
+            data = source.read()
+        except OSError as error:
+            return _answer("returned", "spool-error", f"The original could not be read: {error}")
+        if job.message["sha256"] and hashlib.sha256(data).hexdigest() != job.message["sha256"]:
+            return _answer("crashed", "original-damaged", "The original as it lies in the store is damaged.")
+        made, answer = _computed(engine, data, job.message)
+        try:
+            _write(result.fileno(), made)
+        except OSError as error:
+            words = f"The result could not be written: {error}"
+            return _answer("returned", "disk-full", words, answer["seconds"])
+        return answer
+
+
+def _computed(engine: Engine, data: bytes, job: Message) -> tuple[bytes, Message]:
+    """Return the result's bytes, if there is a result, and the answer."""
     began = time.perf_counter()
     try:
-        result = engine.process(data, job)
-        seconds = time.perf_counter() - began
+        made = engine.process(data, job)
     except PictureError as error:
-        return _answer("failed", error.code, error.detail, time.perf_counter() - began)
+        return b"", _answer("failed", error.code, error.detail, time.perf_counter() - began)
     except MemoryError:
         words = "The picture needed more memory than one job may use."
-        return _answer("crashed", "out-of-memory", words, time.perf_counter() - began)
+        return b"", _answer("crashed", "out-of-memory", words, time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001 - a filter may raise anything; its picture has failed
         words = f"{type(error).__name__}: {error}"
-        return _answer("failed", "filter-error", words, time.perf_counter() - began)
-    try:
-        Path(job["result"]).write_bytes(result.data)
-    except OSError as error:
-        return _answer("returned", "disk-full", f"The result could not be written: {error}", seconds)
-    sha256, size = hashlib.sha256(result.data).hexdigest(), len(result.data)
-    notices = [notice[:MAX_NOTICE] for notice in result.notices[:MAX_NOTICES]]
-    made: dict[str, Any] = {"sha256": sha256, "content_type": result.content_type, "size": size}
-    return _answer("done", seconds=seconds, notices=notices, **made)
+        if isinstance(error, PermissionError):
+            words += _CONFINED_HINT
+        return b"", _answer("failed", "filter-error", words, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    sha256, size = hashlib.sha256(made.data).hexdigest(), len(made.data)
+    notices = [notice[:MAX_NOTICE] for notice in made.notices[:MAX_NOTICES]]
+    facts: dict[str, Any] = {"sha256": sha256, "content_type": made.content_type, "size": size}
+    return made.data, _answer("done", seconds=seconds, notices=notices, **facts)
 
 
 def _answer(outcome: str, code: str = "", detail: str = "", seconds: float = 0.0, **more: Any) -> Message:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, Protocol
 
 from attrs import asdict, define, field, frozen
@@ -18,7 +19,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from dpip.model import Outcome, Step
-from dpip.worker.child_main import REPLIES
+from dpip.worker.child_main import FILES, REPLIES
 
 WARM_UP_SECONDS: Final = 900.0
 """The first start on a machine compiles every kernel; a slow one may need minutes."""
@@ -65,6 +66,8 @@ class Verdict:
     notices: tuple[str, ...] = ()
 
 
+_MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_MODE: Final = 0o666  # less the umask, as ever
 _LAST_LINES: Final = 8
 _MAX_PRINTED: Final = 500
 _MAX_SECONDS: Final = 1e6
@@ -105,7 +108,9 @@ class ComputeChild(ProcessProtocol):
 
     transport: Any = None
 
-    def __init__(self, owner: ChildOwner, clock: IReactorTime, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, owner: ChildOwner, clock: IReactorTime, monotonic: Callable[[], float], files: socket.socket
+    ) -> None:
         self.ready: Mapping[str, Any] | None = None
         self.work: deque[Work] = deque()
         self.worn_out = False
@@ -113,6 +118,7 @@ class ComputeChild(ProcessProtocol):
         self._owner = owner
         self._clock = clock
         self._monotonic = monotonic
+        self._files = files
         self._deadline: IDelayedCall | None = None
         self._killed_for: Verdict | None = None
         self._replies = bytearray()
@@ -135,7 +141,12 @@ class ComputeChild(ProcessProtocol):
         return self._waited + (self._monotonic() - self._free_since if self._free_since is not None else 0.0)
 
     def add(self, work: Work) -> None:
-        """Give it one more task."""
+        """Give it one more task; one whose files cannot be opened ends at once."""
+        try:
+            self._send_files(work.task)
+        except _NotOpened as error:
+            work.finish(error.verdict)
+            return
         self._free_since = None
         self.work.append(work)
         self._write({**asdict(work.task), "job": id(work)})
@@ -178,6 +189,7 @@ class ComputeChild(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         self._cancel_deadline()
+        self._files.close()
         verdict = self._killed_for or Verdict(Outcome.CRASHED, "compute-crashed", _how(reason))
         charged = self.work.popleft() if self.work else None
         self.died_at_work = charged is not None
@@ -257,21 +269,62 @@ class ComputeChild(ProcessProtocol):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
+    def _send_files(self, task: ComputeTask) -> None:
+        """Send the child the open files of a task. Raises _NotOpened."""
+        with _opened(task) as descriptors, suppress(ConnectionError):  # it has died, and processEnded follows
+            socket.send_fds(self._files, [b"."], descriptors)
+
     def _write(self, message: Mapping[str, Any]) -> None:
         with suppress(KeyError):  # its pipe is closed: it has died, and processEnded follows
             self.transport.writeToChild(0, json.dumps(message).encode() + b"\n")
+
+
+@frozen
+class _NotOpened(Exception):
+    verdict: Verdict
+
+
+@contextmanager
+def _opened(task: ComputeTask) -> Iterator[list[int]]:
+    """Open the source for reading and the result, which is made, for writing. Raises _NotOpened."""
+    with ExitStack() as stack:
+        descriptors = []
+        for path, flags, code, words in (
+            (task.source, os.O_RDONLY, "spool-error", "The original could not be read"),
+            (task.result, _MAKE, "disk-full", "The result could not be written"),
+        ):
+            try:
+                descriptors.append(os.open(path, flags | os.O_CLOEXEC, _MODE))
+            except OSError as error:
+                raise _NotOpened(Verdict(Outcome.RETURNED, code, f"{words}: {error}")) from None
+            stack.callback(os.close, descriptors[-1])
+        yield descriptors
+
+
+def _environment() -> dict[str, str]:
+    """Return what a child's environment is: ours with our module path, and without our secrets."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith("DPIP_") and name.endswith(("TOKEN", "PASSWORD")))
+    }
+    # Slots are one core each; and threads that a library starts early are not reached by every confinement.
+    kept.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def spawn(
     reactor: Any, monotonic: Callable[[], float], owner: ChildOwner, command: Sequence[str], memory_limit: int
 ) -> ComputeChild:
     """Start a compute child, with our module path and none of our descriptors."""
-    child = ComputeChild(owner, reactor, monotonic)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    arguments = [*command, str(os.getpid()), str(memory_limit)]
-    reactor.spawnProcess(
-        child, arguments[0], arguments, environment, childFDs={0: "w", 1: "r", 2: "r", REPLIES: "r"}
-    )
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        ours.shutdown(socket.SHUT_RD)
+        child = ComputeChild(owner, reactor, monotonic, ours)
+        arguments = [*command, str(os.getpid()), str(memory_limit)]
+        descriptors = {0: "w", 1: "r", 2: "r", REPLIES: "r", FILES: theirs.fileno()}
+        reactor.spawnProcess(child, arguments[0], arguments, _environment(), childFDs=descriptors)
     return child
 
 

@@ -1,107 +1,123 @@
-"""Keeps a warm compute child from reaching a network, starting programs, and signalling other processes.
+"""Keeps a warm compute child from files, networks, programs and other processes.
 
-Pictures may be made to attack decoders, which have had holes. This works on Linux alone, with what its kernel
-has of the following. Memory and time are limited elsewhere, see ``child_main`` and ``compute_child``.
+Pictures may be made to attack decoders, which have had holes. The child gets its two files of each job as
+open descriptors. This works on Linux alone, with what its kernel has of the following; memory and time are
+limited elsewhere, see ``child_main`` and ``compute_child``.
 
-* Landlock (ABI 1, 4, 6): no file is executed, no TCP port bound or connected to, no signal sent to others.
-* seccomp: no socket is opened but local ones, and no ``io_uring``, which could open them unseen.
-
-Sources: ``Documentation/userspace-api/landlock.rst`` and ``seccomp_filter.rst`` of the Linux kernel.
+* Landlock: nothing is opened but to read libraries, and what a machine tells of itself.
+* seccomp: no programs, processes, sockets, signals to others or changes of files' attributes. Where Landlock
+  is missing, or does not reach threads that libraries have started, no file is opened for writing either.
+* The process is not dumpable: others of its user do not attach to it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import glob
+import json
 import os
-import platform
-import struct
+import site
+import socket
 import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-_NO_NEW_PRIVILEGES: Final = 38  # prctl
+from attrs import asdict, frozen
 
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446  # the same on every architecture
-_RULESET_VERSION: Final = 1
-_EXECUTE: Final = 1
-_BIND_AND_CONNECT: Final = 3
-_SIGNALS: Final = 2
-_NET_ABI, _SCOPE_ABI = 4, 6
+from dpip.worker import landlock, seccomp
 
-_SECCOMP_FILTER: Final = 1
-_ALL_THREADS: Final = 1
-_IO_URING_SETUP: Final = 425
-_KERNELS: Final = {  # machine: (audit's name of it, system calls seccomp and socket)
-    "x86_64": (0xC000003E, 317, 41),
-    "aarch64": (0xC00000B7, 277, 198),
-}
-_X32: Final = 0x40000000  # system calls of x86-64's other convention begin here
-_LOCAL: Final = (1, 16)  # AF_UNIX; AF_NETLINK, by which GPU drivers ask the kernel
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOWED: Final = 0x7FFF0000
-_REFUSED: Final = 0x00050000 | 13  # EACCES
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # places in seccomp_data
+_NO_NEW_PRIVILEGES, _SET_DUMPABLE = 38, 4  # prctl
+
+_READABLE: Final = (
+    *("/usr", "/lib", "/lib32", "/lib64", "/nix/store"),
+    *("/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/alternatives"),
+    # Not all of /proc: it has the command lines of others.
+    *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/version"),
+    *("/proc/filesystems", "/proc/sys/vm/overcommit_memory", "/sys/devices/system", "/sys/fs/cgroup"),
+    *("/dev/urandom", "/dev/random", "/dev/zero"),
+)
+_DEVICES: Final = ("/dev/null",)
+_GPU_READABLE: Final = ("/proc/driver", "/proc/devices", "/proc/modules", "/sys")
+_GPU_DEVICES: Final = "/dev/nvidia*"
 
 
-def confine() -> tuple[str, ...]:
-    """Confine all threads of this process for good, and return the means that this kernel has for it."""
+@frozen
+class Confinement:
+    """What confines a process: ``means`` by name, and ``missing``, a sentence for what each leaves open."""
+
+    means: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+NO_MEANS: Final = (
+    "This system has no means to confine filters: a decoder with a hole could read and write what the "
+    "worker's user can, reach the network and start programs. Run workers as a user of their own."
+)
+_NO_LANDLOCK: Final = (
+    "The kernel has no Landlock (Linux 5.13 or newer, not left out by lsm=): a decoder with a hole could "
+    "read what the worker's user can read."
+)
+_NOT_ALL_THREADS: Final = (
+    "Landlock does not reach threads that libraries have started before (Linux 7.0 does): a decoder with a "
+    "hole could use them to read what the worker's user can read{}."
+)
+_NO_SECCOMP: Final = (
+    "The kernel has no seccomp filters for this machine: a decoder with a hole could reach other processes "
+    "and change the modes of files."
+)
+
+
+def confine(gpu: bool = False) -> Confinement:
+    """Confine all threads of this process for good; with ``gpu`` it may go on to use NVIDIA's devices."""
     if sys.platform != "linux":
-        return ()
+        return Confinement(missing=(NO_MEANS,))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
-        return ()
-    # Landlock first: it holds for threads to come and for this one, which decodes.
-    means = {"landlock": _landlock(libc), "seccomp": _seccomp(libc)}
-    return tuple(name for name, applied in means.items() if applied)
+        return Confinement(missing=(NO_MEANS,))
+    libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+    whole = landlock.holds_for_all_threads(libc)
+    readable = _topmost((*_READABLE, *_libraries(), *(_GPU_READABLE if gpu else ())))
+    devices = (*_DEVICES, *(glob.glob(_GPU_DEVICES) if gpu else ()))
+    files = landlock.apply(libc, readable, devices)
+    # A GPU's driver may open its devices anew, for writing; it asks the kernel by a netlink socket.
+    families = (socket.AF_NETLINK,) if gpu else ()
+    calls = seccomp.apply(libc, families, guard_names=not gpu and not (files and whole))
+    return _confinement(files, whole, calls, gpu)
 
 
-def _landlock(libc: ctypes.CDLL) -> bool:
-    abi = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _RULESET_VERSION)
-    if abi < 1:
-        return False
-    handled = struct.pack("=Q", _EXECUTE)
-    if abi >= _NET_ABI:
-        handled += struct.pack("=Q", _BIND_AND_CONNECT)
-    if abi >= _SCOPE_ABI:
-        handled += struct.pack("=Q", _SIGNALS)
-    ruleset = libc.syscall(_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0)
-    if ruleset < 0:
-        return False
-    applied: int = libc.syscall(_RESTRICT_SELF, ruleset, 0)
-    os.close(ruleset)
-    return applied == 0
+def _confinement(files: bool, whole: bool, calls: bool, gpu: bool) -> Confinement:
+    means = {"Landlock": files, "seccomp": calls}
+    writing = " and write what it can write" if gpu or not calls else ""
+    missing = {
+        NO_MEANS: not files and not calls,
+        _NO_LANDLOCK: not files and calls,
+        _NOT_ALL_THREADS.format(writing): files and not whole,
+        _NO_SECCOMP: files and not calls,
+    }
+    return Confinement(*(tuple(name for name, so in table.items() if so) for table in (means, missing)))
 
 
-def _seccomp(libc: ctypes.CDLL) -> bool:
-    known = _KERNELS.get(platform.machine())
-    if known is None:
-        return False
-    architecture, seccomp, socket = known
-    code = _program(architecture, socket)
-    program = ctypes.create_string_buffer(code, len(code))
-    header = struct.pack("@HP", len(code) // 8, ctypes.addressof(program))
-    return bool(libc.syscall(seccomp, _SECCOMP_FILTER, _ALL_THREADS, header) == 0)
+def _libraries() -> Iterator[str]:
+    """Yield where Python's modules are: all of the installation, and the packages loaded from elsewhere.
+
+    Not all of ``sys.path``: it may have the directory in which the worker was started.
+    """
+    yield from (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+    yield from (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    yield site.getusersitepackages()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and "." not in name:
+            is_package = hasattr(module, "__path__")
+            yield os.path.dirname(os.path.abspath(file)) if is_package else os.path.abspath(file)
 
 
-def _program(architecture: int, socket: int) -> bytes:
-    """Return the program for Berkeley's packet filter. Its jumps are counted from the next instruction."""
-    lines: list[tuple[int, str, str, int]] = [
-        (_LOAD, "", "", _ARCHITECTURE),
-        (_EQUAL, "", "refuse", architecture),
-        (_LOAD, "", "", _NUMBER),
-        (_AT_LEAST, "refuse", "", _X32),
-        (_EQUAL, "refuse", "", _IO_URING_SETUP),
-        (_EQUAL, "", "allow", socket),
-        (_LOAD, "", "", _FIRST_ARGUMENT),
-        *((_EQUAL, "allow", "", family) for family in _LOCAL),
-        (_RETURN, "", "", _REFUSED),
-        (_RETURN, "", "", _ALLOWED),
-    ]
-    places = {"": 0, "refuse": len(lines) - 2, "allow": len(lines) - 1}
+def _topmost(paths: Iterable[str]) -> set[str]:
+    """Return the paths without those beneath others; never the root of everything."""
+    wanted = set(paths) - {"/"}
+    return {path for path in wanted if not any(path.startswith(f"{other}/") for other in wanted)}
 
-    def steps(target: str, here: int) -> int:
-        return places[target] - here - 1 if target else 0
 
-    return b"".join(
-        struct.pack("=HBBI", code, steps(true, here), steps(false, here), value)
-        for here, (code, true, false, value) in enumerate(lines)
-    )
+if __name__ == "__main__":  # what ``dpip doctor`` runs, since this holds for good
+    sys.stdout.write(json.dumps(asdict(confine())))

@@ -92,11 +92,14 @@ class WorkerSession(Service):
     def _warm(self, ready: Mapping[str, Any]) -> None:
         self._hello = self.hello(ready)
         if self.running:
+            confined = ready.get("confined", {})
             self.log.info(
                 "The filters are ready: {filters}; confined by {means}",
                 filters=", ".join(ready["filters"]),
-                means=" and ".join(ready.get("confined", ())) or "nothing",
+                means=" and ".join(confined.get("means", ())) or "nothing",
             )
+            for sentence in confined.get("missing", ()):
+                self.log.warn("{sentence}", sentence=sentence)
             self._session.startService()
 
     def _cannot_work(self, failure: Failure) -> None:

@@ -97,7 +97,7 @@ class WorkerOptions(usage.Options):
         [
             "unconfined-filters",
             None,
-            "Filters may reach the network and start programs. Then a decoder with a hole may, too.",
+            "Filters may use files, network and programs. Then a decoder with a hole may, too.",
         ],
     ]
 

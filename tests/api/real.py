@@ -167,7 +167,7 @@ class WatchedController:
     def release_worker(self, name: str) -> None:
         """Its link has ended; API processes hear of that soon."""
         del self._workers[f"token-of-{name}"]
-        self.real.tokens_died()
+        self.real.tokens_died(name)
 
     def lease(self, worker: str) -> LeasedJob | None:
         while self._scheduler.waiting:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.api.lists import ListMaker, Lists
+from dpip.filters.registry import MAX_STEPS
 from dpip.model import (
     RESULTS_PAGE,
     Failure,
@@ -161,3 +164,35 @@ class ListMakerTests(SynchronousTestCase):
         self.assertEqual(len(self.maker._known), 1)  # the newest stays, whatever its size
         self.maker.forget("w")
         self.assertEqual((self.maker._known.currsize, len(self.maker._known)), (0, 0))
+
+    def test_many_workloads_with_short_lists_take_no_more_memory_than_is_counted(self) -> None:
+        for count in (1, MAX_STEPS):
+            self.maker = ListMaker(OnePage(), lambda: self.now)  # type: ignore[arg-type]
+            gc.collect()
+            tracemalloc.start()
+            self.addCleanup(tracemalloc.stop)
+            for number in range(200):
+                workload = many_steps(number, count)
+                Deferred.fromCoroutine(self.maker.lists(ANN, Progress(workload)))
+            del workload
+            taken, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            self.assertEqual(len(self.maker._known), 200)
+            self.assertLess(taken, self.maker._known.currsize)
+
+
+class OnePage:
+    """A controller whose workloads have one result each."""
+
+    def endings(self, by: Principal, workload_id: str) -> Deferred[list[int]]:
+        return succeed([1])
+
+    def results(self, by: Principal, workload_id: str, page: int) -> Deferred[Results]:
+        return succeed(Results([(0, f"result of {workload_id}")], []))
+
+
+def many_steps(number: int, count: int) -> Workload:
+    """A workload as it comes from the database: no text of it is shared with another."""
+    steps = json.loads(json.dumps([["blur", {"sigma": 5.0}]] * count))
+    spec = WorkloadSpec(f"name {number}", tuple((name, params) for name, params in steps))
+    return Workload(f"{number:026d}", "ann", spec, f"w-{number:026d}", 0.0, 1, filtered=1)

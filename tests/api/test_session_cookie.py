@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dpip.api.http.request import Request
 from tests.api.client import Form
 from tests.api.fixture import ApiTest, basic, picture
 
@@ -11,6 +12,11 @@ PAGE = {"X-DPIP-Page": "1"}
 
 
 class SessionTests(ApiTest):
+    name = "dpip-session"
+
+    def assert_rules(self, cookie: str) -> None:
+        self.assertNotIn("Secure", cookie)
+
     async def log_in(self, **headers: str) -> Any:
         named = {**basic("ann", "password-of-ann"), **PAGE, **headers}
         return await self.request("POST", "/login", headers=named)
@@ -26,7 +32,8 @@ class SessionTests(ApiTest):
         cookie = response.headers["set-cookie"]
         for rule in ("HttpOnly", "SameSite=Strict", "Path=/", "Expires=Fri, 15 Jan 2027 09:00:00 GMT"):
             self.assertIn(rule, cookie)
-        self.assertNotIn("Secure", cookie)
+        self.assertTrue(cookie.startswith(f"{self.name}="), cookie)
+        self.assert_rules(cookie)
 
     async def test_a_program_gets_a_token_and_no_cookie(self) -> None:
         response = await self.request("POST", "/login", headers=basic("ann", "password-of-ann"))
@@ -84,8 +91,9 @@ class SessionTests(ApiTest):
         session = await self.session() | PAGE
         out = await self.request("DELETE", "/logout", headers=session)
         self.assertEqual(out.status, 200)
-        self.assertIn("dpip-session=;", out.headers["set-cookie"])
+        self.assertTrue(out.headers["set-cookie"].startswith(f"{self.name}=;"))
         self.assertIn("Max-Age=0", out.headers["set-cookie"])
+        self.assert_rules(out.headers["set-cookie"] + ";")
         self.assert_problem(await self.request("GET", "/status", headers=session), 401, "not-logged-in")
 
     async def test_no_other_origin_is_told_that_it_may_send_the_pages_header(self) -> None:
@@ -98,9 +106,33 @@ class SessionTests(ApiTest):
         self.assertEqual([name for name in answer.headers if name.startswith("access-control")], [])
 
 
-class BehindProxyTests(ApiTest):
-    behind_proxy = True
+class BehindProxyTests(SessionTests):
+    """The same, where TLS is the proxy's task."""
 
-    async def test_the_cookie_is_for_encrypted_connections_only(self) -> None:
-        response = await self.request("POST", "/login", headers={**basic("ann", "password-of-ann"), **PAGE})
-        self.assertIn("; Secure", response.headers["set-cookie"])
+    behind_proxy = True
+    name = "__Host-dpip-session"
+
+    def assert_rules(self, cookie: str) -> None:
+        """What a browser wants of a cookie with this prefix (RFC 6265bis)."""
+        self.assertIn("; Secure", cookie)
+        self.assertIn("; Path=/;", cookie)
+        self.assertNotIn("Domain", cookie)
+
+    async def test_a_cookie_that_a_plain_connection_has_planted_opens_nothing(self) -> None:
+        planted = (await self.session())["Cookie"].replace("__Host-", "")
+        for headers in ({"Cookie": planted}, {"Cookie": planted, **PAGE}):
+            answer = await self.request("GET", "/events", headers=headers)
+            self.assert_problem(answer, 401, "not-logged-in")
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": planted, **PAGE}
+        answer = await self.request("POST", "/workloads", body=b"filter=blur", headers=form)
+        self.assert_problem(answer, 401, "not-logged-in")
+
+
+class EncryptedTests(BehindProxyTests):
+    """The same, where connections have TLS."""
+
+    behind_proxy = False
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(Request, "isSecure", lambda request: True)

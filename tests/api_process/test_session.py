@@ -235,16 +235,22 @@ class LinkTests(RemoteCase):
     async def test_a_token_that_dies_is_dead_when_the_api_processes_have_been_told(self) -> None:
         await self.controller.authenticate(self.token)
         await self.real.logout(self.token)
-        await self.apis.forget_tokens()
+        await self.apis.forget_tokens("admin")
         with self.assertRaises(Unauthenticated):
             await self.controller.authenticate(self.token)
+
+    async def test_tokens_of_others_are_not_forgotten(self) -> None:
+        await self.controller.authenticate(self.token)
+        await self.apis.forget_tokens("ann")
+        await self.controller.authenticate(self.token)
+        self.assertEqual(len([entry for entry in self.real.log if entry[0] == "authenticate"]), 1)
 
     async def test_one_that_does_not_forget_is_dropped_and_trusts_nothing_then(self) -> None:
         await self.controller.authenticate(self.token)
         self.patch(apis_module, "FORGET_SECONDS", 0.05)
         self.controller._exchange._answer = lambda *_: Deferred()  # type: ignore[union-attr]
         await self.real.logout(self.token)
-        await self.apis.forget_tokens()
+        await self.apis.forget_tokens("admin")
         with self.assertRaises((Unauthenticated, RetryLater)):
             await self.until(lambda: self.controller._exchange is None)
             await self.controller.authenticate(self.token)

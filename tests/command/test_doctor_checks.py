@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -45,9 +47,32 @@ class CheckupTests(SynchronousTestCase):
         def broken(login: Login) -> Any:
             raise ValueError(f"{login.server} is no address")
 
-        for name in ("versions", "filters", "formats", "third_parties", "gpu", "ports", "disks", "limits"):
+        for name in (
+            *("versions", "filters", "formats", "third_parties", "gpu", "confinement"),
+            *("ports", "disks", "limits"),
+        ):
             self.patch(doctor_checks, f"_{name}", lambda: iter(()))
         self.patch(doctor_checks, "_server", broken)
         (finding,) = checkup(Login("nowhere"))
         self.assertEqual((finding.about, finding.state), ("server", "bad"))
         self.assertIn("ValueError: nowhere is no address. ", finding.found)
+
+
+class SandboxTests(SynchronousTestCase):
+    def found(self, means: tuple[str, ...], missing: tuple[str, ...]) -> list[tuple[str, str]]:
+        def run(command: list[str], **how: Any) -> Any:
+            self.assertEqual(command[1:], ["-m", "dpip.worker.sandbox"])
+            return subprocess.CompletedProcess(command, 0, json.dumps({"means": means, "missing": missing}))
+
+        self.patch(subprocess, "run", run)
+        return [(finding.state, finding.found) for finding in doctor_checks._confinement()]
+
+    def test_what_confines_filters_is_named(self) -> None:
+        found = self.found(("Landlock", "seccomp"), ())
+        self.assertEqual(found, [("ok", "Landlock and seccomp confine filters here")])
+
+    def test_what_the_kernel_lacks_is_told(self) -> None:
+        found = self.found(("seccomp",), ("The kernel has no Landlock.",))
+        self.assertEqual([state for state, _ in found], ["ok", "note"])
+        self.assertEqual(found[1][1], "The kernel has no Landlock.")
+        self.assertEqual(self.found((), ("There are no means.",)), [("note", "There are no means.")])

@@ -154,10 +154,13 @@ class FeedTests(SynchronousTestCase):
         self.clock.advance(15)
         self.assertEqual(self.successResultOf(waiting), Updates("e-0"))
 
-    def test_waking(self) -> None:
-        waiting = self.wait()
-        self.feed.wake()
+    def test_waking_a_user_wakes_nobody_else(self) -> None:
+        waiting, others = (self.wait(Interest(None, watcher=name)) for name in ("ann", "bob"))
+        self.feed.wake("ann")
         self.assertEqual(self.told(waiting), [])
+        self.assertNoResult(others)
+        self.feed.wake("bob")
+        self.assertEqual(self.told(others), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_ids_of_another_life_or_of_nothing_are_not_known(self) -> None:

@@ -151,10 +151,10 @@ class ForgettingApis:
     """Stands in for the API processes."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.told: list[str] = []
 
-    def forget_tokens(self) -> Deferred[None]:
-        self.told += 1
+    def forget_tokens(self, user: str) -> Deferred[None]:
+        self.told.append(user)
         return succeed(None)
 
 
@@ -257,7 +257,7 @@ class JoiningTests(WorkersCase):
         worker.link.server.transport.loseConnection()
         worker.link.pump.flush()
         self.assertIsNone(self.workers.authenticate_worker(worker.welcome.image_store_token))
-        self.assertEqual(apis.told, 1)
+        self.assertEqual(apis.told, ["anna"])
 
     def test_the_scheduler_hears_of_it_with_the_first_report(self) -> None:
         worker = self.joined()

@@ -82,10 +82,10 @@ _CORE = "dpip.controller.core:Controller"
 _HELD_JOBS = "dpip.scheduler.held_jobs:HeldJobs"
 
 _DURABLE = {
-    "file not fsynced": Bug(f"{_STORE}._keep", "os.fsync(descriptor)", "pass"),
-    "name not fsynced": Bug(f"{_STORE}._place", "os.fsync(folder)", "pass"),
-    "directory not fsynced": Bug(f"{_STORE}._descend", "os.fsync(parent)", "pass"),
-    "store not fsynced": Bug(f"{_STORE}.startService", "_sync(folder)", "pass"),
+    "file not fsynced": Bug(f"{_STORE}._keep", "sync(descriptor)", "pass"),
+    "name not fsynced": Bug(f"{_STORE}._place", "sync(folder)", "pass"),
+    "directory not fsynced": Bug(f"{_STORE}._descend", "sync(parent)", "pass"),
+    "store not fsynced": Bug(f"{_STORE}.startService", "sync_folder(folder)", "pass"),
     "commits not fsynced": Bug(
         f"{_DATA}.engine:writing", '"synchronous": synchronous', '"synchronous": "NORMAL"'
     ),

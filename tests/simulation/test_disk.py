@@ -12,6 +12,7 @@ from sqlalchemy import text
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.datastore import engine
+from dpip.runtime import platform
 from tests.simulation.disk import Disk, watched
 
 _TIMES = 40
@@ -34,7 +35,7 @@ class DiskTests(SynchronousTestCase):
                 os.fsync(file.fileno())
 
     def sync_folder(self) -> None:
-        engine.sync_folder(self.disk.root)
+        platform.sync_folder(self.disk.root)
 
     def after(self, power_failed: bool = True) -> set[str]:
         """What may be found of all files, over many failures: ``name=contents``."""

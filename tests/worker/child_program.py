@@ -70,6 +70,15 @@ class Misbehaving:
     def phone(self, params: Any) -> None:
         socket.create_connection(("127.0.0.1", params["port"]))
 
+    def read(self, params: Any) -> None:
+        Path(params["path"]).read_bytes()
+
+    def write(self, params: Any) -> None:
+        Path(params["path"]).write_bytes(b"by a filter")
+
+    def environment(self, params: Any) -> None:
+        raise ValueError(" ".join(os.environ))
+
     def chatter(self, params: Any) -> None:
         print("hello from a filter", flush=True)
 

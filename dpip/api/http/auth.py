@@ -13,6 +13,9 @@ from dpip.model import Principal, Role
 
 SESSION = "dpip-session"
 """The cookie that holds the token of someone who has logged in on the page."""
+ENCRYPTED_SESSION = f"__Host-{SESSION}"
+"""Its name with TLS: browsers take and send it for this very host alone, with TLS, so that neither another
+host of the domain nor a plain connection can plant one."""
 
 PAGE_HEADER = "X-DPIP-Page"
 """What the page's own requests carry, whatever its value. Another origin cannot send it: the browser would
@@ -34,7 +37,12 @@ def check_access(access: Access, by: Principal) -> None:
         raise Forbidden(f"This needs the role {allowed}; your token has the role '{by.role}'.")
 
 
-def secret_of(header: Callable[[str], str | None], by_link: bool = False) -> str:
+def session_name(encrypted: bool) -> str:
+    """Return the name of the page's cookie, on connections with TLS or without."""
+    return ENCRYPTED_SESSION if encrypted else SESSION
+
+
+def secret_of(header: Callable[[str], str | None], encrypted: bool, by_link: bool = False) -> str:
     """Return the token of a request: its Authorization, or else the page's cookie. Raises Unauthenticated.
 
     A browser adds a cookie to whatever request it is made to send. So a cookie alone opens only what the page
@@ -43,16 +51,16 @@ def secret_of(header: Callable[[str], str | None], by_link: bool = False) -> str
     """
     authorization = header("Authorization")
     if authorization is None and (by_link or header(PAGE_HEADER)):
-        secret = _cookie(header("Cookie") or "")
+        secret = _cookie(header("Cookie") or "", session_name(encrypted))
         if secret and header("Sec-Fetch-Site") in (None, "same-origin", "none"):
             return secret
     return bearer(authorization)
 
 
-def _cookie(cookies: str) -> str | None:
+def _cookie(cookies: str, wanted: str) -> str | None:
     for cookie in cookies.split(";"):
         name, _, value = cookie.strip().partition("=")
-        if name == SESSION:
+        if name == wanted:
             return value
     return None
 

@@ -29,6 +29,7 @@ class Gate:
     image_store: IImageStore
     limits: HttpLimits
     access: Callable[[Request], Access | None]  # of the route that would answer, if there is one
+    behind_proxy: bool
     _more_files: FileBudget = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -41,7 +42,8 @@ class Gate:
             raise UnsupportedBody("Send the body without a Content-Encoding.")
         if is_public(request):
             return _small(self.limits.anonymous_body, length, request)
-        request.principal = await self.controller.authenticate(secret_of(request.header))
+        secret = secret_of(request.header, is_encrypted(request, self.behind_proxy))
+        request.principal = await self.controller.authenticate(secret)
         if is_upload(request):  # for every role
             return await self._upload(request, request.principal, length)
         access = self.access(request)
@@ -62,6 +64,11 @@ class Gate:
 
 def is_upload(request: Request) -> bool:
     return request.method == b"POST" and request.segments == (b"images",)
+
+
+def is_encrypted(request: Request, behind_proxy: bool) -> bool:
+    """Say whether the request has come by TLS all the way; behind a proxy that is the proxy's task."""
+    return behind_proxy or bool(request.isSecure())
 
 
 def is_public(request: Request) -> bool:
