@@ -140,6 +140,7 @@ def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True)
     commands: queue.SimpleQueue[OpenJob] = queue.SimpleQueue()
     # After the confinement, which does not reach older threads on every kernel.
     threading.Thread(target=_read_commands, args=(commands,), daemon=True).start()
+    hint = _CONFINED_HINT if confinement.means else ""
     resident = _Resident()
     send({"ready": {**abilities, "confined": asdict(confinement)}, "rss": resident.bytes()})
     _limit_memory(memory_limit)
@@ -148,7 +149,7 @@ def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True)
         job = commands.get()
         waited = time.perf_counter() - free
         signal.setitimer(signal.ITIMER_REAL, job.message["seconds"] + _ALARM_SECONDS)
-        reply = _done(engine, job)
+        reply = _done(engine, job, hint)
         signal.setitimer(signal.ITIMER_REAL, 0)
         send({"job": job.message["job"], **reply, "waited": waited, "rss": resident.bytes()})
 
@@ -175,8 +176,8 @@ def _read_commands(commands: queue.SimpleQueue[OpenJob]) -> None:
         os._exit(0)  # the parent is gone, or has retired this child
 
 
-def _done(engine: Engine, job: OpenJob) -> Message:
-    """Do one job, and return its answer, whatever goes wrong."""
+def _done(engine: Engine, job: OpenJob, hint: str) -> Message:
+    """Do one job, and return its answer, whatever goes wrong; ``hint`` is for filters that may not do it."""
     with open(job.source, "rb") as source, open(job.result, "wb", buffering=0) as result:
         try:
             data = source.read()
@@ -184,7 +185,7 @@ def _done(engine: Engine, job: OpenJob) -> Message:
             return _answer("returned", "spool-error", f"The original could not be read: {error}")
         if job.message["sha256"] and hashlib.sha256(data).hexdigest() != job.message["sha256"]:
             return _answer("crashed", "original-damaged", "The original as it lies in the store is damaged.")
-        made, answer = _computed(engine, data, job.message)
+        made, answer = _computed(engine, data, job.message, hint)
         try:
             _write(result.fileno(), made)
         except OSError as error:
@@ -193,7 +194,7 @@ def _done(engine: Engine, job: OpenJob) -> Message:
         return answer
 
 
-def _computed(engine: Engine, data: bytes, job: Message) -> tuple[bytes, Message]:
+def _computed(engine: Engine, data: bytes, job: Message, hint: str) -> tuple[bytes, Message]:
     """Return the result's bytes, if there is a result, and the answer."""
     began = time.perf_counter()
     try:
@@ -206,7 +207,7 @@ def _computed(engine: Engine, data: bytes, job: Message) -> tuple[bytes, Message
     except Exception as error:  # noqa: BLE001 - a filter may raise anything; its picture has failed
         words = f"{type(error).__name__}: {error}"
         if isinstance(error, PermissionError):
-            words += _CONFINED_HINT
+            words += hint
         return b"", _answer("failed", "filter-error", words, time.perf_counter() - began)
     seconds = time.perf_counter() - began
     sha256, size = hashlib.sha256(made.data).hexdigest(), len(made.data)

@@ -270,9 +270,15 @@ class ComputeChild(ProcessProtocol):
             self._deadline.cancel()
 
     def _send_files(self, task: ComputeTask) -> None:
-        """Send the child the open files of a task. Raises _NotOpened."""
-        with _opened(task) as descriptors, suppress(ConnectionError):  # it has died, and processEnded follows
-            socket.send_fds(self._files, [b"."], descriptors)
+        """Send the child the open files of a task, and kill one that takes none. Raises _NotOpened."""
+        with _opened(task) as descriptors:
+            try:
+                socket.send_fds(self._files, [b"."], descriptors)
+            except ConnectionError:
+                pass  # it has died, and processEnded follows
+            except OSError as error:
+                self._owner.log_line(f"Compute child {self.pid} is killed, as it takes no files ({error}).")
+                self.kill()
 
     def _write(self, message: Mapping[str, Any]) -> None:
         with suppress(KeyError):  # its pipe is closed: it has died, and processEnded follows

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -187,6 +189,20 @@ class CrashTests(PoolCase):
         verdict = await self.run_("lie").done
         self.assertIs(verdict.outcome, Outcome.CRASHED)
         self.assertTrue(any("bad answer" in line for line in self.said))
+        self.assertIs((await self.run_("copy").done).outcome, Outcome.DONE)
+
+    async def test_a_child_that_takes_no_files_is_killed(self) -> None:
+        await self.pool.start()
+        (child,) = self.pool._children
+        self.addCleanup(child._files.close)
+        child._files, unread = socket.socketpair()
+        self.addCleanup(unread.close)
+        child._files.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                child._files.send(bytes(4096))
+        self.assertEqual((await self.run_("copy").done).code, "compute-crashed")
+        self.assertTrue(any("takes no files" in line for line in self.said))
         self.assertIs((await self.run_("copy").done).outcome, Outcome.DONE)
 
     async def test_children_that_keep_dying_without_a_job_are_replaced_later_and_later(self) -> None:
