@@ -106,8 +106,11 @@ class QuotaExceeded(TooLarge):
     title = "The user's storage quota is used up"
 
     @classmethod
-    def check(cls, size: int, used: int, quota: int | None) -> None:
-        """Raise QuotaExceeded when ``size`` bytes more than those used do not fit; no quota is no limit."""
+    def check(cls, size: int, used: int, quota: int | None) -> int | None:
+        """Return what is left of the quota, None without one.
+
+        Raise QuotaExceeded when ``size`` bytes more than those used, or kept for results to come, do not fit.
+        """
         if quota is not None and used + size > quota:
             raise cls(
                 f"The upload does not fit: {max(quota - used, 0)} of the quota of {quota} bytes are left. "
@@ -115,6 +118,7 @@ class QuotaExceeded(TooLarge):
                 quota=quota,
                 used=used,
             )
+        return None if quota is None else quota - used
 
 
 class WrongHash(DpipError):

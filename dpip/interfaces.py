@@ -155,16 +155,19 @@ class IController(Interface):
         """
 
     # Images
-    def admit_upload(by: Principal, length: int | None) -> IAdmission:
-        """Admit or refuse an upload when its headers have arrived. ``length`` is None for a chunked body.
+    def admit_upload(by: Principal, length: int | None, room: int | None = None) -> IAdmission:
+        """Admit or refuse an upload when its headers have arrived. ``length`` is None for a chunked body; all
+        uploads of this user under way may take ``room`` bytes, None is without limit.
 
         Raises TooLarge, DiskFull, RetryLater at once (synchronously).
         """
 
-    def check_quota(by: Principal, size: int, key: str | None) -> Deferred[None]:
-        """Raises QuotaExceeded when ``size`` bytes do not fit into what is left of the caller's own quota.
+    def check_quota(by: Principal, size: int, key: str | None) -> Deferred[int | None]:
+        """The bytes that are left of the caller's own quota, None without one. Raises QuotaExceeded when
+        ``size`` bytes do not fit.
 
-        An upload that is sent again under a ``key`` whose answer is known needs no room.
+        An upload that is sent again under a ``key`` whose answer is known needs no room: it may be as large as
+        the whole quota.
         """
 
     def check_upload(
@@ -266,6 +269,12 @@ class IAdmission(Interface):
     """Room reserved for one upload on its way in."""
 
     limit = Attribute("The body may not grow past this many bytes (int).")
+
+    def grow(size: int) -> None:
+        """Called when so many bytes have arrived, which may be more than were counted for a chunked body.
+
+        Raises QuotaExceeded, DiskFull, RetryLater.
+        """
 
     def arrived() -> None:
         """Called when the whole body has arrived: once at most, and before the release."""

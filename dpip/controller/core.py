@@ -340,13 +340,13 @@ class Controller:
 
     # Images
 
-    def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
-        return self.admission.admit(by, length)
+    def admit_upload(self, by: Principal, length: int | None, room: int | None = None) -> IAdmission:
+        return self.admission.admit(by, length, room)
 
     @deferred
-    async def check_quota(self, by: Principal, size: int, key: str | None) -> None:
+    async def check_quota(self, by: Principal, size: int, key: str | None) -> int | None:
         users_only(by)
-        await self._check_quota_of(by.name, by, size, key)
+        return await self._check_quota_of(by.name, by, size, key)
 
     @deferred
     async def check_upload(
@@ -357,15 +357,17 @@ class Controller:
             await self._check_quota_of(workload.owner, by, sum(sizes), key)
         return workload
 
-    async def _check_quota_of(self, owner: str, by: Principal, size: int, key: str | None) -> None:
+    async def _check_quota_of(self, owner: str, by: Principal, size: int, key: str | None) -> int | None:
         found = await self.datastore.user(owner)
         if found is None:  # removed at this moment, and its workloads with it: the commit says so
-            return
+            return None
+        user, _ = found
         try:
-            QuotaExceeded.check(size, found[0].used, found[0].quota)
+            return QuotaExceeded.check(size, user.used + user.reserved, user.quota)
         except QuotaExceeded:
             if key is None or not await self.datastore.knows_key(by.name, key):
                 raise
+        return QuotaExceeded.check(size, 0, user.quota)
 
     @deferred
     async def commit_originals(

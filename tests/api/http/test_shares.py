@@ -1,0 +1,71 @@
+"""Slow requests of one user leave the others their share of descriptors and of requests under way."""
+
+from __future__ import annotations
+
+from dpip.api.http.limits import HttpLimits
+from tests.api.client import Form, request_bytes
+from tests.api.fixture import ApiTest, picture
+from tests.api.wire import Wire
+
+
+class SharesTests(ApiTest):
+    """Four further files may be open, and four requests with a body under way."""
+
+    limits = HttpLimits(more_files=4, bodies=4)
+
+    def sent(self, data: bytes) -> Wire:
+        wire = Wire(self.site)
+        wire.send(data)
+        return wire
+
+    def upload_of(self, count: int, token: str) -> bytes:
+        """A whole upload of so many files, to a workload of the user."""
+        form = Form().field("workload_id", self.workload)
+        for number in range(count):
+            form.file("data", f"{number}.png", picture(shade=number))
+        named = {"Content-Type": form.content_type, "Authorization": f"Bearer {token}"}
+        return request_bytes("POST", "/images", named, form.body)
+
+    def begun_body(self, token: str) -> bytes:
+        """A request whose body does not end."""
+        named = {
+            "Content-Type": "application/json",
+            "Content-Length": "9",
+            "Authorization": f"Bearer {token}",
+        }
+        return request_bytes("POST", "/workloads", named) + b"{"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.workload = self.stored_workload()
+
+    def test_slow_requests_of_several_files_leave_another_user_its_share_of_them(self) -> None:
+        slow = [self.sent(self.upload_of(3, self.user)[:-40]) for _ in range(2)]
+        self.assert_problem(self.sent(self.upload_of(2, self.user)).response(), 503, "busy")
+        self.assertEqual(self.sent(self.upload_of(3, self.admin)).response().status, 201)
+        self.assert_problem(self.sent(self.upload_of(4, self.admin)).response(), 503, "busy")
+        for wire in slow:
+            wire.hang_up()
+        self.assertEqual(self.sent(self.upload_of(5, self.user)).response().status, 201)
+        self.assert_nothing_left()
+
+    def test_slow_requests_leave_another_user_its_share_of_requests(self) -> None:
+        slow = [self.sent(self.begun_body(self.user)) for _ in range(4)]
+        for more in (self.begun_body(self.user), self.upload_of(1, self.user)):
+            self.assert_problem(self.sent(more).response(), 503, "busy")
+        self.assertEqual(self.uploads_under_way(), 0)
+        self.assertEqual(self.sent(self.upload_of(1, self.admin)).response().status, 201)
+        for wire in slow:
+            wire.hang_up()
+        self.assertEqual(self.sent(self.upload_of(1, self.user)).response().status, 201)
+
+    def test_what_is_refused_for_its_type_or_length_holds_nothing(self) -> None:
+        for _ in range(5):
+            named = {"Content-Type": "text/plain", "Content-Length": "9"}
+            named["Authorization"] = f"Bearer {self.user}"
+            self.assert_problem(
+                self.sent(request_bytes("POST", "/workloads", named)).response(),
+                415,
+                "unsupported-media-type",
+            )
+        self.assertEqual(self.sent(self.upload_of(1, self.user)).response().status, 201)
