@@ -345,7 +345,7 @@ class MemoryController:
     @_asked
     async def check_quota(self, by: Principal, size: int, key: str | None) -> int | None:
         used = 0 if (by.name, key) in self._keys else self._used(by.name)
-        return errors.QuotaExceeded.check(size, used, self.accounts.user(by.name).quota)
+        return errors.QuotaExceeded.check(size, used, 0, self.accounts.user(by.name).quota)
 
     @_asked
     async def check_upload(
@@ -538,7 +538,7 @@ class MemoryController:
             self._keys[key.owner, key.key] = key.fingerprint, answer
 
     def _check_quota(self, owner: str, size: int) -> None:
-        errors.QuotaExceeded.check(size, self._used(owner), self.accounts.user(owner).quota)
+        errors.QuotaExceeded.check(size, self._used(owner), 0, self.accounts.user(owner).quota)
 
     def _used(self, owner: str) -> int:
         return sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)
