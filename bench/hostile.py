@@ -96,8 +96,8 @@ class Honest:
         self._took: list[float] = []
 
     def p99(self) -> float:
-        """Milliseconds of an upload since this was asked last, the 99th percentile."""
-        took, self._took = self._took, []
+        """Milliseconds of an upload since this was asked last, the 99th percentile; 0 where none was."""
+        took, self._took = self._took or [0.0], []
         return 1000 * (statistics.quantiles(took, n=100)[98] if len(took) > 1 else took[0])
 
     def rate(self, seconds: float) -> float:

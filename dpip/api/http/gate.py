@@ -10,10 +10,11 @@ from attrs import define, field
 from dpip.api.http.auth import Access, check_access, secret_of
 from dpip.api.http.bodies import Body, Held, SmallBody, UploadBody, too_large
 from dpip.api.http.forms import check_type
+from dpip.api.http.late_refusals import LateRefusals
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import boundary_of
 from dpip.api.http.problems import UnsupportedBody
-from dpip.errors import DpipError
+from dpip.errors import DpipError, QuotaExceeded
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Principal, Role
 from dpip.runtime.coroutines import deferred
@@ -32,6 +33,7 @@ class Gate:
     image_store: IImageStore
     limits: HttpLimits
     access: Callable[[Request], Access | None]  # of the route that would answer, if there is one
+    late: LateRefusals
     behind_proxy: bool
     _more_files: Shares = field(init=False)
     _bodies: Shares = field(init=False)
@@ -81,7 +83,11 @@ class Gate:
         if by.role is not Role.USER or by.quota is None:  # an admin's may go to workloads of others
             return None
         least = max(1, (length or 0) - self.limits.framing)
-        left = await self.controller.check_quota(by, least, request.header("Idempotency-Key"))
+        try:
+            left = await self.controller.check_quota(by, least, request.header("Idempotency-Key"))
+        except QuotaExceeded:
+            await self.late.turn(by.name)
+            raise
         return None if left is None else left + self.limits.framing
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail
+
 from dpip.api.http.limits import HttpLimits
+from dpip.errors import TooMany
 from tests.api.client import Form, request_bytes
 from tests.api.fixture import ApiTest, picture
 from tests.api.wire import Wire
@@ -69,3 +72,55 @@ class SharesTests(ApiTest):
                 "unsupported-media-type",
             )
         self.assertEqual(self.sent(self.upload_of(1, self.user)).response().status, 201)
+
+
+class LateRefusalsTests(ApiTest):
+    """A user with quota 0, who asks as fast as there are answers."""
+
+    def refused_at(self, wire: Wire, request: bytes) -> float:
+        """When the request is refused, in seconds from now."""
+        began = self.clock.seconds()
+        wire.send(request)
+        while not wire.value():
+            self.clock.advance(0.05)
+        self.assert_problem(wire.response(), 413, "quota-exceeded")
+        return self.clock.seconds() - began
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.new_user("mallory", 0)
+        mallory = self.token_of("mallory", "password-of-mallory")
+        named = {"Content-Type": Form().content_type, "Authorization": f"Bearer {mallory}"}
+        self.request_of_mallory = request_bytes("POST", "/images", {**named, "Content-Length": "500"})
+
+    def test_after_the_first_ones_each_refusal_comes_a_little_later(self) -> None:
+        for _ in range(50):
+            self.assertEqual(self.refused_at(Wire(self.site), self.request_of_mallory), 0)
+        seconds = sum(self.refused_at(Wire(self.site), self.request_of_mallory) for _ in range(20))
+        self.assertAlmostEqual(seconds, 2.0, delta=0.2)
+
+    def test_others_do_not_wait_and_who_leaves_is_forgotten(self) -> None:
+        for _ in range(60):
+            Wire(self.site).send(self.request_of_mallory)
+        workload = self.stored_workload()
+        form = Form().field("workload_id", workload).file("data", "a.png", picture())
+        wire = Wire(self.site)
+        named = {"Content-Type": form.content_type, "Authorization": f"Bearer {self.user}"}
+        wire.send(request_bytes("POST", "/images", named, form.body))
+        self.assertEqual(wire.response().status, 201)
+        self.clock.advance(60)
+        self.assert_nothing_left()
+
+    def test_it_is_so_for_what_is_refused_after_the_body_too(self) -> None:
+        refused = TooMany("You have enough of them.")
+        self.patch(self.controller, "create_workload", lambda *_: fail(refused))
+        named = {"Content-Type": "application/json", "Authorization": f"Bearer {self.user}"}
+        request = request_bytes("POST", "/workloads", named, b'{"filter": "blur"}')
+        wires = [Wire(self.site) for _ in range(60)]
+        for wire in wires:
+            wire.send(request)
+        self.assertEqual(sum(bool(wire.value()) for wire in wires), 50)
+        self.clock.advance(0.55)
+        self.assertEqual(sum(bool(wire.value()) for wire in wires), 55)
+        self.clock.advance(1)
+        self.assert_problem(wires[-1].response(), 409, "too-many")
