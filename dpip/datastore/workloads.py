@@ -21,7 +21,7 @@ from dpip.datastore import idempotency_keys
 from dpip.datastore.bulk import one, text
 from dpip.datastore.rows import micros, select_workloads, spec_to_json, workload_of
 from dpip.datastore.schema import EMPTY, purges, users, workloads
-from dpip.errors import NotFound, TooMany
+from dpip.errors import NotFound, QuotaExceeded, TooMany
 from dpip.model import UNFINISHED, IdempotencyKey, Selection, Workload, WorkloadStatus
 
 _SELECT = select_workloads()
@@ -38,17 +38,37 @@ def add(connection: Connection, new: Workload, key: IdempotencyKey | None) -> Wo
     if owner_id is None:
         raise NotFound(f"There is no user named {new.owner!r}.")
     _check_number(connection, owner_id)
+    spec = spec_to_json(new.spec)
     connection.execute(
         insert(workloads).values(
             public=new.id,
             owner_id=owner_id,
-            spec=spec_to_json(new.spec),
+            spec=spec,
             directory=new.directory,
             created=micros(new.created_at),
+            reserved=_charge_spec(connection, owner_id, len(spec)),
         )
     )
     idempotency_keys.remember(connection, [(key, {"workload": new.id}, new.created_at)])
     return new
+
+
+SPEC_BYTES = 16 * 1024
+"""What a workload may say for nothing: filters take whole pictures as parameters."""
+
+
+def _charge_spec(connection: Connection, owner_id: int, size: int) -> int:
+    """Reserve what is beyond that, for as long as the workload is there. Raises QuotaExceeded."""
+    surplus = max(0, size - SPEC_BYTES)
+    if surplus:
+        user = connection.execute(
+            select(users.c.used, users.c.reserved, users.c.quota).where(users.c.id == owner_id)
+        ).one()
+        QuotaExceeded.check(surplus, *user)
+        connection.execute(
+            update(users).where(users.c.id == owner_id).values(reserved=users.c.reserved + surplus)
+        )
+    return surplus
 
 
 MOST_EMPTY = 1_000

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
+
+from dpip.filters.placing import ratio
 
 #: Bytes of a file for each byte of its decoded pixels, for photographs.
 _TYPICAL = {"JPEG": 0.15, "WEBP": 0.15, "GIF": 0.35, "PNG": 0.6, "TIFF": 1.0, "BMP": 1.0}
@@ -45,7 +48,7 @@ def result_bytes(
     reckoned = original.decoded_bytes * scale * _factor(format, output.get("quality"))
     if format == original.format and format not in _UNCOMPRESSED and output.get("quality") is None:
         reckoned = min(original.size * scale, max(original.size, reckoned))
-    return int(reckoned)
+    return int(min(reckoned, output.get("max_bytes") or reckoned))
 
 
 def _factor(format: str, quality: int | None) -> float:
@@ -67,8 +70,31 @@ def _thumbnail(width: int, height: int, params: Mapping[str, Any]) -> Size:
     return _scaled(width, height, min(1.0, params.get("size", 256) / max(width, height)))
 
 
+def _padded(width: int, height: int, params: Mapping[str, Any]) -> Size:
+    border = 2 * params.get("border", 0)
+    width = max(params.get("width") or 1, width + border)
+    height = max(params.get("height") or 1, height + border)
+    if params.get("aspect") is None:
+        return width, height
+    shape = ratio(params["aspect"])
+    return max(width, round(height * shape)), max(height, round(width / shape))
+
+
+def _turned(width: int, height: int, params: Mapping[str, Any]) -> Size:
+    if not params.get("expand", True):
+        return width, height
+    angle = math.radians(params.get("angle", 90.0))
+    across, down = abs(math.cos(angle)), abs(math.sin(angle))
+    return round(width * across + height * down), round(width * down + height * across)
+
+
 def _scaled(width: int, height: int, scale: float) -> Size:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-_RESIZES: Mapping[str, Sized] = {"resize": _resized, "thumbnail": _thumbnail}
+_RESIZES: Mapping[str, Sized] = {
+    "resize": _resized,
+    "thumbnail": _thumbnail,
+    "pad": _padded,
+    "rotate": _turned,
+}

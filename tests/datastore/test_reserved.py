@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 
+from dpip.datastore import workloads
 from dpip.datastore.uploads import Answer
 from dpip.errors import QuotaExceeded
 from dpip.model import Outcome, Role
@@ -87,6 +88,19 @@ class ReservedTests(DatastoreTestCase):
         self.assertEqual(self.room(), (60, 0))
         self.now(self.datastore.delete_workload("w1", NOW))
         self.assertEqual(self.rows("SELECT used, reserved FROM users WHERE name = 'bob'"), [(0, 0)])
+
+    def test_a_large_description_of_a_workload_is_charged_while_it_is_there(self) -> None:
+        self.patch(workloads, "SPEC_BYTES", 200)
+        large = workload("w3", owner="bob", name="x" * 700)
+        self.now(self.datastore.add_workload(large, None))
+        used, reserved = self.rows("SELECT used, reserved FROM users WHERE name = 'bob'")[0]
+        self.assertEqual(used, 0)
+        self.assertGreater(reserved, 500)
+        self.refused(
+            self.datastore.add_workload(workload("w4", owner="bob", name="x" * 700), None), QuotaExceeded
+        )
+        self.now(self.datastore.delete_workload("w3", NOW))
+        self.assertEqual(self.room(), (0, 0))
 
     def test_the_same_request_again_charges_nothing(self) -> None:
         files = [("a", "ra", stored("a", 10))]

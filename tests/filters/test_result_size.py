@@ -51,6 +51,11 @@ class ResultSizeTests(TestCase):
         ):
             self.assertEqual(estimated(data, [{"name": "resize", **params}]), pixels * 3)
         self.assertEqual(estimated(data, [{"name": "thumbnail", "size": 30}]), 30 * 20 * 3)
+        self.assertEqual(estimated(data, [{"name": "pad", "border": 10}]), 320 * 220 * 3)
+        self.assertEqual(estimated(data, [{"name": "pad", "width": 400, "aspect": "1:1"}]), 400 * 400 * 3)
+        self.assertEqual(estimated(data, [{"name": "rotate"}]), 200 * 300 * 3)
+        self.assertEqual(estimated(data, [{"name": "rotate", "angle": 45.0}]), 354 * 354 * 3)
+        self.assertEqual(estimated(data, [{"name": "invert"}], max_bytes=1000), 1000)
         self.assertEqual(estimated(data, [{"name": "thumbnail", "size": 1000}]), len(data) // 1000 * 1000)
 
     def test_the_estimate_of_a_photograph_is_no_less_than_half_of_the_result(self) -> None:
