@@ -141,8 +141,8 @@ def compared(
         alone = [client.rate(seconds) for client in clients]
         late[0].append(clients[0].p99())
         with attacked() as seen:
-            time.sleep(1.0)
-            clients[0].rate(0.1)  # on a new connection: all that came before it have been accepted then
+            time.sleep(min(1.0, seconds))
+            clients[0].rate(min(0.1, seconds))  # on a new connection: all that came before it have been accepted then
             clients[0].p99()
             before = cpu_seconds(controller.process.pid)
             time.sleep(seconds)
