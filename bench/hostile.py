@@ -142,7 +142,9 @@ def compared(
         late[0].append(clients[0].p99())
         with attacked() as seen:
             time.sleep(min(1.0, seconds))
-            clients[0].rate(min(0.1, seconds))  # on a new connection: all that came before it have been accepted then
+            clients[0].rate(
+                min(0.1, seconds)
+            )  # on a new connection: all that came before it have been accepted then
             clients[0].p99()
             before = cpu_seconds(controller.process.pid)
             time.sleep(seconds)
