@@ -210,7 +210,9 @@ class _Crowd:
         self._open -= 1
 
 
-def dribble(over: Event, told: Any, port: int, head: bytes, clients: int) -> None:
+def dribble(
+    over: Event, told: Any, port: int, head: bytes, clients: int, piece: bytes = b"a", every: int = _EVERY
+) -> None:
     """Clients always about to finish their request: a byte every ten seconds; who is dropped comes again."""
     statuses: Counter[str] = Counter()
     at_work: list[socket.socket] = []
@@ -229,11 +231,11 @@ def dribble(over: Event, told: Any, port: int, head: bytes, clients: int) -> Non
             told.put(None)
             first = False
         until = time.perf_counter() + 1.0
-        turn = (turn + 1) % _EVERY
+        turn = (turn + 1) % every
         at_work = [
             client
             for place, client in enumerate(at_work)
-            if place % _EVERY != turn or _dribbled(client, statuses)
+            if place % every != turn or _dribbled(client, piece, statuses)
         ]
         over.wait(max(0.0, until - time.perf_counter()))
     for client in at_work:
@@ -241,10 +243,10 @@ def dribble(over: Event, told: Any, port: int, head: bytes, clients: int) -> Non
     told.put(statuses)
 
 
-def _dribbled(client: socket.socket, statuses: Counter[str]) -> bool:
-    """One byte more; false when it has been answered, or dropped."""
+def _dribbled(client: socket.socket, piece: bytes, statuses: Counter[str]) -> bool:
+    """One piece more; false when it has been answered, or dropped."""
     try:
-        client.send(b"a")
+        client.send(piece)
         statuses[_status(client.recv(65536))] += 1
     except BlockingIOError:
         return True

@@ -1,6 +1,6 @@
 """What do strangers and bad neighbours cost an honest client?
 
-    python -m bench.hostile [--scenes idle,slow,slowhttptest,logins,uploads,overload] [--seconds 4]
+    python -m bench.hostile [--scenes idle,slow,…] [--seconds 4]
         [--rounds 3] [--share 1.0] [--one-controller]
 
 Real processes on this machine; each scene prints what its attackers do to the controller, beside the same
@@ -12,6 +12,11 @@ without them, in one run:
 * ``slowhttptest``: the same, as the program of this name does it, where there is one;
 * ``logins``: 200 logins with wrong passwords each second: the same;
 * ``uploads``: 100 uploads of 50 MiB at once, sent as fast as they are taken: the controller's memory;
+* ``announced``: a user announces four bodies of the largest size, and sends 2 KiB of each a second: an honest
+  client's rate and 99th percentile of uploads, as in all that follow;
+* ``files``: four slow requests of a user hold all descriptors that there are for further files;
+* ``workloads``: a user with quota 0 makes large workloads without images, eight at a time;
+* ``results``: a user uploads tiny pictures whose results would exceed the quota, eight at a time;
 * ``overload``: ten times as many small uploads each second as it can take, from clients that come later when
   they are told to, while others come in their place: how many are taken, beside the most that can be.
 """
@@ -19,6 +24,7 @@ without them, in one run:
 from __future__ import annotations
 
 import argparse
+import json
 import selectors
 import shutil
 import socket
@@ -38,6 +44,7 @@ from bench import attackers
 from bench.attackers import Seen, attacked_by
 from bench.system import System, cpu_seconds
 from tests.frames import encoded
+from tests.system.plain_client import PlainClient
 from tests.system.processes import Cluster, Process
 
 IDLE = 10_000
@@ -50,6 +57,7 @@ PEAK = 32  # connections that keep the controller busy
 CROWD = 4_000  # connections at most when there are too many
 PROBES = 200
 SETTLING = 4.0  # seconds at most until a crowd is there
+JSON = {"Content-Type": "application/json"}
 _PIECE = bytes(64 * 1024)
 
 
@@ -77,13 +85,20 @@ def memory(process: Process) -> int:
 
 
 class Honest:
-    """A client that uploads frames, one after the other, over each of its connections."""
+    """A client that uploads frames, one after the other, over each of its connections, ``files`` in each
+    request."""
 
-    def __init__(self, system: System, connections: int) -> None:
+    def __init__(self, system: System, connections: int, files: int = 1) -> None:
         self._system = system
         self._connections = connections
-        self._frame = encoded(0, format="JPEG")
+        self._frames = [encoded(0, format="JPEG")] * files
         self._workload = system.workload("grayscale")
+        self._took: list[float] = []
+
+    def p99(self) -> float:
+        """Milliseconds of an upload since this was asked last, the 99th percentile; 0 where none was."""
+        took, self._took = self._took or [0.0], []
+        return 1000 * (statistics.quantiles(took, n=100)[98] if len(took) > 1 else took[0])
 
     def rate(self, seconds: float) -> float:
         """Uploads each second."""
@@ -91,8 +106,9 @@ class Honest:
 
         def lane(_: int) -> int:
             connection, count = self._system.connection(), 0
-            while time.perf_counter() - start < seconds:
-                self._system.post(connection, self._workload, self._frame)
+            while (began := time.perf_counter()) - start < seconds:
+                self._system.post(connection, self._workload, *self._frames)
+                self._took.append(time.perf_counter() - began)
                 count += 1
             connection.close()
             return count
@@ -107,26 +123,34 @@ def compared(
     controller: Process,
     measure: Measure,
     attacked: Callable[[], AbstractContextManager[Seen]],
+    files: int = 1,
 ) -> str:
     """What honest uploads beside the attack are to those without, medians of interleaved rounds: of a client
     that waits for each answer before its next upload, and of one that keeps the controller busy. What the
     attackers were answered; and what they cost the controller while nobody else asks for anything."""
-    clients = [Honest(system, connections) for connections in (1, BUSY)]
+    clients = [Honest(system, connections, files) for connections in (1, BUSY)]
     seconds = measure.seconds
     for client in clients:
         client.rate(min(1.0, seconds))
     rounds: list[list[tuple[float, float]]] = [[], []]
     statuses: Counter[str] = Counter()
     spent = []
+    late: list[list[float]] = [[], []]  # p99 of the client that waits: alone, and beside them
     for _ in range(measure.rounds):
+        clients[0].p99()
         alone = [client.rate(seconds) for client in clients]
+        late[0].append(clients[0].p99())
         with attacked() as seen:
-            time.sleep(1.0)
-            clients[0].rate(0.1)  # on a new connection: all that came before it have been accepted then
+            time.sleep(min(1.0, seconds))
+            clients[0].rate(
+                min(0.1, seconds)
+            )  # on a new connection: all that came before it have been accepted then
+            clients[0].p99()
             before = cpu_seconds(controller.process.pid)
             time.sleep(seconds)
             spent.append((cpu_seconds(controller.process.pid) - before) / seconds)
             beside = [client.rate(seconds) for client in clients]
+            late[1].append(clients[0].p99())
         for kept, pair in zip(rounds, zip(alone, beside, strict=True), strict=True):
             kept.append(pair)
         statuses += seen.statuses
@@ -135,7 +159,8 @@ def compared(
         before, during = (statistics.median(column) for column in zip(*kept, strict=True))
         ratios.append(f"{during / before:.0%} of {before:.0f}/s")
     return (
-        f"({told(statuses)}): uploads one by one at {ratios[0]}, {BUSY} at a time at {ratios[1]}; they cost "
+        f"({told(statuses)}): uploads one by one at {ratios[0]}, {BUSY} at a time at {ratios[1]}, p99 "
+        f"{statistics.median(late[1]):.0f} ms (alone {statistics.median(late[0]):.0f}); they cost "
         f"the controller {statistics.median(spent) * 1000:.0f} ms of CPU a second"
     )
 
@@ -176,6 +201,74 @@ def slow(system: System, controller: Process, measure: Measure) -> None:
         attack = partial(attacked_by, attackers.dribble, system.client.port, head, clients)
         beside = compared(system, controller, measure, attack)
         print(f"{clients:,} slow {name} {beside}", flush=True)
+
+
+def _neighbour(system: System, name: str, quota: int | None) -> PlainClient:
+    """A user of that name, who has logged in."""
+    account = {"user": name, "password": f"password of {name}", "quota": quota}
+    made = system.client.request("POST", "/users", json.dumps(account).encode(), JSON)
+    assert made.status == 201, made.body
+    neighbour = PlainClient(system.client.port)
+    neighbour.login(name, account["password"])
+    return neighbour
+
+
+def _slow_upload(neighbour: PlainClient, length: int, parts: int) -> bytes:
+    """The beginning of an upload of so many files, all but the last of them complete."""
+    part = b'--b\r\nContent-Disposition: form-data; name="data"; filename="x"\r\n\r\n'
+    head = (
+        f"POST /images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {neighbour.token}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+    )
+    return head.encode() + (part + b"x\r\n") * (parts - 1) + part
+
+
+def announced(system: System, controller: Process, measure: Measure) -> None:
+    head = _slow_upload(_neighbour(system, "announcer", None), 2**30 - 2**20, 1)
+    attack = partial(attacked_by, attackers.dribble, system.client.port, head, 4, bytes(2048), 1)
+    print(f"4 slow bodies of 1 GiB {compared(system, controller, measure, attack)}", flush=True)
+
+
+def files(system: System, controller: Process, measure: Measure) -> None:
+    head = _slow_upload(_neighbour(system, "opener", None), 400_000, 77)
+    attack = partial(attacked_by, attackers.dribble, system.client.port, head, 4, bytes(2048), 1)
+    beside = compared(system, controller, measure, attack, files=2)
+    print(f"4 slow requests of 77 files, beside two files at a time {beside}", flush=True)
+
+
+def workloads(system: System, controller: Process, measure: Measure) -> None:
+    neighbour = _neighbour(system, "maker", 0)
+    spec = {
+        "steps": [{"name": "brightness_contrast"}] * 32,
+        "workload_name": "\U0001f600" * 200,
+        "tags": [f"t{number}".ljust(64, "x") for number in range(16)],
+    }
+    body = json.dumps(spec).encode()
+    request = _request(neighbour, "/workloads", "application/json", body)
+    _beside_offer(system, controller, measure, "large empty workloads", request)
+
+
+def results(system: System, controller: Process, measure: Measure) -> None:
+    neighbour = _neighbour(system, "enlarger", 10_000)
+    large = {"width": 4000, "height": 4000, "fit": "stretch"}
+    spec = {"filter": "resize", "params": large, "output": {"format": "BMP"}}
+    made = neighbour.request("POST", "/workloads", json.dumps(spec).encode(), JSON)
+    body = multipart(made.json["workload_id"], encoded(0, 1, 1, "PNG"))
+    request = _request(neighbour, "/images", "multipart/form-data; boundary=b", body)
+    _beside_offer(system, controller, measure, "tiny pictures with large results", request)
+
+
+def _beside_offer(system: System, controller: Process, measure: Measure, what: str, request: bytes) -> None:
+    attack = partial(attacked_by, attackers.offer, system.client.port, request, 1e6, 8, 0.2)
+    print(f"8 at a time of {what} {compared(system, controller, measure, attack)}", flush=True)
+
+
+def _request(client: PlainClient, path: str, kind: str, body: bytes) -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {client.token}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def slowhttptest(system: System, controller: Process, measure: Measure) -> None:
@@ -284,19 +377,19 @@ def _moved(
         client.close()
 
 
-def upload_bytes(system: System, picture: bytes) -> bytes:
-    """The request that brings this picture into a workload of its own."""
+def multipart(workload: str, picture: bytes) -> bytes:
+    """The body of an upload."""
     fields = (
-        '--b\r\nContent-Disposition: form-data; name="workload_id"\r\n\r\n'
-        f"{system.workload('grayscale')}\r\n"
+        f'--b\r\nContent-Disposition: form-data; name="workload_id"\r\n\r\n{workload}\r\n'
         '--b\r\nContent-Disposition: form-data; name="data"; filename="f"\r\n\r\n'
     )
-    body = fields.encode() + picture + b"\r\n--b--\r\n"
-    head = (
-        f"POST /images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {system.client.token}\r\n"
-        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return fields.encode() + picture + b"\r\n--b--\r\n"
+
+
+def upload_bytes(system: System, picture: bytes) -> bytes:
+    """The request that brings this picture into a workload of its own."""
+    body = multipart(system.workload("grayscale"), picture)
+    return _request(system.client, "/images", "multipart/form-data; boundary=b", body)
 
 
 def overload(system: System, controller: Process, measure: Measure) -> None:
@@ -353,6 +446,10 @@ SCENES = {
     "slowhttptest": slowhttptest,
     "logins": logins,
     "uploads": uploads,
+    "announced": announced,
+    "files": files,
+    "workloads": workloads,
+    "results": results,
     "overload": overload,
 }
 

@@ -42,15 +42,12 @@ class System:
     def connection(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.client.port)
 
-    def post(self, connection: HTTPConnection, workload: str, frame: bytes) -> None:
-        body = (
-            (
-                f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="workload_id"\r\n\r\n{workload}\r\n'
-                f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="data"; filename="f"\r\n\r\n'
-            ).encode()
-            + frame
-            + f"\r\n--{_BOUNDARY}--\r\n".encode()
-        )
+    def post(self, connection: HTTPConnection, workload: str, *frames: bytes) -> None:
+        """All frames in one request."""
+        field = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="workload_id"\r\n\r\n{workload}\r\n'
+        part = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="data"; filename="f"\r\n\r\n'.encode()
+        files = b"".join(part + frame + b"\r\n" for frame in frames)
+        body = field.encode() + files + f"--{_BOUNDARY}--\r\n".encode()
         headers = {
             "Authorization": f"Bearer {self.client.token}",
             "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",

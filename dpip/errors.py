@@ -68,6 +68,13 @@ class StaleLease(Conflict):
     title = "The job is not leased to this worker any more"
 
 
+class TooMany(Conflict):
+    """The user has as many of these as one may have: some must go before another comes."""
+
+    code = "too-many"
+    title = "One user may not have more of these"
+
+
 class Sealed(Conflict):
     """No more originals go into this workload: its owner has said so."""
 
@@ -106,15 +113,24 @@ class QuotaExceeded(TooLarge):
     title = "The user's storage quota is used up"
 
     @classmethod
-    def check(cls, size: int, used: int, quota: int | None) -> None:
-        """Raise QuotaExceeded when ``size`` bytes more than those used do not fit; no quota is no limit."""
-        if quota is not None and used + size > quota:
+    def check(cls, size: int, used: int, reserved: int, quota: int | None) -> int | None:
+        """Return what is left of the quota, None without one.
+
+        Raise QuotaExceeded when ``size`` bytes do not fit beside those used and those reserved for results.
+        """
+        if quota is None:
+            return None
+        left = quota - used - reserved
+        if size > left:
+            kept = f", {reserved} are reserved for results of images under way" if reserved else ""
             raise cls(
-                f"The upload does not fit: {max(quota - used, 0)} of the quota of {quota} bytes are left. "
-                "Delete workloads that are not needed any more.",
+                f"The upload does not fit with its results: {max(left, 0)} of the quota of {quota} bytes are "
+                f"left{kept}. Delete workloads that are not needed any more.",
                 quota=quota,
                 used=used,
+                **({"reserved": reserved} if reserved else {}),
             )
+        return left
 
 
 class WrongHash(DpipError):

@@ -93,14 +93,20 @@ class IController(Interface):
     def add_token(
         by: Principal, user: str | None, name: str, seconds: float
     ) -> Deferred[tuple[TokenRecord, Token]]:
-        """Make a token for the caller, or for ``user`` by an admin. Raises BadParameter, NotFound."""
+        """Make a token for the caller, or for ``user`` by an admin.
+
+        Raises BadParameter, NotFound, TooMany.
+        """
 
     def revoke_token(by: Principal, token_id: str) -> Deferred[TokenRecord]:
         """The token is no longer accepted when this fires. Raises NotFound for what is not the caller's."""
 
     # Workloads
     def create_workload(by: Principal, spec: WorkloadSpec, key: IdempotencyKey | None) -> Deferred[Progress]:
-        """The workload is durable when this fires. The same key again answers with the same workload."""
+        """The workload is durable when this fires. The same key again answers with the same workload.
+
+        Raises TooMany.
+        """
 
     def workload(by: Principal, workload_id: str) -> Deferred[Progress]:
         """A poll, which costs no query. Raises NotFound for what is not there or not the caller's."""
@@ -130,7 +136,8 @@ class IController(Interface):
     ) -> Deferred[tuple[Progress, int]]:
         """Make new jobs for failed images, under the same ``seq`` and the same id of the result: for all, or
         for the originals with these ids. The second value counts them; images that have not failed stay as
-        they are. Raises NotFound for ids that are none of its originals."""
+        they are. Raises NotFound for ids that are none of its originals, QuotaExceeded when there is no room
+        for the results, TooMany for what has been retried too often."""
 
     def seal_workload(by: Principal, workload_id: str, webhook: Webhook | None) -> Deferred[Progress]:
         """Seal the workload: uploads to it raise Sealed, and the webhook is called when it completes.
@@ -155,16 +162,19 @@ class IController(Interface):
         """
 
     # Images
-    def admit_upload(by: Principal, length: int | None) -> IAdmission:
-        """Admit or refuse an upload when its headers have arrived. ``length`` is None for a chunked body.
+    def admit_upload(by: Principal, length: int | None, room: int | None = None) -> IAdmission:
+        """Admit or refuse an upload when its headers have arrived. ``length`` is None for a chunked body; all
+        uploads of this user under way may take ``room`` bytes, None is without limit.
 
         Raises TooLarge, DiskFull, RetryLater at once (synchronously).
         """
 
-    def check_quota(by: Principal, size: int, key: str | None) -> Deferred[None]:
-        """Raises QuotaExceeded when ``size`` bytes do not fit into what is left of the caller's own quota.
+    def check_quota(by: Principal, size: int, key: str | None) -> Deferred[int | None]:
+        """The bytes that are left of the caller's own quota, None without one. Raises QuotaExceeded when
+        ``size`` bytes do not fit.
 
-        An upload that is sent again under a ``key`` whose answer is known needs no room.
+        An upload that is sent again under a ``key`` whose answer is known needs no room: it may be as large
+        as the whole quota.
         """
 
     def check_upload(
@@ -267,6 +277,12 @@ class IAdmission(Interface):
 
     limit = Attribute("The body may not grow past this many bytes (int).")
 
+    def grow(size: int) -> None:
+        """Called when so many bytes have arrived, which may be more than were counted for a chunked body.
+
+        Raises QuotaExceeded, DiskFull, RetryLater.
+        """
+
     def arrived() -> None:
         """Called when the whole body has arrived: once at most, and before the release."""
 
@@ -309,6 +325,7 @@ class IDatastore(Interface):
         """``digest`` is the SHA-256 of the secret, ``verified`` the hash that a login was checked against.
 
         Raises BadCredentials when the user has another hash by now: to verify one takes a tenth of a second.
+        Raises TooMany for one token with a name too many; of those that logins give the oldest goes.
         """
 
     def tokens(user: str | None, limit: int) -> Deferred[Sequence[TokenRecord]]:
@@ -325,7 +342,7 @@ class IDatastore(Interface):
 
     # Workloads
     def add_workload(workload: Workload, key: IdempotencyKey | None) -> Deferred[Workload]:
-        """The workload given, or the one made earlier under this key. Raises KeyReused."""
+        """The workload given, or the one made earlier under this key. Raises KeyReused, TooMany."""
 
     def workload(workload_id: str) -> Deferred[Workload | None]:
         """A workload, also None when it is deleted. It may be polled: it comes from memory after the first
@@ -371,17 +388,20 @@ class IDatastore(Interface):
     ) -> Deferred[tuple[Workload, Sequence[WaitingJob], int | None]]:
         """Make new jobs for some of the failed images behind the place ``after``; the last value is the place
         behind which to go on, None at the end. Raises NotFound, also for an id that is none of its
-        originals."""
+        originals, QuotaExceeded, TooMany."""
 
     def totals() -> Deferred[tuple[int, int, int]]:
         """Accepted, filtered and failed images of all workloads that are not deleted."""
 
-    def delete_workload(workload_id: str, now: float) -> Deferred[Workload | None]:
+    def delete_workload(workload_id: str, now: float, if_empty: bool = False) -> Deferred[Workload | None]:
         """Make the workload a tombstone, and remove its images, jobs and attempts later. The bytes count for
-        its owner no longer. None when there was no such workload."""
+        its owner no longer. None when there was no such workload, or (``if_empty``) it has images."""
 
     def workloads_finished_before(when: float, limit: int) -> Deferred[Sequence[Workload]]:
         """Workloads that finished before then, oldest first."""
+
+    def workloads_empty_before(when: float, limit: int) -> Deferred[Sequence[Workload]]:
+        """Workloads made before then that have no images."""
 
     # Images and jobs
     def add_originals(
@@ -389,8 +409,10 @@ class IDatastore(Interface):
         files: Sequence[tuple[str, str, StoredFile]],
         key: IdempotencyKey | None,
         now: float,
+        reserved: Sequence[int] = (),
     ) -> Deferred[tuple[Sequence[AcceptedOriginal], bool]]:
         """Add originals as ``(image id, result id to reserve, file)``: all or none, with consecutive ``seq``.
+        The owner's quota is charged with the files, and until its job ends with what each result may take.
 
         The second value is False when the key was known: then these are the earlier originals, and the files
         given are not needed. Raises NotFound (no workload), Sealed, QuotaExceeded, KeyReused.
@@ -418,7 +440,8 @@ class IDatastore(Interface):
         """Make a leased job done, and a row for its result under the reserved id.
 
         When the job is done already with equal content, its image is the answer, the second value is False,
-        and ``file`` is not needed. Raises StaleLease.
+        and ``file`` is not needed. Raises StaleLease, and QuotaExceeded when the owner uses more than its
+        quota already: the job stays leased then.
         """
 
     def fail(lease: Lease, code: str, detail: str, now: float) -> Deferred[tuple[str, int] | None]:

@@ -81,6 +81,7 @@ class User:
     created_at: float
     quota: int | None  # bytes of originals and results; None is without limit
     used: int  # bytes
+    reserved: int = 0  # bytes that the results of jobs under way may take
 
 
 @frozen

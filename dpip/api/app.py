@@ -22,6 +22,7 @@ from dpip.api.http.auth import Access, check_access, secret_of
 from dpip.api.http.bodies import Body, SmallBody, UploadBody
 from dpip.api.http.forms import Fields, read_fields
 from dpip.api.http.gate import Gate, is_encrypted
+from dpip.api.http.late_refusals import LIMITS, LateRefusals
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
@@ -66,9 +67,10 @@ def make_site(
     """
     limits = limits or HttpLimits()
     routes = all_routes(controller, image_store, registry, ids, clock, now)
-    server = Server(controller, clock, limits, behind_proxy)
+    late = LateRefusals(clock)
+    server = Server(controller, clock, limits, behind_proxy, late)
     app, way = klein_app(server, routes), shortcut(server, routes)
-    gate = Gate(controller, image_store, limits, access_by(app, routes), behind_proxy)
+    gate = Gate(controller, image_store, limits, access_by(app, routes), late, behind_proxy)
     return Site(app.resource(), gate, ids, clock, limits, way, quiet)
 
 
@@ -104,6 +106,7 @@ class Server:
     clock: IReactorTime
     limits: HttpLimits
     behind_proxy: bool
+    late: LateRefusals
 
     async def serve(self, request: Request, route: Route, arguments: dict[str, str]) -> None:
         """Answer the request.
@@ -124,6 +127,11 @@ class Server:
         try:
             await self._authenticate(request, route)
             return await route.handler(self._call(request, route, body), **arguments)
+        except LIMITS:
+            if body is not None:
+                body.close()  # it holds nothing while it waits
+            await self.late.turn(request.principal.name if request.principal is not None else "")
+            raise
         finally:
             if body is not None:
                 body.close()

@@ -91,7 +91,9 @@ class RemoteController:
         self.max_pixels = welcome.max_pixels
         self._admission.max_upload, self._admission.max_in_flight = welcome.max_upload, welcome.max_in_flight
         self._admission.announce = lambda promised: exchange.notify("promised", promised)
-        exchange.notify("promised", self._admission.promised)  # uploads of an earlier link may still run
+        exchange.notify(
+            "promised", dict(self._admission.promised)
+        )  # uploads of an earlier link may still run
 
     def left(self) -> None:
         """Forget everything, since nothing that was known can be trusted any more."""
@@ -107,7 +109,7 @@ class RemoteController:
             for secret in [secret for secret, by in self._principals.items() if by.name == user]:
                 self._principals.pop(secret, None)
         elif name == "elsewhere":
-            [self._admission.elsewhere] = arguments
+            self._admission.told_of_others(*arguments)
 
     def _ask(self, name: str, *arguments: Any) -> Deferred[Any]:
         if self._exchange is None:
@@ -131,10 +133,10 @@ class RemoteController:
         self._workloads.pop((by, workload_id), None)
         return self._ask("delete_workload", by, workload_id)
 
-    def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
+    def admit_upload(self, by: Principal, length: int | None, room: int | None = None) -> IAdmission:
         if self._exchange is None:
             raise _no_controller()
-        return self._admission.admit(by, length)
+        return self._admission.admit(by, length, room)
 
     @deferred
     async def check_upload(

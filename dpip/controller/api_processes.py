@@ -5,6 +5,7 @@ See ``dpip.api_process`` for their side.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
@@ -24,7 +25,7 @@ from dpip.link.broker import MESSAGE_BYTES, Broker
 from dpip.link.exchange import Exchange
 from dpip.link.join_token import BadToken
 from dpip.runtime.coroutines import deferred
-from dpip.store.admission import AdmissionControl
+from dpip.store.admission import AdmissionControl, Promises
 
 FORGET_SECONDS: Final = 3.0
 """An API process that has not forgotten a dead token within this time is dropped: then it trusts none."""
@@ -68,7 +69,7 @@ class _ApiLink:
     mark: IIncomingFile
     shares_socket: bool
     place: _Place | None = None
-    promised: int = 0
+    promised: Promises = field(factory=dict)
 
 
 @define(eq=False)
@@ -172,16 +173,18 @@ class ApiProcesses:
         if not self.serving.called:
             self.serving.callback(None)
 
-    def _promised(self, api: _ApiLink, promised: int) -> None:
+    def _promised(self, api: _ApiLink, promised: Promises) -> None:
         api.promised = promised
         self._share()
 
     def _share(self) -> None:
-        """Tell each process how many bytes of the disk the others have promised."""
-        total = self.admission.promised + sum(api.promised for api in self._joined.values())
-        self.admission.elsewhere = total - self.admission.promised
+        """Tell each process how many bytes of the disk the others have promised, and to whom."""
+        total = Counter(self.admission.promised)
         for api in self._joined.values():
-            api.exchange.notify("elsewhere", total - api.promised)
+            total.update(api.promised)
+        self.admission.told_of_others(total - Counter(self.admission.promised))
+        for api in self._joined.values():
+            api.exchange.notify("elsewhere", total - Counter(api.promised))
 
     # What API processes are asked
 

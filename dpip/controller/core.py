@@ -87,7 +87,7 @@ class Controller:
     raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
     no honest worker sends. ``operator_warnings`` are for the status. ``tokens_died`` fires when no API
     process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it of
-    other changes."""
+    other changes. ``result_bytes`` estimates how large the result of an original will be."""
 
     log = Logger()
 
@@ -112,6 +112,7 @@ class Controller:
     meters: Meters = field(factory=Meters, kw_only=True)
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
+    result_bytes: Callable[[WorkloadSpec, StoredFile], int] = field(default=lambda spec, original: 0)
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
         factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
@@ -340,13 +341,13 @@ class Controller:
 
     # Images
 
-    def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
-        return self.admission.admit(by, length)
+    def admit_upload(self, by: Principal, length: int | None, room: int | None = None) -> IAdmission:
+        return self.admission.admit(by, length, room)
 
     @deferred
-    async def check_quota(self, by: Principal, size: int, key: str | None) -> None:
+    async def check_quota(self, by: Principal, size: int, key: str | None) -> int | None:
         users_only(by)
-        await self._check_quota_of(by.name, by, size, key)
+        return await self._check_quota_of(by.name, by, size, key)
 
     @deferred
     async def check_upload(
@@ -357,15 +358,17 @@ class Controller:
             await self._check_quota_of(workload.owner, by, sum(sizes), key)
         return workload
 
-    async def _check_quota_of(self, owner: str, by: Principal, size: int, key: str | None) -> None:
+    async def _check_quota_of(self, owner: str, by: Principal, size: int, key: str | None) -> int | None:
         found = await self.datastore.user(owner)
         if found is None:  # removed at this moment, and its workloads with it: the commit says so
-            return
+            return None
+        user, _ = found
         try:
-            QuotaExceeded.check(size, found[0].used, found[0].quota)
+            return QuotaExceeded.check(size, user.used, user.reserved, user.quota)
         except QuotaExceeded:
             if key is None or not await self.datastore.knows_key(by.name, key):
                 raise
+        return QuotaExceeded.check(size, 0, 0, user.quota)
 
     @deferred
     async def commit_originals(
@@ -379,7 +382,10 @@ class Controller:
             users_only(by)
             workload = await self._known_workload(by, workload_id)
             rows = [(image_id, self.new_id(), file) for image_id, file in files]
-            accepted, fresh = await self.datastore.add_originals(workload_id, rows, key, self.clock())
+            reserved = [self.result_bytes(workload.spec, file) for _, file in files]
+            accepted, fresh = await self.datastore.add_originals(
+                workload_id, rows, key, self.clock(), reserved
+            )
         except _REFUSED:
             self._discard([file for _, file in files])
             raise
@@ -556,9 +562,9 @@ class Controller:
     # What the controller does by itself
 
     @deferred
-    async def retire_workload(self, workload: Workload) -> None:
-        """Delete a workload whose time to be kept is over."""
-        if await self.datastore.delete_workload(workload.id, self.clock()) is not None:
+    async def retire_workload(self, workload: Workload, if_empty: bool) -> None:
+        """Delete a workload whose time to be kept is over, or (``if_empty``) that still has no images."""
+        if await self.datastore.delete_workload(workload.id, self.clock(), if_empty) is not None:
             self._record(
                 "dpip", "retire-workload", workload.id, name=workload.spec.name, owner=workload.owner
             )

@@ -17,19 +17,23 @@ from dpip.model import Workload
 
 _DAY = 24 * 3600.0
 _PAGE = 100
+EMPTY_SECONDS = _DAY  # that a workload may stay without images
 
 
 @define(eq=False, slots=False)
 class Housekeeping(Service):
-    """``keep_days`` is how long a finished workload stays (None: for ever); ``sweep`` removes orphans of the
-    image store; ``look_at_disk`` watches its room."""
+    """``keep_days`` is how long a finished workload stays (None: for ever); one without images stays a day.
+
+    ``retire(workload, if_empty)`` deletes one; ``sweep`` removes orphans of the image store; ``look_at_disk``
+    watches its room.
+    """
 
     log = Logger()
 
     reactor: IReactorTime
     wall_clock: Callable[[], float]
     datastore: IDatastore
-    retire: Callable[[Workload], Awaitable[None]]
+    retire: Callable[[Workload, bool], Awaitable[None]]
     sweep: Callable[[], Awaitable[int]]
     look_at_disk: Callable[[], None]
     keep_days: float | None
@@ -75,12 +79,16 @@ class Housekeeping(Service):
         await self.datastore.expire(self.wall_clock())
 
     async def _retire_workloads(self) -> None:
+        now = self.wall_clock()
+        while empty := await self.datastore.workloads_empty_before(now - EMPTY_SECONDS, _PAGE):
+            for workload in empty:
+                await self.retire(workload, True)
         if self.keep_days is None:
             return
-        before = self.wall_clock() - self.keep_days * _DAY
+        before = now - self.keep_days * _DAY
         while workloads := await self.datastore.workloads_finished_before(before, _PAGE):
             for workload in workloads:
-                await self.retire(workload)
+                await self.retire(workload, False)
 
     async def _sweep(self) -> None:
         removed = await self.sweep()

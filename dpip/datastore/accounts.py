@@ -10,7 +10,7 @@ from dpip.datastore.bulk import Row, text
 from dpip.datastore.rows import USER, micros, seconds, user_of
 from dpip.datastore.schema import tokens, users, workloads
 from dpip.datastore.workloads import bury
-from dpip.errors import BadCredentials, Conflict, NotFound
+from dpip.errors import BadCredentials, Conflict, NotFound, TooMany
 from dpip.model import Principal, Role, TokenRecord, User, Workload
 
 
@@ -70,11 +70,32 @@ def add_token(
     if verified is not None:
         _check_verified(connection, user, verified)
     user_id, _ = _found(connection, user)
+    _make_room(connection, user_id, name, now)
     created, expires = micros(now), micros(expires_at)
     connection.execute(
         insert(tokens).values(digest=digest, user_id=user_id, created=created, expires=expires, name=name)
     )
     return _token_of((digest, user, name, created, expires))
+
+
+MOST_TOKENS = 1_000
+"""Tokens with names, and as many that logins gave, which one user may have."""
+
+
+def _make_room(connection: Connection, user_id: int, name: str | None, now: float) -> None:
+    """Forget the oldest token of a login where there are too many. Raises TooMany for one with a name."""
+    named = tokens.c.name.is_not(None) if name is not None else tokens.c.name.is_(None)
+    which = (tokens.c.user_id == user_id) & named
+    count = connection.scalar(select(func.count()).where(which, tokens.c.expires > micros(now))) or 0
+    if count < MOST_TOKENS:
+        return
+    if name is not None:
+        raise TooMany(
+            f"There are {count} tokens with names, as many as one user may have. Revoke some.",
+            limit=MOST_TOKENS,
+        )
+    oldest = select(tokens.c.digest).where(which).order_by(tokens.c.created).limit(count - MOST_TOKENS + 1)
+    connection.execute(delete(tokens).where(tokens.c.digest.in_(oldest)))
 
 
 def _check_verified(connection: Connection, user: str, verified: str) -> None:

@@ -160,6 +160,7 @@ class Datastore(Service):
     webhooks_due = _reads(webhooks.due)
     webhook_delivered = _writes(webhooks.delivered)
     workloads_finished_before = _reads(workload_rows.finished_before)
+    workloads_empty_before = _reads(workload_rows.empty_before)
     directories = _reads(workload_rows.directories)
 
     @deferred
@@ -187,8 +188,8 @@ class Datastore(Service):
         return known.tolist()
 
     @deferred
-    async def delete_workload(self, workload_id: str, now: float) -> Workload | None:
-        deleted = await self._call(workload_rows.delete, workload_id, now)
+    async def delete_workload(self, workload_id: str, now: float, if_empty: bool = False) -> Workload | None:
+        deleted = await self._call(workload_rows.delete, workload_id, now, if_empty)
         self._live.deleted([workload_id])
         self._purge()
         return deleted
@@ -234,9 +235,10 @@ class Datastore(Service):
         files: Sequence[tuple[str, str, StoredFile]],
         key: IdempotencyKey | None,
         now: float,
+        reserved: Sequence[int] = (),
     ) -> tuple[Sequence[AcceptedOriginal], bool]:
         accepted, fresh = await self._submit(
-            uploads.ADD, uploads.UploadOperation(workload_id, files, key, now)
+            uploads.ADD, uploads.UploadOperation(workload_id, files, key, now, reserved)
         )
         if fresh and files:
             self._live.accepted(workload_id, len(files), sum(file.size for _, _, file in files))

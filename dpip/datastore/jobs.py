@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from dpip.datastore.bulk import as_json, execute, fetch, fetch_columns, given
 from dpip.datastore.rows import FILE, IMAGE, image_of, micros, spec_of
-from dpip.datastore.schema import LEASED, WAITING, attempts, images, jobs, workers, workloads
+from dpip.datastore.schema import LEASED, WAITING, attempts, images, jobs, users, workers, workloads
 from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError
 from dpip.model import JobState, Lease, LeasedJob, Outcome, WaitingJob, WorkloadSpec
@@ -137,7 +137,10 @@ class LeasedRow:
     leased: int | None
     workload: int
     workload_id: str
+    reserved: int
     owner: int
+    used: int
+    quota: int | None
 
     def is_leased_by(self, lease: Lease) -> bool:
         return self.state == JobState.LEASED and self.attempt == lease.attempt and self.nonce == lease.nonce
@@ -158,9 +161,11 @@ class AttemptEnd:
 _asked = given("job")
 _HELD = as_json(
     select(jobs.c.id, jobs.c.attempt, jobs.c.nonce, jobs.c.state, jobs.c.result, jobs.c.seq, jobs.c.worker)
-    .add_columns(jobs.c.leased, jobs.c.workload_id, workloads.c.public, workloads.c.owner_id)
+    .add_columns(jobs.c.leased, jobs.c.workload_id, workloads.c.public, jobs.c.reserved)
+    .add_columns(users.c.id, users.c.used, users.c.quota)
     .join_from(_asked, jobs, jobs.c.id == _asked.c.job)
     .join(workloads, workloads.c.id == jobs.c.workload_id)
+    .join(users, users.c.id == workloads.c.owner_id)
     .where(workloads.c.deleted.is_(None))
 )
 

@@ -23,9 +23,12 @@ _ROWS = 5_000  # in one slice, of tables whose rows take nothing along
 
 _DAY = 24 * 3600.0
 KEY_SECONDS = 1 * _DAY
+KEY_ROWS = 1_000_000  # beyond the newest ones a key is kept for …
+SHORT_KEY_SECONDS = 3600.0  # … no longer than this: nobody tries the same request again for hours
 ACTIVITY_SECONDS = 90 * _DAY
 ACTIVITY_ROWS = 100_000
 TOMBSTONE_SECONDS = 90 * _DAY
+TOMBSTONE_ROWS = 100_000
 WORKER_SECONDS = 90 * _DAY  # since it was last seen
 WORKER_ROWS = 10_000  # of workers that are gone, the last ones
 
@@ -48,19 +51,25 @@ def deleted_rows(connection: Connection) -> bool:
 def expired(connection: Connection, now: float) -> bool:
     """Remove a slice of the rows that are too old or too many; False when none are left."""
     newest = connection.scalar(select(func.max(activity.c.id))) or 0
+    newest_key = connection.scalar(select(func.max(keys.c.id))) or 0
+    surplus_key = (keys.c.id <= newest_key - KEY_ROWS) & (keys.c.created < micros(now - SHORT_KEY_SECONDS))
     forgotten = ~workers.c.joined & (workers.c.suspended.is_(None) | (workers.c.suspended < micros(now)))
     gone = select(workers.c.last_seen).where(~workers.c.joined).order_by(workers.c.last_seen.desc())
     oldest = connection.scalar(gone.offset(WORKER_ROWS).limit(1))
     before = max(micros(now - WORKER_SECONDS), oldest or 0)
+    buried = select(workloads.c.deleted).where(workloads.c.deleted.is_not(None))
+    surplus = connection.scalar(buried.order_by(workloads.c.deleted.desc()).offset(TOMBSTONE_ROWS).limit(1))
+    buried_before = max(micros(now - TOMBSTONE_SECONDS), (surplus or 0) + 1)
     purged = workloads.c.id.not_in(select(purges.c.workload_id))
     removed = (
         _remove(connection, tokens, tokens.c.expires < micros(now)),
         _remove(connection, certificates, certificates.c.expires < micros(now)),
         _remove(connection, keys, keys.c.created < micros(now - KEY_SECONDS)),
+        _remove(connection, keys, surplus_key),
         _remove(connection, activity, activity.c.id <= newest - ACTIVITY_ROWS),
         _remove(connection, activity, activity.c.at < micros(now - ACTIVITY_SECONDS)),
         _remove(connection, workers, forgotten & (workers.c.last_seen <= before)),
-        _remove(connection, workloads, (workloads.c.deleted < micros(now - TOMBSTONE_SECONDS)) & purged),
+        _remove(connection, workloads, (workloads.c.deleted < buried_before) & purged),
     )
     return max(removed) == _ROWS
 

@@ -14,7 +14,7 @@ from dpip.datastore.jobs import AttemptEnd, LeasedRow
 from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import users, workers, workloads
 from dpip.datastore.writer import OperationKind
-from dpip.errors import DpipError, StaleLease
+from dpip.errors import DpipError, QuotaExceeded, StaleLease
 from dpip.model import Image, ImageType, JobState, Lease, Outcome, StoredFile
 
 
@@ -30,7 +30,8 @@ def _finish(
     connection: Connection, finishes: Sequence[FinishOperation]
 ) -> Sequence[tuple[Image, bool] | DpipError]:
     known = jobs.rows_of(connection, [finish.lease.job for finish in finishes])
-    decided = [_decide(connection, finish, known.get(finish.lease.job)) for finish in finishes]
+    stored: defaultdict[int, int] = defaultdict(int)  # bytes of the owners, by these results so far
+    decided = [_decide(connection, finish, known.get(finish.lease.job), stored) for finish in finishes]
     ends = [
         (AttemptEnd(known[finish.lease.job], JobState.DONE, Outcome.DONE, finish.now), answer[0])
         for finish, answer in zip(finishes, decided, strict=True)
@@ -44,12 +45,18 @@ def _finish(
 
 
 def _decide(
-    connection: Connection, finish: FinishOperation, held: LeasedRow | None
+    connection: Connection, finish: FinishOperation, held: LeasedRow | None, stored: defaultdict[int, int]
 ) -> tuple[Image, bool] | DpipError:
     """The result's image, and whether it is new."""
     if held is None:
         return _stale(finish)
     if held.is_leased_by(finish.lease):
+        used = held.used + stored[held.owner]
+        if (
+            held.quota is not None and used > held.quota
+        ):  # one may go beyond, since nobody knows its size before
+            return _over_quota(used, held.quota)
+        stored[held.owner] += finish.file.size
         created = seconds(micros(finish.now))
         return Image(held.result, held.workload_id, ImageType.FILTERED, held.seq, finish.file, created), True
     if held.state == JobState.DONE:
@@ -57,6 +64,15 @@ def _decide(
         if done is not None and done.file.sha256 == finish.file.sha256:
             return done, False
     return _stale(finish)
+
+
+def _over_quota(used: int, quota: int) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"{used} bytes are used, and the quota is {quota}: the result is not kept. Delete workloads that are "
+        "not needed any more, and retry this image.",
+        quota=quota,
+        used=used,
+    )
 
 
 def _stale(finish: FinishOperation) -> StaleLease:
@@ -107,7 +123,7 @@ FAIL: OperationKind[FailOperation, Place | None] = OperationKind(
 
 # Counters
 
-_ended = given("id", "filtered", "failed", "size", "now")
+_ended = given("id", "filtered", "failed", "size", "reserved", "now")
 _all_ended = (
     workloads.c.filtered + workloads.c.failed + _ended.c.filtered + _ended.c.failed == workloads.c.accepted
 )
@@ -118,12 +134,17 @@ _COUNT = (
         filtered=workloads.c.filtered + _ended.c.filtered,
         failed=workloads.c.failed + _ended.c.failed,
         size=workloads.c.size + _ended.c.size,
+        reserved=workloads.c.reserved - _ended.c.reserved,
         version=workloads.c.version + 1,
         finished=case((_all_ended, _ended.c.now), else_=workloads.c.finished),
     )
 )
-_used = given("id", "size")
-_USE = update(users).where(users.c.id == _used.c.id).values(used=users.c.used + _used.c.size)
+_used = given("id", "size", "reserved")
+_USE = (
+    update(users)
+    .where(users.c.id == _used.c.id)
+    .values(used=users.c.used + _used.c.size, reserved=users.c.reserved - _used.c.reserved)
+)
 _worked = given("name", "done", "failed")
 _WORK = (
     update(workers)
@@ -137,21 +158,24 @@ class _Tally:
     done: int = 0
     failed: int = 0
     size: int = 0
+    reserved: int = 0
     now: int = 0
 
 
 def _count(connection: Connection, ends: Sequence[tuple[AttemptEnd, int]]) -> None:
     """Add the ends of jobs, each with the size of its result, to their workloads, owners and workers."""
     of_workload: defaultdict[int, _Tally] = defaultdict(_Tally)
-    of_owner: defaultdict[int, int] = defaultdict(int)
+    of_owner: defaultdict[int, _Tally] = defaultdict(_Tally)
     of_worker: defaultdict[str | None, _Tally] = defaultdict(_Tally)
     for ending, size in ends:
-        for tally in (of_workload[ending.held.workload], of_worker[ending.held.worker]):
+        held = ending.held
+        for tally in (of_workload[held.workload], of_owner[held.owner], of_worker[held.worker]):
             tally.done += ending.state is JobState.DONE
             tally.failed += ending.state is JobState.FAILED
             tally.size += size
+            tally.reserved += held.reserved
             tally.now = max(tally.now, micros(ending.now))
-        of_owner[ending.held.owner] += size
-    execute(connection, _COUNT, [(row, t.done, t.failed, t.size, t.now) for row, t in of_workload.items()])
-    execute(connection, _USE, [(row, size) for row, size in of_owner.items() if size])
+    counts = [(row, t.done, t.failed, t.size, t.reserved, t.now) for row, t in of_workload.items()]
+    execute(connection, _COUNT, counts)
+    execute(connection, _USE, [(row, t.size, t.reserved) for row, t in of_owner.items()])
     execute(connection, _WORK, [(name, t.done, t.failed) for name, t in of_worker.items()])

@@ -13,21 +13,24 @@ from sqlalchemy import Connection, Select, bindparam, insert, literal, null, sel
 
 from dpip.datastore import webhooks
 from dpip.datastore import workloads as workload_rows
-from dpip.datastore.bulk import as_json, execute, fetch, given, text
+from dpip.datastore.bulk import as_json, execute, fetch, given, one, text
 from dpip.datastore.jobs import check_all_changed
 from dpip.datastore.rows import micros
-from dpip.datastore.schema import images, jobs, workloads
-from dpip.errors import NotFound
+from dpip.datastore.schema import images, jobs, users, workloads
+from dpip.errors import NotFound, QuotaExceeded, TooMany
 from dpip.model import ImageType, JobState, WaitingJob, Workload
 
 _SLICE = 500
 """Jobs made at once: about 1 ms for the scheduler to take in."""
 
+MOST_RETRIES = 100
+"""Of a workload, for each of its images: every retry keeps a row."""
+
 _of_workload = (workloads.c.public == bindparam("workload")) & workloads.c.deleted.is_(None)
 
 
-def _in_slices(statement: Select[tuple[int, int, int]]) -> Select[tuple[str]]:
-    """The statement, of columns ``job, seq, original``, for a slice of failed jobs in their order."""
+def _in_slices(statement: Select[tuple[int, int, int, int]]) -> Select[tuple[str]]:
+    """The statement, of columns ``job, seq, original, reserved``, for a slice of failed jobs in order."""
     return as_json(
         statement.join(workloads, workloads.c.id == jobs.c.workload_id)
         .where(
@@ -38,7 +41,7 @@ def _in_slices(statement: Select[tuple[int, int, int]]) -> Select[tuple[str]]:
     )
 
 
-_failed = select(jobs.c.id, jobs.c.seq, jobs.c.original_id)
+_failed = select(jobs.c.id, jobs.c.seq, jobs.c.original_id, jobs.c.reserved)
 _ALL = _in_slices(_failed)
 _named = given("public")
 _NAMED = _in_slices(
@@ -58,9 +61,9 @@ _MISSING = as_json(
 _job = given("job", "now")
 _SUPERSEDE = update(jobs).where(jobs.c.id == _job.c.job, jobs.c.retried.is_(None)).values(retried=_job.c.now)
 _AGAIN = insert(jobs).from_select(
-    ["workload_id", "original_id", "seq", "result", "state", "pixels", "decoded_bytes"],
+    ["workload_id", "original_id", "seq", "result", "state", "pixels", "decoded_bytes", "reserved"],
     select(jobs.c.workload_id, jobs.c.original_id, jobs.c.seq, jobs.c.result)
-    .add_columns(literal(JobState.WAITING.value), jobs.c.pixels, jobs.c.decoded_bytes)
+    .add_columns(literal(JobState.WAITING.value), jobs.c.pixels, jobs.c.decoded_bytes, jobs.c.reserved)
     .join_from(_job, jobs, jobs.c.id == _job.c.job),
 )
 _original = given("original")
@@ -75,9 +78,21 @@ _COUNT = (
     .values(
         failed=workloads.c.failed - bindparam("jobs"),
         retried=workloads.c.retried + bindparam("jobs"),
+        reserved=workloads.c.reserved + bindparam("room"),
         finished=null(),
         version=workloads.c.version + 1,
     )
+)
+_OWNER = (
+    select(users.c.id, users.c.used, users.c.reserved, users.c.quota)
+    .add_columns(workloads.c.accepted, workloads.c.retried)
+    .join_from(workloads, users, users.c.id == workloads.c.owner_id)
+    .where(_of_workload)
+)
+_RESERVE = (
+    update(users)
+    .where(users.c.id == bindparam("owner"))
+    .values(reserved=users.c.reserved + bindparam("room"))
 )
 
 
@@ -86,7 +101,8 @@ def retry(
 ) -> tuple[Workload, Sequence[WaitingJob], int | None]:
     """Retry a slice of the failed images, or of those named, behind the place ``after``.
 
-    The workload after that, the new jobs, and the place behind which to go on; None at the end.
+    The workload after that, the new jobs, and the place behind which to go on; None at the end. Raises
+    NotFound, QuotaExceeded, TooMany.
     """
     _check(connection, workload_id, image_ids)
     of: dict[str, Any] = {"workload": text(workload_id), "after": after, "limit": _SLICE}
@@ -94,9 +110,13 @@ def retry(
         failed = fetch(connection, _ALL, **of)
     else:
         failed = fetch(connection, _NAMED, [[text(image_id)] for image_id in set(image_ids)], **of)
-    made = _make(connection, failed, now) if failed else []
-    if made:
-        connection.execute(_COUNT, {"workload": text(workload_id), "jobs": len(made)})
+    made: list[WaitingJob] = []
+    if failed:
+        room = sum(reserved for *_, reserved in failed)
+        owner = _check_owner(connection, workload_id, len(failed), room)
+        made = _make(connection, failed, now)
+        connection.execute(_COUNT, {"workload": text(workload_id), "jobs": len(made), "room": room})
+        connection.execute(_RESERVE, {"owner": owner, "room": room})
         webhooks.reopen(connection, workload_id)
     further = failed[-1][1] if len(failed) == _SLICE else None
     return workload_rows.present(connection, workload_id), made, further
@@ -114,10 +134,26 @@ def _check(connection: Connection, workload_id: str, image_ids: Sequence[str] | 
         )
 
 
-def _make(connection: Connection, failed: Sequence[tuple[int, int, int]], now: float) -> list[WaitingJob]:
-    rows = [(job, micros(now)) for job, _, _ in failed]
+def _check_owner(connection: Connection, workload_id: str, count: int, room: int) -> int:
+    """Return the owner's number. Raises QuotaExceeded, TooMany when there were enough retries."""
+    found = one(connection, _OWNER, workload=text(workload_id))
+    assert found is not None  # else no job of it would have been found
+    owner, used, reserved, quota, accepted, retried = found
+    QuotaExceeded.check(room, used, reserved, quota)
+    if retried + count > MOST_RETRIES * accepted:
+        raise TooMany(
+            f"The {accepted} images of workload {workload_id} have been retried {retried} times. That is "
+            "enough: upload what you still want to a new workload."
+        )
+    return int(owner)
+
+
+def _make(
+    connection: Connection, failed: Sequence[tuple[int, int, int, int]], now: float
+) -> list[WaitingJob]:
+    rows = [(job, micros(now)) for job, *_ in failed]
     check_all_changed(execute(connection, _SUPERSEDE, rows), rows)
     check_all_changed(execute(connection, _AGAIN, rows), rows)
     return [
-        WaitingJob(*facts) for facts in fetch(connection, _MADE, [[original] for _, _, original in failed])
+        WaitingJob(*facts) for facts in fetch(connection, _MADE, [[original] for _, _, original, _ in failed])
     ]

@@ -40,12 +40,12 @@ def seconds_or_none(at: int | None) -> float | None:
 
 # Users
 
-USER = (users.c.name, users.c.role, users.c.created, users.c.quota, users.c.used)
+USER = (users.c.name, users.c.role, users.c.created, users.c.quota, users.c.used, users.c.reserved)
 
 
 def user_of(row: Row) -> User:
-    name, role, created, quota, used = row
-    return User(name, Role(role), seconds(created), quota, used)
+    name, role, created, *room = row
+    return User(name, Role(role), seconds(created), *room)
 
 
 # Workloads

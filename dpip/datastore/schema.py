@@ -60,6 +60,7 @@ users = Table(
     _number("created"),
     Column("quota", Number),
     _number("used", 0),
+    _number("reserved", 0),  # for the results of jobs that have not ended
 )
 
 tokens = Table(
@@ -93,6 +94,7 @@ workloads = Table(
     Column("deleted", Number),
     _number("retried", 0),
     Column("sealed", Number),
+    _number("reserved", 0),
 )
 # Partial indexes serve the statements that name their condition in plain SQL, and leave all others alone: an
 # index on all of ``deleted`` or ``state`` makes SQLite begin with all that are present, or all that wait.
@@ -102,6 +104,10 @@ _partial_index("workloads_deleted", workloads.c.deleted, where=_deleted)
 _unfinished = _present & workloads.c.finished.is_(None)
 _partial_index("workloads_unfinished", workloads.c.owner_id, where=_unfinished)
 _partial_index("workloads_finished", workloads.c.finished, where=_present)
+_partial_index("workloads_present", workloads.c.owner_id, where=_present)
+EMPTY = _present & (workloads.c.accepted == literal_column("0"))
+_partial_index("workloads_empty", workloads.c.owner_id, where=EMPTY)
+_partial_index("workloads_empty_since", workloads.c.created, where=EMPTY)
 
 # Tombstones whose images still have rows: these go a slice at a time, see purge.py.
 purges = Table("purges", metadata, _belongs_to("workload_id", "workloads", primary_key=True))
@@ -149,6 +155,7 @@ jobs = Table(
     Column("code", Text),  # these two when failed
     Column("detail", Text),
     Column("retried", Number),  # when a failed job got a successor; it stays for the record
+    _number("reserved", 0),  # bytes that the result may take
     sqlite_autoincrement=True,
 )
 WAITING = jobs.c.state == literal_column("'waiting'")

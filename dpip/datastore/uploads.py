@@ -21,12 +21,16 @@ Answer = tuple[Sequence[AcceptedOriginal], bool]
 
 @frozen
 class UploadOperation:
-    """An upload whose ``files`` are ``(image id, result id to reserve, file)``."""
+    """An upload whose ``files`` are ``(image id, result id to reserve, file)``.
+
+    ``reserved`` are the bytes that the result of each file may take.
+    """
 
     workload_id: str
     files: Sequence[tuple[str, str, StoredFile]]
     key: IdempotencyKey | None
     now: float
+    reserved: Sequence[int] = ()
 
 
 @define
@@ -37,10 +41,12 @@ class _Target:
     next_seq: int
     owner: int
     used: int
+    owner_reserved: int
     quota: int | None
     sealed: int | None
     accepted: int = 0
     size: int = 0
+    reserved: int = 0
 
 
 @frozen
@@ -74,7 +80,7 @@ ADD: OperationKind[UploadOperation, Answer] = OperationKind(_add, _touches)
 _wanted = given("public")
 _TARGETS = as_json(
     select(workloads.c.public, workloads.c.id, workloads.c.next_seq, users.c.id.label("owner"))
-    .add_columns(users.c.used, users.c.quota, workloads.c.sealed)
+    .add_columns(users.c.used, users.c.reserved, users.c.quota, workloads.c.sealed)
     .join_from(_wanted, workloads, workloads.c.public == _wanted.c.public)
     .join(users, users.c.id == workloads.c.owner_id)
     .where(workloads.c.deleted.is_(None))
@@ -111,12 +117,13 @@ def _take(upload: UploadOperation, targets: dict[str, _Target]) -> _Taken:
         raise NotFound(f"There is no workload {upload.workload_id}.")
     if target.sealed is not None:
         raise Sealed.workload(upload.workload_id)
-    size = sum(file.size for _, _, file in upload.files)
-    _charge(target, size, targets)
+    size, reserved = sum(file.size for _, _, file in upload.files), sum(upload.reserved)
+    _charge(target, size, reserved, targets)
     first = target.next_seq
     target.next_seq += len(upload.files)
     target.accepted += len(upload.files)
     target.size += size
+    target.reserved += reserved
     created = seconds(micros(upload.now))
     originals = [
         Image(image_id, upload.workload_id, ImageType.ORIGINAL, seq, file, created)
@@ -125,19 +132,20 @@ def _take(upload: UploadOperation, targets: dict[str, _Target]) -> _Taken:
     return _Taken(upload, target, originals)
 
 
-def _charge(target: _Target, size: int, targets: dict[str, _Target]) -> None:
+def _charge(target: _Target, size: int, reserved: int, targets: dict[str, _Target]) -> None:
     """Charge the bytes to all workloads of the owner: they share its quota. Raises QuotaExceeded."""
-    QuotaExceeded.check(size, target.used, target.quota)
+    QuotaExceeded.check(size + reserved, target.used, target.owner_reserved, target.quota)
     for other in targets.values():
         if other.owner == target.owner:
             other.used += size
+            other.owner_reserved += reserved
 
 
 # Writing it down
 
-_job = given("original", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes")
+_job = given("original", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes", "reserved")
 _INSERT_JOBS = insert(jobs).from_select(
-    ["original_id", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes"],
+    ["original_id", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes", "reserved"],
     select(images_table.c.id, *list(_job.c)[1:]).join_from(
         _job, images_table, images_table.c.public == _job.c.original
     ),
@@ -152,7 +160,7 @@ _JOBS = as_json(
     .where(jobs.c.retried.is_(None))
 )
 
-_grown = given("id", "accepted", "size")
+_grown = given("id", "accepted", "size", "reserved")
 _COUNT = (
     update(workloads)
     .where(workloads.c.id == _grown.c.id)
@@ -160,13 +168,14 @@ _COUNT = (
         next_seq=workloads.c.next_seq + _grown.c.accepted,
         accepted=workloads.c.accepted + _grown.c.accepted,
         size=workloads.c.size + _grown.c.size,
+        reserved=workloads.c.reserved + _grown.c.reserved,
         version=workloads.c.version + 1,
         finished=null(),
     )
 )
 
-_used = given("id", "used")
-_USE = update(users).where(users.c.id == _used.c.id).values(used=_used.c.used)
+_used = given("id", "used", "reserved")
+_USE = update(users).where(users.c.id == _used.c.id).values(used=_used.c.used, reserved=_used.c.reserved)
 
 
 def _write(connection: Connection, taken: Sequence[_Taken]) -> dict[str, WaitingJob]:
@@ -176,8 +185,9 @@ def _write(connection: Connection, taken: Sequence[_Taken]) -> dict[str, Waiting
     images.add(connection, [(one.target.row, image) for one in taken for image in one.originals])
     execute(connection, _INSERT_JOBS, [row for one in taken for row in _job_rows(one)])
     grown = {one.target.row: one.target for one in taken if one.originals}.values()
-    execute(connection, _COUNT, [(target.row, target.accepted, target.size) for target in grown])
-    execute(connection, _USE, {target.owner: (target.owner, target.used) for target in grown}.values())
+    execute(connection, _COUNT, [(one.row, one.accepted, one.size, one.reserved) for one in grown])
+    charged = {one.owner: (one.owner, one.used, one.owner_reserved) for one in grown}
+    execute(connection, _USE, charged.values())
     idempotency_keys.remember(connection, [(one.upload.key, _answer(one), one.upload.now) for one in taken])
     return _jobs(connection, [image for one in taken for image in one.originals])
 
@@ -188,9 +198,11 @@ def _jobs(connection: Connection, originals: Iterable[Image]) -> dict[str, Waiti
 
 
 def _job_rows(taken: _Taken) -> Iterator[tuple[object, ...]]:
-    for image, (_, result_id, file) in zip(taken.originals, taken.upload.files, strict=True):
+    upload = taken.upload
+    reserved = upload.reserved or [0] * len(upload.files)
+    for image, (_, result_id, file), room in zip(taken.originals, upload.files, reserved, strict=True):
         picture = file.picture
-        cost = picture.width * picture.height, picture.decoded_bytes
+        cost = picture.width * picture.height, picture.decoded_bytes, room
         yield image.id, taken.target.row, image.seq, result_id, JobState.WAITING, *cost
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from dpip.datastore import idempotency_keys
 from dpip.datastore.bulk import one, text
 from dpip.datastore.rows import micros, select_workloads, spec_to_json, workload_of
-from dpip.datastore.schema import purges, users, workloads
-from dpip.errors import NotFound
+from dpip.datastore.schema import EMPTY, purges, users, workloads
+from dpip.errors import NotFound, QuotaExceeded, TooMany
 from dpip.model import UNFINISHED, IdempotencyKey, Selection, Workload, WorkloadStatus
 
 _SELECT = select_workloads()
@@ -26,17 +37,61 @@ def add(connection: Connection, new: Workload, key: IdempotencyKey | None) -> Wo
     owner_id = connection.scalar(select(users.c.id).where(users.c.name == text(new.owner)))
     if owner_id is None:
         raise NotFound(f"There is no user named {new.owner!r}.")
+    _check_number(connection, owner_id)
+    spec = spec_to_json(new.spec)
     connection.execute(
         insert(workloads).values(
             public=new.id,
             owner_id=owner_id,
-            spec=spec_to_json(new.spec),
+            spec=spec,
             directory=new.directory,
             created=micros(new.created_at),
+            reserved=_charge_spec(connection, owner_id, len(spec)),
         )
     )
     idempotency_keys.remember(connection, [(key, {"workload": new.id}, new.created_at)])
     return new
+
+
+SPEC_BYTES = 16 * 1024
+"""What a workload may say for nothing: filters take whole pictures as parameters."""
+
+
+def _charge_spec(connection: Connection, owner_id: int, size: int) -> int:
+    """Reserve what is beyond that, for as long as the workload is there. Raises QuotaExceeded."""
+    surplus = max(0, size - SPEC_BYTES)
+    if surplus:
+        user = connection.execute(
+            select(users.c.used, users.c.reserved, users.c.quota).where(users.c.id == owner_id)
+        ).one()
+        QuotaExceeded.check(surplus, *user)
+        connection.execute(
+            update(users).where(users.c.id == owner_id).values(reserved=users.c.reserved + surplus)
+        )
+    return surplus
+
+
+MOST_EMPTY = 1_000
+"""Workloads without images that one user may have: each costs as much memory and disk as one with images."""
+MOST_WORKLOADS = 100_000
+
+_of_owner = workloads.c.owner_id == bindparam("owner")
+_COUNT_EMPTY = select(func.count()).where(_of_owner, EMPTY)
+_COUNT_ALL = select(func.count()).where(_of_owner, workloads.c.deleted.is_(None))
+
+
+def _check_number(connection: Connection, owner_id: int) -> None:
+    """Raises TooMany."""
+    for count, most, kind in (
+        (_COUNT_EMPTY, MOST_EMPTY, "workloads without images"),
+        (_COUNT_ALL, MOST_WORKLOADS, "workloads"),
+    ):
+        found = one(connection, count, owner=owner_id)
+        if found is not None and found[0] >= most:
+            raise TooMany(
+                f"You have {found[0]} {kind}, as many as one user may have. Delete those you do not need.",
+                limit=most,
+            )
 
 
 def _made_earlier(connection: Connection, workload_id: str) -> Workload:
@@ -124,12 +179,21 @@ def finished_before(connection: Connection, when: float, limit: int) -> Sequence
     return [workload_of(row) for row in connection.execute(statement)]
 
 
+_EMPTY_BEFORE = _SELECT.where(EMPTY, workloads.c.created < bindparam("when")).limit(bindparam("limit"))
+
+
+def empty_before(connection: Connection, when: float, limit: int) -> Sequence[Workload]:
+    found = connection.execute(_EMPTY_BEFORE, {"when": micros(when), "limit": limit})
+    return [workload_of(row) for row in found]
+
+
 def directories(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(select(workloads.c.directory).where(workloads.c.deleted.is_(None))))
 
 
-def delete(connection: Connection, workload_id: str, now: float) -> Workload | None:
-    return next(iter(bury(connection, workloads.c.public == text(workload_id), now)), None)
+def delete(connection: Connection, workload_id: str, now: float, if_empty: bool = False) -> Workload | None:
+    which = workloads.c.public == text(workload_id)
+    return next(iter(bury(connection, which & EMPTY if if_empty else which, now)), None)
 
 
 def bury(connection: Connection, which: ColumnElement[bool], now: float) -> Sequence[Workload]:
@@ -139,16 +203,25 @@ def bury(connection: Connection, which: ColumnElement[bool], now: float) -> Sequ
     """
     which = which & workloads.c.deleted.is_(None)
     buried = [workload_of(row) for row in connection.execute(_SELECT.where(which))]
-    freed = (
-        select(func.sum(workloads.c.size)).where(which, workloads.c.owner_id == users.c.id).scalar_subquery()
-    )
     owners = select(workloads.c.owner_id).where(which)
-    connection.execute(update(users).where(users.c.id.in_(owners)).values(used=users.c.used - freed))
+    freed = {
+        of_user: of_user - _sum_of(of_workload, which)
+        for of_user, of_workload in (
+            (users.c.used, workloads.c.size),
+            (users.c.reserved, workloads.c.reserved),
+        )
+    }
+    connection.execute(update(users).where(users.c.id.in_(owners)).values(freed))
     connection.execute(insert(purges).from_select(["workload_id"], select(workloads.c.id).where(which)))
     connection.execute(
-        update(workloads).where(which).values(deleted=micros(now), version=workloads.c.version + 1)
+        update(workloads).where(which).values(deleted=micros(now), spec="{}", version=workloads.c.version + 1)
     )
     return buried
+
+
+def _sum_of(column: ColumnElement[int], which: ColumnElement[bool]) -> ScalarSelect[int]:
+    """The sum over the workloads of a user in the statement around it."""
+    return select(func.sum(column)).where(which, workloads.c.owner_id == users.c.id).scalar_subquery()
 
 
 def totals(connection: Connection) -> tuple[int, int, int]:

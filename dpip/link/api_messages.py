@@ -9,9 +9,9 @@ An API process is trusted: it sees passwords, and it says for whom it asks. So i
     controller root    serve(secret: bytes, hello: ApiHello, exchange)
                            -> (ApiWelcome, exchange) | (ApiRefusal, None)
     API process asks   the methods of IController in CALLS
-             notifies  serving(url or None, scheme, port)   promised(bytes)
+             notifies  serving(url or None, scheme, port)   promised({user: bytes})
     controller asks    forget_tokens(user)
-             notifies  elsewhere(bytes)
+             notifies  elsewhere({user: bytes})
 
 ``serving`` says where workers reach it: at the url, or at that port of the host that its link comes from.
 """
@@ -36,7 +36,7 @@ from dpip.interfaces import IController
 from dpip.link.codec import is_of
 from dpip.model import Params
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Changes whenever an old peer could misunderstand a new one."""
 
 

@@ -27,7 +27,7 @@ _SIZES = 4  # of pictures, whose needs are remembered: the frames of a workload 
 
 @define(eq=False, repr=False)
 class KnownWorkloads:
-    """``most_idle`` workloads without unfinished jobs are remembered at most."""
+    """``most_idle`` workloads without unfinished jobs, new ones too, are remembered at most."""
 
     _roster: Roster
     _need: Need
@@ -71,6 +71,7 @@ class KnownWorkloads:
         self._opened += 1
         queue.owner.workloads += 1
         self._known[workload.id] = queue
+        self._rest(queue)
 
     def add(self, queue: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
         """Count new jobs, which are unfinished."""
@@ -80,14 +81,18 @@ class KnownWorkloads:
         self._unfinished[queue.id] = queue
 
     def finish(self, queue: WorkloadQueue, job: Job, now: float) -> None:
-        """Count a job that has ended. The oldest of too many idle workloads is forgotten."""
+        """Count a job that has ended."""
         queue.unfinished -= 1
         queue.forecast.ended(queue.chain.size(job.pixels), now)
         if not queue.unfinished and not queue.dropped:
             del self._unfinished[queue.id]
-            self._idle[queue.id] = None
-            if len(self._idle) > self._most_idle:
-                self.forget(next(iter(self._idle)))
+            self._rest(queue)
+
+    def _rest(self, queue: WorkloadQueue) -> None:
+        """Take note of an idle workload. The oldest of too many is forgotten."""
+        self._idle[queue.id] = None
+        if len(self._idle) > self._most_idle:
+            self.forget(next(iter(self._idle)))
 
     def forget(self, workload_id: str) -> WorkloadQueue | None:
         """Forget a workload. Returns its queue, for the caller to clear, or None if it was unknown."""

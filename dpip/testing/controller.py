@@ -65,6 +65,9 @@ class MemoryAdmission:
     limit: int
     _admitted: set[int]
 
+    def grow(self, size: int) -> None:
+        """Do nothing, as below."""
+
     def arrived(self) -> None:
         """Do nothing: here nobody is refused for load."""
 
@@ -331,7 +334,7 @@ class MemoryController:
 
     # Images
 
-    def admit_upload(self, by: Principal, length: int | None) -> IAdmission:
+    def admit_upload(self, by: Principal, length: int | None, room: int | None = None) -> IAdmission:
         self.log.append(("admit_upload", by.name, length))
         if length is not None and length > self.max_upload:
             raise errors.TooLarge(f"This server takes at most {self.max_upload} bytes.")
@@ -340,9 +343,9 @@ class MemoryController:
         return admission
 
     @_asked
-    async def check_quota(self, by: Principal, size: int, key: str | None) -> None:
-        if (by.name, key) not in self._keys:
-            self._check_quota(by.name, size)
+    async def check_quota(self, by: Principal, size: int, key: str | None) -> int | None:
+        used = 0 if (by.name, key) in self._keys else self._used(by.name)
+        return errors.QuotaExceeded.check(size, used, 0, self.accounts.user(by.name).quota)
 
     @_asked
     async def check_upload(
@@ -535,7 +538,7 @@ class MemoryController:
             self._keys[key.owner, key.key] = key.fingerprint, answer
 
     def _check_quota(self, owner: str, size: int) -> None:
-        errors.QuotaExceeded.check(size, self._used(owner), self.accounts.user(owner).quota)
+        errors.QuotaExceeded.check(size, self._used(owner), 0, self.accounts.user(owner).quota)
 
     def _used(self, owner: str) -> int:
         return sum(known.workload.size for known in self._known.values() if known.workload.owner == owner)

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.spread.pb import RemoteReference
 
-from dpip.errors import DpipError, Malformed, NotAnImage, StaleLease, TooLarge, WrongHash
+from dpip.errors import DpipError, Malformed, NotAnImage, QuotaExceeded, StaleLease, TooLarge, WrongHash
 from dpip.link import worker_messages as wire
 from dpip.link.broker import call
 from dpip.model import Outcome
@@ -21,7 +21,7 @@ from dpip.worker.transfer import NotTransferred
 PROVE_SECONDS: Final = 10.0
 DELIVER_SECONDS: Final = 60.0
 """Enough for a slow or busy disk. The heartbeat notices much earlier that a controller is gone."""
-_REFUSED: Final = frozenset({NotAnImage.code, TooLarge.code, WrongHash.code})
+_REFUSED: Final = frozenset({NotAnImage.code, QuotaExceeded.code, TooLarge.code, WrongHash.code})
 _MAX_PROOF: Final = 1024
 
 

@@ -304,6 +304,8 @@ class LinkTests(RemoteCase):
         self.apis.admission.admit(ADMIN, 30 * MIB)
         await self.until(lambda: admission.elsewhere == 70 * MIB)
         self.assertRaises(RetryLater, self.controller.admit_upload, ADMIN, 40 * MIB)
+        ann = Principal("ann", Role.USER)
+        self.controller.admit_upload(ann, 40 * MIB).release()  # she has her share in every process
         await other.stopService()
         await self.until(lambda: admission.elsewhere == 30 * MIB)
 

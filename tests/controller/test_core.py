@@ -6,6 +6,8 @@ hears.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from dpip.errors import (
     KeyReused,
     Malformed,
     NotFound,
+    QuotaExceeded,
     RetryLater,
     Sealed,
     StaleLease,
@@ -308,6 +311,60 @@ class UploadTests(CoreTestCase):
             files = [("id", self.stored(made, png()))]
             self.refused(self.controller.commit_originals(by, made.id, files, None), kind)
         self.assertEqual(self.files(), [])
+
+
+class ReservedQuotaTests(CoreTestCase):
+    """dan may keep 10,000 bytes, and each of his results is reckoned to have 3,000."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.dan = Principal("dan", Role.USER, quota=10_000)
+        adding = self.accounts.add_user("dan", "secret password", Role.USER, 10_000)
+        self.ok(Deferred.fromCoroutine(adding))
+        self.controller.result_bytes = lambda spec, original: 3_000
+        self.made = self.workload(self.dan)
+
+    def commit(self, *pictures: bytes) -> Deferred[Any]:
+        files = [(self.controller.new_id(), self.stored(self.made, data)) for data in pictures]
+        return self.controller.commit_originals(self.dan, self.made.id, files, None)
+
+    def test_an_upload_whose_results_do_not_fit_leaves_no_file(self) -> None:
+        refused = self.refused(self.commit(*[png(level) for level in range(4)]), QuotaExceeded)
+        self.assertIn("results", refused.detail)
+        self.assertEqual(self.files(), [])
+        self.ok(self.commit(*[png(level) for level in range(3)]))
+        left = self.ok(self.controller.check_quota(self.dan, 1, None))
+        self.assertEqual(left, 1_000 - sum(len(png(level)) for level in range(3)))
+        self.refused(self.controller.check_quota(self.dan, left + 1, None), QuotaExceeded)
+
+    def test_a_result_beyond_the_quota_leaves_no_file_and_its_job_can_fail(self) -> None:
+        self.ok(self.commit(png()))
+        job = self.leased_job(self.made)
+        connected = sqlite3.connect(self.datastore._path)
+        with closing(connected), connected:
+            connected.execute("UPDATE users SET used = 10001 WHERE name = 'dan'")
+        result = self.stored(self.made, png(9), ImageType.FILTERED)
+        self.refused(self.controller.commit_result(WORKER, job.lease, result), QuotaExceeded)
+        self.assertEqual(len(self.files()), 1)
+        self.assertEqual(
+            self.ok(self.datastore.fail(job.lease, "result-refused", "", 1.0)), (self.made.id, 0)
+        )
+
+    def test_a_known_key_lets_nothing_larger_in_than_the_whole_quota(self) -> None:
+        self.ok(self.controller.create_workload(self.dan, SPEC, IdempotencyKey("dan", "k", "f")))
+        self.ok(self.commit(*[png(level) for level in range(3)]))
+        self.assertEqual(self.ok(self.controller.check_quota(self.dan, 10_000, "k")), 10_000)
+        self.refused(self.controller.check_quota(self.dan, 10_001, "k"), QuotaExceeded)
+
+
+class EmptyWorkloadTests(CoreTestCase):
+    def test_one_that_stays_empty_retires_and_one_with_an_image_does_not(self) -> None:
+        empty, used = self.workload(), self.workload()
+        self.upload(used, png())
+        for made in (empty, used):
+            self.ok(self.controller.retire_workload(made, True))
+        self.assertEqual(self.scheduler.log[-1], ("dropped", empty.id))
+        self.assertEqual([one.workload.id for one in self.ok(self.controller.workloads(ANN))], [used.id])
 
 
 class DrainTests(CoreTestCase):

@@ -26,6 +26,7 @@ class Finished:
     """The datastore as far as housekeeping knows it; ``broken`` makes the next ``expire`` fail."""
 
     workloads: list[Workload] = field(factory=list)
+    empty: list[Workload] = field(factory=list)
     expired: int = 0
     broken: Exception | None = None
 
@@ -38,6 +39,9 @@ class Finished:
 
     def workloads_finished_before(self, when: float, limit: int) -> Deferred[list[Workload]]:
         return succeed([w for w in self.workloads if (w.finished_at or NOW) < when][:limit])
+
+    def workloads_empty_before(self, when: float, limit: int) -> Deferred[list[Workload]]:
+        return succeed([w for w in self.empty if w.created_at < when][:limit])
 
 
 class HousekeepingTests(TestCase):
@@ -61,9 +65,9 @@ class HousekeepingTests(TestCase):
         self.addCleanup(lambda: housekeeping.running and housekeeping.stopService())
         return housekeeping
 
-    def _retire(self, workload: Workload) -> Deferred[None]:
+    def _retire(self, workload: Workload, if_empty: bool) -> Deferred[None]:
         self.retired.append(workload.id)
-        self.datastore.workloads.remove(workload)
+        (self.datastore.empty if if_empty else self.datastore.workloads).remove(workload)
         return succeed(None)
 
     def _sweep(self) -> Deferred[int]:
@@ -109,6 +113,13 @@ class HousekeepingTests(TestCase):
         self.assertEqual(self.retired, [workload.id for workload in old])
         self.clock.pump([600.0] * 150)
         self.assertEqual(self.retired[-1], young.id)
+
+    def test_those_without_images_go_after_a_day_whatever_the_options_say(self) -> None:
+        self.datastore.empty = [finished(number, NOW - DAY + 1) for number in range(150)]
+        self.start()
+        self.assertEqual(self.retired, [])
+        self.clock.advance(600.0)
+        self.assertEqual(len(self.retired), 150)
 
     def test_without_keep_days_they_stay(self) -> None:
         self.datastore.workloads = [finished(1, NOW - 10_000 * DAY)]

@@ -102,6 +102,8 @@ class PlanTests(DatastoreTestCase):
                 for after in ("w2", None):
                     do(store.workloads(owner, which, after, 10))
         do(store.workloads_finished_before(NOW, 10))
+        do(store.workloads_empty_before(NOW, 10))
+        do(store.delete_workload("w3", NOW, True))
         do(store.workload("w1"))
         do(store.results("w1", 0))
         do(store.endings("w1"))

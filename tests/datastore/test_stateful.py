@@ -45,6 +45,7 @@ class Job:
     seq: int
     original: str
     result_id: str
+    reserved: int = 0
     state: JobState = JobState.WAITING
     attempt: int = 0
     nonce: str | None = None
@@ -101,20 +102,30 @@ class Jobs(RuleBasedStateMachine):
     def used(self) -> int:
         return sum(size for name, size in self.expected.sizes.items() if name in self.expected.present)
 
+    def reserved(self) -> int:
+        unended = (JobState.WAITING, JobState.LEASED)
+        jobs = [job for job in self.expected.jobs.values() if job.workload in self.expected.present]
+        return sum(job.reserved for job in jobs if job.state in unended)
+
+    def fits(self, size: int) -> bool:
+        return self.used() + self.reserved() + size <= QUOTA
+
     # What users do
 
     @rule(name=st.sampled_from(WORKLOADS), sizes=st.lists(st.integers(1, 900), min_size=1, max_size=4))
     def upload(self, name: str, sizes: list[int]) -> None:
         files = [(self.new(), self.new(), stored(self.new(), size)) for size in sizes]
-        found = outcome_of(self.store.add_originals(name, files, None, NOW))
+        reserved = [size % 100 for size in sizes]
+        found = outcome_of(self.store.add_originals(name, files, None, NOW, reserved))
         if name not in self.expected.present:
             assert found.check(NotFound)
         elif name in self.expected.sealed:
             assert found.check(Sealed)
-        elif self.used() + sum(sizes) > QUOTA:
+        elif not self.fits(sum(sizes) + sum(reserved)):
             assert found.check(QuotaExceeded)
         else:
-            self.accepted(name, found[0], files)
+            for number, room in zip(self.accepted(name, found[0], files), reserved, strict=True):
+                self.expected.jobs[number].reserved = room
 
     def accepted(self, name: str, originals: Any, files: Any) -> list[int]:
         seqs = [original.image.seq for original in originals]
@@ -143,7 +154,7 @@ class Jobs(RuleBasedStateMachine):
             assert found[1] is False
         elif name in self.expected.sealed:
             assert found.check(Sealed)
-        elif self.used() + 1 > QUOTA:
+        elif not self.fits(1):
             assert found.check(QuotaExceeded)
         else:
             assert found[1] is True
@@ -193,13 +204,16 @@ class Jobs(RuleBasedStateMachine):
             for job in jobs
             if job.state is JobState.FAILED and job.seq > after and (named is None or job.original in named)
         ]
+        if not self.fits(sum(job.reserved for job in wanted)):
+            assert found.check(QuotaExceeded)
+            return
         _, made, further = found
         assert further is None
         assert len(made) == len(wanted)
         for waiting, job in zip(sorted(made, key=lambda one: one.job), wanted, strict=True):
             assert waiting.job > max(self.expected.jobs)
             job.retried = True
-            self.expected.jobs[waiting.job] = Job(name, job.seq, job.original, job.result_id)
+            self.expected.jobs[waiting.job] = Job(name, job.seq, job.original, job.result_id, job.reserved)
 
     # What the scheduler and the workers do
 
@@ -234,7 +248,9 @@ class Jobs(RuleBasedStateMachine):
         job = self.expected.jobs[leased.lease.job]
         file = stored(self.new(), 50, sha256=f"{content} of {leased.lease.job}")
         found = outcome_of(self.store.finish(leased.lease, "worker", file, NOW))
-        if self.holds(leased.lease):
+        if self.holds(leased.lease) and self.used() > QUOTA:
+            assert found.check(QuotaExceeded)
+        elif self.holds(leased.lease):
             image, fresh = found
             assert fresh
             assert (image.id, image.file) == (job.result_id, file)
@@ -329,7 +345,8 @@ class Jobs(RuleBasedStateMachine):
 
     @invariant()
     def the_owner_is_charged_for_what_is_there(self) -> None:
-        assert outcome_of(self.store.user("ann"))[0].used == self.used()
+        user, _ = outcome_of(self.store.user("ann"))
+        assert (user.used, user.reserved) == (self.used(), self.reserved())
 
     @invariant()
     def every_result_is_the_first_that_was_taken(self) -> None:

@@ -36,6 +36,22 @@ class RulesTestCase(TestCase):
         return [one for one in self.world.log if isinstance(one, kind)][-1]
 
 
+class UnusedWorkloadTests(RulesTestCase):
+    def test_those_that_never_had_a_job_are_forgotten_too(self) -> None:
+        self.world = World(limits=SchedulerLimits(idle_workloads=2))
+        for name in ("w1", "w2", "w3"):
+            self.world.tell(e.WorkloadOpened(workload(name)))
+        self.assertEqual([self.world.state.knows(name) for name in ("w1", "w2", "w3")], [False, True, True])
+
+    def test_those_with_jobs_are_not(self) -> None:
+        self.world = World(limits=SchedulerLimits(idle_workloads=2))
+        self.add(1, 2)
+        for name in ("w1", "w2", "w3"):
+            self.world.tell(e.WorkloadOpened(workload(name)))
+        self.join()
+        self.assertEqual(sorted(self.world.jobs("s")), [1, 2])
+
+
 class CrashTests(RulesTestCase):
     def test_charged_and_tried_again_at_once(self) -> None:
         self.add(1)

@@ -3,12 +3,13 @@
 from attrs import define
 from twisted.trial.unittest import TestCase
 
-from dpip.errors import DiskFull, RetryLater, TooLarge
+from dpip.errors import DiskFull, QuotaExceeded, RetryLater, TooLarge
 from dpip.model import Principal, Role
-from dpip.store.admission import Admission, AdmissionControl, RetryAfterQueue
+from dpip.store.admission import WORKERS, Admission, AdmissionControl, Promises, RetryAfterQueue
 from dpip.store.disk_space import MIB
 
 ANN = Principal("ann", Role.USER)
+MALLORY = Principal("mallory", Role.USER)
 WORKER = Principal("w1", Role.WORKER, "s1")
 
 
@@ -110,32 +111,109 @@ class AdmissionTests(TestCase):
         self.admission.admit(WORKER, 11)
 
 
+class SharedAdmissionTests(TestCase):
+    """Uploads of up to 100 MiB, four of which may be under way."""
+
+    def setUp(self) -> None:
+        self.space = Space(free=10_000 * MIB)
+        self.admission = AdmissionControl(self.space, 100 * MIB, 400 * MIB, RetryAfterQueue(lambda: 0.0))
+
+    def test_who_announces_all_there_is_locks_nobody_else_out(self) -> None:
+        for _ in range(4):
+            self.admission.admit(MALLORY, 100 * MIB)
+        self.assertRaises(RetryLater, self.admission.admit, MALLORY, 1)
+        self.admission.admit(ANN, 100 * MIB)
+        self.admission.admit(ANN, 100 * MIB)
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
+
+    def test_many_users_who_do_leave_each_one_upload(self) -> None:
+        for number in range(20):
+            self.admission.admit(Principal(f"user {number}", Role.USER), 100 * MIB)
+        self.admission.admit(ANN, 100 * MIB)
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
+
+    def test_who_sends_more_than_can_be_answered_leaves_others_their_turn(self) -> None:
+        self.admission.max_unanswered = 4
+        for _ in range(4):
+            self.admission.admit(MALLORY, 1).arrived()
+        self.assertRaises(RetryLater, self.admission.admit, MALLORY, 1)
+        for _ in range(2):
+            self.admission.admit(ANN, 1).arrived()
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
+
+    def test_a_chunked_body_is_counted_as_it_comes(self) -> None:
+        self.admission.max_in_flight = 40 * MIB
+        admission = self.admission.admit(ANN, None)
+        self.assertEqual(self.admission.in_flight, 16 * MIB)
+        admission.grow(16 * MIB)
+        self.assertEqual(self.admission.in_flight, 16 * MIB)
+        admission.grow(16 * MIB + 1)
+        self.assertEqual((self.admission.in_flight, self.space.free), (32 * MIB, 9_968 * MIB))
+        other = self.admission.admit(MALLORY, 100 * MIB)
+        for size in (32, 48, 64, 80, 96):
+            admission.grow(size * MIB + 1)
+        self.assertEqual(self.admission.in_flight, 200 * MIB)
+        self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
+        admission.release()
+        other.release()
+        self.assertEqual((self.admission.in_flight, self.space.free), (0, 10_000 * MIB))
+
+    def test_a_chunked_body_that_grows_on_a_disk_that_is_full_is_refused(self) -> None:
+        self.space.free = 20 * MIB
+        admission = self.admission.admit(ANN, None)
+        self.assertRaises(DiskFull, admission.grow, 17 * MIB)
+        admission.release()
+        self.assertEqual((self.admission.in_flight, self.space.free), (0, 20 * MIB))
+
+    def test_a_chunked_body_takes_no_more_than_the_quota_leaves(self) -> None:
+        admission = self.admission.admit(ANN, None, room=20 * MIB)
+        admission.grow(20 * MIB)
+        self.assertRaises(QuotaExceeded, admission.grow, 20 * MIB + 1)
+
+    def test_uploads_that_fit_only_without_each_other_come_one_after_the_other(self) -> None:
+        first = self.admission.admit(ANN, 30 * MIB, room=50 * MIB)
+        refused = self.assertRaises(RetryLater, self.admission.admit, ANN, 30 * MIB, 50 * MIB)
+        self.assertIn("quota", refused.detail)
+        first.release()
+        self.admission.admit(ANN, 30 * MIB, room=50 * MIB)
+
+
 class SeveralProcessesTests(TestCase):
     def setUp(self) -> None:
-        self.told: list[int] = []
+        self.told: list[Promises] = []
         self.space = Space(free=100 * MIB)
         self.admission = AdmissionControl(
             self.space, 50 * MIB, 60 * MIB, RetryAfterQueue(lambda: 0.0), self.told.append
         )
 
     def test_what_others_take_in_counts_as_well(self) -> None:
-        self.admission.elsewhere = 30 * MIB
+        self.admission.told_of_others({"ann": 30 * MIB})
         self.admission.admit(ANN, 30 * MIB)
         self.assertRaises(RetryLater, self.admission.admit, ANN, 1)
         self.admission.admit(WORKER, 10 * MIB)
 
+    def test_what_workers_send_elsewhere_takes_no_users_share(self) -> None:
+        self.admission.told_of_others({WORKERS: 40 * MIB})
+        self.admission.admit(ANN, 50 * MIB)
+        self.assertEqual(self.admission.elsewhere, 40 * MIB)
+
+    def test_a_user_has_one_share_in_all_processes(self) -> None:
+        self.admission.told_of_others({"mallory": 50 * MIB, "bob": 10 * MIB})
+        self.assertRaises(RetryLater, self.admission.admit, MALLORY, MIB)
+        self.admission.admit(ANN, 20 * MIB)
+
     def test_the_others_have_taken_the_room(self) -> None:
         self.admission.max_in_flight = 1000 * MIB
-        self.admission.elsewhere = 80 * MIB
+        self.admission.told_of_others({"bob": 80 * MIB})
         self.assertRaises(DiskFull, self.admission.admit, ANN, 21 * MIB)
         self.admission.admit(ANN, 20 * MIB)
 
     def test_large_changes_are_told_and_small_ones_only_together(self) -> None:
         large = self.admission.admit(ANN, 20 * MIB)
         small = [self.admission.admit(WORKER, 3 * MIB) for _ in range(4)]
-        self.assertEqual(self.told, [20 * MIB, 29 * MIB])
+        self.assertEqual(self.told, [{"ann": 20 * MIB}, {"ann": 20 * MIB, WORKERS: 9 * MIB}])
         large.release()
         for each in small:
             each.release()
-        self.assertEqual(self.told[2:], [12 * MIB, 3 * MIB])
-        self.assertEqual((self.admission.promised, self.space.free), (0, 100 * MIB))
+        self.assertEqual(self.told[2:], [{WORKERS: 12 * MIB}, {WORKERS: 3 * MIB}, {}])
+        self.assertEqual((self.admission.promised, self.space.free), ({}, 100 * MIB))

@@ -11,6 +11,7 @@ from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import MultipartReader
 from dpip.errors import RetryLater, TooLarge
 from dpip.interfaces import IAdmission, IImageStore, IIncomingFile
+from dpip.runtime.shares import Shares
 
 
 class Body(Protocol):
@@ -26,10 +27,35 @@ class Body(Protocol):
 
 
 @define
+class Held:
+    """What one request holds of something that users share; ``what`` names it in the plural."""
+
+    shares: Shares
+    user: str
+    what: str
+    count: int = field(default=0, init=False)
+
+    def take_one(self) -> None:
+        """Raises RetryLater when the user has its share."""
+        if not self.shares.has_room(self.user, 1):
+            raise RetryLater(
+                f"Many {self.what} are on their way in at the moment. Send fewer at once, or try again."
+            )
+        self.shares.take(self.user, 1)
+        self.count += 1
+
+    def give_back(self) -> None:
+        """Give all of it back; idempotent."""
+        self.shares.give_back(self.user, self.count)
+        self.count = 0
+
+
+@define
 class SmallBody:
     """A body that is held in memory, up to ``limit`` bytes; a chunked one is bounded as it grows."""
 
     limit: int
+    turn: Held | None = None
     data: bytearray = field(factory=bytearray, init=False)
 
     def write(self, data: bytes) -> None:
@@ -42,25 +68,8 @@ class SmallBody:
 
     def close(self) -> None:
         self.data = bytearray()
-
-
-@define
-class FileBudget:
-    """The number of descriptors that uploads of several files may hold, all of them together."""
-
-    limit: int
-    used: int = field(default=0, init=False)
-
-    def take_one(self) -> None:
-        """Raises RetryLater when all are taken."""
-        if self.used >= self.limit:
-            raise RetryLater(
-                "Many files are on their way in at the moment. Send fewer at once, or try again."
-            )
-        self.used += 1
-
-    def give_back(self, count: int) -> None:
-        self.used -= count
+        if self.turn is not None:
+            self.turn.give_back()
 
 
 @define
@@ -71,10 +80,10 @@ class UploadBody:
     image_store: IImageStore
     boundary: bytes
     limits: HttpLimits
-    more_files: FileBudget
+    more_files: Held
+    turn: Held | None
     incoming: list[IIncomingFile] = field(factory=list, init=False)
     _size: int = field(default=0, init=False)
-    _budgeted: int = field(default=0, init=False)
     _reader: MultipartReader = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -84,6 +93,7 @@ class UploadBody:
         self._size += len(data)
         if self._size > self.admission.limit:
             raise too_large(self.admission.limit)
+        self.admission.grow(self._size)
         self._reader.write(data)
 
     def end(self) -> None:
@@ -93,9 +103,10 @@ class UploadBody:
     def close(self) -> None:
         for file in self.incoming:
             file.abandon()
-        self.more_files.give_back(self._budgeted)
-        self._budgeted = 0
+        self.more_files.give_back()
         self.admission.release()
+        if self.turn is not None:
+            self.turn.give_back()
 
     @property
     def files(self) -> list[IIncomingFile]:
@@ -108,7 +119,6 @@ class UploadBody:
     def _open(self, name: str | None) -> IIncomingFile:
         if self.incoming:
             self.more_files.take_one()
-            self._budgeted += 1
         file: IIncomingFile = self.image_store.incoming()
         self.incoming.append(file)
         file.name = name

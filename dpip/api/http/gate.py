@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from dpip.api.http.auth import Access, check_access, secret_of
-from dpip.api.http.bodies import Body, FileBudget, SmallBody, UploadBody, too_large
+from dpip.api.http.bodies import Body, Held, SmallBody, UploadBody, too_large
 from dpip.api.http.forms import check_type
+from dpip.api.http.late_refusals import LateRefusals
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import boundary_of
 from dpip.api.http.problems import UnsupportedBody
+from dpip.errors import DpipError, QuotaExceeded
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Principal, Role
 from dpip.runtime.coroutines import deferred
+from dpip.runtime.shares import Shares
 
 if TYPE_CHECKING:  # a circle of types: a gate is asked by requests, and reads their headers
     from dpip.api.http.request import Request
@@ -23,17 +26,21 @@ if TYPE_CHECKING:  # a circle of types: a gate is asked by requests, and reads t
 
 @define
 class Gate:
-    """The gate lets only clients with a valid token make the server hold or store a body of any size."""
+    """The gate lets only clients with a valid token make the server hold or store a body of any size, and
+    each only as many as leave the others their share."""
 
     controller: IController
     image_store: IImageStore
     limits: HttpLimits
     access: Callable[[Request], Access | None]  # of the route that would answer, if there is one
+    late: LateRefusals
     behind_proxy: bool
-    _more_files: FileBudget = field(init=False)
+    _more_files: Shares = field(init=False)
+    _bodies: Shares = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._more_files = FileBudget(self.limits.more_files)
+        self._more_files = Shares(self.limits.more_files)
+        self._bodies = Shares(self.limits.bodies)
 
     @deferred
     async def admit(self, request: Request, length: int | None) -> Body:
@@ -41,7 +48,7 @@ class Gate:
         if request.header("Content-Encoding") not in (None, "", "identity"):
             raise UnsupportedBody("Send the body without a Content-Encoding.")
         if is_public(request):
-            return _small(self.limits.anonymous_body, length, request)
+            return _small(self.limits.anonymous_body, length, request, None)
         secret = secret_of(request.header, is_encrypted(request, self.behind_proxy))
         request.principal = await self.controller.authenticate(secret)
         if is_upload(request):  # for every role
@@ -49,17 +56,39 @@ class Gate:
         access = self.access(request)
         if access is not None and access is not Access.PUBLIC:
             check_access(access, request.principal)
-        return _small(self.limits.small_body, length, request)
+        turn = self._turn_of(request.principal)
+        return _small(self.limits.small_body, length, request, turn)
+
+    def _turn_of(self, by: Principal) -> Held | None:
+        """Return what takes one request of the user's share; workers, who are few, need none."""
+        return None if by.role is Role.WORKER else Held(self._bodies, by.name, "requests")
 
     async def _upload(self, request: Request, by: Principal, length: int | None) -> UploadBody:
         boundary = boundary_of(request.header("Content-Type"))
         if boundary is None:
             raise not_multipart()
-        if by.role is Role.USER and by.quota is not None:  # an admin's may go to workloads of others
-            least = max(1, (length or 0) - self.limits.framing)
-            await self.controller.check_quota(by, least, request.header("Idempotency-Key"))
-        admission = self.controller.admit_upload(by, length)
-        return UploadBody(admission, self.image_store, boundary, self.limits, self._more_files)
+        room = await self._room_of(request, by, length)
+        turn = self._turn_of(by)
+        admission = self.controller.admit_upload(by, length, room)
+        files = Held(self._more_files, by.name, "files")
+        try:
+            _begin(turn)
+        except DpipError:
+            admission.release()
+            raise
+        return UploadBody(admission, self.image_store, boundary, self.limits, files, turn)
+
+    async def _room_of(self, request: Request, by: Principal, length: int | None) -> int | None:
+        """Return how many bytes the user's uploads under way may take. Raises QuotaExceeded."""
+        if by.role is not Role.USER or by.quota is None:  # an admin's may go to workloads of others
+            return None
+        least = max(1, (length or 0) - self.limits.framing)
+        try:
+            left = await self.controller.check_quota(by, least, request.header("Idempotency-Key"))
+        except QuotaExceeded:
+            await self.late.turn(by.name)
+            raise
+        return None if left is None else left + self.limits.framing
 
 
 def is_upload(request: Request) -> bool:
@@ -81,9 +110,16 @@ def not_multipart() -> UnsupportedBody:
     )
 
 
-def _small(limit: int, length: int | None, request: Request) -> SmallBody:
+def _begin(turn: Held | None) -> None:
+    """Raises RetryLater when the user has its share of requests under way."""
+    if turn is not None:
+        turn.take_one()
+
+
+def _small(limit: int, length: int | None, request: Request, turn: Held | None) -> SmallBody:
     if length is not None:  # else there may be no body at all
         if length > limit:
             raise too_large(limit)
         check_type(request.header("Content-Type"))
-    return SmallBody(limit)
+    _begin(turn)
+    return SmallBody(limit, turn)

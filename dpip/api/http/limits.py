@@ -13,7 +13,8 @@ class HttpLimits:
     anonymous_body: int = 8 * 1024  # of a request without a token (POST /login needs none at all)
 
     files: int = 100  # in one upload: each keeps a descriptor open until it is stored …
-    more_files: int = 300  # … so the second and further ones of all uploads under way are bounded together
+    more_files: int = 300  # … so users share what the second and further ones of all uploads may hold
+    bodies: int = 2048  # requests with a body under way, which users share as well
     fields: int = 100  # in one body or query
     field_size: int = 64 * 1024
     fields_size: int = 256 * 1024  # all of them together
@@ -23,7 +24,7 @@ class HttpLimits:
     header_seconds: float = 20.0  # from a request's first byte to its last header
     body_seconds: float = 3600.0
     pace_seconds: float = 10.0  # in each such window a body must bring at least
-    pace_bytes: int = 10 * 1024  # … this many bytes
+    pace_bytes: int = 10 * 1024  # … this many bytes; and so many in all that it can end within body_seconds
     stall_seconds: float = 60.0  # a download that moves no byte for so long is given up
 
     streams: int = 32  # of events, of one user, at the same time

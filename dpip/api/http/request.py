@@ -198,7 +198,7 @@ class Request(server.Request):
             self._watch(lambda _: self.channel.transport.abortConnection())
 
     def _watch(self, too_slow: Callable[[str], None]) -> None:
-        self._min_rate = MinRateTimeout(self.site.clock, self.site.limits, too_slow)
+        self._min_rate = MinRateTimeout(self.site.clock, self.site.limits, self._length, too_slow)
         self._min_rate.start()
 
     def _end_body(self) -> None:

@@ -9,16 +9,17 @@ from tests.api.fixture import ApiTest, noise
 from tests.api.wire import Wire
 
 
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 class DeadlineTests(ApiTest):
     def wire(self) -> Wire:
         return Wire(self.site)
 
-    def upload_head(self, length: int = 10**6) -> bytes:
-        named = {
-            "Content-Type": Form().content_type,
-            "Content-Length": str(length),
-            "Authorization": f"Bearer {self.user}",
-        }
+    def upload_head(self, length: int | None = 10**6) -> bytes:
+        named = {"Content-Type": Form().content_type, "Authorization": f"Bearer {self.user}"}
+        named |= {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
         return request_bytes("POST", "/images", named)
 
     def test_a_connection_that_says_nothing(self) -> None:
@@ -105,16 +106,36 @@ class DeadlineTests(ApiTest):
 
     def test_a_body_that_takes_too_long_in_all(self) -> None:
         wire = self.wire()
-        wire.send(self.upload_head(10**8))
+        wire.send(self.upload_head(None))
+        wire.send(chunk(b"--" + Form().boundary.encode() + b"\r\n"))
+        wire.send(chunk(b'Content-Disposition: form-data; name="data"\r\n\r\n'))
+        for _ in range(int(self.limits.body_seconds / self.limits.pace_seconds)):
+            wire.send(chunk(b"x" * self.limits.pace_bytes))
+            self.clock.advance(self.limits.pace_seconds)
+        self.assertEqual(wire.value(), b"")
+        wire.send(chunk(b"x" * self.limits.pace_bytes))
+        self.clock.advance(self.limits.pace_seconds)
+        self.assert_problem(wire.response(), 408, "too-slow")
+        self.assert_nothing_left()
+
+    def test_a_body_that_cannot_end_in_time_is_refused_as_soon_as_that_is_seen(self) -> None:
+        length = 2 * self.limits.pace_bytes * int(self.limits.body_seconds / self.limits.pace_seconds)
+        wire = self.wire()
+        wire.send(self.upload_head(length))
         wire.send(b"--" + Form().boundary.encode() + b"\r\n")
         wire.send(b'Content-Disposition: form-data; name="data"\r\n\r\n')
-        for _ in range(int(self.limits.body_seconds / self.limits.pace_seconds)):
-            wire.send(b"x" * self.limits.pace_bytes)
+        wire.send(b"x" * 6 * self.limits.pace_bytes)  # ahead of its time, it may be slower for a while
+        for _ in range(4):
             self.clock.advance(self.limits.pace_seconds)
+            self.assertEqual(wire.value(), b"")
+            wire.send(b"x" * self.limits.pace_bytes)
+        self.clock.advance(self.limits.pace_seconds)
         self.assertEqual(wire.value(), b"")
         wire.send(b"x" * self.limits.pace_bytes)
         self.clock.advance(self.limits.pace_seconds)
-        self.assert_problem(wire.response(), 408, "too-slow")
+        response = wire.response()
+        self.assert_problem(response, 408, "too-slow")
+        self.assertIn(str(length), response.json()["detail"])
         self.assert_nothing_left()
 
     def test_a_complete_body_is_watched_no_more(self) -> None:
