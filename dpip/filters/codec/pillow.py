@@ -15,7 +15,6 @@ from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
 from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
-from dpip.filters.output import FORMATS
 
 # We check the number of pixels before Pillow sees the file; its own limit is lower than our default.
 Image.MAX_IMAGE_PIXELS = None
@@ -72,12 +71,12 @@ def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
     for pixels that are not whole numbers of 8 or 16 bits.
     """
     with damage_as_corrupt():
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=(format,))
         if image.mode in ("I", "F"):
             kind = "signed or 32-bit whole numbers" if image.mode == "I" else "floating point numbers"
             raise UnsupportedPicture(f"The picture holds {kind}; DPIP filters 8 and 16 bits per channel.")
         metadata = _metadata(image)
-        count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP") else 1
+        count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "AVIF") else 1
         budget.check_count(count)
         return Picture(
             format=format,
@@ -156,6 +155,11 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
     return image if converted is None else converted
+
+
+def exif_of(image: Image.Image) -> bytes | None:
+    """Return the EXIF of a file that Pillow has opened."""
+    return _metadata(image).exif
 
 
 def _metadata(image: Image.Image) -> Metadata:
