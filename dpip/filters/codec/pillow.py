@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
 from dpip.filters.codec.budget import DecodeBudget
+from dpip.filters.codec.indexed import Indexed
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
@@ -35,6 +36,8 @@ _AS_SHOWN = {
     "YCbCr": "RGB",
     "CMYK": "RGB",
 }
+#: How many colours pictures of these modes have at most.
+_COLOURS = {"1": 2, "P": 256}
 
 
 @contextmanager
@@ -84,6 +87,7 @@ def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
             frame_count=count,
             metadata=_upright_metadata(metadata, image),
             loop=image.info.get("loop"),
+            style={"colours": _COLOURS[image.mode]} if image.mode in _COLOURS else {},
         )
 
 
@@ -183,6 +187,20 @@ def encode(pixels: Pixels, format: str, metadata: Metadata, **options: Any) -> b
     """Encode one still picture in that format (not PNG or TIFF), with Pillow's own save options."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format, **metadata_options(metadata, format), **options)
+    return out.getvalue()
+
+
+def encode_indexed(picture: Indexed, format: str, metadata: Metadata) -> bytes:
+    """Encode a picture of few colours, without alpha: in black and white as bits."""
+    table = np.repeat(picture.table, 3, axis=1) if picture.table.shape[1] == 1 else picture.table
+    if picture.bits == 1 and sorted(table.tolist()) == [[0] * 3, [255] * 3]:
+        white = table.tolist().index([255] * 3)
+        image = Image.fromarray(picture.numbers == white)
+    else:
+        image = Image.fromarray(picture.numbers)
+        image.putpalette(table.tobytes())
+    out = io.BytesIO()
+    image.save(out, format, **metadata_options(metadata, format))
     return out.getvalue()
 
 

@@ -13,6 +13,7 @@ from dpip.errors import UnsupportedPicture
 from dpip.filters import groups
 from dpip.filters.alpha import channel_count, has_alpha
 from dpip.filters.codec import colours, gif, icc, jpeg, netpbm, pillow, png, webp
+from dpip.filters.codec.indexed import indexed
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.output import BY_NAME
 
@@ -79,7 +80,7 @@ def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any
     if format == "JPEG":
         return jpeg.encode(pixels, metadata, style)
     if format == "PNG":
-        return png.encode(pixels, metadata)
+        return png.encode(pixels, metadata, style.get("colours", 0))
     if format == "WEBP":
         return webp.encode(pixels, metadata, style)
     if format == "JXL":
@@ -98,6 +99,10 @@ def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any
         return netpbm.encode(pixels, metadata, style)
     if format == "PFM":
         return netpbm.encode_floats(pixels)
+    if format == "BMP" and "colours" in style:
+        few = indexed(pixels, style["colours"])
+        if few is not None and few.table.shape[1] < 4:
+            return pillow.encode_indexed(few, format, metadata)
     return pillow.encode(pixels, format, metadata)
 
 
