@@ -115,7 +115,7 @@ class Draft {
 
   add({ pictures, others }) {
     this.files = this.files.concat(pictures);
-    if (others) notice(`${counted(others, "file")} left out: not JPEG, PNG, WebP, BMP, GIF or TIFF.`);
+    if (others) notice(`${counted(others, "file")} left out: no pictures.`);
     this.sample ||= this.files[0] || null;
     this.showFiles();
     this.changed();

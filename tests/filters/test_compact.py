@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.filters import process
+from dpip.filters.codec.png import SIGNATURE, chunk
 from tests.filters.pictures import natural, saved
 
 FLAT = np.kron(np.arange(64, dtype=np.uint8).reshape(8, 8) % 5, np.ones((32, 32), np.uint8))
@@ -75,11 +78,6 @@ class CompactTests(SynchronousTestCase):
 
 
 def _gray_of_4_bits(image: Image.Image) -> bytes:
-    import struct
-    import zlib
-
-    from dpip.filters.codec.png import SIGNATURE, chunk
-
     grays = np.asarray(image) // 17
     rows = np.zeros((grays.shape[0], grays.shape[1] // 2 + 1), np.uint8)
     rows[:, 1:] = grays[:, ::2] << 4 | grays[:, 1::2]
