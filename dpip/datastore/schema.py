@@ -93,6 +93,7 @@ workloads = Table(
     Column("deleted", Number),
     _number("retried", 0),
     Column("sealed", Number),
+    _number("noticed", 0),
 )
 # Partial indexes serve the statements that name their condition in plain SQL, and leave all others alone: an
 # index on all of ``deleted`` or ``state`` makes SQLite begin with all that are present, or all that wait.

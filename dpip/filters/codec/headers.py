@@ -64,12 +64,15 @@ def _probe(file: BinaryIO) -> PictureInfo:
 
 def _not_taken(start: bytes, kind: foreign.ForeignKind) -> NotAnImage:
     """Say what the file is; ``picture`` among the members tells that it is one, of a kind not read."""
-    what = f"looks like {kind.words}" if kind.words else "is not an image of a known kind"
-    words = f"The file {what}." if start else "The file is empty."
-    advice = f" {kind.advice}" if kind.advice else ""
-    return NotAnImage(
-        f"{words}{advice} DPIP takes {', '.join(_READ[:-1])} and {_READ[-1]}.", picture=kind.picture
-    )
+    if not start:
+        words = "The file is empty."
+    elif kind.words:
+        words = f"The file looks like {kind.words}. {kind.advice or 'It is no picture.'}"
+    else:
+        words = (
+            f"The file is not an image of a known kind. DPIP takes {', '.join(_READ[:-1])} and {_READ[-1]}."
+        )
+    return NotAnImage(words, picture=kind.picture)
 
 
 _Parse = Callable[[BinaryIO, bytes], PictureInfo]

@@ -23,11 +23,11 @@ _RAW = "Develop it first."
 _CONVERT = "Convert it first."
 _KINDS = {
     APPLE_DOUBLE: ForeignKind("what macOS notes about another file"),
-    b"%PDF": ForeignKind("a PDF"),
-    b"%!PS": ForeignKind("PostScript"),
-    b"\xc5\xd0\xd3\xc6": ForeignKind("PostScript"),
+    b"%PDF": ForeignKind("a PDF", advice=_CONVERT),
+    b"%!PS": ForeignKind("PostScript", advice=_CONVERT),
+    b"\xc5\xd0\xd3\xc6": ForeignKind("PostScript", advice=_CONVERT),
     b"<svg": ForeignKind("an SVG", True, _CONVERT),
-    b"<?xml": ForeignKind("XML, perhaps an SVG"),
+    b"<?xml": ForeignKind("XML, perhaps an SVG", advice=_CONVERT),
     b"<!DOCTYPE": ForeignKind("a web page"),
     b"<html": ForeignKind("a web page"),
     b"8BPS": ForeignKind("a Photoshop document", True, _CONVERT),
@@ -41,8 +41,8 @@ _KINDS = {
     b"#?RADIANCE": ForeignKind("a Radiance picture", True, _CONVERT),
     b"#?RGBE": ForeignKind("a Radiance picture", True, _CONVERT),
     b"\xd7\xcd\xc6\x9a": ForeignKind("a Windows metafile", True, _CONVERT),
-    b"FORM": ForeignKind("an IFF file"),
-    b"\x8aMNG": ForeignKind("an MNG film", True),
+    b"FORM": ForeignKind("an IFF file", advice=_CONVERT),
+    b"\x8aMNG": ForeignKind("an MNG film", True, _CONVERT),
     b"\x8bJNG": ForeignKind("a JNG picture", True, _CONVERT),
     b"SIMPLE  =": ForeignKind("a FITS picture (astronomy)", True, _CONVERT),
     b"FOVb": ForeignKind("a raw photograph (Sigma X3F)", True, _RAW),
@@ -56,7 +56,7 @@ _AT = {
     128: (b"DICM", ForeignKind("a DICOM picture (medicine)", True, _CONVERT)),
     6: (b"HEAPCCDR", ForeignKind("a raw photograph (Canon CRW)", True, _RAW)),
 }
-FILM = ForeignKind("a film")
+FILM = ForeignKind("a film", advice="dpip run takes its frames, dpip video the film.")
 JPEG_LS = ForeignKind("a JPEG-LS picture", True, _CONVERT)
 _UNKNOWN = ForeignKind("")
 
