@@ -10,7 +10,7 @@ RUNTIME = [
     "twisted[tls] >= 25.5",
     "klein >= 24.8",
     "treq >= 24.9",
-    "pillow >= 11.1",
+    "pillow >= 11.3",  # AVIF
     "numpy >= 2.0",  # as imagecodecs
     "numba >= 0.61",
     "psutil >= 6",
@@ -32,7 +32,7 @@ RUNTIME = [
     'isal >= 1.6; platform_machine in "x86_64 AMD64 aarch64 arm64"',
 ]
 VIDEO = ["av >= 18"]
-HEIF = ["pillow-heif >= 1.3"]  # its wheels hold x265, which is under the GPL
+HEIF = ["pillow-heif >= 1.1"]  # its wheels hold x265, which is under the GPL
 RAW = ["rawpy >= 0.25"]
 TEST = [
     "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
