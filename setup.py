@@ -10,7 +10,7 @@ RUNTIME = [
     "twisted[tls] >= 25.5",
     "klein >= 24.8",
     "treq >= 24.9",
-    "pillow >= 11.1",
+    "pillow >= 11.3",  # AVIF
     "numpy >= 2.0",  # as imagecodecs
     "numba >= 0.61",
     "psutil >= 6",
@@ -32,10 +32,14 @@ RUNTIME = [
     'isal >= 1.6; platform_machine in "x86_64 AMD64 aarch64 arm64"',
 ]
 VIDEO = ["av >= 18"]
+HEIF = ["pillow-heif >= 1.1"]  # its wheels hold x265, which is under the GPL
+RAW = ["rawpy >= 0.25"]
 TEST = [
     "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
     "hypothesis >= 6.100",
     *VIDEO,
+    *HEIF,
+    *RAW,
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "playwright >= 1.47",  # drives the Chromium of the system; without one the page's tests are skipped
     "pytest >= 8",
@@ -66,6 +70,8 @@ setup(
         "lint": LINT,
         "bench": BENCH,
         "video": VIDEO,
+        "heif": HEIF,
+        "raw": RAW,
         "gpu": ["nvidia-ml-py >= 12", "numba-cuda[cu12] >= 0.30"],
         "dev": [*TEST, *LINT, "build >= 1.2"],
     },

@@ -132,6 +132,7 @@ class Workload:
     version: int = 0
     retried: int = 0  # images that got a new job after they had failed, counted each time
     sealed: bool = False  # no more originals: then none at all are complete, too
+    noticed: int = 0  # results with notices
 
     @property
     def status(self) -> WorkloadStatus:

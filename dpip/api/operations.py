@@ -125,11 +125,12 @@ _SPEC = members(
     numbering=choice(model.Numbering),
     tags=array(STRING),
     output=members(
-        ("format", "quality", "metadata", "max_bytes"),
+        ("format", "quality", "metadata", "max_bytes", "raw"),
         format=or_null(STRING),
         quality=or_null({**INTEGER, "minimum": 1, "maximum": 100}),
         metadata={"type": "string", "enum": ["keep", "strip"]},
         max_bytes=or_null({**INTEGER, "minimum": 500}),
+        raw={"type": "string", "enum": ["camera", "auto", "linear"]},
     ),
 )
 _UPLOAD = members(

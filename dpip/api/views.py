@@ -78,6 +78,7 @@ summary: Final = View[model.Progress](
         "accepted": (INTEGER, lambda p: p.workload.accepted),
         "filtered": (INTEGER, lambda p: p.workload.filtered),
         "failed": (INTEGER, lambda p: p.workload.failed),
+        "noticed": ({**INTEGER, "description": "Results with notices."}, lambda p: p.workload.noticed),
         "running_jobs": ({**INTEGER, "description": "Images that workers hold."}, lambda p: p.running),
         "waiting": (INTEGER, _waiting),
         "size": ({**INTEGER, "description": "Bytes of originals and results."}, lambda p: p.workload.size),

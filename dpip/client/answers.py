@@ -47,7 +47,10 @@ def _failures(found: Iterable[object]) -> tuple[Failed, ...]:
 
 @frozen
 class Workload(Facts):
-    """A workload: ``status`` is scheduling, running or completed; ``filtered_images`` are ids by ``seq``."""
+    """A workload: ``status`` is scheduling, running or completed; ``filtered_images`` are ids by ``seq``.
+
+    ``noticed`` counts the results with notices.
+    """
 
     workload_id: str
     workload_name: str
@@ -56,6 +59,7 @@ class Workload(Facts):
     accepted: int = 0
     filtered: int = 0
     failed: int = 0
+    noticed: int = 0
     running_jobs: int = 0
     sealed: bool = False
     filtered_images: tuple[str, ...] = field(default=(), converter=tuple)

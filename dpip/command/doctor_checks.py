@@ -109,6 +109,10 @@ def _formats() -> Iterator[Finding]:
     for module, use in (("simplejpeg", "fast JPEG"), ("isal", "fast PNG")):
         if find_spec(module) is None:
             yield Finding("formats", "note", f"{module} is not installed: no {use}. pip install {module}")
+    for module, extra, use in (("pillow_heif", "heif", "HEIC pictures"), ("rawpy", "raw", "raw photographs")):
+        if find_spec(module) is None:
+            advice = f"pip install 'dpip[{extra}]'"
+            yield Finding("formats", "note", f"{module} is not installed: no {use}. {advice}")
 
 
 def _third_parties() -> Iterator[Finding]:

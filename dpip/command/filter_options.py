@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-_OUTPUT: Final = ("format", "quality", "metadata", "max_bytes")
+_OUTPUT: Final = ("format", "quality", "metadata", "max_bytes", "raw")
 FilterSteps = list[dict[str, Any]]
 
 

@@ -145,6 +145,7 @@ def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool
             ("images", f"{found.accepted}, {tables.size(facts.get('size', 0))} of originals and results"),
             ("done", found.filtered),
             ("failed", found.failed),
+            ("with notices", found.noticed or None),
             ("running", found.running_jobs),
             ("waiting", facts.get("waiting")),
             ("time left", None if eta is None or found.completed else f"about {eta:g} s"),

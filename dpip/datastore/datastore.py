@@ -255,7 +255,7 @@ class Datastore(Service):
     async def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> tuple[Image, bool]:
         image, fresh = await self._submit(results.FINISH, results.FinishOperation(lease, worker, file, now))
         if fresh:
-            self._live.ended(image.workload_id, image.seq, file.size, now)
+            self._live.ended(image.workload_id, image.seq, file, now)
         return image, fresh
 
     @deferred

@@ -14,7 +14,7 @@ from attrs import define, evolve
 from cachetools import TTLCache
 
 from dpip.datastore.rows import micros, seconds
-from dpip.model import RESULTS_PAGE, Workload
+from dpip.model import RESULTS_PAGE, StoredFile, Workload
 
 _TRUSTED_SECONDS = 30.0
 """How long a workload is believed without looking: ``dpip users remove`` deletes in another process."""
@@ -58,19 +58,20 @@ class LiveWorkloads:
             self._change(known, accepted=accepted, size=total, finished_at=None)
         self.changed(workload_id)
 
-    def ended(self, workload_id: str, seq: int, result_size: int | None, at: float) -> None:
-        """Count one image that has ended, with a result of ``result_size`` bytes or (None) without."""
+    def ended(self, workload_id: str, seq: int, result: StoredFile | None, at: float) -> None:
+        """Count one image that has ended, with a result or (None) without."""
         known = self._workloads.get(workload_id)
         if known is not None:
             now = known.now
-            filtered = now.filtered + (result_size is not None)
-            failed = now.failed + (result_size is None)
+            filtered = now.filtered + (result is not None)
+            failed = now.failed + (result is None)
             done = filtered + failed == now.accepted
             self._change(
                 known,
                 filtered=filtered,
                 failed=failed,
-                size=now.size + (result_size or 0),
+                size=now.size + (result.size if result else 0),
+                noticed=now.noticed + bool(result and result.notices),
                 finished_at=seconds(micros(at)) if done else now.finished_at,
             )
         pages = self.endings.get(workload_id)

@@ -40,7 +40,7 @@ def _finish(
     if ends:
         images.add(connection, [(ending.held.workload, image) for ending, image in ends])
         jobs.end_attempts(connection, [ending for ending, _ in ends])
-        _count(connection, [(ending, image.file.size) for ending, image in ends])
+        _count(connection, [(ending, image.file) for ending, image in ends])
     return decided
 
 
@@ -112,7 +112,7 @@ def _fail(connection: Connection, fails: Sequence[FailOperation]) -> Sequence[Pl
     ]
     if endings:
         jobs.end_attempts(connection, endings)
-        _count(connection, [(ending, 0) for ending in endings])
+        _count(connection, [(ending, None) for ending in endings])
     return [None if held is None else (held.workload_id, held.seq) for held in leased]
 
 
@@ -123,7 +123,7 @@ FAIL: OperationKind[FailOperation, Place | None] = OperationKind(
 
 # Counters
 
-_ended = given("id", "filtered", "failed", "size", "reserved", "now")
+_ended = given("id", "filtered", "failed", "size", "reserved", "noticed", "now")
 _all_ended = (
     workloads.c.filtered + workloads.c.failed + _ended.c.filtered + _ended.c.failed == workloads.c.accepted
 )
@@ -135,6 +135,7 @@ _COUNT = (
         failed=workloads.c.failed + _ended.c.failed,
         size=workloads.c.size + _ended.c.size,
         reserved=workloads.c.reserved - _ended.c.reserved,
+        noticed=workloads.c.noticed + _ended.c.noticed,
         version=workloads.c.version + 1,
         finished=case((_all_ended, _ended.c.now), else_=workloads.c.finished),
     )
@@ -159,23 +160,25 @@ class _Tally:
     failed: int = 0
     size: int = 0
     reserved: int = 0
+    noticed: int = 0
     now: int = 0
 
 
-def _count(connection: Connection, ends: Sequence[tuple[AttemptEnd, int]]) -> None:
-    """Add the ends of jobs, each with the size of its result, to their workloads, owners and workers."""
+def _count(connection: Connection, ends: Sequence[tuple[AttemptEnd, StoredFile | None]]) -> None:
+    """Add the ends of jobs, each with its result if it has one, to their workloads, owners and workers."""
     of_workload: defaultdict[int, _Tally] = defaultdict(_Tally)
     of_owner: defaultdict[int, _Tally] = defaultdict(_Tally)
     of_worker: defaultdict[str | None, _Tally] = defaultdict(_Tally)
-    for ending, size in ends:
+    for ending, file in ends:
         held = ending.held
         for tally in (of_workload[held.workload], of_owner[held.owner], of_worker[held.worker]):
             tally.done += ending.state is JobState.DONE
             tally.failed += ending.state is JobState.FAILED
-            tally.size += size
+            tally.size += file.size if file else 0
             tally.reserved += held.reserved
+            tally.noticed += bool(file and file.notices)
             tally.now = max(tally.now, micros(ending.now))
-    counts = [(row, t.done, t.failed, t.size, t.reserved, t.now) for row, t in of_workload.items()]
-    execute(connection, _COUNT, counts)
+    rows = [(row, t.done, t.failed, t.size, t.reserved, t.noticed, t.now) for row, t in of_workload.items()]
+    execute(connection, _COUNT, rows)
     execute(connection, _USE, [(row, t.size, t.reserved) for row, t in of_owner.items()])
     execute(connection, _WORK, [(name, t.done, t.failed) for name, t in of_worker.items()])

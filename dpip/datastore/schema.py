@@ -95,6 +95,7 @@ workloads = Table(
     _number("retried", 0),
     Column("sealed", Number),
     _number("reserved", 0),
+    _number("noticed", 0),
 )
 # Partial indexes serve the statements that name their condition in plain SQL, and leave all others alone: an
 # index on all of ``deleted`` or ``state`` makes SQLite begin with all that are present, or all that wait.

@@ -148,7 +148,7 @@ def process_steps(
     threads: int = 1,
     at_least: int = 0,
 ) -> Processed:
-    """Apply filters one after the other to every frame of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
+    """Apply filters one after the other to every frame of a file in any format of ``output.TABLE``.
 
     The result has the original's format and metadata unless ``output`` names others. A chain of nothing but
     ``convert`` returns a file as it is if it already is as ``output`` asks. ``at_least`` is for
@@ -160,7 +160,9 @@ def process_steps(
     """
     chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
     wanted = registry.validate_output(output)
-    picture = codec.decode(data, max_pixels=max_pixels, luma=chain[0][0].luma_only, at_least=at_least)
+    picture = codec.decode(
+        data, max_pixels=max_pixels, luma=chain[0][0].luma_only, at_least=at_least, raw=wanted["raw"]
+    )
     area = _area(chain)
     sizes: list[tuple[int, int]] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from dpip import __version__
 
@@ -26,10 +26,18 @@ def fingerprint() -> str:
         f"{name}-{version(name)}"
         for name in ("numba", "numpy", "pillow", "simplejpeg", "tifffile", "imagecodecs")
     ]
-    parts += [
-        f"{name}-{features.version(name)}" for name in ("libjpeg_turbo", "webp", "libtiff", "freetype2")
-    ]
+    parts += [f"{name}-{_installed(name)}" for name in ("pillow_heif", "rawpy")]
+    libraries = ("libjpeg_turbo", "webp", "libtiff", "freetype2", "avif", "jpg_2000")
+    parts += [f"{name}-{features.version(name)}" for name in libraries]
     return " ".join([*parts, deflate.version(), _processor()])
+
+
+def _installed(name: str) -> str:
+    """Return the version of a package that an extra of DPIP installs."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
 
 
 def _processor() -> str:

@@ -8,11 +8,22 @@ from typing import Any
 
 from attrs import frozen
 
+from dpip.filters.output import BY_NAME
 from dpip.filters.placing import ratio
 
 #: Bytes of a file for each byte of its decoded pixels, for photographs.
-_TYPICAL = {"JPEG": 0.15, "WEBP": 0.15, "GIF": 0.35, "PNG": 0.6, "TIFF": 1.0, "BMP": 1.0}
-_UNCOMPRESSED = ("BMP", "TIFF")
+_TYPICAL = {
+    "JPEG": 0.15,
+    "WEBP": 0.15,
+    "AVIF": 0.12,
+    "JXL": 0.15,
+    "JPEG2000": 0.3,
+    "GIF": 0.35,
+    "PNG": 0.6,
+    "QOI": 0.7,
+    "PFM": 4.0,  # a float for each byte
+}
+_UNCOMPRESSED = ("BMP", "TIFF", "PNM", "PFM", "TGA")
 _HIGH_QUALITY = 95
 _HIGH_QUALITY_FACTOR = 3.0
 
@@ -44,7 +55,7 @@ def result_bytes(
         if name in _RESIZES:
             width, height = _RESIZES[name](width, height, params)
     scale = width * height / max(1, original.width * original.height)
-    format = output.get("format") or original.format
+    format = output.get("format") or BY_NAME[original.format].becomes or original.format
     reckoned = original.decoded_bytes * scale * _factor(format, output.get("quality"))
     if format == original.format and format not in _UNCOMPRESSED and output.get("quality") is None:
         reckoned = min(original.size * scale, max(original.size, reckoned))

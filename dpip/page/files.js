@@ -1,9 +1,11 @@
 // Which files are meant: those of a drop, folders and all, or of an input.
 
-const PICTURES = /\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?)$/i;
-const TYPES = /^image\/(jpeg|png|webp|bmp|x-ms-bmp|gif|tiff)$/;
+// As dpip/filters/output.py has them: a test compares the two.
+const EXTENSIONS = "jpg jpeg jpe jfif png apng webp bmp dib gif tif tiff avif avifs jxl jp2 j2k j2c jpc jpf jpx qoi pnm ppm pgm pbm pam pfm tga icb vda vst heic heif hif heics heifs dds ico cur dng nef nrw cr2 cr3 arw sr2 raf rw2 orf pef srw 3fr erf kdc dcr mrw mef mos rwl".split(" ");
+const PICTURES = new RegExp(`\\.(${EXTENSIONS.join("|")})$`, "i");
+const TYPES = /^image\//;
 
-export const ACCEPT = "image/jpeg,image/png,image/webp,image/bmp,image/gif,image/tiff";
+export const ACCEPT = ["image/*", ...EXTENSIONS.map((extension) => `.${extension}`)].join(",");
 
 const inOrder = new Intl.Collator("en", { numeric: true });
 

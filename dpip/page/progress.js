@@ -41,11 +41,12 @@ export class Status {
   }
 }
 
-/** `312 of 1,000 done, 3 failed`. */
-export function counts({ accepted, filtered, failed }) {
+/** `312 of 1,000 done, 3 failed, 2 with notices`. */
+export function counts({ accepted, filtered, failed, noticed }) {
   if (!accepted) return "No images yet";
   const done = filtered === accepted ? `${counted(accepted, "image")} done` : `${number(filtered)} of ${number(accepted)} done`;
-  return failed ? `${done}, ${number(failed)} failed` : done;
+  const parts = [done, failed && `${number(failed)} failed`, noticed && `${number(noticed)} with notices`];
+  return parts.filter(Boolean).join(", ");
 }
 
 /** `24/s, about 40 s left`, or how long it took; empty when nobody can tell. */

@@ -13,7 +13,7 @@ import { workloads } from "./workloads.js";
 
 const SETTLED_MS = 350;
 const THUMBNAILS = 11; // and how many more: two rows
-const FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"];
+const FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JXL", "JPEG2000", "BMP", "GIF", "QOI", "PNM", "PFM", "TGA"];
 
 let handed = null;
 
@@ -115,7 +115,7 @@ class Draft {
 
   add({ pictures, others }) {
     this.files = this.files.concat(pictures);
-    if (others) notice(`${counted(others, "file")} left out: not JPEG, PNG, WebP, BMP, GIF or TIFF.`);
+    if (others) notice(`${counted(others, "file")} left out: no pictures.`);
     this.sample ||= this.files[0] || null;
     this.showFiles();
     this.changed();

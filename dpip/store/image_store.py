@@ -30,6 +30,7 @@ from zope.interface import implementer
 
 from dpip.errors import NotFound, RetryLater, TooLarge
 from dpip.filters.codec.headers import PictureInfo, probe
+from dpip.filters.output import BY_NAME
 from dpip.interfaces import IImageStore, IIncomingFile
 from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.coroutines import deferred
@@ -45,7 +46,6 @@ T = TypeVar("T")
 INCOMING = "incoming"
 _TRANSFERS = "desks"  # its name since the first version
 _FOLDERS = {ImageType.ORIGINAL: "originals", ImageType.FILTERED: "results"}
-_EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}
 _SLUG = 40  # characters of a workload's name in its directory's
 _OURS = re.compile(r"[a-z0-9-]{1,40}-[0-9a-z]{26}", re.ASCII)  # what :func:`directory_for` makes
 _DURABLE_NAMES = 10_000
@@ -221,8 +221,7 @@ class ImageStore(Service):
 
     def _place(self, source: str, directory: str, type: ImageType, image_id: str, format: str) -> str:
         """Give the file its name, durably. A name that exists is never taken over."""
-        extension = _EXTENSIONS.get(format, format.lower())
-        name = f"{image_id}.{self._token(2)}.{extension}"
+        name = f"{image_id}.{self._token(2)}{BY_NAME[format].extensions[0]}"
         folder = self._folder(directory, _FOLDERS[type])
         try:
             if _exists(name, folder):  # nobody else makes this name after the look

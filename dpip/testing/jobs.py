@@ -126,6 +126,7 @@ class MemoryWorkload:
             accepted=len(self.jobs),
             filtered=filtered,
             failed=failed,
+            noticed=sum(bool(job.result.file.notices) for job in self.jobs if job.result is not None),
             size=sum(image.file.size for kind in ImageType for image in self.images(kind)),
             finished_at=now if filtered + failed == len(self.jobs) else None,
             version=self.workload.version + 1,

@@ -99,7 +99,6 @@ class CorpusTests(TestCase):
     def test_strangers_are_called_by_their_names(self) -> None:
         """Also with a name that ends in .png: nobody asks for it."""
         for start, name in (
-            (b"\0\0\1\0", "an icon"),
             (b"8BPS\0\1", "Photoshop"),
             (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
             (b"\0\0\0\x18ftypheic", "HEIC"),
@@ -108,7 +107,15 @@ class CorpusTests(TestCase):
             (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
             (b"\xc5\xd0\xd3\xc6", "PostScript"),
             (b"qoif", "QOI"),
-            (b"P6\n1 1\n255\n", "PNM"),
+            (b"\0\0\0\x18ftypheix\0\0\0\0mif1", "HEIC/HEIF"),
+            (b"\0\0\0\x18ftypavis\0\0\0\0mif1", "AVIF"),
+            (b"\0\0\0\x18ftypcrx \0\0\0\0mif1", "raw photograph (Canon CR3)"),
+            (b"FUJIFILMCCD-RAW 0201", "raw photograph (RAF)"),
+            (b"IIU\0\x18\0\0\0", "raw photograph (RW2)"),
+            (b"IIRO\x08\0\0\0", "raw photograph (ORF)"),
+            (bytes(128) + b"DICM", "DICOM"),
+            (b"SIMPLE  =      T", "FITS"),
+            (b"\xff\xd8\xff\xf7\0\x0b\x08", "JPEG-LS"),
         ):
             self.assertIn(name, self.assertRaises(NotAnImage, probe, start + bytes(50)).detail)
 

@@ -6,7 +6,17 @@ from attrs import astuple, evolve
 
 from dpip.datastore import images
 from dpip.errors import StaleLease
-from dpip.model import RESULTS_PAGE, Failure, Image, ImageType, Lease, Outcome, StoredFile, WorkloadStatus
+from dpip.model import (
+    ALL,
+    RESULTS_PAGE,
+    Failure,
+    Image,
+    ImageType,
+    Lease,
+    Outcome,
+    StoredFile,
+    WorkloadStatus,
+)
 from tests.datastore.support import NOW, PICTURE, DatastoreTestCase, stored, worker
 
 RESULT = StoredFile("holiday/results/r.png", 7, "result's sha", PICTURE, "a.png")
@@ -44,6 +54,14 @@ class FinishTests(DatastoreTestCase):
         self.assertEqual(ann[0].used, 214)
         [record] = self.now(self.datastore.workers(None, None, None))
         self.assertEqual((record.done, record.failed), (2, 0))
+
+    def test_results_with_notices_are_counted(self) -> None:
+        self.now(self.datastore.workload("w1"))  # counted in memory from here on
+        self.finish(self.job.lease, evolve(RESULT, notices=("The profile is missing.", "É")))
+        self.finish(self.other.lease)
+        known = self.now(self.datastore.workload("w1"))
+        [stored] = self.now(self.datastore.workloads(None, ALL, None, 10))
+        self.assertEqual([found and found.noticed for found in (known, stored)], [1, 1])
 
     def test_the_same_content_again_answers_the_same_and_changes_nothing(self) -> None:
         image, _ = self.finish(self.job.lease)

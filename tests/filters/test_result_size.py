@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.filters import engine
 from dpip.filters.codec.headers import probe
+from dpip.filters.output import FORMATS
 from dpip.filters.registry import validate_output, validate_steps
 from dpip.filters.result_size import Original, result_bytes
 
@@ -63,7 +64,7 @@ class ResultSizeTests(TestCase):
         for source in ("JPEG", "PNG", "BMP", "TIFF"):
             data = encoded(source)
             for chain in steps:
-                for output in ({}, {"format": "PNG"}, {"format": "JPEG"}, {"format": "BMP"}):
+                for output in ({}, *({"format": format} for format in FORMATS)):
                     parsed = validate_steps(chain)
                     made = len(engine.process_steps(data, parsed, output=output).data)
                     self.assertGreater(2 * estimated(data, chain, **output), made, (source, chain, output))

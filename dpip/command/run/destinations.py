@@ -12,6 +12,11 @@ from typing import Final
 from dpip.filters.output import EXTENSIONS
 
 _KNOWN: Final = frozenset(chain.from_iterable(EXTENSIONS.values()))
+#: Extensions of pictures that DPIP does not read.
+_FOREIGN: Final = frozenset(
+    {".psd", ".psb", ".exr", ".hdr", ".svg", ".jxr", ".wdp", ".jls", ".dcm", ".fits", ".fit", ".xcf", ".pcx"}
+    | {".crw", ".x3f", ".iiq", ".bpg", ".eps", ".wmf", ".emf", ".sgi", ".ras"}
+)
 
 
 def with_suffix_for(name: Path, content_type: str) -> Path:
@@ -58,8 +63,8 @@ def _move_to_free_name(part: Path, name: Path) -> None:
 
 
 def is_image_name(name: Path) -> bool:
-    """Tell whether the extension is that of an image."""
-    return name.suffix.lower() in _KNOWN
+    """Tell whether the extension is that of an image, be it of a kind that is read or not."""
+    return name.suffix.lower() in _KNOWN | _FOREIGN
 
 
 def safe_name(name: str) -> str:

@@ -10,6 +10,8 @@ import click
 import numpy as np
 from attrs import define, field, frozen
 
+from dpip.errors import NotAnImage
+from dpip.filters.codec.headers import probe
 from dpip.filters.codec.picture import Metadata
 from dpip.filters.codec.png import encode
 
@@ -50,6 +52,7 @@ class Film:
 
     def __enter__(self) -> Film:
         av = pyav()
+        _check_no_picture(self.path)
         try:
             self.container = av.open(str(self.path))
         except (OSError, ValueError) as error:
@@ -91,6 +94,20 @@ class Film:
                 yield FilmFrame(number, picture.pts, picture, self.matrix, self.full)
         except (OSError, ValueError) as error:
             raise click.ClickException(f"{self.path} is damaged: {error}.") from None
+
+
+def _check_no_picture(path: Path) -> None:
+    """Raise ClickException for a picture in the container of films, of which FFmpeg would say little."""
+    try:
+        format = probe(path).format
+    except OSError:
+        return
+    except NotAnImage as problem:
+        if problem.members.get("damaged") or problem.members.get("picture"):
+            raise click.ClickException(f"{path} is no film. {problem.detail}") from None
+        return
+    if format in ("HEIF", "AVIF", "RAW"):
+        raise click.ClickException(f"{path} is a picture ({format}), and no film: dpip run takes it.")
 
 
 def pyav() -> Any:

@@ -10,10 +10,13 @@ from pathlib import Path
 import click
 from attrs import frozen
 
+from dpip.command.run.destinations import is_image_name
 from dpip.errors import NotAnImage
 from dpip.filters.codec.headers import probe
+from dpip.filters.codec.probes.foreign import APPLE_DOUBLE
 
 FILMS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".ogv"})
+_LITTER = frozenset({".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
 @frozen
@@ -61,7 +64,10 @@ class Inputs:
             elif os.path.lexists(each):
                 path = Path(each)
                 special = path.exists() and not path.is_file()
-                yield Found(path, Path(path.name), "not a regular file" if special else "")
+                if special:
+                    yield Found(path, Path(path.name), "not a regular file")
+                elif not _is_litter(path):
+                    yield Found(path, Path(path.name))
             else:
                 yield from self._matches(each)
 
@@ -69,7 +75,7 @@ class Inputs:
         start = _fixed_part(pattern)
         for match in _expanded(pattern):
             path = Path(match)
-            if path.is_file():
+            if path.is_file() and not _is_litter(path):
                 name = path.relative_to(start)
                 yield Found(path, name) if path.suffix.lower() in FILMS else _probed(path, name)
 
@@ -86,8 +92,21 @@ class Inputs:
             if entry.is_dir(follow_symlinks=False):
                 if path.resolve() != self.output.resolve():
                     yield from self._walk(path, name / entry.name)
-            elif entry.is_file():
+            elif entry.is_file() and not _is_litter(path):
                 yield _probed(path, name / entry.name)
+
+
+def _is_litter(path: Path) -> bool:
+    """Tell whether an operating system made the file: its notes on a folder, or on another file."""
+    if path.name in _LITTER:
+        return True
+    if not path.name.startswith("._"):
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(APPLE_DOUBLE)) == APPLE_DOUBLE
+    except OSError:
+        return False  # reported when it is its turn
 
 
 def _expanded(pattern: str) -> Iterator[str]:
@@ -102,12 +121,17 @@ def _fixed_part(pattern: str) -> Path:
 
 
 def _probed(path: Path, name: Path) -> Found:
-    """Probe a file of a folder: it is skipped if it is no picture, not if it is damaged or unreadable."""
+    """Probe a file of a folder: it is skipped if it is no picture, neither by content nor by name.
+
+    What is damaged, unreadable, or a picture of a kind that is not read, fails in its turn.
+    """
     try:
         return Found(path, name, decoded_bytes=probe(path).decoded_bytes)
     except NotAnImage as problem:
         if path.suffix.lower() in FILMS:
             return Found(path, name, "a film: name it to have its frames filtered")
-        return Found(path, name, "" if problem.members.get("damaged") else "not an image")
+        told = problem.members
+        fails = told.get("damaged") or told.get("picture") or is_image_name(path)
+        return Found(path, name, "" if fails else "not an image")
     except OSError:  # reported when it is its turn
         return Found(path, name)

@@ -93,9 +93,9 @@ class RunReport:
     def _summary(self, seconds: float) -> Iterator[str]:
         ended = self.done + self.failed
         if ended:
-            rate = figure(ended / max(seconds, 0.001))
-            where = f"({rate} images/s), written to {printable(self.folder)}"
-            yield f"{counted(self.done, 'image')} done in {duration(seconds)} {where}"
+            rate = f" ({figure(self.done / max(seconds, 0.001))} images/s)" if self.done else ""
+            where = f", written to {printable(self.folder)}" if self.done else ""
+            yield f"{counted(self.done, 'image')} done in {duration(seconds)}{rate}{where}"
         elif not self.earlier:
             yield "No images were found."
         if self.earlier:

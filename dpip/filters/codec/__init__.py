@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dpip.errors import CorruptPicture, NotAnImage, PictureTooLarge, UnsupportedPicture
@@ -17,11 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["PictureInfo", "decode", "encode", "probe"]
 
 
-def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 0) -> Picture:
+#: Modules that are imported when there is such a picture.
+_CODECS = {
+    "AVIF": "avif",
+    "HEIF": "heif",
+    "JXL": "jpegxl",
+    "JPEG2000": "jpeg2000",
+    "QOI": "qoi",
+    "PNM": "netpbm",
+    "PFM": "netpbm",
+}
+
+
+def decode(
+    data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 0, raw: str = "camera"
+) -> Picture:
     """Decode a file of any known format; the frames are decoded as they are iterated over.
 
     With ``luma`` a codec may return gray if it has the luma at hand. If ``at_least`` is not 0, it may scale
-    the picture down, to that many pixels each way or more.
+    the picture down, to that many pixels each way or more. ``raw`` says how raw photographs are developed.
 
     Raises PictureTooLarge, before anything is decoded, for more than ``max_pixels`` over all frames;
     CorruptPicture and UnsupportedPicture.
@@ -48,6 +63,14 @@ def decode(data: bytes, *, max_pixels: int, luma: bool = False, at_least: int = 
             from dpip.filters.codec import tiff  # it takes 40 ms to import, and most pictures are none
 
             return tiff.decode(data, budget)
+        if info.format == "RAW":
+            from dpip.filters.codec import raw as photographs
+
+            return photographs.decode(data, budget, info, raw)
+        if info.format in _CODECS:
+            codec: Any = import_module(f"dpip.filters.codec.{_CODECS[info.format]}")
+            picture: Picture = codec.decode(data, budget, info)
+            return picture
         return pillow.decode(data, info.format, budget)
 
 

@@ -20,6 +20,7 @@ from dpip.filters.codec.picture import Frame, Pixels
 
 _OPAQUE_FROM = 128
 _SAMPLE = 1 << 15  # pixels
+_FEW = 128  # grays: for more the palette of all is no larger
 _STAYS = (0, 1)  # disposal methods that leave the picture where it is
 
 
@@ -97,18 +98,20 @@ def _as_local(single: bytes, left: int, top: int) -> bytes:
 def _with_palette(pixels: Pixels) -> tuple[Image.Image, int | None]:
     """Reduce to 256 colours; returns the picture and the index of the transparent colour, if there is one."""
     if pixels.ndim == 2:
-        return Image.fromarray(pixels), None
+        few = Image.fromarray(pixels).getcolors(_FEW)
+        return (_quantized(np.dstack([pixels] * 3), _FEW) if few else Image.fromarray(pixels)), None
     if pixels.shape[2] == 3:
         return _quantized(pixels, 256), None
     hidden = pixels[..., 3] < _OPAQUE_FROM
     colours = np.ascontiguousarray(pixels[..., :3])
     if not hidden.any():
         return _quantized(colours, 256), None
-    colours[hidden] = 0
+    colours[hidden] = colours[~hidden][0] if not hidden.all() else 0
     image = _quantized(colours, 255)
-    indices = np.array(image)
-    indices[hidden] = 255
-    return _in_palette(indices, image.getpalette() or []), 255
+    indices, palette = np.array(image), image.getpalette() or []
+    transparent = len(palette) // 3
+    indices[hidden] = transparent
+    return _in_palette(indices, [*palette, 0, 0, 0]), transparent
 
 
 def _quantized(pixels: Pixels, colours: int) -> Image.Image:
@@ -139,5 +142,5 @@ def _sample(pixels: Pixels) -> Image.Image:
 
 def _in_palette(indices: Pixels, palette: list[int]) -> Image.Image:
     image = Image.fromarray(indices)
-    image.putpalette(palette + [0] * (768 - len(palette)))
+    image.putpalette(palette)
     return image

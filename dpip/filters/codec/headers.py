@@ -1,8 +1,9 @@
 """Reading a file's header: format, size, frames. No pixel is decoded, no decoder is loaded.
 
 This runs for every upload on the controller, so it is plain ``struct`` on a few dozen bytes (about 20 µs for
-PNG and JPEG). Only GIF, animated WebP and TIFF are read further, to count frames. Sources: PNG 3rd ed. (W3C),
-ITU-T T.81, GIF89a, the WebP container specification, TIFF 6.0, BITMAPINFOHEADER.
+PNG and JPEG). Only GIF, animated WebP and TIFF are read further, to count frames. Here are the formats of
+everyday; :mod:`dpip.filters.codec.probes` has the others. Sources: PNG 3rd ed. (W3C), ITU-T T.81, GIF89a, the
+WebP container specification, TIFF 6.0, BITMAPINFOHEADER.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any, BinaryIO
-
-import attrs
+from typing import BinaryIO
 
 from dpip.errors import NotAnImage
-from dpip.filters.output import CONTENT_TYPES, FORMATS
+from dpip.filters.codec.info import PictureInfo as PictureInfo
+from dpip.filters.codec.info import unpack
+from dpip.filters.codec.probes import boxes, foreign, heif, jpeg2000, jpegxl, raw, small
+from dpip.filters.output import TABLE
 
 #: Honest files stay below these limits, which bound the time that a hostile file can take.
 MAX_FRAMES = 10_000
@@ -30,37 +32,11 @@ _GIF_IMAGE, _GIF_END = b",;"
 _JUNK = 16 * 1024  # bytes between segments that are searched at once
 
 
-@attrs.frozen
-class PictureInfo:
-    """``pixels`` is summed over all frames; ``channels`` and ``bits`` are those of the decoded array."""
-
-    format: str
-    width: int
-    height: int
-    channels: int
-    bits: int = 8
-    frames: int = 1
-    pixels: int = attrs.field()
-
-    @pixels.default
-    def _every_frame_alike(self) -> int:
-        return self.width * self.height * self.frames
-
-    @property
-    def content_type(self) -> str:
-        return CONTENT_TYPES[self.format]
-
-    @property
-    def decoded_bytes(self) -> int:
-        """The bytes of all frames as arrays."""
-        return self.pixels * self.channels * -(-self.bits // 8)
-
-
 def probe(source: bytes | str | os.PathLike[str]) -> PictureInfo:
     """Read the header of a file, given as its bytes or its path.
 
-    Raises NotAnImage for anything but a JPEG, PNG, WebP, BMP, GIF or TIFF header, OSError if the path cannot
-    be read.
+    Raises NotAnImage for anything but the header of a format in :data:`dpip.filters.output.TABLE`, OSError if
+    the path cannot be read.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _probe(io.BytesIO(source))
@@ -70,13 +46,15 @@ def probe(source: bytes | str | os.PathLike[str]) -> PictureInfo:
 
 def _probe(file: BinaryIO) -> PictureInfo:
     start = file.read(16)
-    parse = _parser(start)
+    name, parse = _parser(file, start)
     if parse is None:
-        raise NotAnImage(f"{_looks_like(start)} DPIP takes {', '.join(FORMATS[:-1])} and {FORMATS[-1]}.")
+        raise _not_taken(start, foreign.FILM if start[4:8] == b"ftyp" else foreign.kind_of(file))
     try:
         info = parse(file, start)
     except (struct.error, EOFError, IndexError, KeyError, ValueError, OverflowError) as problem:
-        raise NotAnImage("The file's header is damaged or cut short.", damaged=True) from problem
+        raise NotAnImage(
+            f"The file looks like {name}, and its header is damaged or cut short.", damaged=True
+        ) from problem
     if not info.width > 0 or not info.height > 0:
         raise NotAnImage(f"The {info.format} header says {info.width} x {info.height} pixels.", damaged=True)
     if info.frames > MAX_FRAMES:
@@ -84,82 +62,64 @@ def _probe(file: BinaryIO) -> PictureInfo:
     return info
 
 
-def _parser(start: bytes) -> Callable[[BinaryIO, bytes], PictureInfo] | None:
-    for magic, parse in _PARSERS.items():
-        if start.startswith(magic) and (magic != b"RIFF" or start[8:12] == b"WEBP"):
-            return parse
-    return None
-
-
-def _looks_like(start: bytes) -> str:
+def _not_taken(start: bytes, kind: foreign.ForeignKind) -> NotAnImage:
+    """Say what the file is; ``picture`` among the members tells that it is one, of a kind not read."""
     if not start:
-        return "The file is empty."
-    for magic, name in _FOREIGN.items():
-        if start.lstrip().startswith(magic) or start[4:].startswith(magic):
-            return f"The file looks like {name}."
-    return "The file is not an image of a known kind."
+        words = "The file is empty."
+    elif kind.words:
+        words = f"The file looks like {kind.words}. {kind.advice or 'It is no picture.'}"
+    else:
+        words = (
+            f"The file is not an image of a known kind. DPIP takes {', '.join(_READ[:-1])} and {_READ[-1]}."
+        )
+    return NotAnImage(words, picture=kind.picture)
 
 
-_FOREIGN = {
-    b"%PDF": "a PDF",
-    b"%!PS": "PostScript",
-    b"\xc5\xd0\xd3\xc6": "PostScript",
-    b"<svg": "an SVG",
-    b"<?xml": "XML, perhaps an SVG",
-    b"<!DOCTYPE": "a web page",
-    b"<html": "a web page",
-    b"8BPS": "a Photoshop document",
-    b"ftypheic": "a HEIC picture",
-    b"ftypmif1": "a HEIF picture",
-    b"ftypavif": "an AVIF picture",
-    b"ftyp": "a film",
-    b"PK\x03\x04": "a zip archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"Rar!": "a RAR archive",
-    b"7z\xbc\xaf": "a 7-Zip archive",
-    b"\x00\x00\x01\x00": "an icon",
-    b"\x00\x00\x02\x00": "a cursor",
-    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000",
-    b"\xff\x4f\xff\x51": "a JPEG 2000",
-    b"\x00\x00\x00\x0cJXL ": "a JPEG XL",
-    b"\xff\x0a": "a JPEG XL",
-    b"II\xbc": "a JPEG XR",
-    b"DDS ": "a DirectDraw surface",
-    b"qoif": "a QOI picture",
-    b"gimp xcf": "a GIMP picture",
-    b"v/1\x01": "an OpenEXR picture",
-    b"#?RADIANCE": "a Radiance picture",
-    b"\xd7\xcd\xc6\x9a": "a Windows metafile",
-    b"FORM": "an IFF file",
-    b"\x8aMNG": "an MNG film",
-    b"\x8bJNG": "a JNG picture",
-    **{b"P%d" % kind + end: "a PNM picture" for kind in range(1, 8) for end in (b"\n", b" ", b"\r")},
-}
+_Parse = Callable[[BinaryIO, bytes], PictureInfo]
 
 
-def _read(file: BinaryIO, layout: str) -> tuple[Any, ...]:
-    size = struct.calcsize(layout)
-    data = file.read(size)
-    if len(data) < size:
-        raise EOFError
-    return struct.unpack(layout, data)
+def _parser(file: BinaryIO, start: bytes) -> tuple[str, _Parse | None]:
+    """Return what the file begins like, with an article, and the function for such headers."""
+    if start[4:8] == b"ftyp":
+        return _of_brand(file)
+    for magic, (name, parse) in _PARSERS.items():
+        if start.startswith(magic) and (magic != b"RIFF" or start[8:12] == b"WEBP"):
+            return name, parse
+    if small.looks_like_tga(file, start):
+        return "a Targa", small.tga
+    return "", None
+
+
+def _of_brand(file: BinaryIO) -> tuple[str, _Parse | None]:
+    """Tell by the brands which kind of picture it is that lies in the container of films, if any."""
+    try:
+        major, every = boxes.brands(file)
+    except (ValueError, EOFError, struct.error):
+        return "", None
+    if major == b"crx ":
+        return "a raw photograph (Canon CR3)", lambda file, _: raw.cr3(file)
+    if heif.AVIF_BRANDS & {major} or (heif.AVIF_BRANDS & every and major in (b"mif1", b"msf1", b"miaf")):
+        return "an AVIF picture", lambda file, _: heif.probe(file, "AVIF")
+    if major in heif.HEIF_BRANDS:
+        return "a HEIC/HEIF picture", lambda file, _: heif.probe(file, "HEIF")
+    return "", None
 
 
 def _png(file: BinaryIO, start: bytes) -> PictureInfo:
     if start[12:16] != b"IHDR":
         raise ValueError
-    width, height, bits, colour = _read(file, ">IIBB")
+    width, height, bits, colour = unpack(file, ">IIBB")
     channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
     if channels is None:
         raise ValueError
     frames, transparent = 1, False
     file.seek(33)
     for _ in range(_MAX_PARTS):
-        length, kind = _read(file, ">I4s")
+        length, kind = unpack(file, ">I4s")
         if kind == b"IDAT":
             break
         if kind == b"acTL" and length == 8:
-            frames = max(1, _read(file, ">I")[0])
+            frames = max(1, unpack(file, ">I")[0])
             length -= 4
         transparent |= kind == b"tRNS"
         file.seek(length + 4, 1)
@@ -174,9 +134,11 @@ def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
         kind = _jpeg_marker(file)
         if kind <= 0x01 or 0xD0 <= kind <= 0xD7:  # these have no length; 0 is data and no marker
             continue
-        (length,) = _read(file, ">H")
+        (length,) = unpack(file, ">H")
+        if kind == 0xF7:
+            raise _not_taken(b"\xff", foreign.JPEG_LS)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            bits, height, width, channels = _read(file, ">BHHB")
+            bits, height, width, channels = unpack(file, ">BHHB")
             return PictureInfo("JPEG", width, height, channels, bits)
         file.seek(length - 2, 1)
     raise ValueError
@@ -249,19 +211,19 @@ def _webp(file: BinaryIO, start: bytes) -> PictureInfo:
     kind = start[12:16]
     file.seek(20)
     if kind == b"VP8 ":
-        code, width, height = _read(file, "<3x3sHH")
+        code, width, height = unpack(file, "<3x3sHH")
         if code != b"\x9d\x01\x2a":
             raise ValueError
         return PictureInfo("WEBP", width & 0x3FFF, height & 0x3FFF, 3)
     if kind == b"VP8L":
-        mark, sizes = _read(file, "<BI")
+        mark, sizes = unpack(file, "<BI")
         if mark != 0x2F:
             raise ValueError
         alpha = sizes >> 28 & 1
         return PictureInfo("WEBP", (sizes & 0x3FFF) + 1, (sizes >> 14 & 0x3FFF) + 1, 3 + alpha)
     if kind != b"VP8X":
         raise ValueError
-    flags, *sizes3 = _read(file, "<B3x6B")
+    flags, *sizes3 = unpack(file, "<B3x6B")
     width = 1 + int.from_bytes(bytes(sizes3[:3]), "little")
     height = 1 + int.from_bytes(bytes(sizes3[3:]), "little")
     frames = sum(kind == b"ANMF" for kind in _riff_chunks(file)) if flags & 0x02 else 1
@@ -283,11 +245,11 @@ def _riff_chunks(file: BinaryIO) -> Iterator[bytes]:
 
 def _bmp(file: BinaryIO, start: bytes) -> PictureInfo:
     file.seek(14)
-    (size,) = _read(file, "<I")
+    (size,) = unpack(file, "<I")
     if size == 12:
-        width, height, _, bits = _read(file, "<HHHH")
+        width, height, _, bits = unpack(file, "<HHHH")
     elif size in (40, 52, 56, 64, 108, 124):
-        width, height, _, bits = _read(file, "<iiHH")
+        width, height, _, bits = unpack(file, "<iiHH")
     else:
         raise ValueError
     return PictureInfo("BMP", width, abs(height), 4 if bits == 32 else 3)
@@ -307,24 +269,27 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
             raise ValueError
         seen.add(offset)
         file.seek(offset)
-        entries = _read(file, order + count)[0]
+        entries = unpack(file, order + count)[0]
         if entries > 4096:
             raise ValueError
         tags: dict[int, int] = {}
         for _ in range(entries):
-            tag, kind, number, value = _read(file, order + entry)
+            tag, kind, number, value = unpack(file, order + entry)
             if tag in _TIFF_TAGS and tag not in tags:  # the decoder goes by the first, too
                 tags[tag] = _tiff_value(file, end, order, kind, number, value)
+        if not pages and raw.is_raw(tags, start):
+            return raw.tiff(file, start)
         pages.append(tags)
-        offset = _read(file, order + word)[0]
+        offset = unpack(file, order + word)[0]
     width, height = pages[0].get(256, 0), pages[0].get(257, 0)
     channels, bits = max(map(_tiff_samples, pages), key=prod)
     pixels = sum(page.get(256, 0) * page.get(257, 0) for page in pages)
     return PictureInfo("TIFF", width, height, channels, bits, len(pages), pixels)
 
 
-# width, height, bits, photometric interpretation, samples per pixel, sample format
-_TIFF_TAGS = (256, 257, 258, 262, 277, 339)
+# width, height, bits, photometric interpretation, samples per pixel, sample format; and, for raw photographs,
+# the page's role, pages within it, the version of DNG
+_TIFF_TAGS = (256, 257, 258, 262, 277, 339, 254, 330, 50706)
 _TIFF_FLOAT = 3
 
 
@@ -339,7 +304,7 @@ def _tiff_samples(page: dict[int, int]) -> tuple[int, int]:
 
 def _tiff_value(file: BinaryIO, end: int, order: str, kind: int, number: int, value: bytes) -> int:
     """Return an entry's first number (BYTE, SHORT, LONG or LONG8), from the entry or from where it points."""
-    code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}[kind]
+    code, size = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 13: ("I", 4), 16: ("Q", 8), 18: ("Q", 8)}[kind]
     if size * number <= len(value):
         return int(struct.unpack_from(order + code, value)[0])
     (place,) = struct.unpack(order + ("Q" if len(value) == 8 else "I"), value)
@@ -347,20 +312,39 @@ def _tiff_value(file: BinaryIO, end: int, order: str, kind: int, number: int, va
         raise ValueError
     back = file.tell()
     file.seek(place)
-    first = int(_read(file, order + code)[0])
+    first = int(unpack(file, order + code)[0])
     file.seek(back)
     return first
 
 
-_PARSERS: dict[bytes, Callable[[BinaryIO, bytes], PictureInfo]] = {
-    b"\x89PNG\r\n\x1a\n": _png,
-    b"\xff\xd8\xff": _jpeg,
-    b"GIF87a": _gif,
-    b"GIF89a": _gif,
-    b"RIFF": _webp,
-    b"BM": _bmp,
-    b"II*\0": _tiff,
-    b"MM\0*": _tiff,
-    b"II+\0": _tiff,
-    b"MM\0+": _tiff,
+_READ = [format.name for format in TABLE]
+_RAWS: dict[bytes, tuple[str, _Parse]] = {
+    magic: (f"a raw photograph ({kind})", raw.probe) for magic, kind in raw.MAGICS.items()
+}
+_PARSERS: dict[bytes, tuple[str, _Parse]] = {
+    b"\x89PNG\r\n\x1a\n": ("a PNG", _png),
+    b"\xff\xd8\xff": ("a JPEG", _jpeg),
+    b"GIF87a": ("a GIF", _gif),
+    b"GIF89a": ("a GIF", _gif),
+    b"RIFF": ("a WebP", _webp),
+    b"BM": ("a BMP", _bmp),
+    b"II*\0": ("a TIFF", _tiff),
+    b"MM\0*": ("a TIFF", _tiff),
+    b"II+\0": ("a TIFF", _tiff),
+    b"MM\0+": ("a TIFF", _tiff),
+    **_RAWS,
+    jpeg2000.BOXES: ("a JPEG 2000", jpeg2000.probe),
+    jpeg2000.CODESTREAM: ("a JPEG 2000", jpeg2000.probe),
+    jpegxl.BOXES: ("a JPEG XL", jpegxl.probe),
+    jpegxl.CODESTREAM: ("a JPEG XL", jpegxl.probe),
+    b"qoif": ("a QOI", small.qoi),
+    b"DDS ": ("a DirectDraw surface", small.dds),
+    b"\0\0\1\0": ("an icon", small.ico),
+    **{b"\0\0\2\0" + bytes((count, 0)): ("a cursor", small.ico) for count in range(1, 33)},
+    **{
+        b"P%d" % kind + end: ("a PNM", small.netpbm)
+        for kind in range(1, 8)
+        for end in (b"\n", b" ", b"\r", b"\t")
+    },
+    **{kind + end: ("a PFM", small.netpbm) for kind in (b"PF", b"Pf") for end in (b"\n", b" ", b"\r")},
 }

@@ -13,9 +13,9 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
 from dpip.filters.codec.budget import DecodeBudget
+from dpip.filters.codec.indexed import Indexed
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
-from dpip.filters.output import FORMATS
 
 # We check the number of pixels before Pillow sees the file; its own limit is lower than our default.
 Image.MAX_IMAGE_PIXELS = None
@@ -36,6 +36,8 @@ _AS_SHOWN = {
     "YCbCr": "RGB",
     "CMYK": "RGB",
 }
+#: How many colours pictures of these modes have at most.
+_COLOURS = {"1": 2, "P": 256}
 
 
 @contextmanager
@@ -72,12 +74,12 @@ def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
     for pixels that are not whole numbers of 8 or 16 bits.
     """
     with damage_as_corrupt():
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=(format,))
         if image.mode in ("I", "F"):
             kind = "signed or 32-bit whole numbers" if image.mode == "I" else "floating point numbers"
             raise UnsupportedPicture(f"The picture holds {kind}; DPIP filters 8 and 16 bits per channel.")
         metadata = _metadata(image)
-        count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP") else 1
+        count = getattr(image, "n_frames", 1) if format in ("GIF", "PNG", "WEBP", "AVIF") else 1
         budget.check_count(count)
         return Picture(
             format=format,
@@ -85,6 +87,7 @@ def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
             frame_count=count,
             metadata=_upright_metadata(metadata, image),
             loop=image.info.get("loop"),
+            style={"colours": _COLOURS[image.mode]} if image.mode in _COLOURS else {},
         )
 
 
@@ -158,6 +161,11 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if converted is None else converted
 
 
+def exif_of(image: Image.Image) -> bytes | None:
+    """Return the EXIF of a file that Pillow has opened."""
+    return _metadata(image).exif
+
+
 def _metadata(image: Image.Image) -> Metadata:
     info = image.info
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
@@ -179,6 +187,20 @@ def encode(pixels: Pixels, format: str, metadata: Metadata, **options: Any) -> b
     """Encode one still picture in that format (not PNG or TIFF), with Pillow's own save options."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format, **metadata_options(metadata, format), **options)
+    return out.getvalue()
+
+
+def encode_indexed(picture: Indexed, format: str, metadata: Metadata) -> bytes:
+    """Encode a picture of few colours, without alpha: in black and white as bits."""
+    table = np.repeat(picture.table, 3, axis=1) if picture.table.shape[1] == 1 else picture.table
+    if picture.bits == 1 and sorted(table.tolist()) == [[0] * 3, [255] * 3]:
+        white = table.tolist().index([255] * 3)
+        image = Image.fromarray(picture.numbers == white)
+    else:
+        image = Image.fromarray(picture.numbers)
+        image.putpalette(table.tobytes())
+    out = io.BytesIO()
+    image.save(out, format, **metadata_options(metadata, format))
     return out.getvalue()
 
 

@@ -19,6 +19,7 @@ from dpip.errors import CorruptPicture
 from dpip.filters.alpha import channel_count
 from dpip.filters.codec import changes, deflate, pillow
 from dpip.filters.codec.budget import DecodeBudget
+from dpip.filters.codec.indexed import Indexed, indexed
 from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.kernels import png_rows
@@ -32,6 +33,7 @@ _COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}
 _KEPT = frozenset({b"gAMA", b"cHRM", b"sRGB", b"cICP", b"tEXt", b"zTXt", b"iTXt", b"tIME"})
 _XMP = b"XML:com.adobe.xmp\x00"
 _PER_METRE = 39.3701
+_LEVEL = 6  # of compression for few colours, which is worth its time there
 # Adam7: first column and row, step across and down, of each pass.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
@@ -69,7 +71,8 @@ def decode(data: bytes, budget: DecodeBudget) -> Picture:
     turn = orientation(metadata.exif)
     kept = attrs.evolve(metadata, exif=reset_orientation(metadata.exif))
     if header.bits < 8 or header.colour not in _CHANNELS or b"acTL" in kinds:
-        return attrs.evolve(pillow.decode(data, "PNG", budget), metadata=kept)
+        style = {"colours": 1 << header.bits} if header.bits <= 8 and header.colour in (0, 3) else {}
+        return attrs.evolve(pillow.decode(data, "PNG", budget), metadata=kept, style=style)
     budget.take_frame(header.width, header.height)
     pixels = _pixels(header, b"".join(body for kind, body in chunks if kind == b"IDAT"))
     key = next((body for kind, body in chunks if kind == b"tRNS"), None)
@@ -175,10 +178,30 @@ def _profile(body: bytes) -> bytes | None:
         return None
 
 
-def encode(pixels: Pixels, metadata: Metadata) -> bytes:
-    """Encode H x W or H x W x C, uint8 or uint16, as a PNG."""
+def encode(pixels: Pixels, metadata: Metadata, colours: int = 0) -> bytes:
+    """Encode H x W or H x W x C, uint8 or uint16, as a PNG; with a palette if it has so few ``colours``."""
+    few = indexed(pixels, colours) if colours else None
+    if few is not None:
+        return _with_palette(few, metadata)
     parts = [SIGNATURE, chunk(b"IHDR", _ihdr(pixels)), *_metadata_chunks(metadata)]
     return b"".join((*parts, chunk(b"IDAT", compressed(pixels)), chunk(b"IEND", b"")))
+
+
+def _with_palette(picture: Indexed, metadata: Metadata) -> bytes:
+    """Encode numbers of a palette, or grays of few bits, without filtering: that does not help them."""
+    height, width = picture.numbers.shape
+    channels = picture.table.shape[1]
+    colour = 0 if channels == 1 else 3
+    header = struct.pack(">IIBBBBB", width, height, picture.bits, colour, 0, 0, 0)
+    parts = [SIGNATURE, chunk(b"IHDR", header), *_metadata_chunks(metadata)]
+    if colour:
+        parts.append(chunk(b"PLTE", picture.table[:, :3].tobytes()))
+    if channels == 4:
+        parts.append(chunk(b"tRNS", picture.table[:, 3].tobytes().rstrip(b"\xff") or b"\xff"))
+    packed = picture.packed()
+    rows = np.zeros((height, packed.shape[1] + 1), np.uint8)
+    rows[:, 1:] = packed
+    return b"".join((*parts, chunk(b"IDAT", zlib.compress(rows.data, _LEVEL)), chunk(b"IEND", b"")))
 
 
 def encode_animation(frames: Iterable[Frame], picture: Picture, metadata: Metadata) -> bytes:

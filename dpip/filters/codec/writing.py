@@ -12,20 +12,24 @@ import numpy as np
 from dpip.errors import UnsupportedPicture
 from dpip.filters import groups
 from dpip.filters.alpha import channel_count, has_alpha
-from dpip.filters.codec import gif, icc, jpeg, pillow, png, webp
+from dpip.filters.codec import colours, gif, icc, jpeg, netpbm, pillow, png, webp
+from dpip.filters.codec.indexed import indexed
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
-
-_LONGEST_SIDE = {"JPEG": 65535, "WEBP": 16383, "GIF": 65535}
-_MANY_FRAMES = ("GIF", "PNG", "WEBP", "TIFF")
+from dpip.filters.output import BY_NAME
 
 
 def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
     """Do what :func:`dpip.filters.codec.encode` says."""
+    frames = iter(frames)
     format = output["format"] or picture.format
+    if not BY_NAME[format].written:
+        first = next(frames)
+        frames = chain((first,), frames)
+        format = _becomes(picture, first.pixels)
     style = dict(picture.style) if format == picture.format else {}
     if output["quality"]:
         style["quality"] = output["quality"]
-    if picture.frame_count > 1 and format not in _MANY_FRAMES:
+    if picture.frame_count > 1 and not BY_NAME[format].many:
         raise UnsupportedPicture(
             f"The original has {picture.frame_count} frames and {format} holds one picture."
         )
@@ -35,11 +39,23 @@ def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> 
         return _pages(iter(frames), picture, output, style), format
     frames = (_in_one_group(frame, format, picture.notices) for frame in frames)
     fitted = (attrs.evolve(frame, pixels=_fit(frame.pixels, format, picture.notices)) for frame in frames)
+    if format == "AVIF":
+        return _avif(_of_one_size(fitted, format), picture, output, style), format
     if picture.frame_count > 1 or format == "GIF":
         return _animation(fitted, format, picture, output, style), format
     frame = next(iter(fitted))
     metadata = _metadata(picture, format, output, frame.pixels)
-    return _still(frame.pixels, format, metadata, style), format
+    pixels = _in_plain_colours(frame.pixels, format, metadata, picture.notices)
+    return _still(pixels, format, metadata, style), format
+
+
+def _becomes(picture: Picture, first: Pixels) -> str:
+    """Choose a format for the result of an original whose own is only read, one that loses nothing."""
+    if picture.frame_count > 1:
+        return "TIFF"
+    wanted = BY_NAME[BY_NAME[picture.format].becomes]
+    alone = (first.dtype == np.uint8 or wanted.deep) and (wanted.alpha or not has_alpha(first))
+    return wanted.name if alone else "PNG"
 
 
 def _pages(frames: Iterator[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:
@@ -64,10 +80,49 @@ def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any
     if format == "JPEG":
         return jpeg.encode(pixels, metadata, style)
     if format == "PNG":
-        return png.encode(pixels, metadata)
+        return png.encode(pixels, metadata, style.get("colours", 0))
     if format == "WEBP":
         return webp.encode(pixels, metadata, style)
+    if format == "JXL":
+        from dpip.filters.codec import jpegxl  # imagecodecs takes time to import
+
+        return jpegxl.encode(pixels, metadata, style)
+    if format == "JPEG2000":
+        from dpip.filters.codec import jpeg2000
+
+        return jpeg2000.encode(pixels, metadata, style)
+    if format == "QOI":
+        from dpip.filters.codec import qoi
+
+        return qoi.encode(pixels)
+    if format == "PNM":
+        return netpbm.encode(pixels, metadata, style)
+    if format == "PFM":
+        return netpbm.encode_floats(pixels)
+    if format == "BMP" and "colours" in style:
+        few = indexed(pixels, style["colours"])
+        if few is not None and few.table.shape[1] < 4:
+            return pillow.encode_indexed(few, format, metadata)
     return pillow.encode(pixels, format, metadata)
+
+
+def _avif(frames: Iterator[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:
+    from dpip.filters.codec import avif
+
+    first = next(frames)
+    metadata = _metadata(picture, "AVIF", output, first.pixels)
+    return avif.encode(chain((first,), frames), picture, metadata, style)
+
+
+def _in_plain_colours(pixels: Pixels, format: str, metadata: Metadata, notices: list[str]) -> Pixels:
+    """Convert to sRGB what has a profile, for a format without room for one."""
+    if metadata.icc is None or "icc" in BY_NAME[format].metadata:
+        return pixels
+    converted = colours.in_srgb(pixels, metadata.icc)
+    if converted is None:
+        return pixels
+    notices.append(f"{format} is written without a profile: the colours were converted to sRGB.")
+    return converted
 
 
 def _animation(
@@ -98,8 +153,10 @@ def _of_one_size(frames: Iterator[Frame], format: str) -> Iterator[Frame]:
 
 
 def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pixels) -> Metadata:
-    """Choose the metadata that the result keeps."""
+    """Choose the metadata that the result keeps, and tell what the format has no room for."""
     metadata = picture.metadata
+    if format != picture.format and output["metadata"] == "keep":
+        _tell_lost(metadata, format, picture.notices)
     profile = icc.fitting(metadata.icc, channel_count(pixels))
     if output["metadata"] == "strip":
         return Metadata(icc=profile)  # colours need the profile
@@ -107,21 +164,32 @@ def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pix
     return attrs.evolve(metadata, icc=profile, extra=extra)
 
 
+_LOST = {"exif": "EXIF", "xmp": "XMP"}
+
+
+def _tell_lost(metadata: Metadata, format: str, notices: list[str]) -> None:
+    room = BY_NAME[format].metadata
+    lost = [word for part, word in _LOST.items() if getattr(metadata, part) and part not in room]
+    if lost:
+        notices.append(f"{format} has no room for {' and '.join(lost)}: left out.")
+
+
 def _fit(pixels: Pixels, format: str, notices: list[str]) -> Pixels:
     """Convert the pixels to what the format can hold. Raises UnsupportedPicture for too large a side."""
     height, width = pixels.shape[:2]
-    longest = _LONGEST_SIDE.get(format)
-    if longest is not None and max(height, width) > longest:
+    able = BY_NAME[format]
+    if able.side is not None and max(height, width) > able.side:
         raise UnsupportedPicture(
-            f"The result has {width} x {height} pixels; {format} holds {longest} at most."
+            f"The result has {width} x {height} pixels; {format} holds {able.side} at most."
         )
-    if pixels.dtype.kind == "f":
+    if pixels.dtype.kind == "f" and not able.floats:
         pixels = _as_words(pixels, format, notices)
-    if pixels.dtype == np.uint16 and format not in ("PNG", "TIFF"):
+    if pixels.dtype == np.uint16 and not able.deep:
         pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if has_alpha(pixels) and format == "JPEG":
+        notices.append(f"{format} is written with 8 bits per channel: the original has more.")
+    if has_alpha(pixels) and not able.alpha:
         return _on_white(pixels)
-    if channel_count(pixels) == 2 and format in ("WEBP", "BMP", "GIF"):
+    if channel_count(pixels) == 2 and not able.gray_alpha:
         return np.ascontiguousarray(pixels[..., (0, 0, 0, 1)])
     return pixels
 
@@ -136,7 +204,13 @@ def _as_words(pixels: Pixels, format: str, notices: list[str]) -> Pixels:
 
 def _on_white(pixels: Pixels) -> Pixels:
     """Replace alpha by a white background."""
-    colour = pixels[..., :-1].astype(np.uint32)
-    alpha = pixels[..., -1:].astype(np.uint32)
-    flat = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        most = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+        share = pixels[..., -1:] / most
+        blended = pixels[..., :-1] * share + most * (1 - share)
+        flat = (blended if pixels.dtype.kind == "f" else blended + 0.5).astype(pixels.dtype)
+    else:
+        colour = pixels[..., :-1].astype(np.uint32)
+        alpha = pixels[..., -1:].astype(np.uint32)
+        flat = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     return flat[..., 0] if flat.shape[2] == 1 else flat

@@ -47,6 +47,25 @@ class InputsTests(FolderTestCase):
         self.write("one/a.png", "two/a.png")
         self.assertEqual(self.found("one", "two"), {"one/a.png": "", "two/a.png": ""})
 
+    def test_what_looks_like_a_picture_is_not_passed_over(self) -> None:
+        """By content or by name: it fails in its turn, with words on what it is."""
+        self.write("photos/scan.dat", data=b"8BPS\0\1" + bytes(50))
+        self.write("photos/empty.jpg", data=b"")
+        self.write("photos/page.jpg", data=b"<!DOCTYPE html>404")
+        self.write("photos/x.psd", "photos/sky.fits", data=b"notes")
+        self.write("photos/IMG_1.HEIC", data=b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
+        self.assertEqual(set(self.found("photos").values()), {""})
+        self.assertEqual(len(self.found("photos")), 6)
+
+    def test_litter_of_operating_systems_passes_quietly(self) -> None:
+        self.write("photos/a.png", "photos/._real.png")
+        self.write("photos/Thumbs.db", "photos/.DS_Store", "photos/desktop.ini", data=b"\xd0\xcf\x11\xe0")
+        self.write("photos/._a.png", data=b"\0\5\x16\7" + bytes(50))
+        self.assertEqual(self.found("photos"), {"a.png": ""})
+        self.assertEqual(
+            self.found("photos/._a.png", "photos/Thumbs.db", "photos/._real.png"), {"._real.png": ""}
+        )
+
     def test_what_is_no_image_is_told_and_what_is_hidden_is_not(self) -> None:
         self.write("photos/a.png", "photos/.cache/b.png", "photos/.c.png")
         self.write("photos/notes.txt", data=b"notes")

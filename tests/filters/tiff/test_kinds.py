@@ -78,7 +78,7 @@ class BitDepths(TestCase):
         for data, words in (
             (written(np.zeros((4, 5), np.complex64)), "complex numbers of 64 bits"),
             (written(np.zeros((4, 5), np.uint64)), "whole numbers of 64 bits"),
-            (tiff(page(GRAY, {262: numbers(3, 32803)})), "a camera's raw data"),
+            (tiff(page(GRAY, {262: numbers(3, 32803)})), "raw photograph"),
             (tiff(page(GRAY, {259: numbers(3, 50002)})), "compressed by JPEG XL"),
             (tiff(page(GRAY, {259: numbers(3, 34712)})), "a kind of JPEG 2000"),
             (tiff(page(GRAY, {32997: numbers(4, 3)})), "a volume"),

@@ -1,0 +1,82 @@
+"""HEIC and other HEIF pictures, read by pillow-heif: the extra ``heif``, for the licence of its decoder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dpip.errors import UnsupportedPicture
+from dpip.filters.codec import colours, pillow
+from dpip.filters.codec.budget import DecodeBudget
+from dpip.filters.codec.info import PictureInfo
+from dpip.filters.codec.metadata import bare_exif, reset_orientation
+from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+
+
+def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
+    """Decode the pictures of the file, the primary one first, upright, in 8 or 16 bits.
+
+    Raises UnsupportedPicture when pillow-heif is not installed.
+    """
+    library = _library()
+    with pillow.damage_as_corrupt():
+        file = library.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+        budget.check_count(len(file))
+        first = file.primary_index
+        images = [file[first], *(file[number] for number in range(len(file)) if number != first)]
+        said = images[0].info
+        metadata = Metadata(
+            exif=reset_orientation(bare_exif(said.get("exif"))),
+            icc=said.get("icc_profile") or None,
+            xmp=said.get("xmp") or None,
+        )
+        return Picture(
+            "HEIF",
+            _frames(images, budget),
+            frame_count=len(images),
+            metadata=metadata,
+            notices=[*_left_out(said), *colours.notices(_nclx(said), metadata.icc)],
+        )
+
+
+def _library() -> Any:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise UnsupportedPicture(
+            "The file is a HEIC/HEIF picture. To read it, install pillow-heif where DPIP computes: "
+            "pip install 'dpip[heif]'; or convert it to JPEG first."
+        ) from None
+    return pillow_heif
+
+
+def _frames(images: list[Any], budget: DecodeBudget) -> Iterator[Frame]:
+    with pillow.damage_as_corrupt():
+        for image in images:
+            budget.take_frame(*image.size)
+            yield Frame(_pixels(image))
+
+
+def _pixels(image: Any) -> Pixels:
+    pixels = np.asarray(image)
+    if image.mode.startswith(("RGBa", "La")):
+        raise UnsupportedPicture("Pictures whose colours are multiplied by their alpha are not filtered.")
+    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    return np.ascontiguousarray(pixels)
+
+
+def _left_out(said: dict[str, Any]) -> list[str]:
+    notices = []
+    if said.get("depth_images"):
+        notices.append("The depth map of the original was left out.")
+    if any("gainmap" in kind.lower() for kind in said.get("aux") or ()):
+        notices.append("The gain map of the original was left out: it does not shine on HDR screens.")
+    return notices
+
+
+def _nclx(said: dict[str, Any]) -> tuple[int, int] | None:
+    profile = said.get("nclx_profile")
+    return (profile["color_primaries"], profile["transfer_characteristics"]) if profile else None
