@@ -49,6 +49,15 @@ class ResultTests(ApiTest):
         got = await self.get(f"/images/{job.result_id}", self.user)
         self.assertEqual(json.loads(got.headers["dpip-notices"]), kept)
 
+    async def test_long_notices_do_not_make_a_header_that_proxies_refuse(self) -> None:
+        job = await self.leased()
+        said = [str(number) + "\N{SNOWMAN}" * 299 for number in range(8)]
+        form = result_form(job.lease, picture(shade=7)).field("notices", json.dumps(said))
+        self.assertEqual((await self.send(form)).status, 201)
+        header = (await self.get(f"/images/{job.result_id}", self.user)).headers["dpip-notices"]
+        self.assertLess(len(header), 4000)
+        self.assertEqual(json.loads(header), [said[0], "The image's record has 7 more."])
+
     async def test_the_fields_may_come_in_the_query(self) -> None:
         lease, data = (await self.leased()).lease, picture(shade=7)
         digest = hashlib.sha256(data).hexdigest()

@@ -158,7 +158,9 @@ _UPLOADS = {
     ),
     "failures count as done": Bug(f"{_DATA}.results:_fail", "JobState.FAILED", "JobState.DONE"),
     "uploads are not charged": Bug(f"{_DATA}.uploads:_charge", "other.used += size", "pass"),
-    "used bytes are not given back": Bug(f"{_DATA}.workloads:bury", "users.c.used - freed", "users.c.used"),
+    "used bytes are not given back": Bug(
+        f"{_DATA}.workloads:bury", "of_user - _sum_of(of_workload, which)", "of_user - 0"
+    ),
     "files of a deleted workload stay in the rows": Bug(
         f"{_DATA}.workloads:bury", "deleted=micros(now)", "deleted=None"
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from io import FileIO
 from typing import Final
 
@@ -23,6 +24,9 @@ from dpip.runtime.transports import PIECE
 
 #: For browsers: nothing in it may do anything.
 SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+
+#: Characters. nginx takes 4 KiB of header by default, whole.
+_LONGEST_NOTICES: Final = 3000
 
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*$")
 
@@ -115,8 +119,18 @@ def _headers(download: Download) -> dict[str, str]:
         "ETag": download.etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",  # keep it, but ask each time: it may be deleted
-        **({"DPIP-Notices": json.dumps(notices)} if notices else {}),
+        **({"DPIP-Notices": _in_header(notices)} if notices else {}),
     }
+
+
+def _in_header(notices: Sequence[str]) -> str:
+    """Return notices as JSON in ASCII, as many as fit: proxies refuse answers with long headers."""
+    for count in range(len(notices), -1, -1):
+        left_out = [f"The image's record has {len(notices) - count} more."] if count < len(notices) else []
+        text = json.dumps([*notices[:count], *left_out])
+        if len(text) <= _LONGEST_NOTICES:
+            break
+    return text
 
 
 def sandboxed(image: Image, content_type: str) -> dict[str, str]:
