@@ -10,7 +10,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.system.processes import REPOSITORY
 
-CASES = 150
+CASES = 80
 
 
 class OpenApiCasesTests(TestCase):
