@@ -9,12 +9,35 @@ from numba.extending import register_jitable
 
 from dpip.filters.kernels.compile import BYTES, BYTES_OUT, FLOAT, INT, WORDS, WORDS_OUT, kernel
 
+_BYTE = np.uint64(0xFF)
+
+
+@register_jitable
+def _look_up_words(source: Any, target: Any, table: Any) -> None:
+    """Replace bytes from a table, eight at a time: storing each by itself would take longer."""
+    wide = table.astype(np.uint64)
+    for i in range(source.size):
+        word = source[i]
+        target[i] = (
+            wide[word & _BYTE]
+            | wide[word >> np.uint64(8) & _BYTE] << np.uint64(8)
+            | wide[word >> np.uint64(16) & _BYTE] << np.uint64(16)
+            | wide[word >> np.uint64(24) & _BYTE] << np.uint64(24)
+            | wide[word >> np.uint64(32) & _BYTE] << np.uint64(32)
+            | wide[word >> np.uint64(40) & _BYTE] << np.uint64(40)
+            | wide[word >> np.uint64(48) & _BYTE] << np.uint64(48)
+            | wide[word >> np.uint64(56)] << np.uint64(56)
+        )
+
 
 @kernel((BYTES, BYTES_OUT, BYTES, INT), (WORDS, WORDS_OUT, WORDS, INT))
 def look_up(source: Any, target: Any, table: Any, channels: int) -> None:
     """Replace every sample from a table of all its values; alpha, if there is one, stays."""
     if channels % 2 == 1:
-        for i in range(source.size):
+        words = source.size // 8 if source.itemsize == 1 else 0
+        if words:
+            _look_up_words(source[: 8 * words].view(np.uint64), target[: 8 * words].view(np.uint64), table)
+        for i in range(8 * words, source.size):
             target[i] = table[source[i]]
     else:
         for i in range(0, source.size, channels):

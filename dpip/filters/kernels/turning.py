@@ -31,15 +31,7 @@ _TILE = 32
 def _copy(source: Any, target: Any, start: Any, step: Any, at: Any, count: int, channels: int) -> None:
     """Copy ``count`` pixels, ``step`` samples apart, to the samples from ``at`` on."""
     one, two = np.uint64(1), np.uint64(2)
-    if channels == 3 and step == np.uint64(-3):
-        row = source[start - np.uint64(3 * (count - 1)) : start + np.uint64(3)]
-        out = target[at : at + np.uint64(3 * count)]
-        for x in range(count):
-            i, j = np.uint64(3 * x), np.uint64(3 * (count - 1 - x))
-            out[i] = row[j]
-            out[i + one] = row[j + one]
-            out[i + two] = row[j + two]
-    elif channels == 3:
+    if channels == 3:
         for _ in range(count):
             target[at] = source[start]
             target[at + one] = source[start + one]
@@ -59,6 +51,45 @@ def _copy(source: Any, target: Any, start: Any, step: Any, at: Any, count: int, 
             start += step
 
 
+_PIXEL = np.uint64(0xFFFFFF)
+
+
+@register_jitable
+def _mirror(row: Any, result: Any) -> None:
+    """Write a row of three channels from right to left: of bytes, eight pixels at a time in three words.
+
+    Words are little-endian, as on all machines that Numba compiles for.
+    """
+    width = row.size // 3
+    groups = width // 8 if row.itemsize == 1 else 0
+    words = row[: 24 * groups].view(np.uint64)
+    mirrored = result[3 * width - 24 * groups :].view(np.uint64)
+    one, two = np.uint64(1), np.uint64(2)
+    for group in range(groups):
+        i, j = np.uint64(3 * group), np.uint64(3 * (groups - 1 - group))
+        a, b, c = words[i], words[i + one], words[i + two]
+        # The third and the sixth pixel lie across two words, before and after.
+        third = a >> np.uint64(48) | (b & np.uint64(0xFF)) << np.uint64(16)
+        sixth = b >> np.uint64(56) | (c & np.uint64(0xFFFF)) << np.uint64(8)
+        fourth, fifth = b >> np.uint64(8) & _PIXEL, b >> np.uint64(32) & _PIXEL
+        mirrored[j] = (
+            c >> np.uint64(40) | (c >> np.uint64(16) & _PIXEL) << np.uint64(24) | sixth << np.uint64(48)
+        )
+        mirrored[j + one] = (
+            sixth >> np.uint64(16) | fifth << np.uint64(8) | fourth << np.uint64(32) | third << np.uint64(56)
+        )
+        mirrored[j + two] = (
+            third >> np.uint64(8)
+            | (a >> np.uint64(24) & _PIXEL) << np.uint64(16)
+            | (a & _PIXEL) << np.uint64(40)
+        )
+    for x in range(8 * groups, width):
+        i, j = np.uint64(3 * x), np.uint64(3 * (width - 1 - x))
+        result[j] = row[i]
+        result[j + one] = row[i + one]
+        result[j + two] = row[i + two]
+
+
 @kernel((BYTES, BYTES_OUT, INT, INT, INT, INT, INT, INT, INT), (WORDS, WORDS_OUT, *(INT,) * 7))
 def turn(
     source: Any,
@@ -76,6 +107,12 @@ def turn(
     ``start`` is the sample of the first pixel, ``across`` and ``down`` are the steps in the source, in
     samples, for one pixel to the right and down in the result. Squares keep both walks in the cache.
     """
+    if channels == 3 and across == -3:
+        size = 3 * width
+        for y in range(first, last):
+            end = start + y * down + 3
+            _mirror(source[end - size : end], target[y * size : (y + 1) * size])
+        return
     for y0 in range(first, last, _TILE):
         for x0 in range(0, width, _TILE):
             count = min(_TILE, width - x0)
