@@ -151,7 +151,7 @@ def _hello(options: ApiOptions) -> ApiHello:
     return ApiHello(
         protocol=PROTOCOL,
         version=__version__,
-        filters={name: registry.find(name).version for name in registry.names()},
+        filters=registry.versions(),
         hosts=tuple(own_hosts()),
         wants_identity=bool(options["http-tls"]),
         shares_socket=options["inherited-socket"] is not None,

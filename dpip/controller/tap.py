@@ -222,15 +222,11 @@ def _result_bytes(spec: WorkloadSpec, file: StoredFile) -> int:
     return result_bytes(spec.steps, spec.output, original)
 
 
-def _filters() -> dict[str, str]:
-    return {name: registry.find(name).version for name in registry.names()}
-
-
 def _api_terms(service: ControllerService, admission: AdmissionControl) -> ApiTerms:
     reactor = service.reactor
     return ApiTerms(
         version=__version__,
-        filters=_filters(),
+        filters=registry.versions(),
         max_upload=admission.max_upload,
         max_in_flight=admission.max_in_flight,
         disk_floor=service.options["disk-floor"],
@@ -242,7 +238,7 @@ def _terms(service: ControllerService, apis: ApiProcesses) -> JoinTerms:
     options = service.options
     return JoinTerms(
         version=__version__,
-        filters=_filters(),
+        filters=registry.versions(),
         max_pixels=options["max-megapixels"],
         api_url=lambda host: apis.url(host) or service.url_for(host),
         api_authority=service.authority.pem if options["http-tls"] else None,

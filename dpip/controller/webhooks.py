@@ -33,7 +33,7 @@ from dpip.runtime.coroutines import deferred
 LOOK_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 10.0
 ATTEMPTS: Final = 12
-"""The pauses between them begin with 5 s and double up to an hour: some 5 hours in all."""
+"""The pauses between them begin with 5 s and double up to an hour: about 2.4 hours in all."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 3600.0
 _AT_ONCE = 8
 _PORTS = {"http": 80, "https": 443}

@@ -84,6 +84,11 @@ def names() -> list[str]:
     return [*_BUILT_IN, *sorted(_third_party()[0])]
 
 
+def versions() -> dict[str, str]:
+    """Return each filter's name and version."""
+    return {name: find(name).version for name in names()}
+
+
 def describe() -> list[dict[str, Any]]:
     """Describe each filter with its parameters, JSON-able, for ``GET /filters``."""
     return [find(name).describe() for name in names()]

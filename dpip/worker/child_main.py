@@ -111,7 +111,7 @@ class Filters:
 
         warm_up(report)
         gpu = choice.start(report, time.perf_counter)
-        filters = {name: registry.find(name).version for name in registry.names()}
+        filters = registry.versions()
         fingerprint = f"{engine.fingerprint()} {choice.backend()}".rstrip()
         return {"filters": filters, "fingerprint": fingerprint, "gpu": gpu}
 

@@ -196,7 +196,7 @@ _LINKS = {
     "endings are not sent": Bug(
         "dpip.worker.job_runner:JobRunner._flush", 'notify(self._controller, "ended", message)', "pass"
     ),
-    "a shift outlives its link": Bug("dpip.worker.session:WorkerSession._left", "runner.abandon()", "pass"),
+    "a runner outlives its link": Bug("dpip.worker.session:WorkerSession._left", "runner.abandon()", "pass"),
     "a lost worker stays joined": Bug(
         "dpip.controller.workers:Workers._forget", "self._remember_as_gone(link.info.name)", "pass"
     ),

@@ -45,7 +45,7 @@ RECORDED = {
     "the heartbeat goes on": 1,
     "the controller's heartbeat goes on": 1,
     "endings are not sent": 1,
-    "a shift outlives its link": 59,
+    "a runner outlives its link": 59,
     "a lost worker stays joined": 1,
     "the scheduler does not hear of losses": 18,
     "crashes are nobody's": 1,
