@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 
 def clahe(array: Pixels, *, clip: float, tiles: int, threads: int = 1) -> Pixels:
@@ -16,6 +20,12 @@ def clahe(array: Pixels, *, clip: float, tiles: int, threads: int = 1) -> Pixels
     return equalised(array, clip, tiles, threads)
 
 
+def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon the histogram and the curve of each tile, and the luma."""
+    tables = 22 * int(params["tiles"]) ** 2 << 8 * shape.sample_bytes
+    return tables + 2.5 * shape.pixels * shape.sample_bytes
+
+
 FILTER = Filter(
     name="clahe",
     summary="More contrast in every part of the picture (CLAHE).",
@@ -24,7 +34,7 @@ FILTER = Filter(
         Parameter("clip", "float", 2.0, "How much contrast may grow; 1 is least.", 1, 40),
         Parameter("tiles", "integer", 8, "Parts across and down.", 1, 32),
     ),
-    memory_factor=5.5,
+    working_bytes=_working_bytes,
     takes_threads=True,
     whole_picture=True,
     area="same",

@@ -49,7 +49,7 @@ FILTER = Filter(
         Parameter("strength", "float", 8.0, "About the noise's deviation, in levels of 255.", 0.5, 100),
         Parameter("radius", "integer", 5, "How far like pixels are looked for: 5 is 11 x 11.", 1, 10),
     ),
-    memory_factor=20.0,
+    working_bytes=lambda shape, params: 17.5 * shape.samples,  # as floating point, with a border
     takes_threads=True,
     area="same",
 )

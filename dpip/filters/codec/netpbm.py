@@ -18,7 +18,7 @@ _TUPLES = {2: "GRAYSCALE_ALPHA", 4: "RGB_ALPHA"}
 
 def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
     """Decode the first picture of the file. Raises CorruptPicture when it is cut short."""
-    budget.take_frame(info.width, info.height)
+    budget.take_frame(info.width, info.height, info.pixel_bytes)
     _, most, place = netpbm_header(data)
     shape = (info.height, info.width, info.channels)[: 2 if info.channels == 1 else 3]
     if info.format == "PFM":
