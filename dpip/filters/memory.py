@@ -15,6 +15,7 @@ from dpip.errors import PictureTooLarge
 from dpip.filters import registry
 from dpip.filters.codec.headers import PictureInfo
 from dpip.filters.codec.memory import DECODING, TURNED, Encoding, encoding
+from dpip.filters.output import BY_NAME
 from dpip.filters.schema import Filter
 from dpip.filters.shape import Shape
 
@@ -74,10 +75,14 @@ def _frame_memory(info: PictureInfo, file: int, frame: Shape, chain: Chain, outp
     steps, result = _steps(frame, chain)
     if result is None:
         return int(held + _HEAP * steps)
-    format = output["format"] or info.format
+    format = output["format"] or BY_NAME[info.format].of_result(
+        info.frames, result.sample_bytes > 1, result.has_alpha
+    )
     written = encoding(format, result, info, output)
     parts: float = written.file * (info.frames - 1)
     kept = parts + (frame.bytes + 2 * result.bytes if several else 0)  # the picture before, and the first one
+    if format == "AVIF" and several:  # Pillow wants all of them, as pictures of its own
+        kept += info.frames * (result.bytes + 4 * result.pixels)
     if output["max_bytes"]:
         parts, kept, written = _tried_again(info, result, written, kept)
     work = max(steps, result.bytes + written.peak)

@@ -35,21 +35,25 @@ def result_bytes(
     A result in the original's format compresses about as well as the original. Another is reckoned as a
     photograph. Raises UnknownFilter and BadParameter as :mod:`dpip.filters.registry` does.
     """
-    scale = _scale(info, steps)
-    format = output.get("format") or BY_NAME[info.format].becomes or info.format
+    before, after = _shapes(info, steps)
+    # Fewer channels make most files hardly smaller.
+    scale = after.pixels / before.pixels * max(1.0, after.channels / before.channels)
+    format = output.get("format") or BY_NAME[info.format].of_result(
+        info.frames, after.sample_bytes > 1, after.has_alpha
+    )
     reckoned = info.pixels * info.pixel_bytes * scale * _factor(format, output.get("quality"))
     if format == info.format and format not in _UNCOMPRESSED and output.get("quality") is None:
         reckoned = min(file * scale, max(file, reckoned))
     return int(min(reckoned, output.get("max_bytes") or reckoned))
 
 
-def _scale(info: PictureInfo, steps: Sequence[tuple[str, Mapping[str, Any]]]) -> float:
-    """Return by how much the samples become more. Fewer channels make most files hardly smaller."""
+def _shapes(info: PictureInfo, steps: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Shape, Shape]:
+    """Return what the first frame is before and after the steps."""
     before = result = Shape(info.width, info.height, min(info.channels, 4), -(-info.bits // 8))
     for name, params in steps:
         found = registry.find(name)
         result = found.shape_after(result, found.validate(params))
-    return result.pixels / before.pixels * max(1.0, result.channels / before.channels)
+    return before, result
 
 
 def _factor(format: str, quality: int | None) -> float:

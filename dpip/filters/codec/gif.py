@@ -17,13 +17,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from dpip.filters.codec import changes
+from dpip.filters.codec.indexed import numbers_of
 from dpip.filters.codec.picture import Frame, Pixels
 
 _OPAQUE_FROM = 128
 _SAMPLE = 1 << 15  # pixels
 _FEW = 128  # grays: for more the palette of all is no larger
-_ROWS = 64
-_PACKED = np.array([65536, 256, 1], np.uint32)
 _STAYS = (0, 1)  # disposal methods that leave the picture where it is
 
 
@@ -133,11 +132,7 @@ def _quantized(pixels: Pixels, colours: int) -> Image.Image:
             indices[unused] = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))[unused]
         return _in_palette(indices, palette.getpalette() or [])
     table = sorted(colour for _, colour in known)
-    numbers = np.array(table, np.uint32) @ _PACKED
-    indices = np.empty(pixels.shape[:2], np.uint8)
-    for first in range(0, len(pixels), _ROWS):  # as numbers all pixels would take eight times as much
-        band = pixels[first : first + _ROWS].astype(np.uint32) @ _PACKED
-        indices[first : first + _ROWS] = np.searchsorted(numbers, band)
+    indices = numbers_of(pixels, np.array(table, np.uint8))
     return _in_palette(indices, [value for colour in table for value in colour])
 
 

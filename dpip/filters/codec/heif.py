@@ -55,7 +55,8 @@ def _library() -> Any:
 
 def _frames(images: list[Any], budget: DecodeBudget) -> Iterator[Frame]:
     with pillow.damage_as_corrupt():
-        for image in images:
+        while images:
+            image = images.pop(0)  # it keeps its pixels
             width, height = image.size
             budget.take_frame(width, height, _pixel_bytes(image.mode))
             yield Frame(_pixels(image))
