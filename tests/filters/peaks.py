@@ -10,32 +10,27 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
-import io
 import itertools
 import json
 import os
 import resource
 import signal
-import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tifffile
 from attrs import frozen
-from PIL import Image
 
 from dpip.errors import DpipError
 from dpip.filters import process_steps, registry
-from dpip.filters.codec import deflate, png, probe
-from dpip.filters.codec.picture import Metadata
+from dpip.filters.codec import probe
 from dpip.filters.memory import memory_needed
-from dpip.filters.schema import Pixels
+from dpip.filters.output import FORMATS
 from dpip.filters.warmup import warm_up
 from dpip.runtime.malloc import keep_freed_memory
 from dpip.worker.memory_limit import MemoryLimit
+from tests.filters.noisy import LOOSE, files
 
 MUCH = 64 * 2**20
 LIMIT = 16 * 2**30
@@ -53,125 +48,6 @@ MORE: dict[str, Sequence[dict[str, Any]]] = {
     "threshold": ({}, {"value": 100}),
     "denoise": ({"radius": 1},),
 }
-_OTHER_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-
-
-def noise(side: int, channels: int, dtype: type = np.uint8) -> Pixels:
-    """Make pixels that no format makes smaller."""
-    shape = (side, side, channels) if channels > 1 else (side, side)
-    pixels = np.random.default_rng(channels).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
-    return np.asarray(pixels)
-
-
-def _saved(image: Image.Image, format: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format, **options)
-    return out.getvalue()
-
-
-def _frames(side: int, mode: str) -> list[Image.Image]:
-    count = {"L": 1, "P": 1, "RGB": 3, "RGBA": 4}[mode]
-    images = [Image.fromarray(noise(side // 2, count) ^ np.uint8(number)) for number in range(4)]
-    if mode == "P":
-        for image in images:
-            image.putpalette(bytes(range(256)) * 3)
-    return images
-
-
-def _several(side: int, mode: str, format: str, **options: Any) -> bytes:
-    first, *rest = _frames(side, mode)
-    return _saved(first, format, save_all=True, append_images=rest, **options)
-
-
-def _interlaced(side: int) -> bytes:
-    """Make an Adam7 PNG: the rows of each pass are noise, too."""
-    passes = (
-        (0, 0, 8, 8),
-        (4, 0, 8, 8),
-        (0, 4, 4, 8),
-        (2, 0, 4, 4),
-        (0, 2, 2, 4),
-        (1, 0, 2, 2),
-        (0, 1, 1, 2),
-    )
-    pixels = noise(side, 3)
-    rows = [b"\0" + row.tobytes() for x, y, across, down in passes for row in pixels[y::down, x::across]]
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 1)
-    parts = (b"IHDR", header), (b"IDAT", deflate.compress(b"".join(rows))), (b"IEND", b"")
-    return png.SIGNATURE + b"".join(png.chunk(kind, body) for kind, body in parts)
-
-
-def _turned() -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return exif
-
-
-def _tiff(pixels: Pixels, compression: str | None = None) -> bytes:
-    out = io.BytesIO()
-    photometric = "minisblack" if pixels.ndim == 2 else "rgb"
-    tifffile.imwrite(out, pixels, photometric=photometric, compression=compression, metadata=None)
-    return out.getvalue()
-
-
-def files() -> dict[str, Callable[[int], bytes]]:
-    """Return makers of files with so many pixels each way, by kind."""
-    image, words = Image.fromarray, np.uint16
-
-    def palette(side: int) -> Image.Image:
-        made = image(noise(side, 1))
-        made.putpalette(bytes(range(256)) * 3)
-        return made
-
-    return {
-        "JPEG": lambda n: _saved(image(noise(n, 3)), "JPEG", quality=90),
-        "JPEG 4:4:4": lambda n: _saved(image(noise(n, 3)), "JPEG", quality=98, subsampling=0),
-        "JPEG progressive": lambda n: _saved(
-            image(noise(n, 3)), "JPEG", quality=50, progressive=True, subsampling=0
-        ),
-        "JPEG gray": lambda n: _saved(image(noise(n, 1)), "JPEG", quality=95),
-        "JPEG CMYK": lambda n: _saved(image(noise(n, 4), "CMYK"), "JPEG", quality=90),
-        "JPEG turned": lambda n: _saved(image(noise(n, 3)), "JPEG", quality=90, exif=_turned()),
-        "PNG": lambda n: png.encode(noise(n, 3), Metadata()),
-        "PNG alpha": lambda n: png.encode(noise(n, 4), Metadata()),
-        "PNG gray": lambda n: png.encode(noise(n, 1), Metadata()),
-        "PNG gray alpha": lambda n: png.encode(noise(n, 2), Metadata()),
-        "PNG 16": lambda n: png.encode(noise(n, 3, words), Metadata()),
-        "PNG 16 alpha": lambda n: png.encode(noise(n, 4, words), Metadata()),
-        "PNG 16 gray": lambda n: png.encode(noise(n, 1, words), Metadata()),
-        "PNG palette": lambda n: _saved(palette(n), "PNG"),
-        "PNG palette alpha": lambda n: _saved(palette(n), "PNG", transparency=bytes(range(256))),
-        "PNG 1 bit": lambda n: _saved(image(noise(n, 1)).convert("1"), "PNG"),
-        "PNG key": lambda n: _saved(image(noise(n, 3)), "PNG", transparency=(1, 2, 3)),
-        "PNG interlaced": _interlaced,
-        "PNG frames": lambda n: _several(n, "RGBA", "PNG"),
-        "WebP": lambda n: _saved(image(noise(n, 3)), "WEBP", quality=80, method=0),
-        "WebP lossless": lambda n: _saved(image(noise(n, 4)), "WEBP", lossless=True, method=0),
-        "WebP frames": lambda n: _several(n, "RGBA", "WEBP", method=0),
-        "BMP": lambda n: _saved(image(noise(n, 3)), "BMP"),
-        "BMP palette": lambda n: _saved(image(noise(n, 3)).quantize(256), "BMP"),
-        "GIF": lambda n: _saved(image(noise(n, 3)).quantize(256), "GIF"),
-        "GIF transparent": lambda n: _saved(image(noise(n, 3)).quantize(255), "GIF", transparency=3),
-        "GIF frames": lambda n: _several(n, "P", "GIF"),
-        "TIFF": lambda n: _tiff(noise(n, 3)),
-        "TIFF LZW": lambda n: _tiff(noise(n, 3), "lzw"),
-        "TIFF alpha": lambda n: _tiff(noise(n, 4)),
-        "TIFF 16": lambda n: _tiff(noise(n, 3, words)),
-        "TIFF 16 gray": lambda n: _tiff(noise(n, 1, words)),
-        "TIFF float": lambda n: _tiff((noise(n, 1, words) / 65535).astype(np.float32)),
-        "TIFF frames": lambda n: _several(n, "RGB", "TIFF"),
-    }
-
-
-#: Kinds of which the header does not say that they take less, so that more than twice may be reckoned:
-#: indexed colours may turn out gray, frames may be lossy, no pixel need be transparent where some may be, and
-#: LZW may make the file larger than its pixels.
-LOOSE = frozenset(
-    {
-        *("PNG palette", "PNG palette alpha", "PNG 1 bit", "PNG key"),
-        *("BMP palette", "WebP frames", "GIF frames", "GIF transparent", "TIFF LZW"),
-    }
-)
 
 
 @frozen
@@ -221,7 +97,7 @@ def jobs(kinds: Sequence[str], filters: Sequence[str], sides: Sequence[int]) -> 
 
 def conversions(kinds: Sequence[str], side: int) -> Iterator[Job]:
     """Yield jobs that write another format, and at most so many bytes."""
-    for kind, format in itertools.product(kinds, _OTHER_FORMATS):
+    for kind, format in itertools.product(kinds, FORMATS):
         yield Job(kind, side, ("convert", {}), {"format": format})
     for kind in kinds:
         yield Job(kind, side, ("convert", {}), {"max_bytes": 100_000})

@@ -16,7 +16,7 @@ from dpip.filters import apply, registry
 from dpip.filters.codec.headers import PictureInfo, probe
 from dpip.filters.codec.memory import DECODING, ENCODING
 from dpip.filters.memory import BASE, memory_needed
-from dpip.filters.output import FORMATS
+from dpip.filters.output import BY_NAME, FORMATS
 from dpip.filters.schema import Filter, Pixels
 from dpip.filters.shape import MAX_PIXELS, Shape
 from tests.filters.peaks import MORE
@@ -92,7 +92,7 @@ class ReckoningTests(SynchronousTestCase):
         self.assertLess(needed(large, "grayscale"), needed(large) / 2)
 
     def test_every_format_has_its_lines(self) -> None:
-        self.assertEqual((set(DECODING), set(ENCODING)), (set(FORMATS), set(FORMATS)))
+        self.assertEqual((set(DECODING), set(ENCODING)), (set(BY_NAME), set(FORMATS)))
 
     def test_it_takes_no_numpy(self) -> None:
         code = "import sys, dpip.filters.memory as m, dpip.filters.codec.headers as h; "

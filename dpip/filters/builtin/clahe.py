@@ -21,9 +21,10 @@ def clahe(array: Pixels, *, clip: float, tiles: int, threads: int = 1) -> Pixels
 
 
 def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
-    """Reckon the histogram and the curve of each tile, and the luma."""
-    tables = 22 * int(params["tiles"]) ** 2 << 8 * shape.sample_bytes
-    return tables + 2.5 * shape.pixels * shape.sample_bytes
+    """Reckon the curve of each tile, what making one takes, and the luma."""
+    tables = int(params["tiles"]) ** 2 * shape.sample_bytes << 8 * shape.sample_bytes
+    making = 8 << 20 if shape.sample_bytes > 1 else 0
+    return tables + making + 2.5 * shape.pixels * shape.sample_bytes
 
 
 FILTER = Filter(
