@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import multiprocessing
 import random
 import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 from attrs import define, field
 
@@ -116,11 +116,16 @@ def main() -> None:
     options = parser.parse_args()
     began, total = time.monotonic(), Report()
     seeds = (options.seed * 1_000_000 + number for number in range(-(-options.mutants // _PART)))
-    with multiprocessing.Pool(options.processes, maxtasksperchild=20) as pool:
-        for report in pool.imap_unordered(_part, islice(seeds, None)):
-            total.merge(report)
+    with ProcessPoolExecutor(options.processes, max_tasks_per_child=20) as pool:
+        parts = {pool.submit(_part, seed): seed for seed in seeds}
+        for part in as_completed(parts):
+            try:
+                total.merge(part.result())
+            except BrokenProcessPool:
+                total.wrong.append(f"a decoder ended its process, perhaps at a file of seed {parts[part]}")
+                break
             if time.monotonic() - began > 60 * options.minutes:
-                pool.terminate()
+                pool.shutdown(wait=False, cancel_futures=True)
                 break
     print(f"{total.outcomes.total():,} files in {time.monotonic() - began:.0f} s")
     for outcome, count in total.outcomes.most_common():

@@ -47,6 +47,7 @@ MORE: dict[str, Sequence[dict[str, Any]]] = {
     "watermark": ({"text": "w"}, {"text": "w", "tiled": True, "size": 100}),
     "threshold": ({}, {"value": 100}),
     "denoise": ({"radius": 1},),
+    "clahe": ({}, {"tiles": 32}),
 }
 
 

@@ -165,7 +165,7 @@ def _bmp_written(frame: Shape, style: frozenset[str], output: Mapping[str, Any])
 
 
 def _gif_written(frame: Shape, style: frozenset[str], output: Mapping[str, Any]) -> Encoding:
-    return Encoding((7 if frame.channels == 1 else 16) * frame.pixels, 1.4 * frame.pixels)
+    return Encoding({1: 7, 3: 12, 4: 21}[frame.channels] * frame.pixels, 1.4 * frame.pixels)
 
 
 def _tiff_written(frame: Shape, style: frozenset[str], output: Mapping[str, Any]) -> Encoding:
@@ -179,14 +179,17 @@ def _avif_written(frame: Shape, style: frozenset[str], output: Mapping[str, Any]
     return Encoding((21 if frame.channels == 1 else 34) * frame.pixels, 1.1 * frame.bytes)
 
 
+_JXL_PART = 2048 * 2048
+
+
 def _jxl_written(frame: Shape, style: frozenset[str], output: Mapping[str, Any]) -> Encoding:
-    """Reckon what there is of each pixel, and of those of the part that is being coded."""
+    """Reckon what there is of each pixel, and of those of the part that is coded at once."""
     lossless = frame.sample_bytes > 1 or output["quality"] == 100
     lossless |= "lossless" in style and output["quality"] is None
     count = frame.channels
     each = 7 + frame.sample_bytes + 7 * count if lossless else 25 + 6 * count
-    part = 6 + 18 * count if lossless else 24 + 6 * count  # MiB
-    return Encoding(each * frame.pixels + min(24 * frame.samples, part << 20), 1.1 * frame.bytes)
+    more = 1 + (5.5 + 4.5 * frame.sample_bytes) * count if lossless else 9 + 6 * count
+    return Encoding(each * frame.pixels + more * min(frame.pixels, _JXL_PART), 1.1 * frame.bytes)
 
 
 def _jpeg2000_written(frame: Shape, style: frozenset[str], output: Mapping[str, Any]) -> Encoding:
