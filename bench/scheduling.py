@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.record import add_option, keep, resident
 from bench.scheduling_fairness import MIXES, slowdowns
-from bench.scheduling_rules import RULES, Ours, info_of, leased_job, need
+from bench.scheduling_rules import RULES, Ours, info_of, leased_job
 from bench.scheduling_scenes import BOUNDS, SCENES, bound, photos, users
 from bench.scheduling_world import GIB, Machine, Simulation
 from dpip.model import Lease, Load, Outcome, WaitingJob, Workload, WorkloadSpec
@@ -111,7 +111,7 @@ def fairness() -> dict[str, Any]:
 
 def waiting_memory(jobs: int) -> State:
     """Bytes and time per waiting job. Returns the state that holds them."""
-    state = State(need, lambda steps: False, SchedulerLimits())
+    state = State(lambda steps: False, SchedulerLimits())
     workloads = [
         Workload(f"w{i}", f"u{i % 3}", WorkloadSpec("w", (("blur", {}),)), "d", 0.0) for i in range(10)
     ]
@@ -120,7 +120,7 @@ def waiting_memory(jobs: int) -> State:
     gc.collect()
     before, seconds, slice_ = resident(), 0.0, 500
     for first in range(0, jobs, slice_):
-        page = [WaitingJob(first + i, 1280 * 720, 1280 * 720 * 3) for i in range(slice_)]
+        page = [WaitingJob(first + i, 1280 * 720, 1280 * 720 * 15) for i in range(slice_)]
         start = perf_counter()
         state.handle(e.JobsWaiting(f"w{first // slice_ % 10}", page), 0.0)
         seconds += perf_counter() - start

@@ -18,7 +18,6 @@ from dpip.model import (
     LeasedJob,
     Load,
     Outcome,
-    Step,
     StoredFile,
     StoredPicture,
     WaitingJob,
@@ -32,15 +31,11 @@ from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.state import State
 
 
-def need(steps: Sequence[Step], decoded_bytes: int) -> int:
-    return 5 * decoded_bytes
-
-
 class Ours:
     """The real thing: the datastore answers at once, and its delay is part of ``TRANSFER``."""
 
     def __init__(self) -> None:
-        self.state = State(need, lambda steps: steps[0][0] == "gpu", SchedulerLimits())
+        self.state = State(lambda steps: steps[0][0] == "gpu", SchedulerLimits())
         self.machines: dict[str, Machine] = {}
         self.jobs: dict[int, Job] = {}
         self.leases: dict[int, Lease] = {}
@@ -62,7 +57,7 @@ class Ours:
         for job in simulation.jobs:
             self.jobs[job.number] = job
             self.tell(e.WorkloadOpened(workload_of(job)), 0.0)
-            came = e.JobsWaiting(job.workload, [WaitingJob(job.number, job.pixels, job.pixels * 3)])
+            came = e.JobsWaiting(job.workload, [WaitingJob(job.number, job.pixels, job.need)])
             if job.at:
                 simulation.at(job.at, lambda now, event=came: self.then_decide(event, now))
             else:

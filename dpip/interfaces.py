@@ -5,7 +5,7 @@ Failures are :class:`dpip.errors.DpipError`; anything else is a bug.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FunctionType
 
 from twisted.internet.defer import Deferred
@@ -409,10 +409,9 @@ class IDatastore(Interface):
         files: Sequence[tuple[str, str, StoredFile]],
         key: IdempotencyKey | None,
         now: float,
-        reserved: Sequence[int] = (),
     ) -> Deferred[tuple[Sequence[AcceptedOriginal], bool]]:
         """Add originals as ``(image id, result id to reserve, file)``: all or none, with consecutive ``seq``.
-        The owner's quota is charged with the files, and until its job ends with what each result may take.
+        The owner's quota is charged with the files, and until its job ends with each one's ``result_bytes``.
 
         The second value is False when the key was known: then these are the earlier originals, and the files
         given are not needed. Raises NotFound (no workload), Sealed, QuotaExceeded, KeyReused.
@@ -560,6 +559,10 @@ class IScheduler(Interface):
     def result_committed(lease: Lease) -> None:
         """The job is done, and its slot is free."""
 
+    def lend_memory(session: str, need: int) -> Callable[[], object] | None:
+        """Lend a worker bytes of memory for work that is no job. Returns what ends the loan; None if the
+        worker's machine has not that much to spare now."""
+
     def leased(session: str, lease: Lease) -> LeasedJob | None:
         """The job, if this session holds it by this lease."""
 
@@ -596,9 +599,16 @@ class IImageStore(Interface):
         """A new temporary file on the same filesystem, to be written as bytes arrive. Raises DiskFull."""
 
     def keep(
-        incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int
+        incoming: IIncomingFile,
+        directory: str,
+        type: ImageType,
+        image_id: str,
+        max_pixels: int,
+        spec: WorkloadSpec | None = None,
     ) -> Deferred[StoredFile]:
         """Keep an upload: read its header, fsync, rename into the workload's directory, fsync that.
+
+        With a ``spec`` the memory is reckoned that its job will need.
 
         The name is new each time, so nothing that exists is ever replaced. Raises NotAnImage, TooLarge
         (too many pixels), DiskFull; the temporary file is gone then.

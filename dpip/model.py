@@ -180,13 +180,20 @@ class Progress:
 
 @frozen
 class StoredPicture:
-    """The facts in a picture's header, which estimate what filtering it needs."""
+    """The facts in a picture's header.
+
+    ``channels`` and ``bits`` are as decoded. Of an original ``memory`` are the bytes that its job needs, and
+    ``result_bytes`` what its result will probably have, which is only known while the upload is committed.
+    """
 
     format: str
     content_type: str
     width: int
     height: int
-    decoded_bytes: int
+    memory: int
+    channels: int = 4
+    bits: int = 16
+    result_bytes: int = 0
 
 
 MAX_NOTICES = 8
@@ -268,7 +275,7 @@ class WaitingJob(NamedTuple):
 
     job: int
     pixels: int  # stands for the job's cost
-    decoded_bytes: int  # × the filter's memory factor: the job's need
+    memory: int  # bytes that it needs
     crashes: int = 0
     losses: int = 0
 

@@ -28,6 +28,7 @@ SLOW = (
     "datastore/test_kill.py",
     "filters/test_cuda.py",
     "filters/test_kernels.py",
+    "filters/test_peaks.py",
     "page",
     "security",
     "simulation",

@@ -19,7 +19,7 @@ from dpip.api.images import image_type
 from dpip.api.views import image_json
 from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage
 from dpip.interfaces import IController, IImageStore, IIncomingFile
-from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile
+from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile, Workload
 from dpip.store.results import keep_result
 
 T = TypeVar("T")
@@ -56,17 +56,19 @@ class UploadRoutes:
         sizes = [file.size for file in files]
         name = None if key is None else key.key
         workload = await self.controller.check_upload(call.by, workload_id, sizes, name)
-        stored = await self._keep_originals(files, workload.directory)
+        stored = await self._keep_originals(files, workload)
         return await self.controller.commit_originals(call.by, workload_id, stored, key)
 
     async def _keep_originals(
-        self, files: Sequence[IIncomingFile], directory: str
+        self, files: Sequence[IIncomingFile], workload: Workload
     ) -> list[tuple[str, StoredFile]]:
         """Make all of them durable under new ids, or none of them."""
         ids = [self.ids() for _ in files]
         pixels = self.controller.max_pixels
         keeping = [
-            self.image_store.keep(file, directory, ImageType.ORIGINAL, image_id, pixels)
+            self.image_store.keep(
+                file, workload.directory, ImageType.ORIGINAL, image_id, pixels, workload.spec
+            )
             for image_id, file in zip(ids, files, strict=True)
         ]
         outcomes = await gathered(keeping)

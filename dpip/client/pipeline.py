@@ -31,15 +31,13 @@ class Item:
     """An image to be filtered. ``key`` makes its upload idempotent, see :meth:`Client.upload`.
 
     ``source`` is a file, or bytes, which are released after the upload. ``taken`` is its workload and its
-    place there, once this run or an earlier one has uploaded it. ``decoded_bytes`` is its size as arrays, if
-    known.
+    place there, once this run or an earlier one has uploaded it.
     """
 
     name: str
     source: Path | bytes
     key: str
     taken: tuple[str, int] | None = None
-    decoded_bytes: int | None = None
     number: int = field(default=0, init=False)  # in the order of sending
 
 

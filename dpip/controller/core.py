@@ -87,7 +87,7 @@ class Controller:
     raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
     no honest worker sends. ``operator_warnings`` are for the status. ``tokens_died`` fires when no API
     process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it of
-    other changes. ``result_bytes`` estimates how large the result of an original will be."""
+    other changes."""
 
     log = Logger()
 
@@ -112,7 +112,6 @@ class Controller:
     meters: Meters = field(factory=Meters, kw_only=True)
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
-    result_bytes: Callable[[WorkloadSpec, StoredFile], int] = field(default=lambda spec, original: 0)
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
         factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
@@ -382,10 +381,7 @@ class Controller:
             users_only(by)
             workload = await self._known_workload(by, workload_id)
             rows = [(image_id, self.new_id(), file) for image_id, file in files]
-            reserved = [self.result_bytes(workload.spec, file) for _, file in files]
-            accepted, fresh = await self.datastore.add_originals(
-                workload_id, rows, key, self.clock(), reserved
-            )
+            accepted, fresh = await self.datastore.add_originals(workload_id, rows, key, self.clock())
         except _REFUSED:
             self._discard([file for _, file in files])
             raise

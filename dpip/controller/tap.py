@@ -28,9 +28,8 @@ from dpip.controller.workers import Workers
 from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.filters import registry
-from dpip.filters.result_size import Original, result_bytes
 from dpip.interfaces import IIncomingFile
-from dpip.model import Step, StoredFile, WorkloadSpec
+from dpip.model import Step
 from dpip.runtime.clock import keep_timers_going
 from dpip.runtime.gc import tune_gc
 from dpip.runtime.host import Host
@@ -98,7 +97,6 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         clock=reactor,
         datastore=datastore,
         new_nonce=ids,
-        need=registry.memory_needed,
         wants_gpu=_wants_gpu,
         monotonic=host.monotonic,
     )
@@ -133,10 +131,9 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         feed=feed,
         meters=meters,
         webhooks=webhooks,
-        thumbnails=Thumbnails(lambda: workers.links(), ids, reactor),
+        thumbnails=Thumbnails(lambda: workers.links(), ids, reactor, scheduler.lend_memory),
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
-        result_bytes=_result_bytes,
         tokens_died=lambda user: apis.forget_tokens(user),
     )
 
@@ -214,12 +211,6 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
 
 def _wants_gpu(steps: Sequence[Step]) -> bool:
     return any(registry.find(name).uses_gpu for name, _ in steps)
-
-
-def _result_bytes(spec: WorkloadSpec, file: StoredFile) -> int:
-    picture = file.picture
-    original = Original(picture.format, picture.width, picture.height, picture.decoded_bytes, file.size)
-    return result_bytes(spec.steps, spec.output, original)
 
 
 def _api_terms(service: ControllerService, admission: AdmissionControl) -> ApiTerms:

@@ -1,8 +1,9 @@
 """Thumbnails, which workers make when somebody asks for one; they are kept in memory for a while.
 
-They are no jobs of the datastore, so uploads, leases and results cost nothing more. A thumbnail that was
-forgotten, or was being made when a process died, is made when it is asked for again. A worker that transfers
-images over HTTP may read the image while it makes the thumbnail.
+They are no jobs of the datastore, so uploads, leases and results cost nothing more. Their memory is borrowed
+from the scheduler, and where none is free they wait like jobs. A thumbnail that was forgotten, or was being
+made when a process died, is made when it is asked for again. A worker that transfers images over HTTP may
+read the image while it makes the thumbnail.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dpip.errors import DpipError, NotFound, RetryLater
-from dpip.model import Image, Lease, LeasedJob, WorkerInfo
+from dpip.filters.codec.headers import PictureInfo
+from dpip.filters.memory import memory_needed
+from dpip.model import Image, Lease, LeasedJob, StoredFile, WorkerInfo
 from dpip.runtime.coroutines import deferred
 
 FILTER: Final = "thumbnail"
@@ -27,10 +30,15 @@ SIZE: Final = 256
 """Pixels of the longer side."""
 WAIT_SECONDS: Final = 10.0
 """A client waits for so long; the thumbnail is made nevertheless, for the next that asks."""
+_STEPS: Final = ((FILTER, {"size": SIZE}),)
 _OUTPUT: Final = {"format": "JPEG", "quality": 80, "metadata": "strip"}
 _RETRY_SECONDS: Final = 2
 _WORKERS: Final = 3  # are asked, one after the other
 _AT_ONCE: Final = 32  # are made at once: the workers have other things to do
+_EACH: Final = 2  # … and by a worker for each of its slots: one is fetched while another is made
+_PAUSE_SECONDS: Final = 0.5  # before the next look for memory, if no thumbnail ends before
+DECODED: Final = 2 * SIZE
+"""Pixels of each side that a decoder must give at least, where it can give fewer."""
 _MAX_WAITING: Final = 1_000  # may wait to be made
 _REMEMBERED: Final = 64 * 2**20  # bytes
 
@@ -47,19 +55,24 @@ class ThumbnailMaker(Protocol):
 
 @define(eq=False)
 class Thumbnails:
-    """Has thumbnails made by the workers that ``makers()`` gives, and keeps up to ``limit`` bytes of them."""
+    """Has thumbnails made by the workers that ``makers()`` gives, and keeps up to ``limit`` bytes of them.
+
+    ``lend(session, bytes)`` lends memory to a worker, see :meth:`dpip.interfaces.IScheduler.lend_memory`.
+    """
 
     log = Logger()
 
     makers: Callable[[], Sequence[ThumbnailMaker]]
     new_nonce: Callable[[], str]
     clock: IReactorTime
+    lend: Callable[[str, int], Callable[[], object] | None]
     limit: int = _REMEMBERED
     _made: LRUCache[str, bytes] = field(
         default=Factory(lambda self: LRUCache(self.limit, self._size), takes_self=True), init=False
     )
     _waiting: dict[str, list[Deferred[bytes]]] = field(factory=dict, init=False)
     _slots: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
+    _room: list[Deferred[None]] = field(factory=list, init=False)  # those who wait for a worker with room
     _lent: dict[tuple[str, str], Image] = field(factory=dict, init=False)  # by session and image id
     _busy: Counter[str] = field(factory=Counter, init=False)  # thumbnails being made, by session
 
@@ -97,7 +110,8 @@ class Thumbnails:
 
     async def _ask_workers(self, image: Image) -> bytes:
         asked: set[str] = set()
-        while len(asked) < _WORKERS and (maker := self._least_busy(asked)) is not None:
+        while len(asked) < _WORKERS and (found := await self._with_room(asked, image)) is not None:
+            maker, give_back = found
             asked.add(maker.session)
             try:
                 return await self._ask_worker(maker, image)
@@ -106,16 +120,48 @@ class Thumbnails:
                 self.log.info(
                     "Worker {name} made no thumbnail of {image}: {why}", name=name, image=image.id, why=why
                 )
+            finally:
+                give_back()
+                self._tell_those_who_wait()
         raise RetryLater("There is no worker that can make the thumbnail at the moment.", 5)
 
-    def _least_busy(self, asked: set[str]) -> ThumbnailMaker | None:
-        """The worker with the fewest thumbnails for each of its slots, but for those that were asked."""
+    async def _with_room(
+        self, asked: set[str], image: Image
+    ) -> tuple[ThumbnailMaker, Callable[[], object]] | None:
+        """Wait for a worker that was not asked, and has a slot and the memory.
+
+        Returns it with what ends the loan; None if there is no such worker, or none has room for too long.
+        """
+        needed = memory_for(image.file)
+        end = self.clock.seconds() + WAIT_SECONDS
+        while fit := self._least_busy_first(asked):
+            for maker in fit:
+                if self._load(maker) < _EACH and (give_back := self.lend(maker.session, needed)) is not None:
+                    return maker, give_back
+            if self.clock.seconds() >= end:
+                return None
+            waiting: Deferred[None] = Deferred()
+            self._room.append(waiting)
+            await waiting.addTimeout(_PAUSE_SECONDS, self.clock, lambda *_: None)
+        return None
+
+    def _tell_those_who_wait(self) -> None:
+        waiting, self._room = self._room, []
+        for one in waiting:
+            if not one.called:
+                one.callback(None)
+
+    def _least_busy_first(self, asked: set[str]) -> list[ThumbnailMaker]:
+        """The workers that were not asked, those with the fewest thumbnails for each slot first."""
         fit = [one for one in self.makers() if FILTER in one.info.filters and one.session not in asked]
-        return min(fit, key=lambda one: self._busy[one.session] / one.info.slots, default=None)
+        return sorted(fit, key=self._load)
+
+    def _load(self, maker: ThumbnailMaker) -> float:
+        return self._busy[maker.session] / maker.info.slots
 
     async def _ask_worker(self, maker: ThumbnailMaker, image: Image) -> bytes:
         lease = Lease(0, 0, self.new_nonce())  # of no job: it only names files
-        job = LeasedJob(lease, image.workload_id, image, "", ((FILTER, {"size": SIZE}),), dict(_OUTPUT))
+        job = LeasedJob(lease, image.workload_id, image, "", _STEPS, dict(_OUTPUT))
         self._lent[maker.session, image.id] = image
         self._busy[maker.session] += 1
         try:
@@ -128,6 +174,20 @@ class Thumbnails:
     def _size(self, data: bytes) -> int:
         """The bytes that it counts for: at least 1 KiB, since each takes room, at most the limit."""
         return min(max(len(data), 1024), self.limit)
+
+
+def memory_for(file: StoredFile) -> int:
+    """Reckon the memory that the thumbnail of this file takes, however the file is coded."""
+    picture = file.picture
+    info = PictureInfo(
+        picture.format,
+        picture.width,
+        picture.height,
+        picture.channels,
+        picture.bits if picture.format in ("PNG", "TIFF") else 8,
+        traits=frozenset({"progressive", "interlaced", "key"}),
+    )
+    return memory_needed(info, file.size, _STEPS, _OUTPUT, DECODED)
 
 
 def _possible(data: bytes) -> bytes:

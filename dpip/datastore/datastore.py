@@ -235,10 +235,9 @@ class Datastore(Service):
         files: Sequence[tuple[str, str, StoredFile]],
         key: IdempotencyKey | None,
         now: float,
-        reserved: Sequence[int] = (),
     ) -> tuple[Sequence[AcceptedOriginal], bool]:
         accepted, fresh = await self._submit(
-            uploads.ADD, uploads.UploadOperation(workload_id, files, key, now, reserved)
+            uploads.ADD, uploads.UploadOperation(workload_id, files, key, now)
         )
         if fresh and files:
             self._live.accepted(workload_id, len(files), sum(file.size for _, _, file in files))

@@ -290,7 +290,7 @@ def recover(connection: Connection, now: float) -> None:
 
 
 _UNFINISHED = as_json(
-    select(jobs.c.workload_id, jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes, jobs.c.crashes, jobs.c.losses)
+    select(jobs.c.workload_id, jobs.c.id, jobs.c.pixels, jobs.c.memory, jobs.c.crashes, jobs.c.losses)
     .join_from(jobs, workloads, workloads.c.id == jobs.c.workload_id)
     .where(WAITING, jobs.c.id > bindparam("after"), workloads.c.deleted.is_(None))
     .order_by(jobs.c.id)

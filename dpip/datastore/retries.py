@@ -61,14 +61,14 @@ _MISSING = as_json(
 _job = given("job", "now")
 _SUPERSEDE = update(jobs).where(jobs.c.id == _job.c.job, jobs.c.retried.is_(None)).values(retried=_job.c.now)
 _AGAIN = insert(jobs).from_select(
-    ["workload_id", "original_id", "seq", "result", "state", "pixels", "decoded_bytes", "reserved"],
+    ["workload_id", "original_id", "seq", "result", "state", "pixels", "memory", "reserved"],
     select(jobs.c.workload_id, jobs.c.original_id, jobs.c.seq, jobs.c.result)
-    .add_columns(literal(JobState.WAITING.value), jobs.c.pixels, jobs.c.decoded_bytes, jobs.c.reserved)
+    .add_columns(literal(JobState.WAITING.value), jobs.c.pixels, jobs.c.memory, jobs.c.reserved)
     .join_from(_job, jobs, jobs.c.id == _job.c.job),
 )
 _original = given("original")
 _MADE = as_json(
-    select(jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes)
+    select(jobs.c.id, jobs.c.pixels, jobs.c.memory)
     .join_from(_original, jobs, jobs.c.original_id == _original.c.original)
     .where(jobs.c.retried.is_(None))
 )

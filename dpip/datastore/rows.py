@@ -84,8 +84,8 @@ def workload_of(row: Row) -> Workload:
 
 FILE = tuple(
     images.c[
-        *("path", "size", "sha256", "format", "content_type", "width", "height", "decoded_bytes"),
-        *("name", "notices"),
+        *("path", "size", "sha256", "format", "content_type", "width", "height", "memory"),
+        *("channels", "bits", "name", "notices"),
     ]
 )
 IMAGE = (images.c.public, workloads.c.public.label("workload"), images.c.type, images.c.seq, images.c.created)
@@ -102,7 +102,9 @@ def file_row(file: StoredFile) -> list[Any]:
         picture.content_type,
         picture.width,
         picture.height,
-        picture.decoded_bytes,
+        picture.memory,
+        picture.channels,
+        picture.bits,
         None if file.name is None else text(file.name),
         json.dumps(file.notices) if file.notices else None,
     ]

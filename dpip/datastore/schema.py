@@ -128,10 +128,12 @@ images = Table(
     _text("content_type"),
     _number("width"),
     _number("height"),
-    _number("decoded_bytes"),
+    _number("memory"),
     Column("name", Text),
     _number("created"),
     Column("notices", Text),  # JSON; most results have none
+    _number("channels", 4),
+    _number("bits", 16),
     UniqueConstraint("workload_id", "type", "seq", name="images_place"),
 )
 
@@ -146,7 +148,7 @@ jobs = Table(
     _text("result"),  # public id reserved for the result
     _text("state"),
     _number("pixels"),
-    _number("decoded_bytes"),
+    _number("memory"),
     _number("attempt", 0),
     _number("crashes", 0),
     _number("losses", 0),

@@ -21,16 +21,12 @@ Answer = tuple[Sequence[AcceptedOriginal], bool]
 
 @frozen
 class UploadOperation:
-    """An upload whose ``files`` are ``(image id, result id to reserve, file)``.
-
-    ``reserved`` are the bytes that the result of each file may take.
-    """
+    """An upload whose ``files`` are ``(image id, result id to reserve, file)``."""
 
     workload_id: str
     files: Sequence[tuple[str, str, StoredFile]]
     key: IdempotencyKey | None
     now: float
-    reserved: Sequence[int] = ()
 
 
 @define
@@ -117,7 +113,8 @@ def _take(upload: UploadOperation, targets: dict[str, _Target]) -> _Taken:
         raise NotFound(f"There is no workload {upload.workload_id}.")
     if target.sealed is not None:
         raise Sealed.workload(upload.workload_id)
-    size, reserved = sum(file.size for _, _, file in upload.files), sum(upload.reserved)
+    size = sum(file.size for _, _, file in upload.files)
+    reserved = sum(file.picture.result_bytes for _, _, file in upload.files)
     _charge(target, size, reserved, targets)
     first = target.next_seq
     target.next_seq += len(upload.files)
@@ -143,9 +140,9 @@ def _charge(target: _Target, size: int, reserved: int, targets: dict[str, _Targe
 
 # Writing it down
 
-_job = given("original", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes", "reserved")
+_job = given("original", "workload_id", "seq", "result", "state", "pixels", "memory", "reserved")
 _INSERT_JOBS = insert(jobs).from_select(
-    ["original_id", "workload_id", "seq", "result", "state", "pixels", "decoded_bytes", "reserved"],
+    ["original_id", "workload_id", "seq", "result", "state", "pixels", "memory", "reserved"],
     select(images_table.c.id, *list(_job.c)[1:]).join_from(
         _job, images_table, images_table.c.public == _job.c.original
     ),
@@ -153,7 +150,7 @@ _INSERT_JOBS = insert(jobs).from_select(
 
 _original = given("public")
 _JOBS = as_json(
-    select(images_table.c.public, jobs.c.id, jobs.c.pixels, jobs.c.decoded_bytes)
+    select(images_table.c.public, jobs.c.id, jobs.c.pixels, jobs.c.memory)
     .add_columns(jobs.c.crashes, jobs.c.losses)
     .join_from(_original, images_table, images_table.c.public == _original.c.public)
     .join(jobs, jobs.c.original_id == images_table.c.id)
@@ -198,11 +195,9 @@ def _jobs(connection: Connection, originals: Iterable[Image]) -> dict[str, Waiti
 
 
 def _job_rows(taken: _Taken) -> Iterator[tuple[object, ...]]:
-    upload = taken.upload
-    reserved = upload.reserved or [0] * len(upload.files)
-    for image, (_, result_id, file), room in zip(taken.originals, upload.files, reserved, strict=True):
+    for image, (_, result_id, file) in zip(taken.originals, taken.upload.files, strict=True):
         picture = file.picture
-        cost = picture.width * picture.height, picture.decoded_bytes, room
+        cost = picture.width * picture.height, picture.memory, picture.result_bytes
         yield image.id, taken.target.row, image.seq, result_id, JobState.WAITING, *cost
 
 

@@ -13,17 +13,18 @@ import numpy as np
 
 from dpip.errors import DpipError, FilterFailed, UnsupportedPicture
 from dpip.filters import codec, groups, registry, target_size
+from dpip.filters.alpha import channel_count
 from dpip.filters.cuda import choice
 from dpip.filters.fingerprint import fingerprint
 from dpip.filters.output import CONTENT_TYPES
 from dpip.filters.schema import Area, Filter, Pixels
+from dpip.filters.shape import MAX_PIXELS, Shape
 
 __all__ = ["Processed", "apply", "fingerprint", "process", "process_steps"]
 
 _PIXELS = "H x W or H x W x C with 1 to 4 channels,"
 _DTYPES = {"u": "uint8 or uint16", "f": "float32 or float64"}
 _TYPES = (np.uint8, np.uint16, np.float32, np.float64)
-MAX_PIXELS = 100_000_000
 
 
 @attrs.frozen
@@ -53,8 +54,9 @@ def apply(name: str, array: Pixels, *, threads: int = 1, **params: Any) -> Pixel
     The result is a new array of the same dtype. A filter that keeps the number of channels keeps the shape.
 
     Raises UnknownFilter and BadParameter as :mod:`dpip.filters.registry` does, UnsupportedPicture for another
-    dtype or shape, an empty array, or floating point where the filter takes none, FilterFailed when the
-    filter's function raises or returns no picture.
+    dtype or shape, an empty array, or floating point where the filter takes none, PictureTooLarge for a
+    result of more than 100 million pixels, FilterFailed when the filter's function raises or returns no
+    picture.
     """
     found = registry.find(name)
     return _run(found, _checked(array), found.validate(params), threads)
@@ -85,6 +87,9 @@ def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) 
             f"The picture holds floating point or 32-bit numbers; the filter {found.name} takes none."
         )
     single = array.ndim == 3 and array.shape[2] == 1
+    height, width = array.shape[:2]
+    shape = Shape(width, height, channel_count(array), array.itemsize)
+    shape.check_growth(found.shape_after(shape, params))
     more = {"threads": threads} if found.takes_threads else {}
     picture = array[..., 0] if single else array
     result = choice.run(found, picture, params, threads) if picture.dtype.kind == "u" else None

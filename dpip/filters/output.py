@@ -36,6 +36,18 @@ class FileFormat:
     def written(self) -> bool:
         return not self.becomes
 
+    def of_result(self, frames: int, deep: bool, alpha: bool) -> str:
+        """Return the name of the format of results that ask for none: one that loses nothing.
+
+        ``deep`` says that a result has more than 8 bits per channel.
+        """
+        if self.written:
+            return self.name
+        if frames > 1:
+            return "TIFF"
+        wanted = BY_NAME[self.becomes]
+        return wanted.name if (wanted.deep or not deep) and (wanted.alpha or not alpha) else "PNG"
+
 
 _ALL = frozenset({"exif", "icc", "xmp", "dpi"})
 _RAW_EXTENSIONS = (

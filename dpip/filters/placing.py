@@ -1,13 +1,12 @@
-"""Placing one rectangle in another, by words such as ``top_left``; checking how large it may be."""
+"""Placing one rectangle in another, by words such as ``top_left``."""
 
 from __future__ import annotations
 
 import re
 
-from dpip.errors import BadParameter, PictureTooLarge
+from dpip.errors import BadParameter
 from dpip.filters.schema import Parameter
 
-MAX_PIXELS = 100_000_000
 PLACES = (
     "center",
     "top",
@@ -44,11 +43,3 @@ def ratio(aspect: str) -> float:
             parameter="aspect",
         )
     return value
-
-
-def check_size(width: int, height: int) -> None:
-    """Raise PictureTooLarge for a result of more than 100 million pixels."""
-    if width * height > MAX_PIXELS:
-        raise PictureTooLarge(
-            f"The result would have {width} x {height} pixels; the limit is {MAX_PIXELS:,}."
-        )

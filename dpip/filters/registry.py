@@ -128,14 +128,6 @@ def validate_steps(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[s
     return [_validate_step(number, step) for number, step in enumerate(steps)]
 
 
-def memory_needed(steps: Sequence[tuple[str, Mapping[str, Any]]], decoded_bytes: int) -> int:
-    """Return the bytes that a chain needs at its largest step for a picture of ``decoded_bytes``.
-
-    Raises UnknownFilter as :func:`find` does.
-    """
-    return int(decoded_bytes * max(find(name).memory_factor for name, _ in steps))
-
-
 def _validate_step(number: int, step: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(step, Mapping) or not isinstance(step.get("name"), str):
         raise BadParameter(

@@ -10,18 +10,13 @@ from PIL import Image
 
 from dpip.filters.alpha import divided, has_alpha, is_opaque, rounded, weighted
 from dpip.filters.floating import smoothed, with_alpha_of
-from dpip.filters.placing import check_size
 from dpip.filters.schema import Pixels
 
 Box = tuple[float, float, float, float]
 
 
 def resample(array: Pixels, width: int, height: int, box: Box | None = None, linear: bool = False) -> Pixels:
-    """Scale the part ``box`` (left, top, right, bottom) of the picture, by default all, to width x height.
-
-    Raises PictureTooLarge for a result of more than 100 million pixels.
-    """
-    check_size(width, height)
+    """Scale the part ``box`` (left, top, right, bottom) of the picture, by default all, to width x height."""
     if array.dtype.kind == "f":
         return _of_floats(array, width, height, box, linear)
     if array.dtype == np.uint8 and not linear and not has_alpha(array):

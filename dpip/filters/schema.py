@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 
 from dpip.errors import BadParameter
+from dpip.filters.shape import Shape
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -190,7 +191,11 @@ class Filter:
     summary: str
     function: Callable[..., Pixels]
     parameters: tuple[Parameter, ...] = ()
-    #: Bytes that a job needs, decoding and encoding included, for each byte of the decoded picture.
+    #: The shape of the result for an array of this shape and these parameters; None: as that of the array.
+    result_shape: Callable[[Shape, Mapping[str, Any]], Shape] | None = None
+    #: The bytes that the function takes at its peak besides array and result; one that takes more may be
+    #: stopped. None: ``memory_factor`` for each byte of the larger of the two.
+    working_bytes: Callable[[Shape, Mapping[str, Any]], float] | None = None
     memory_factor: float = 5.0
     #: The module whose ``TWIN`` gives the same bytes on an NVIDIA GPU, see :mod:`dpip.filters.cuda.twin`.
     cuda: str = ""
@@ -226,6 +231,20 @@ class Filter:
         if self.check is not None:
             self.check(values)
         return values
+
+    def shape_after(self, shape: Shape, params: Mapping[str, Any]) -> Shape:
+        """Return the shape of the result for an array of ``shape``. ``params`` are valid and complete."""
+        return shape if self.result_shape is None else self.result_shape(shape, params)
+
+    def step_memory(self, shape: Shape, params: Mapping[str, Any]) -> tuple[Shape, int]:
+        """Return the shape of the result for an array of ``shape``, and the bytes that the function takes.
+
+        These include the result, and not the array. ``params`` are valid and complete.
+        """
+        result = self.shape_after(shape, params)
+        if self.working_bytes is None:
+            return result, result.bytes + int(self.memory_factor * max(shape.bytes, result.bytes))
+        return result, result.bytes + int(self.working_bytes(shape, params))
 
     def describe(self) -> dict[str, Any]:
         """Describe the filter, JSON-able, for ``GET /filters``."""

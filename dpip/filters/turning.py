@@ -11,7 +11,6 @@ from dpip.filters.alpha import channel_count, divided, is_opaque, rounded, weigh
 from dpip.filters.background import prepared
 from dpip.filters.bands import over_rows
 from dpip.filters.kernels import turning
-from dpip.filters.placing import check_size
 from dpip.filters.schema import Pixels
 
 
@@ -49,7 +48,7 @@ def turned(array: Pixels, transpose: int, mirror: int, upend: int, threads: int 
 def rotated(array: Pixels, angle: float, expand: bool, background: str, threads: int = 1) -> Pixels:
     """Turn clockwise by any angle in degrees, around the middle.
 
-    Raises PictureTooLarge, and UnsupportedPicture for floating point.
+    Raises UnsupportedPicture for floating point.
     """
     if array.dtype.kind == "f":
         raise UnsupportedPicture("Pictures of floating point or 32-bit numbers are turned by quarters only.")
@@ -59,7 +58,6 @@ def rotated(array: Pixels, angle: float, expand: bool, background: str, threads:
     if expand:
         new_width = math.ceil(abs(width * cosine) + abs(height * sine) - 1e-6)
         new_height = math.ceil(abs(width * sine) + abs(height * cosine) - 1e-6)
-    check_size(new_width, new_height)
     x, y = (new_width - 1) / 2, (new_height - 1) / 2
     matrix = np.array(
         (

@@ -50,8 +50,8 @@ class Backlog:
     def add(self, workload: WorkloadQueue, jobs: Sequence[WaitingJob]) -> None:
         """Add new jobs of a workload behind those it has. Runs of one size are cheap: a million in 2 s."""
         self._begin_waiting(workload, len(jobs))
-        for decoded_bytes, run in groupby(jobs, key=attrgetter("decoded_bytes")):
-            flow = self._flow(workload, workload.need(decoded_bytes))
+        for memory, run in groupby(jobs, key=attrgetter("memory")):
+            flow = self._flow(workload, memory)
             empty = not flow.jobs
             flow.jobs.extend(run)
             if empty:
@@ -61,7 +61,7 @@ class Backlog:
     def put_back(self, workload: WorkloadQueue, job: Job) -> None:
         """Have a job that was held wait again, before the others."""
         self._begin_waiting(workload, 1)
-        flow = self._flow(workload, workload.need(job.decoded_bytes))
+        flow = self._flow(workload, job.memory)
         flow.jobs.put_back(job)
         flow.lane.enter(flow)
         self.open_lane(flow.lane)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from dpip.model import Lease, LeasedJob, Load, Outcome, WaitingJob, WorkerInfo, Workload
+from dpip.scheduler.memory import Loan
 
 
 @frozen
@@ -107,6 +108,13 @@ class Tick:
 
 
 @frozen
+class MemoryReturned:
+    """A loan has ended."""
+
+    loan: Loan
+
+
+@frozen
 class Decide:
     """Waiting jobs are to be placed now, at most ``most`` of them."""
 
@@ -127,6 +135,7 @@ Event = (
     | JobEnded
     | ResultCommitted
     | Released
+    | MemoryReturned
     | Tick
     | Decide
 )

@@ -13,7 +13,6 @@ is ever searched for. Where a tag falls, since an estimate was too high, the hea
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -69,7 +68,6 @@ class WorkloadQueue:
     owner: OwnerQueue
     chain: Chain
     requirement: Requirement
-    need: Callable[[int], int]  # bytes to filter a picture of so many decoded bytes
     tag: float = 0.0
     unsettled: float = 0.0  # as an owner's
     waiting: int = 0
@@ -95,7 +93,7 @@ class Flow:
     def next_job(self) -> tuple[Job, int]:
         """Return the next job, which stays, and the bytes of memory that it needs."""
         job = self.jobs.first()
-        return job, self.workload.need(job.decoded_bytes)
+        return job, job.memory
 
     def key(self) -> Key:
         """Return what orders flows: the lowest is served first."""

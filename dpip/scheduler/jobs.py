@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from dpip.model import WaitingJob
 
-_FIELDS = 3  # of a job: number, pixels, decoded bytes
+_FIELDS = 3  # of a job: number, pixels, bytes of memory
 _COMPACT = 1024 * _FIELDS  # cells read before the array is shortened at all
 
 
 class Job(NamedTuple):
     number: int
     pixels: int
-    decoded_bytes: int
+    memory: int
 
 
 class JobQueue:
@@ -26,7 +26,7 @@ class JobQueue:
     __slots__ = ("_back", "_cells", "_read")
 
     def __init__(self) -> None:
-        self._cells = array("Q")  # number, pixels, decoded bytes of each job in turn
+        self._cells = array("Q")  # number, pixels, bytes of memory of each job in turn
         self._read = 0  # cells that have been taken from the front
         self._back: list[Job] = []  # a heap by number, short: only jobs that workers returned or lost
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 if TYPE_CHECKING:  # a circle of types: a machine has its workers, which have their machine
     from dpip.scheduler.workers import JoinedWorker
@@ -37,6 +37,14 @@ class Footprint:
         change = min(need, self.jobs)
         self.jobs -= change
         return change
+
+
+@frozen
+class Loan:
+    """Bytes of a machine's memory that a worker has for work that is no job."""
+
+    worker: JoinedWorker
+    need: int
 
 
 @define(eq=False, repr=False)

@@ -6,7 +6,7 @@ from dpip.model import Load, WorkerInfo
 from dpip.scheduler.costs import Chain
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.matching import Matching, Requirement
-from dpip.scheduler.memory import Machine
+from dpip.scheduler.memory import Footprint, Loan, Machine
 from dpip.scheduler.workers import HeldJob, JoinedWorker
 
 
@@ -88,6 +88,25 @@ class Roster:
         worker.machine.remove_job(worker.footprint, held.need)
         if still_computing:
             worker.machine.write_off(held.need)
+        self.reindex(worker)
+        self._lift(worker.machine)
+
+    def lend(self, session: str, need: int) -> Loan | None:
+        """Lend the worker so many bytes of its machine's memory; None if it has not that much to spare."""
+        worker = self.workers.get(session)
+        if worker is None or worker.leaving or worker.machine.reserved or worker.machine.free < need:
+            return None
+        worker.machine.add_job(need)
+        self.reindex(worker)
+        return Loan(worker, need)
+
+    def take_back(self, loan: Loan) -> None:
+        """End a loan; the worker may be gone, with the memory that it used."""
+        worker = loan.worker
+        if worker.session not in self.workers:
+            worker.machine.remove_job(Footprint(), loan.need)
+            return
+        worker.machine.remove_job(worker.footprint, loan.need)
         self.reindex(worker)
         self._lift(worker.machine)
 

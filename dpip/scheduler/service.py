@@ -22,7 +22,7 @@ from dpip.scheduler.datastore_writes import Persistence
 from dpip.scheduler.dispatcher import Dispatcher
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.state import State
-from dpip.scheduler.workloads import Need, WantsGpu
+from dpip.scheduler.workloads import WantsGpu
 
 _PASS_JOBS = 64  # placed in one pass: about 2 ms
 _BATCHES = 4  # being leased at once: enough to keep the datastore's group commit busy
@@ -36,8 +36,8 @@ def _no_gpu(steps: Sequence[Step]) -> bool:
 class Scheduler(Service):
     """Schedules the jobs of a datastore that has been recovered. Workers may join before it has started.
 
-    ``need(steps, decoded_bytes)`` estimates the bytes of memory for one job; ``wants_gpu(steps)`` says if a
-    GPU can be used. ``monotonic`` gives seconds that never jump, by default ``clock.seconds``.
+    ``wants_gpu(steps)`` says if a GPU can be used. ``monotonic`` gives seconds that never jump, by default
+    ``clock.seconds``.
     """
 
     name = "scheduler"
@@ -47,7 +47,6 @@ class Scheduler(Service):
         clock: IReactorTime,
         datastore: IDatastore,
         new_nonce: Callable[[], str],
-        need: Need,
         wants_gpu: WantsGpu = _no_gpu,
         limits: SchedulerLimits | None = None,
         monotonic: Callable[[], float] | None = None,
@@ -55,7 +54,7 @@ class Scheduler(Service):
     ) -> None:
         self._clock = clock
         self._now = monotonic or clock.seconds
-        self._state = State(need, wants_gpu, limits or SchedulerLimits())
+        self._state = State(wants_gpu, limits or SchedulerLimits())
         self._persistence = Persistence(clock, log or Logger())
         self._dispatcher = Dispatcher(
             clock, datastore, new_nonce, self._persistence, self._handle_event, self._wake_at
@@ -115,6 +114,10 @@ class Scheduler(Service):
 
     def result_committed(self, lease: Lease) -> None:
         self._handle_event(e.ResultCommitted(lease))
+
+    def lend_memory(self, session: str, need: int) -> Callable[[], object] | None:
+        loan = self._state.lend_memory(session, need)
+        return None if loan is None else lambda: self._handle_event(e.MemoryReturned(loan))
 
     # Questions
 

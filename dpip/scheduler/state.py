@@ -18,20 +18,21 @@ from dpip.scheduler.fair_queue import Charges
 from dpip.scheduler.held_jobs import HeldJobs
 from dpip.scheduler.instructions import Drop, Instruction, WakeAt
 from dpip.scheduler.limits import SchedulerLimits
+from dpip.scheduler.memory import Loan
 from dpip.scheduler.outlook import Outlook
 from dpip.scheduler.placement import Placement
 from dpip.scheduler.reasons import reasons_of_held
 from dpip.scheduler.roster import Roster
 from dpip.scheduler.stealing import fetched_too_early, worth_moving
 from dpip.scheduler.workers import HeldJob, JoinedWorker
-from dpip.scheduler.workloads import KnownWorkloads, Need, WantsGpu
+from dpip.scheduler.workloads import KnownWorkloads, WantsGpu
 
 
 class State:
-    def __init__(self, need: Need, wants_gpu: WantsGpu, limits: SchedulerLimits) -> None:
+    def __init__(self, wants_gpu: WantsGpu, limits: SchedulerLimits) -> None:
         self._limits = limits
         self._roster = Roster(limits)
-        self._workloads = KnownWorkloads(self._roster, need, wants_gpu, limits.idle_workloads)
+        self._workloads = KnownWorkloads(self._roster, wants_gpu, limits.idle_workloads)
         self._backlog = Backlog()
         self._placement = Placement(self._backlog, self._roster, limits)
         self._outlook = Outlook(self._workloads, self._roster)
@@ -64,6 +65,7 @@ class State:
             e.JobEnded: self._job_ended,
             e.ResultCommitted: self._result_committed,
             e.Released: lambda event: self._held_jobs.released(event.lease),
+            e.MemoryReturned: self._memory_returned,
             e.Tick: self._tick,
             e.Decide: self._decide,
         }
@@ -175,6 +177,15 @@ class State:
             heappush(self._resting, (self._now + worker.rest_seconds, worker.order, worker))
             self._roster.reindex(worker)
             self._wake_by(self._resting[0][0])
+
+    def lend_memory(self, session: str, need: int) -> Loan | None:
+        """Lend memory for work that is no job; None if the worker's machine has not that much free."""
+        return self._roster.lend(session, need)
+
+    def _memory_returned(self, event: e.MemoryReturned) -> None:
+        self._roster.take_back(event.loan)
+        for worker in event.loan.worker.machine.workers.values():
+            self._placement.offer(worker)
 
     # Leases
 

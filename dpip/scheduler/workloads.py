@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache
 
 from attrs import define, field
 
@@ -14,15 +13,8 @@ from dpip.scheduler.jobs import Job
 from dpip.scheduler.matching import asked
 from dpip.scheduler.roster import Roster
 
-Need = Callable[[Sequence[Step], int], int]
-"""Gives the bytes of memory to filter a picture, from the steps and its decoded bytes."""
 WantsGpu = Callable[[Sequence[Step]], bool]
 """Says whether one of these steps can use a GPU."""
-_UNKNOWN_FACTOR = 8
-"""Bytes for each decoded byte when ``Need`` fails: a filter that this controller has lost since the workload
-was made must not stop all the others. Workers may still have it; if none has, its jobs wait."""
-
-_SIZES = 4  # of pictures, whose needs are remembered: the frames of a workload are mostly alike
 
 
 @define(eq=False, repr=False)
@@ -30,7 +22,6 @@ class KnownWorkloads:
     """``most_idle`` workloads without unfinished jobs, new ones too, are remembered at most."""
 
     _roster: Roster
-    _need: Need
     _wants_gpu: WantsGpu
     _most_idle: int
     _chains: Chains = field(factory=Chains, init=False)
@@ -66,7 +57,6 @@ class KnownWorkloads:
             owner=self._owner(workload.owner),
             chain=self._chains.chain_of(steps),
             requirement=self._roster.require(asked(workload.spec), self._uses_gpu(steps)),
-            need=lru_cache(_SIZES)(lambda decoded_bytes: self._memory(steps, decoded_bytes)),
         )
         self._opened += 1
         queue.owner.workloads += 1
@@ -106,16 +96,10 @@ class KnownWorkloads:
                 flow.lane.discard(flow)
         return queue
 
-    def _memory(self, steps: Sequence[Step], decoded_bytes: int) -> int:
-        try:
-            return max(1, int(self._need(steps, decoded_bytes)))
-        except Exception:  # noqa: BLE001 - see _UNKNOWN_FACTOR
-            return max(1, _UNKNOWN_FACTOR * decoded_bytes)
-
     def _uses_gpu(self, steps: Sequence[Step]) -> bool:
         try:
             return self._wants_gpu(steps)
-        except Exception:  # noqa: BLE001 - see _UNKNOWN_FACTOR
+        except Exception:  # noqa: BLE001 - a filter that this controller has lost must not stop all others
             return False
 
     def _owner(self, name: str) -> OwnerQueue:

@@ -30,9 +30,11 @@ from zope.interface import implementer
 
 from dpip.errors import NotFound, RetryLater, TooLarge
 from dpip.filters.codec.headers import PictureInfo, probe
+from dpip.filters.memory import memory_needed
 from dpip.filters.output import BY_NAME
+from dpip.filters.result_size import result_bytes
 from dpip.interfaces import IImageStore, IIncomingFile
-from dpip.model import ImageType, StoredFile, StoredPicture
+from dpip.model import ImageType, StoredFile, StoredPicture, WorkloadSpec
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.platform import sync, sync_folder
 from dpip.runtime.threads import FromThreads, MakeThreads, RealThreads, Threads, in_thread
@@ -49,6 +51,7 @@ _FOLDERS = {ImageType.ORIGINAL: "originals", ImageType.FILTERED: "results"}
 _SLUG = 40  # characters of a workload's name in its directory's
 _OURS = re.compile(r"[a-z0-9-]{1,40}-[0-9a-z]{26}", re.ASCII)  # what :func:`directory_for` makes
 _DURABLE_NAMES = 10_000
+_UNKNOWN_FACTOR = 20  # bytes for each of the decoded picture: the most that filters of ours take
 _KEEPERS = 8  # threads that wait for fsync, which gives up the interpreter
 _READERS = 2
 _STEPS = {"", ".", ".."}  # names that lead elsewhere
@@ -182,17 +185,29 @@ class ImageStore(Service):
         return self._tidy(directory.remove)
 
     def keep(
-        self, incoming: IIncomingFile, directory: str, type: ImageType, image_id: str, max_pixels: int
+        self,
+        incoming: IIncomingFile,
+        directory: str,
+        type: ImageType,
+        image_id: str,
+        max_pixels: int,
+        spec: WorkloadSpec | None = None,
     ) -> Deferred[StoredFile]:
         assert isinstance(incoming, IncomingFile)
         if not self.running:
             incoming.abandon()
             return fail(_closed())
         place = directory, type, image_id
-        return self._in_thread(self._keepers, self._keep, incoming, incoming.hand_over(), place, max_pixels)
+        descriptor = incoming.hand_over()
+        return self._in_thread(self._keepers, self._keep, incoming, descriptor, place, max_pixels, spec)
 
     def _keep(
-        self, incoming: IncomingFile, descriptor: int, place: tuple[str, ImageType, str], max_pixels: int
+        self,
+        incoming: IncomingFile,
+        descriptor: int,
+        place: tuple[str, ImageType, str],
+        max_pixels: int,
+        spec: WorkloadSpec | None,
     ) -> StoredFile:
         try:
             with os_errors_explained():
@@ -206,8 +221,7 @@ class ImageStore(Service):
             raise
         finally:
             os.close(descriptor)
-        picture = StoredPicture(info.format, info.content_type, info.width, info.height, info.decoded_bytes)
-        return StoredFile(path, incoming.size, sha256, picture, incoming.name)
+        return StoredFile(path, incoming.size, sha256, _picture(info, incoming.size, spec), incoming.name)
 
     def _checked(self, path: str, max_pixels: int) -> PictureInfo:
         info = self._probe(path)
@@ -334,3 +348,24 @@ class ImageStore(Service):
         if not self.running:  # threads that have been stopped would never answer
             return fail(_closed())
         return in_thread(self._reactor, threads, function, *args)
+
+
+def _picture(info: PictureInfo, size: int, spec: WorkloadSpec | None) -> StoredPicture:
+    memory, result_bytes = _reckoned(info, size, spec) if spec is not None else (0, 0)
+    return StoredPicture(
+        *(info.format, info.content_type, info.width, info.height, memory),
+        channels=min(info.channels, 4),
+        bits=info.bits,
+        result_bytes=result_bytes,
+    )
+
+
+def _reckoned(info: PictureInfo, size: int, spec: WorkloadSpec) -> tuple[int, int]:
+    """Return the memory that the job takes, and the bytes that its result will have."""
+    try:
+        return (
+            memory_needed(info, size, spec.steps, spec.output),
+            result_bytes(info, size, spec.steps, spec.output),
+        )
+    except Exception:  # noqa: BLE001 - the filter may be a stranger's, or not here any more
+        return size + _UNKNOWN_FACTOR * info.pixels * info.pixel_bytes, size

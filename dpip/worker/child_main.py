@@ -19,7 +19,6 @@ alarm kills it a while after a job's deadline, even where a filter holds the GIL
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import json
@@ -39,8 +38,9 @@ from typing import Any, Final, Protocol
 import psutil
 from attrs import asdict, frozen
 
-from dpip.errors import PictureError
+from dpip.errors import NotAnImage, PictureError
 from dpip.model import MAX_NOTICE, MAX_NOTICES
+from dpip.worker.memory_limit import MemoryLimit
 from dpip.worker.sandbox import Confinement, confine
 
 REPLIES: Final = 3
@@ -88,6 +88,9 @@ class Engine(Protocol):
     def warm_up(self) -> Mapping[str, Any]:
         """Get ready, and return ``filters`` (name → version), ``fingerprint`` and ``gpu``."""
 
+    def memory(self, data: bytes, job: Mapping[str, Any]) -> int:
+        """Reckon the bytes that this job takes."""
+
     def process(self, data: bytes, job: Mapping[str, Any]) -> ComputeResult:
         """Filter a picture."""
 
@@ -114,6 +117,16 @@ class Filters:
         filters = registry.versions()
         fingerprint = f"{engine.fingerprint()} {choice.backend()}".rstrip()
         return {"filters": filters, "fingerprint": fingerprint, "gpu": gpu}
+
+    def memory(self, data: bytes, job: Mapping[str, Any]) -> int:
+        from dpip.filters.codec import probe
+        from dpip.filters.memory import memory_needed
+
+        try:
+            info = probe(data)
+        except NotAnImage:  # it will be said what is wrong with it
+            return 0
+        return memory_needed(info, len(data), job["steps"], job["output"], job["at_least"])
 
     def process(self, data: bytes, job: Mapping[str, Any]) -> ComputeResult:
         from dpip.filters import process_steps
@@ -143,13 +156,13 @@ def serve(engine: Engine, parent: int, memory_limit: int, confined: bool = True)
     hint = _CONFINED_HINT if confinement.means else ""
     resident = _Resident()
     send({"ready": {**abilities, "confined": asdict(confinement)}, "rss": resident.bytes()})
-    _limit_memory(memory_limit)
+    limit = MemoryLimit(memory_limit)
     while True:
         free = time.perf_counter()
         job = commands.get()
         waited = time.perf_counter() - free
         signal.setitimer(signal.ITIMER_REAL, job.message["seconds"] + _ALARM_SECONDS)
-        reply = _done(engine, job, hint)
+        reply = _done(engine, limit, job, hint)
         signal.setitimer(signal.ITIMER_REAL, 0)
         send({"job": job.message["job"], **reply, "waited": waited, "rss": resident.bytes()})
 
@@ -176,16 +189,17 @@ def _read_commands(commands: queue.SimpleQueue[OpenJob]) -> None:
         os._exit(0)  # the parent is gone, or has retired this child
 
 
-def _done(engine: Engine, job: OpenJob, hint: str) -> Message:
+def _done(engine: Engine, limit: MemoryLimit, job: OpenJob, hint: str) -> Message:
     """Do one job, and return its answer, whatever goes wrong; ``hint`` is for filters that may not do it."""
     with open(job.source, "rb") as source, open(job.result, "wb", buffering=0) as result:
+        limit.allow(os.fstat(job.source).st_size, 1)  # that of the last job may be too little
         try:
             data = source.read()
         except OSError as error:
             return _answer("returned", "spool-error", f"The original could not be read: {error}")
         if job.message["sha256"] and hashlib.sha256(data).hexdigest() != job.message["sha256"]:
             return _answer("crashed", "original-damaged", "The original as it lies in the store is damaged.")
-        made, answer = _computed(engine, data, job.message, hint)
+        made, answer = _computed(engine, limit, data, job.message, hint)
         try:
             _write(result.fileno(), made)
         except OSError as error:
@@ -194,15 +208,18 @@ def _done(engine: Engine, job: OpenJob, hint: str) -> Message:
         return answer
 
 
-def _computed(engine: Engine, data: bytes, job: Message, hint: str) -> tuple[bytes, Message]:
+def _computed(
+    engine: Engine, limit: MemoryLimit, data: bytes, job: Message, hint: str
+) -> tuple[bytes, Message]:
     """Return the result's bytes, if there is a result, and the answer."""
     began = time.perf_counter()
     try:
+        limit.allow(engine.memory(data, job), job["threads"])
         made = engine.process(data, job)
     except PictureError as error:
         return b"", _answer("failed", error.code, error.detail, time.perf_counter() - began)
     except MemoryError:
-        words = "The picture needed more memory than one job may use."
+        words = "The picture needed more memory than was reckoned for it, or than one job may use."
         return b"", _answer("crashed", "out-of-memory", words, time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001 - a filter may raise anything; its picture has failed
         words = f"{type(error).__name__}: {error}"
@@ -229,18 +246,6 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel was asked
         os._exit(0)
-
-
-def _limit_memory(limit: int) -> None:
-    """Allow so many bytes more than are in use now.
-
-    RLIMIT_DATA counts what is really allocated; RLIMIT_AS would count the gigabytes of addresses that LLVM
-    and thread stacks reserve and never touch.
-    """
-    with contextlib.suppress(OSError, ValueError):  # not every kernel has it
-        used = int(getattr(psutil.Process().memory_info(), "data", 0))
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (used + limit, hard))
 
 
 class _Resident:

@@ -242,7 +242,7 @@ class RealBackend:
             clock=lambda: self.now,
             feed=feed,
             meters=meters,
-            thumbnails=Thumbnails(lambda: self.makers, self.ids, self.clock),
+            thumbnails=Thumbnails(lambda: self.makers, self.ids, self.clock, lambda *_: bool),
             max_pixels=10**8,
         )
         self.controller = WatchedController(real, scheduler, workers)

@@ -177,7 +177,7 @@ class CoreTestCase(TestCase):
             new_id=IdSource(clock=self.clock.seconds),
             clock=self.clock.seconds,
             feed=self.feed,
-            thumbnails=Thumbnails(lambda: self.makers, str, self.clock),
+            thumbnails=Thumbnails(lambda: self.makers, str, self.clock, lambda *_: bool),
             max_pixels=10**6,
         )
         self.datastore.startService()
@@ -321,12 +321,15 @@ class ReservedQuotaTests(CoreTestCase):
         self.dan = Principal("dan", Role.USER, quota=10_000)
         adding = self.accounts.add_user("dan", "secret password", Role.USER, 10_000)
         self.ok(Deferred.fromCoroutine(adding))
-        self.controller.result_bytes = lambda spec, original: 3_000
         self.made = self.workload(self.dan)
 
     def commit(self, *pictures: bytes) -> Deferred[Any]:
-        files = [(self.controller.new_id(), self.stored(self.made, data)) for data in pictures]
-        return self.controller.commit_originals(self.dan, self.made.id, files, None)
+        files = [self.stored(self.made, data) for data in pictures]
+        rows = [
+            (self.controller.new_id(), evolve(file, picture=evolve(file.picture, result_bytes=3_000)))
+            for file in files
+        ]
+        return self.controller.commit_originals(self.dan, self.made.id, rows, None)
 
     def test_an_upload_whose_results_do_not_fit_leaves_no_file(self) -> None:
         refused = self.refused(self.commit(*[png(level) for level in range(4)]), QuotaExceeded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, evolve, field
@@ -9,9 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.controller.thumbnails import Thumbnails
+from dpip.controller.thumbnails import Thumbnails, memory_for
 from dpip.errors import NotFound, RetryLater
-from dpip.model import LeasedJob
+from dpip.model import LeasedJob, StoredPicture
 from tests.link.test_api_messages import IMAGE, INFO
 
 
@@ -46,10 +47,20 @@ class ThumbnailsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.makers = [Maker("a")]
+        self.loans: list[tuple[str, int]] = []
+        self.memory = 100
         numbers = iter(range(10_000))
         self.thumbnails = Thumbnails(
-            lambda: self.makers, lambda: f"nonce{next(numbers)}", self.clock, limit=10_000
+            lambda: self.makers, lambda: f"nonce{next(numbers)}", self.clock, self.lend, limit=10_000
         )
+
+    def lend(self, session: str, need: int) -> Callable[[], object] | None:
+        """There is memory for so many at once."""
+        if len(self.loans) >= self.memory:
+            return None
+        loan = session, need
+        self.loans.append(loan)
+        return lambda: self.loans.remove(loan)
 
     def made(self, name: str, data: bytes = b"small") -> bytes:
         """Asked for, and made at once."""
@@ -135,7 +146,49 @@ class ThumbnailsTests(SynchronousTestCase):
         self.assertEqual(len(self.makers[0].asked), 1)
         self.assertEqual(self.successResultOf(self.thumbnails.thumbnail_of(image("7"))), b"x" * 2000)
 
+    def test_memory_is_borrowed_while_it_is_made(self) -> None:
+        wanted = self.thumbnails.thumbnail_of(image("i"))
+        [(session, need)] = self.loans
+        self.assertEqual(session, "a")
+        self.assertGreaterEqual(need, IMAGE.file.picture.width * IMAGE.file.picture.height * 3)
+        self.makers[0].answer(b"small")
+        self.successResultOf(wanted)
+        self.assertEqual(self.loans, [])
+
+    def test_without_free_memory_it_waits_like_a_job(self) -> None:
+        self.memory = 1
+        first, second = (self.thumbnails.thumbnail_of(image(name)) for name in "ij")
+        self.assertEqual(len(self.makers[0].asked), 1)
+        self.makers[0].answer(b"one")
+        self.successResultOf(first)
+        self.makers[0].answer(b"two")
+        self.assertEqual(self.successResultOf(second), b"two")
+
+    def test_memory_that_others_free_is_found_soon(self) -> None:
+        self.memory = 0
+        wanted = self.thumbnails.thumbnail_of(image("i"))
+        self.memory = 1
+        self.clock.advance(0.5)
+        self.makers[0].answer(b"small")
+        self.assertEqual(self.successResultOf(wanted), b"small")
+
+    def test_without_memory_for_long_it_is_for_later(self) -> None:
+        self.memory = 0
+        wanted = self.thumbnails.thumbnail_of(image("i"))
+        self.clock.pump([0.5] * 21)
+        self.failureResultOf(wanted, RetryLater)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_large_picture_needs_much_and_a_jpeg_less_than_its_pixels(self) -> None:
+        def need(format: str) -> int:
+            picture = StoredPicture(format, "", 10_000, 10_000, 0, 4 if format == "PNG" else 3, 8)
+            return memory_for(evolve(IMAGE.file, picture=picture)) >> 20
+
+        self.assertGreater(need("PNG"), 3500)
+        self.assertLess(need("JPEG"), 900)  # of which are 600 what a progressive one keeps
+
     def test_few_are_made_at_once_and_a_bounded_number_waits(self) -> None:
+        self.makers = [Maker("a", slots=16)]
         wanted = [self.thumbnails.thumbnail_of(image(str(number))) for number in range(1001)]
         self.assertEqual(len(self.makers[0].asked), 32)
         self.failureResultOf(wanted[1000], RetryLater)

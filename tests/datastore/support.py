@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -42,9 +43,10 @@ def workload(workload_id: str = "w1", owner: str = "ann", now: float = NOW, **op
     return Workload(workload_id, owner, spec(**options), f"holiday-{workload_id}", now)
 
 
-def stored(name: str = "a", size: int = 100, sha256: str | None = None) -> StoredFile:
+def stored(name: str = "a", size: int = 100, sha256: str | None = None, result_bytes: int = 0) -> StoredFile:
+    picture = evolve(PICTURE, result_bytes=result_bytes)
     return StoredFile(
-        f"holiday/originals/{name}.png", size, sha256 or f"sha of {name}", PICTURE, f"{name}.png"
+        f"holiday/originals/{name}.png", size, sha256 or f"sha of {name}", picture, f"{name}.png"
     )
 
 

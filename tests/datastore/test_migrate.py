@@ -201,7 +201,7 @@ class FromTheFirstTests(MigrationTestCase):
     def test_no_job_number_comes_again(self) -> None:
         migrate.prepare(self.path)
         self.ask(
-            "INSERT INTO jobs (workload_id, original_id, seq, result, state, pixels, decoded_bytes)"
+            "INSERT INTO jobs (workload_id, original_id, seq, result, state, pixels, memory)"
             " VALUES (1, 3, 2, 'r2', 'waiting', 1, 3)"
         )
         self.assertEqual(self.ask("SELECT max(id) FROM jobs"), [(4,)])

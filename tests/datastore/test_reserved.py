@@ -25,8 +25,8 @@ class ReservedTests(DatastoreTestCase):
 
     def add(self, names: str, size: int, reserved: int, workload_id: str = "w1") -> Deferred[Answer]:
         """An original for each letter, of this size, whose result is reckoned to have ``reserved`` bytes."""
-        files = [(name, f"{name}-result", stored(name, size)) for name in names]
-        return self.datastore.add_originals(workload_id, files, None, NOW, [reserved] * len(names))
+        files = [(name, f"{name}-result", stored(name, size, result_bytes=reserved)) for name in names]
+        return self.datastore.add_originals(workload_id, files, None, NOW)
 
     def room(self) -> tuple[int, int]:
         """Bytes used and reserved; the workloads and jobs say the same."""
@@ -103,9 +103,9 @@ class ReservedTests(DatastoreTestCase):
         self.assertEqual(self.room(), (0, 0))
 
     def test_the_same_request_again_charges_nothing(self) -> None:
-        files = [("a", "ra", stored("a", 10))]
+        files = [("a", "ra", stored("a", 10, result_bytes=100))]
         for _ in range(2):
-            self.now(self.datastore.add_originals("w1", files, key(owner="bob"), NOW, [100]))
+            self.now(self.datastore.add_originals("w1", files, key(owner="bob"), NOW))
         self.assertEqual(self.room(), (10, 100))
 
     def test_one_result_may_go_beyond_the_quota_and_no_further_one(self) -> None:

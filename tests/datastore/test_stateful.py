@@ -114,9 +114,12 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(WORKLOADS), sizes=st.lists(st.integers(1, 900), min_size=1, max_size=4))
     def upload(self, name: str, sizes: list[int]) -> None:
-        files = [(self.new(), self.new(), stored(self.new(), size)) for size in sizes]
         reserved = [size % 100 for size in sizes]
-        found = outcome_of(self.store.add_originals(name, files, None, NOW, reserved))
+        files = [
+            (self.new(), self.new(), stored(self.new(), size, result_bytes=room))
+            for size, room in zip(sizes, reserved, strict=True)
+        ]
+        found = outcome_of(self.store.add_originals(name, files, None, NOW))
         if name not in self.expected.present:
             assert found.check(NotFound)
         elif name in self.expected.sealed:

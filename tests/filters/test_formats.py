@@ -69,7 +69,7 @@ class FormatTests(SynchronousTestCase):
             info, pixels = probe(data), pixels_of(data)
             if info.format not in ("HEIF", "RAW"):  # whose codes are padded, or have masked borders
                 self.assertEqual((info.height, info.width), pixels.shape[:2], name)
-            self.assertGreaterEqual(info.decoded_bytes, pixels.nbytes, name)
+            self.assertGreaterEqual(info.pixels * info.pixel_bytes, pixels.nbytes, name)
             self.assertEqual(info.bits, pixels.itemsize * 8, name)
 
     def test_more_than_8_bits_stay(self) -> None:

@@ -13,7 +13,7 @@ from dpip.filters import engine
 from dpip.filters.codec.headers import probe
 from dpip.filters.output import FORMATS
 from dpip.filters.registry import validate_output, validate_steps
-from dpip.filters.result_size import Original, result_bytes
+from dpip.filters.result_size import result_bytes
 
 
 def encoded(format: str, width: int = 320, height: int = 240, grain: int = 12) -> bytes:
@@ -28,8 +28,7 @@ def encoded(format: str, width: int = 320, height: int = 240, grain: int = 12) -
 
 def estimated(data: bytes, steps: list[dict[str, Any]], **output: Any) -> int:
     info = probe(data)
-    original = Original(info.format, info.width, info.height, info.decoded_bytes, len(data))
-    return result_bytes(validate_steps(steps), validate_output(output), original)
+    return result_bytes(info, len(data), validate_steps(steps), validate_output(output))
 
 
 GRAY = [{"name": "grayscale"}]

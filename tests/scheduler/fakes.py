@@ -18,7 +18,6 @@ from dpip.model import (
     Load,
     Outcome,
     Selection,
-    Step,
     StoredFile,
     StoredPicture,
     WaitingJob,
@@ -33,11 +32,6 @@ GIB = 2**30
 PIXELS = 1280 * 720
 
 
-def need(steps: Sequence[Step], decoded_bytes: int) -> int:
-    """Five times the picture, whatever the filter."""
-    return 5 * decoded_bytes
-
-
 def workload(
     id: str = "w", owner: str = "ann", filters: Sequence[str] = ("blur",), tags: Sequence[str] = ()
 ) -> Workload:
@@ -46,7 +40,7 @@ def workload(
 
 
 def waiting(number: int, pixels: int = PIXELS, crashes: int = 0, losses: int = 0) -> WaitingJob:
-    return WaitingJob(number, pixels, pixels * 3, crashes, losses)
+    return WaitingJob(number, pixels, pixels * 15, crashes, losses)
 
 
 def info(
@@ -90,7 +84,7 @@ def load(
 
 
 def leased(job: int, attempt: int = 1, nonce: str = "n", workload_id: str = "w") -> LeasedJob:
-    picture = StoredPicture("PNG", "image/png", 1280, 720, PIXELS * 3)
+    picture = StoredPicture("PNG", "image/png", 1280, 720, PIXELS * 15)
     stored = StoredFile(f"{workload_id}/{job}.png", 1000, "0" * 64, picture)
     original = Image(f"original-{job}", workload_id, ImageType.ORIGINAL, job, stored, 0.0)
     return LeasedJob(Lease(job, attempt, nonce), workload_id, original, f"result-{job}", (("blur", {}),), {})

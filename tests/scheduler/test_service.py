@@ -13,7 +13,7 @@ from dpip.interfaces import IScheduler
 from dpip.model import Lease, Outcome
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.service import Scheduler
-from tests.scheduler.fakes import MIB, FakeDatastore, FakeLink, info, load, need, waiting, workload
+from tests.scheduler.fakes import MIB, FakeDatastore, FakeLink, info, load, waiting, workload
 
 
 class ServiceTestCase(TestCase):
@@ -27,9 +27,7 @@ class ServiceTestCase(TestCase):
 
     def make(self) -> Scheduler:
         numbers = count(1)
-        return Scheduler(
-            self.clock, self.datastore, lambda: f"nonce-{next(numbers)}", need, limits=self.limits
-        )
+        return Scheduler(self.clock, self.datastore, lambda: f"nonce-{next(numbers)}", limits=self.limits)
 
     def start(self) -> None:
         self.scheduler.startService()

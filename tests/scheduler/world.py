@@ -12,7 +12,7 @@ from dpip.scheduler import events as e
 from dpip.scheduler.instructions import Assign, Cancel, Dispatch, Drop, Fail, Instruction, Release, WakeAt
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.state import State
-from tests.scheduler.fakes import FakeDatastore, need
+from tests.scheduler.fakes import FakeDatastore
 
 
 def _no_gpu(steps: Sequence[Step]) -> bool:
@@ -37,7 +37,7 @@ class World:
     state: State = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.state = State(need, self.wants_gpu, self.limits)
+        self.state = State(self.wants_gpu, self.limits)
 
     # Facts
 

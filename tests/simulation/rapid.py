@@ -43,7 +43,7 @@ from dpip.model import (
 )
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.service import Scheduler
-from tests.scheduler.fakes import info, load, need, workload
+from tests.scheduler.fakes import info, load, workload
 from tests.simulation.checker import rows_that_cannot_be
 from tests.simulation.clock import Clock, Timer
 from tests.simulation.network import Kernel
@@ -244,7 +244,6 @@ class World:
             process,
             _Unreliable(self.datastore, self),
             new_nonce=lambda: f"nonce{self.chance.getrandbits(40)}",
-            need=need,
             limits=SchedulerLimits(lease_seconds=60.0),
         )
         self.scheduler.startService()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
@@ -16,6 +16,7 @@ from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dpip.errors import DiskFull, DpipError, NotAnImage, NotFound, RetryLater, TooLarge
+from dpip.filters.codec.headers import PictureInfo
 from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.threads import InlineThreads
 from dpip.store.disk_space import MIB, DiskSpace
@@ -25,24 +26,13 @@ from dpip.store.incoming import IncomingFile
 ID = "01hf8zk3v5t2qjw9x7yb4m6n0c"
 DIRECTORY = f"holiday-{ID}"
 OTHER = f"other-{ID}"
-
-
-@frozen
-class Info:
-    """What a codec's probe would say."""
-
-    format: str = "PNG"
-    content_type: str = "image/png"
-    width: int = 40
-    height: int = 30
-    pixels: int = 1200
-    decoded_bytes: int = 3600
+PNG = PictureInfo("PNG", 40, 30, 3)
 
 
 class StoreTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.root = Path(self.mktemp()).absolute()
-        self.info = Info()
+        self.info = PNG
         self.free = 100 * MIB
         self.clock = 0.0
         self.store = self.opened()
@@ -59,7 +49,7 @@ class StoreTestCase(SynchronousTestCase):
         self.addCleanup(store.stopService)
         return store
 
-    def probe(self, path: str) -> Info:
+    def probe(self, path: str) -> PictureInfo:
         self.assertTrue(os.path.getsize(path), "the file is there, with all its bytes")
         return self.info
 
@@ -114,7 +104,7 @@ class KeepTests(StoreTestCase):
                 kept.path,
                 7,
                 hashlib.sha256(b"one two").hexdigest(),
-                StoredPicture("PNG", "image/png", 40, 30, 3600),
+                StoredPicture("PNG", "image/png", 40, 30, 0, 3, 8),
                 "../../client's own.png",
             ),
         )
@@ -126,7 +116,7 @@ class KeepTests(StoreTestCase):
 
     def test_the_extension_is_that_of_the_format(self) -> None:
         for format, extension in (("JPEG", "jpg"), ("TIFF", "tif"), ("WEBP", "webp"), ("GIF", "gif")):
-            self.info = evolve(Info(), format=format)
+            self.info = evolve(PNG, format=format)
             self.assertEqual(self.keep().path.rpartition(".")[2], extension)
 
     def test_no_name_is_used_twice(self) -> None:
@@ -241,18 +231,18 @@ class DurabilityTests(StoreTestCase):
 
 class RefusalTests(StoreTestCase):
     def test_what_is_no_picture_is_gone(self) -> None:
-        def probe(path: str) -> Info:
+        def probe(path: str) -> PictureInfo:
             raise NotAnImage("The file is not an image.")
 
         self.store = self.opened(probe=probe)
         self.assertEqual(self.refused(NotAnImage).detail, "The file is not an image.")
 
     def test_too_many_pixels_are_named_with_the_limit(self) -> None:
-        self.info = evolve(Info(), pixels=10_001)
+        self.info = evolve(PNG, pixels=10_001)
         error = self.refused(TooLarge)
         self.assertIn("10,001", error.detail)
         self.assertIn("10,000", error.detail)
-        self.info = evolve(Info(), pixels=10_000)
+        self.info = evolve(PNG, pixels=10_000)
         self.keep()
 
     def test_a_disk_that_fills_while_writing(self) -> None:
@@ -310,7 +300,7 @@ class RefusalTests(StoreTestCase):
         self.refused(DiskFull, file)
 
     def test_a_bug_in_a_probe_leaves_nothing(self) -> None:
-        def probe(path: str) -> Info:
+        def probe(path: str) -> PictureInfo:
             raise ZeroDivisionError
 
         self.store = self.opened(probe=probe)
@@ -321,10 +311,10 @@ class RefusalTests(StoreTestCase):
     def test_descriptors_are_closed_on_every_path(self) -> None:
         before = len(os.listdir("/proc/self/fd"))
         self.keep()
-        self.info = evolve(Info(), pixels=10_001)
+        self.info = evolve(PNG, pixels=10_001)
         work = self.store.keep(self.incoming(), DIRECTORY, ImageType.ORIGINAL, "image1", 10_000)
         self.failureResultOf(work, TooLarge)
-        self.info = Info()
+        self.info = PNG
         for name in ("mkdir", "rename", "fsync"):
             file = self.incoming()
             failing = self.failing(name, errno.EIO)
@@ -570,7 +560,7 @@ class NameTests(SynchronousTestCase):
 
 class ThreadTests(TestCase):
     async def test_many_files_at_once_with_real_threads(self) -> None:
-        store = ImageStore(Path(self.mktemp()).absolute(), reactor, probe=lambda _: Info())
+        store = ImageStore(Path(self.mktemp()).absolute(), reactor, probe=lambda _: PNG)
         store.startService()
         self.addCleanup(store.stopService)
         works = []

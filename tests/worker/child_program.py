@@ -40,6 +40,10 @@ class Misbehaving:
         child_main.send({"say": f"warm {os.getpid()}"})
         return {"filters": {"copy": "1"}, "fingerprint": "test"}
 
+    def memory(self, data: bytes, job: Mapping[str, Any]) -> int:
+        reckoned: int = job["steps"][0][1].get("reckoned", 0)
+        return reckoned
+
     def process(self, data: bytes, job: Mapping[str, Any]) -> Copied:
         name, params = job["steps"][0]
         getattr(self, name)(params)
@@ -60,6 +64,9 @@ class Misbehaving:
     def eat(self, params: Any) -> None:
         eaten = [bytearray(16 * 2**20) for _ in range(1000)]
         raise AssertionError(f"{len(eaten)} pieces eaten")
+
+    def take(self, params: Any) -> None:
+        bytearray(params["bytes"])
 
     def corrupt(self, params: Any) -> None:
         raise CorruptPicture("It ends in the middle.")

@@ -31,6 +31,7 @@ PROGRAM = (sys.executable, "-m", "tests.worker.child_program")
 class PoolCase(TestCase):
     timeout = 60
     slots = 1
+    memory = 64 * 2**20
 
     def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
@@ -38,7 +39,7 @@ class PoolCase(TestCase):
         self.directory = Path(temporary.name)
         self.source = self.directory / "source"
         self.source.write_bytes(b"picture")
-        self.pool = ComputePool(reactor, time.monotonic, self.slots, 64 * 2**20, PROGRAM)
+        self.pool = ComputePool(reactor, time.monotonic, self.slots, self.memory, PROGRAM)
         self.said: list[str] = []
         self.pool.log_line = self.said.append  # type: ignore[assignment]
         self.addCleanup(self.stop)
@@ -363,3 +364,26 @@ class OrphanTests(TestCase):
             parent.communicate()
             gone, alive = psutil.wait_procs(children, timeout=20)
         self.assertEqual((len(gone), alive), (2, []))
+
+
+class ReckonedMemoryTests(PoolCase):
+    memory = 2**30
+
+    async def test_a_job_may_take_what_was_reckoned_and_hardly_more(self) -> None:
+        await self.pool.start()
+        for reckoned, taken, code in ((0, 48, ""), (300, 300, ""), (0, 300, "out-of-memory")):
+            work = self.run_("take", bytes=taken * 2**20, reckoned=reckoned * 2**20)
+            self.assertEqual((await work.done).code, code)
+
+    async def test_an_original_may_be_larger_than_all_that_the_job_before_could_take(self) -> None:
+        await self.pool.start()
+        await self.run_("copy").done
+        with open(self.source, "wb") as file:
+            file.truncate(150 * 2**20)
+        work = self.run_("copy", reckoned=600 * 2**20)
+        self.assertEqual((await work.done).code, "")
+
+    async def test_none_may_take_more_than_a_job_of_this_machine(self) -> None:
+        await self.pool.start()
+        work = self.run_("take", bytes=1100 * 2**20, reckoned=2**40)
+        self.assertEqual((await work.done).code, "out-of-memory")

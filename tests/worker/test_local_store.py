@@ -7,13 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 
 from dpip.controller.local_results import LocalResults
 from dpip.controller.workers import Workers
 from dpip.errors import DpipError, NotAnImage, RetryLater, StaleLease
+from dpip.filters.codec.headers import PictureInfo
 from dpip.link.broker import CallRefused, call
 from dpip.link.worker_messages import ResultFile, ResultFiles, TransferPaths, encode, result_name
 from dpip.model import Image, ImageType, Lease, LeasedJob, Outcome, Principal, StoredFile
@@ -22,18 +22,6 @@ from dpip.worker import compute_child as child_module
 from tests.worker import test_session
 from tests.worker.api import job
 from tests.worker.cluster import lease
-
-
-@frozen
-class Small:
-    """What a probe says of every file here."""
-
-    format: str = "PNG"
-    content_type: str = "image/png"
-    width: int = 4
-    height: int = 3
-    pixels: int = 12
-    decoded_bytes: int = 36
 
 
 class Office:
@@ -63,7 +51,9 @@ class LocalCase(test_session.WorkingCase):
     def make_workers(self, report_seconds: float = 0.05) -> Workers:
         if self.local_results is None:
             self.images = self.directory / "images"
-            self.store = ImageStore(self.images, reactor, probe=lambda path: Small(), floor=0)  # type: ignore[arg-type]
+            self.store = ImageStore(
+                self.images, reactor, probe=lambda path: PictureInfo("PNG", 4, 3, 3), floor=0
+            )
             self.store.startService()
             self.addCleanup(self.store.stopService)
             self.office = Office(self.images)

@@ -151,7 +151,6 @@ class RunImages:
             found.path,
             key,
             past.taken,
-            found.decoded_bytes,
             known_as=known_as,
             result=found.name,
         )

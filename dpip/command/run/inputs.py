@@ -21,15 +21,11 @@ _LITTER = frozenset({".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 @frozen
 class Found:
-    """A file, and its name under the folder of results.
-
-    ``skip`` says why it is left out, if it is. ``decoded_bytes`` is its size as arrays, if known.
-    """
+    """A file, and its name under the folder of results. ``skip`` says why it is left out, if it is."""
 
     path: Path
     name: Path
     skip: str = ""
-    decoded_bytes: int | None = None
 
     @property
     def is_film(self) -> bool:
@@ -126,7 +122,8 @@ def _probed(path: Path, name: Path) -> Found:
     What is damaged, unreadable, or a picture of a kind that is not read, fails in its turn.
     """
     try:
-        return Found(path, name, decoded_bytes=probe(path).decoded_bytes)
+        probe(path)
+        return Found(path, name)
     except NotAnImage as problem:
         if path.suffix.lower() in FILMS:
             return Found(path, name, "a film: name it to have its frames filtered")

@@ -19,7 +19,8 @@ from dpip.client import Counts, Fetched, Item, Sender, gather_bounded
 from dpip.errors import NotAnImage
 from dpip.filters import registry
 from dpip.filters.codec.headers import probe
-from dpip.filters.engine import MAX_PIXELS
+from dpip.filters.memory import memory_needed
+from dpip.filters.shape import MAX_PIXELS
 from dpip.model import Outcome
 from dpip.runtime.tempdirs import LockedTempDir
 from dpip.scheduler.limits import SchedulerLimits
@@ -169,8 +170,8 @@ class LocalExecutor:
         """Filter an item; returns the final verdict. Raises ClickException when the disk is full."""
         self._count(unfiltered=1)
         try:
-            path, size = await self._as_file(item, source)
-            share = await self.memory.borrow(registry.memory_needed(self._chain, size))
+            path, needed = await deferToThread(self._as_file, item, source)
+            share = await self.memory.borrow(needed)
             self._count(given=1)
             try:
                 return await self._compute(path, made)
@@ -190,11 +191,20 @@ class LocalExecutor:
         self.counts.waiting = self._unfiltered - self.counts.running
         self.changed()
 
-    async def _as_file(self, item: Item, place: Path) -> tuple[Path, int]:
-        """Return the image as a file, and its size as arrays in bytes. Raises OSError."""
-        if isinstance(item.source, Path) and item.decoded_bytes is not None:
-            return item.source, item.decoded_bytes
-        return await deferToThread(_look_into, item.source, place)
+    def _as_file(self, item: Item, place: Path) -> tuple[Path, int]:
+        """Return the image as a file, and the bytes of memory that filtering it takes. Raises OSError."""
+        source = item.source
+        if isinstance(source, bytes):
+            try:
+                place.write_bytes(source)
+            except OSError as error:
+                reason = f"{place.parent} cannot be written to: {error.strerror}."
+                raise click.ClickException(reason) from error
+            source = place
+        try:
+            return source, memory_needed(probe(source), source.stat().st_size, self._chain, self.output)
+        except NotAnImage:  # the compute process will say what is wrong with it
+            return source, 0
 
     async def _compute(self, path: Path, made: Path) -> Verdict:
         for _ in range(SchedulerLimits().max_crashes):
@@ -215,16 +225,3 @@ class LocalExecutor:
         if verdict.code == "spool-error":
             return Verdict(Outcome.FAILED, "unreadable", verdict.detail)
         return verdict
-
-
-def _look_into(source: Path | bytes, place: Path) -> tuple[Path, int]:
-    if isinstance(source, bytes):
-        try:
-            place.write_bytes(source)
-        except OSError as error:
-            raise click.ClickException(f"{place.parent} cannot be written to: {error.strerror}.") from error
-        source = place
-    try:
-        return source, probe(source).decoded_bytes
-    except NotAnImage:  # the compute process will say what is wrong with it
-        return source, 0

@@ -43,7 +43,7 @@ FILTER = Filter(
         Parameter("cutoff", "float", 0.5, "Percent of the pixels at each end that may be clipped.", 0, 49),
         Parameter("each_channel", "boolean", False, "Stretch red, green and blue by themselves."),
     ),
-    memory_factor=5.0,
+    working_bytes=lambda shape, params: (2 + 1.8 * shape.has_alpha) * shape.pixels * shape.sample_bytes,
     takes_threads=True,
     whole_picture=True,
     area="same",

@@ -9,7 +9,7 @@ FILTER = Filter(
     name="auto_orient",
     summary="Upright as the camera says, as with every filter, and nothing else.",
     function=convert,
-    memory_factor=4.5,
+    working_bytes=lambda shape, params: 0,
     takes_floats=True,
     area="same",
 )

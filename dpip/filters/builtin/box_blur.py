@@ -42,7 +42,8 @@ FILTER = Filter(
     summary="Blur by the mean of a square.",
     function=box_blur,
     parameters=(Parameter("radius", "integer", 2, "Pixels to each side: 2 is a 5 x 5 square.", 1, 100),),
-    memory_factor=20.0,  # with alpha, 64-bit numbers; without, 4
+    # 64-bit numbers; floating point has weights, too
+    working_bytes=lambda shape, params: (41 if shape.is_float else 17.5 * shape.has_alpha) * shape.samples,
     takes_threads=True,
     takes_floats=True,
     area="same",

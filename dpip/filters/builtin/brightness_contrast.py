@@ -24,7 +24,7 @@ FILTER = Filter(
         Parameter("brightness", "float", 0.0, "Percent of the whole range that is added.", -100, 100),
         Parameter("contrast", "float", 0.0, "Percent by which tones move from middle gray.", -100, 300),
     ),
-    memory_factor=4.5,
+    working_bytes=lambda shape, params: 9.4 * shape.samples if shape.is_float else 0,
     takes_threads=True,
     takes_floats=True,
     area="same",

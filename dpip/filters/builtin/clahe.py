@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 
 def clahe(array: Pixels, *, clip: float, tiles: int, threads: int = 1) -> Pixels:
@@ -16,6 +20,13 @@ def clahe(array: Pixels, *, clip: float, tiles: int, threads: int = 1) -> Pixels
     return equalised(array, clip, tiles, threads)
 
 
+def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon the curve of each tile, what making one takes, and the luma."""
+    tables = int(params["tiles"]) ** 2 * shape.sample_bytes << 8 * shape.sample_bytes
+    making = 8 << 20 if shape.sample_bytes > 1 else 0
+    return tables + making + 2.5 * shape.pixels * shape.sample_bytes
+
+
 FILTER = Filter(
     name="clahe",
     summary="More contrast in every part of the picture (CLAHE).",
@@ -24,7 +35,7 @@ FILTER = Filter(
         Parameter("clip", "float", 2.0, "How much contrast may grow; 1 is least.", 1, 40),
         Parameter("tiles", "integer", 8, "Parts across and down.", 1, 32),
     ),
-    memory_factor=5.5,
+    working_bytes=_working_bytes,
     takes_threads=True,
     whole_picture=True,
     area="same",

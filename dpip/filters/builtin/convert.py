@@ -14,7 +14,7 @@ FILTER = Filter(
     name="convert",
     summary="The pixels as they are: for another format, quality or size of the file.",
     function=convert,
-    memory_factor=4.5,
+    working_bytes=lambda shape, params: 0,
     takes_floats=True,
     area="same",
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from dpip.errors import BadParameter, UnsupportedPicture
 from dpip.filters.placing import offset, place_parameter, ratio
 from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 _SMART = ("saliency", "entropy")
 
@@ -67,6 +70,19 @@ def _cuts_something(params: Mapping[str, Any]) -> None:
         )
 
 
+def _result_shape(shape: Shape, params: Mapping[str, Any]) -> Shape:
+    most = max(1, shape.width - (params["left"] or 0)), max(1, shape.height - (params["top"] or 0))
+    width, height = _size(*most, params["width"], params["height"], params["aspect"])
+    return attrs.evolve(shape, width=width, height=height)
+
+
+def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon the maps in which the best place is looked for."""
+    smart = params["place"] in _SMART and (params["left"] is None or params["top"] is None)
+    of_pixel = (4 if shape.is_float else 3.4) * shape.sample_bytes + 10 * shape.has_alpha
+    return of_pixel * shape.pixels if smart else 0
+
+
 FILTER = Filter(
     name="crop",
     summary="A part of the picture.",
@@ -81,7 +97,8 @@ FILTER = Filter(
             "center", "Which part; saliency and entropy find the one most worth seeing.", *_SMART
         ),
     ),
-    memory_factor=5.0,
+    result_shape=_result_shape,
+    working_bytes=_working_bytes,
     check=_cuts_something,
     whole_picture=True,
     takes_floats=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dpip.filters.schema import Filter, Parameter, Pixels
 
 
@@ -12,33 +14,49 @@ def denoise(array: Pixels, *, strength: float, radius: int, threads: int = 1) ->
     """
     import numpy as np
 
-    from dpip.filters.alpha import divided, is_opaque, rounded, weighted
-    from dpip.filters.bands import over_rows
-    from dpip.filters.kernels import denoising
+    from dpip.filters.alpha import divided, is_opaque, rounded
 
     planes = array if array.ndim == 3 else array[..., None]
     transparent = not is_opaque(planes)
-    samples = weighted(planes, np.float32) if transparent else planes.astype(np.float32)
-    height, width, channels = samples.shape
     level = np.iinfo(array.dtype).max / 255 * (np.iinfo(array.dtype).max if transparent else 1)
-    if transparent:
-        samples[..., -1] *= np.iinfo(array.dtype).max  # colours times alpha, and alpha, on one scale
-    border = radius + denoising.PATCH
-    padded = np.pad(samples.transpose(2, 0, 1), ((0, 0), (border, border), (border, border)), mode="edge")
+    mixed = _mixed(planes, transparent, strength * level, radius, threads)
+    if not transparent:
+        return rounded(mixed, array.dtype).reshape(array.shape)
+    mixed[..., -1] /= np.iinfo(array.dtype).max
+    return divided(mixed, array.dtype)
+
+
+def _mixed(planes: Pixels, transparent: bool, strength: float, radius: int, threads: int) -> Any:
+    """Return the means as floating point, H x W x C."""
+    import numpy as np
+
+    from dpip.filters.bands import over_rows
+    from dpip.filters.kernels import denoising
+
+    height, width, channels = planes.shape
+    source = _padded(planes, transparent, radius + denoising.PATCH).reshape(-1)
     result = np.empty((channels, height, width), np.float32)
-    source, target = padded.reshape(-1), result.reshape(-1)
-    area = channels * (2 * denoising.PATCH + 1) ** 2
-    scale = 1 / (4 * area * (strength * level) ** 2)
+    target = result.reshape(-1)
+    scale = 1 / (4 * channels * (2 * denoising.PATCH + 1) ** 2 * strength**2)
     over_rows(
         height,
         threads,
         lambda a, b: denoising.means(source, target, height, width, channels, radius, scale, a, b),
     )
-    mixed = np.ascontiguousarray(result.transpose(1, 2, 0))
-    if not transparent:
-        return rounded(mixed, array.dtype).reshape(array.shape)
-    mixed[..., -1] /= np.iinfo(array.dtype).max
-    return divided(mixed, array.dtype)
+    return np.ascontiguousarray(result.transpose(1, 2, 0))
+
+
+def _padded(planes: Pixels, transparent: bool, border: int) -> Any:
+    """Return the samples as floating point, C x H x W, with a border."""
+    import numpy as np
+
+    from dpip.filters.alpha import weighted
+
+    samples = weighted(planes, np.float32) if transparent else planes.astype(np.float32)
+    if transparent:
+        samples[..., -1] *= np.iinfo(planes.dtype).max  # colours times alpha, and alpha, on one scale
+    around = ((0, 0), (border, border), (border, border))
+    return np.pad(samples.transpose(2, 0, 1), around, mode="edge")
 
 
 FILTER = Filter(
@@ -49,7 +67,7 @@ FILTER = Filter(
         Parameter("strength", "float", 8.0, "About the noise's deviation, in levels of 255.", 0.5, 100),
         Parameter("radius", "integer", 5, "How far like pixels are looked for: 5 is 11 x 11.", 1, 10),
     ),
-    memory_factor=20.0,
+    working_bytes=lambda shape, params: 13 * shape.samples,  # as floating point, with a border
     takes_threads=True,
     area="same",
 )

@@ -70,7 +70,7 @@ FILTER = Filter(
             choices=("floyd_steinberg", "ordered"),
         ),
     ),
-    memory_factor=4.5,
+    working_bytes=lambda shape, params: 1.5 * shape.pixels * shape.sample_bytes,
     takes_threads=True,
     whole_picture=True,
     area="same",

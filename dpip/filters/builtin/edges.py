@@ -33,7 +33,10 @@ FILTER = Filter(
     name="edges",
     summary="Bright where the picture changes (Sobel).",
     function=edges,
-    memory_factor=4.0,
+    result_shape=lambda shape, params: shape.gray,
+    working_bytes=lambda shape, params: (
+        shape.gray.bytes * (2 if shape.has_alpha else 1) * (1 + 3.4 * shape.is_float)
+    ),
     takes_threads=True,
     takes_floats=True,
     area="same",

@@ -25,7 +25,7 @@ FILTER = Filter(
             choices=("horizontal", "vertical"),
         ),
     ),
-    memory_factor=4.5,
+    working_bytes=lambda shape, params: 0,
     takes_threads=True,
     whole_picture=True,
     takes_floats=True,

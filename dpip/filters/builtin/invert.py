@@ -16,5 +16,10 @@ def invert(array: Pixels) -> Pixels:
 
 
 FILTER = Filter(
-    name="invert", summary="The negative.", function=invert, memory_factor=4.5, takes_floats=True, area="same"
+    name="invert",
+    summary="The negative.",
+    function=invert,
+    working_bytes=lambda shape, params: 0,
+    takes_floats=True,
+    area="same",
 )

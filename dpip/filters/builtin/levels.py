@@ -33,7 +33,7 @@ FILTER = Filter(
         Parameter("white", "float", 100.0, "Percent of the range: what is lighter becomes white.", 0, 100),
         Parameter("gamma", "float", 1.0, "Middle tones lighter (above 1) or darker.", 0.1, 10),
     ),
-    memory_factor=4.5,
+    working_bytes=lambda shape, params: 0,
     takes_threads=True,
     check=_in_order,
     takes_floats=True,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 
 def median(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
@@ -27,12 +31,17 @@ def median(array: Pixels, *, radius: int, threads: int = 1) -> Pixels:
     return result
 
 
+def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon a padded copy of floating point, and blocks of its windows."""
+    return 1.2 * shape.bytes + shape.sample_bytes * (6 << 20) if shape.is_float else 0
+
+
 FILTER = Filter(
     name="median",
     summary="Removes specks and keeps edges.",
     function=median,
     parameters=(Parameter("radius", "integer", 1, "Pixels to each side: 1 is a 3 x 3 square.", 1, 3),),
-    memory_factor=4.5,
+    working_bytes=_working_bytes,
     takes_threads=True,
     takes_floats=True,
     area="same",

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from dpip.errors import BadParameter
 from dpip.filters.schema import Area, Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 
 def resize(array: Pixels, *, width: int | None, height: int | None, fit: str, linear: bool) -> Pixels:
@@ -19,18 +22,25 @@ def resize(array: Pixels, *, width: int | None, height: int | None, fit: str, li
     from dpip.filters.resampling import resample
 
     old_height, old_width = array.shape[:2]
-    if width is None or height is None:
-        scale = width / old_width if width is not None else (height or 1) / old_height
-        return resample(array, *_scaled(old_width, old_height, scale), linear=linear)
-    if fit == "stretch":
-        return resample(array, width, height, linear=linear)
+    if width is None or height is None or fit != "cover":
+        return resample(array, *_size(old_width, old_height, width, height, fit), linear=linear)
     scales = (width / old_width, height / old_height)
-    if fit == "contain":
-        return resample(array, *_scaled(old_width, old_height, min(scales)), linear=linear)
     across, down = width / max(scales), height / max(scales)
     left, top = (old_width - across) / 2, (old_height - down) / 2
     box = (max(left, 0), max(top, 0), min(left + across, old_width), min(top + down, old_height))
     return resample(array, width, height, box, linear)
+
+
+def _size(
+    width: int, height: int, new_width: int | None, new_height: int | None, fit: str
+) -> tuple[int, int]:
+    """Return the size of the result."""
+    if new_width is None or new_height is None:
+        scale = new_width / width if new_width is not None else (new_height or 1) / height
+        return _scaled(width, height, scale)
+    if fit == "contain":
+        return _scaled(width, height, min(new_width / width, new_height / height))
+    return new_width, new_height
 
 
 def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
@@ -46,6 +56,34 @@ def _area(params: Mapping[str, Any]) -> Area:
 def _needs_a_size(params: Mapping[str, Any]) -> None:
     if params["width"] is None and params["height"] is None:
         raise BadParameter("resize needs a width, a height or both.", parameter="width")
+
+
+def result_shape(shape: Shape, params: Mapping[str, Any]) -> Shape:
+    """Return the shape of the result."""
+    wanted = params["width"], params["height"], params["fit"]
+    width, height = _size(shape.width, shape.height, *wanted)
+    return attrs.evolve(shape, width=width, height=height)
+
+
+def working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon what :func:`dpip.filters.resampling.resample` takes: its steps, of which the largest counts."""
+    result = result_shape(shape, params)
+    between = result.width * shape.height  # pixels, after the first of two passes
+    if shape.sample_bytes == 1 and not params["linear"] and not shape.has_alpha:
+        sample = 4 if shape.channels == 3 else 1  # of Pillow's picture
+        return max(
+            sample * (shape.pixels + between + result.pixels) - result.bytes,
+            sample * result.pixels + result.bytes,
+        )
+    linear = bool(params["linear"])
+    if shape.is_float:
+        size = shape.sample_bytes
+        return (13 + 3 * size) * shape.samples + (8 + (2 + 3 * linear) * size) * result.samples
+    floats = 4 * shape.samples
+    begin = floats * (1 + shape.has_alpha) + linear * 19 * shape.colour_samples
+    planes = floats + 8 * result.samples + 4 * (2 * shape.pixels + between + result.pixels)
+    end = floats + 6 * result.samples + linear * 20 * result.colour_samples
+    return max(begin, planes, end)
 
 
 FILTER = Filter(
@@ -64,7 +102,8 @@ FILTER = Filter(
         ),
         Parameter("linear", "boolean", False, "Average light instead of sRGB values."),
     ),
-    memory_factor=20.0,
+    result_shape=result_shape,
+    working_bytes=working_bytes,
     check=_needs_a_size,
     takes_floats=True,
     area=_area,

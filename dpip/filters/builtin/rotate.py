@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from dpip.filters.colours import BACKGROUND
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from dpip.filters.colours import BACKGROUND, with_background
 from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 
 def rotate(array: Pixels, *, angle: float, expand: bool, background: str, threads: int = 1) -> Pixels:
@@ -20,6 +27,31 @@ def rotate(array: Pixels, *, angle: float, expand: bool, background: str, thread
     return turning.rotated(array, angle, expand, background, threads)
 
 
+def _result_shape(shape: Shape, params: Mapping[str, Any]) -> Shape:
+    quarters, rest = divmod(params["angle"] % 360, 90)
+    if rest == 0:
+        return shape.turned if quarters % 2 else shape
+    shape = with_background(shape, params)
+    if not params["expand"]:
+        return shape
+    turn = math.radians(params["angle"])
+    cosine, sine = abs(math.cos(turn)), abs(math.sin(turn))
+    width = math.ceil(shape.width * cosine + shape.height * sine - 1e-6)
+    height = math.ceil(shape.width * sine + shape.height * cosine - 1e-6)
+    return attrs.evolve(shape, width=width, height=height)
+
+
+def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon floating point where there is alpha or 16 bits, and a copy with alpha where it is new."""
+    filled = with_background(shape, params)
+    if params["angle"] % 90 == 0:
+        return 0
+    copy = filled.bytes + shape.pixels * shape.sample_bytes if filled != shape else 0
+    if shape.sample_bytes == 1 and not filled.has_alpha:
+        return copy
+    return copy + 4.4 * filled.samples + 5.5 * _result_shape(shape, params).samples
+
+
 FILTER = Filter(
     name="rotate",
     summary="Turn clockwise, by quarters or by any angle.",
@@ -29,7 +61,8 @@ FILTER = Filter(
         Parameter("expand", "boolean", True, "Make the picture large enough for all of its corners."),
         BACKGROUND,
     ),
-    memory_factor=30.0,  # twice the pixels, with alpha as floating point
+    result_shape=_result_shape,
+    working_bytes=_working_bytes,
     takes_threads=True,
     whole_picture=True,
     takes_floats=True,

@@ -45,7 +45,7 @@ FILTER = Filter(
     parameters=(
         Parameter("amount", "float", 30.0, "Percent; -100 leaves gray, 0 changes nothing.", -100, 300),
     ),
-    memory_factor=5.5,
+    working_bytes=lambda shape, params: 0.6 * shape.bytes,
     takes_threads=True,
     takes_floats=True,
     area="same",

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
 from dpip.filters.schema import Filter, Pixels
+from dpip.filters.shape import Shape
 
 
 def sepia(array: Pixels, *, threads: int = 1) -> Pixels:
@@ -42,11 +48,22 @@ def _mixed(array: Pixels) -> Pixels:
     return result
 
 
+def result_shape(shape: Shape, params: Mapping[str, Any]) -> Shape:
+    """Return the shape in colour."""
+    return attrs.evolve(shape, channels=4 if shape.has_alpha else 3)
+
+
+def working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon the gray picture in three channels, and sums of floating point."""
+    return (int(shape.channels < 3) + 0.9 * shape.is_float) * result_shape(shape, params).bytes
+
+
 FILTER = Filter(
     name="sepia",
     summary="The brown of old photographs.",
     function=sepia,
-    memory_factor=9.0,  # gray becomes three channels
+    result_shape=result_shape,
+    working_bytes=working_bytes,
     takes_threads=True,
     takes_floats=True,
     area="same",

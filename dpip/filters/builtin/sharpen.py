@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpip.filters.builtin.blur import blur
+from dpip.filters.builtin.blur import blur, working_bytes
 from dpip.filters.schema import Filter, Parameter, Pixels
 
 
@@ -34,7 +34,7 @@ FILTER = Filter(
         Parameter("sigma", "float", 2.0, "Width of the details, in pixels.", 0.3, 100),
         Parameter("amount", "float", 1.0, "How much of them is added.", 0, 10),
     ),
-    memory_factor=11.0,  # see blur
+    working_bytes=lambda shape, params: working_bytes(shape, params) + shape.bytes,
     takes_threads=True,
     takes_floats=True,
     area="same",

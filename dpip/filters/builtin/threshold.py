@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 
 def threshold(array: Pixels, *, value: int | str) -> Pixels:
@@ -69,6 +71,13 @@ def _otsu(luma: Any, top: int) -> int:
     return int(between.argmax())
 
 
+def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon the luma and what is above the level; for Otsu's method also whole numbers of floating point."""
+    if shape.is_float:
+        return (10 + 3.3 * shape.sample_bytes) * shape.pixels
+    return (1.2 + (2.6 + 2.2 * shape.has_alpha) * shape.sample_bytes) * shape.pixels
+
+
 FILTER = Filter(
     name="threshold",
     summary="Black and white.",
@@ -84,7 +93,8 @@ FILTER = Filter(
             choices=("otsu",),
         ),
     ),
-    memory_factor=5.0,
+    result_shape=lambda shape, params: shape.gray,
+    working_bytes=_working_bytes,
     luma_only=True,
     takes_floats=True,
     area="same",

@@ -9,6 +9,7 @@ from typing import Any
 from dpip.errors import BadParameter, NotAnImage
 from dpip.filters.placing import place_parameter
 from dpip.filters.schema import MAX_PICTURE_PIXELS, Filter, Parameter, Pixels
+from dpip.filters.shape import Shape
 
 
 def watermark(
@@ -57,6 +58,12 @@ def _check_picture(data: bytes) -> None:
         )
 
 
+def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
+    """Reckon the mark, which may be as large as the picture, and decoding it."""
+    large = params["tiled"] or params["size"] > 25
+    return (42 if large else 6) * shape.pixels + (32 * MAX_PICTURE_PIXELS if params["picture"] else 0)
+
+
 FILTER = Filter(
     name="watermark",
     summary="A text or a picture drawn over the picture.",
@@ -71,7 +78,7 @@ FILTER = Filter(
         Parameter("colour", "colour", "white", "Colour of the text.", choices=("white", "black")),
         Parameter("tiled", "boolean", False, "All over the picture instead of at one place."),
     ),
-    memory_factor=9.0,
+    working_bytes=_working_bytes,
     check=_has_one_mark,
     takes_threads=True,
     whole_picture=True,

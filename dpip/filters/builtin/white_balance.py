@@ -89,7 +89,7 @@ FILTER = Filter(
         ),
         Parameter("tint", "float", 0.0, "From green (-100) to magenta (100).", -100, 100),
     ),
-    memory_factor=4.5,
+    working_bytes=lambda shape, params: 0.5 * shape.bytes,
     takes_threads=True,
     whole_picture=True,
     area="same",

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from dpip.errors import CorruptPicture, NotAnImage, PictureTooLarge, UnsupportedPicture
 from dpip.filters.codec.headers import PictureInfo, probe
 
 if TYPE_CHECKING:
+    from dpip.filters.codec.budget import DecodeBudget
     from dpip.filters.codec.picture import Frame, Picture
 
 __all__ = ["PictureInfo", "decode", "encode", "probe"]
@@ -48,30 +51,39 @@ def decode(
             f"The picture has {info.pixels:,} pixels{frames}; the limit is {max_pixels:,}.",
             pixels=info.pixels,
         )
-    from dpip.filters.codec import jpeg, pillow, png, webp
+    from dpip.filters.codec import pillow
     from dpip.filters.codec.budget import DecodeBudget
 
     budget = DecodeBudget.of(info)
     with pillow.damage_as_corrupt():
-        if info.format == "JPEG":
-            return jpeg.decode(data, budget, luma=luma, at_least=at_least)
-        if info.format == "PNG":
-            return png.decode(data, budget)
-        if info.format == "WEBP":
-            return webp.decode(data, budget)
-        if info.format == "TIFF":
-            from dpip.filters.codec import tiff  # it takes 40 ms to import, and most pictures are none
+        picture = _decode(data, info, budget, luma, at_least, raw)
+    return attrs.evolve(picture, frames=budget.checked(picture.frames))
 
-            return tiff.decode(data, budget)
-        if info.format == "RAW":
-            from dpip.filters.codec import raw as photographs
 
-            return photographs.decode(data, budget, info, raw)
-        if info.format in _CODECS:
-            codec: Any = import_module(f"dpip.filters.codec.{_CODECS[info.format]}")
-            picture: Picture = codec.decode(data, budget, info)
-            return picture
-        return pillow.decode(data, info.format, budget)
+def _decode(
+    data: bytes, info: PictureInfo, budget: DecodeBudget, luma: bool, at_least: int, raw: str
+) -> Picture:
+    from dpip.filters.codec import jpeg, pillow, png, webp
+
+    if info.format == "JPEG":
+        return jpeg.decode(data, budget, luma=luma, at_least=at_least)
+    if info.format == "PNG":
+        return png.decode(data, budget)
+    if info.format == "WEBP":
+        return webp.decode(data, budget)
+    if info.format == "TIFF":
+        from dpip.filters.codec import tiff  # it takes 40 ms to import, and most pictures are none
+
+        return tiff.decode(data, budget)
+    if info.format == "RAW":
+        from dpip.filters.codec import raw as photographs
+
+        return photographs.decode(data, budget, info, raw)
+    if info.format in _CODECS:
+        codec: Any = import_module(f"dpip.filters.codec.{_CODECS[info.format]}")
+        picture: Picture = codec.decode(data, budget, info)
+        return picture
+    return pillow.decode(data, info.format, budget)
 
 
 def _probe(data: bytes) -> PictureInfo:

@@ -40,7 +40,7 @@ def _deep(data: bytes, picture: Picture, budget: DecodeBudget, bits: int) -> Ite
         turn = orientation(pillow.exif_of(image))
         for number in range(picture.frame_count):
             image.seek(number)
-            budget.take_frame(*image.size)
+            budget.take_frame(*image.size, budget.pixel_bytes)
             pixels = imagecodecs.avif_decode(data, index=number, numthreads=1)
             yield Frame(upright(colours.widened(pixels, bits), turn), image.info.get("duration", 0))
 

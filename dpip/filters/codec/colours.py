@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from dpip.filters.codec.picture import Pixels
 
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 _CURVES = {16: "PQ", 18: "HLG", 8: "linear light"}
+_BAND = 1 << 18  # pixels
 _PLAIN_PRIMARIES, _PLAIN_CURVES = (0, 1, 2, 5, 6), (0, 1, 2, 6, 13)
 
 
@@ -33,12 +36,28 @@ def widened(pixels: Pixels, bits: int) -> Pixels:
     kind, most = (np.uint8, 255) if bits <= 8 else (np.uint16, 65535)
     if bits in (8, 16):
         return pixels.astype(kind, copy=False)
-    top = (1 << bits) - 1
-    return np.asarray((pixels.astype(np.uint32) * most + top // 2) // top).astype(kind)
+    return scaled(pixels, (1 << bits) - 1, most).astype(kind)
+
+
+def scaled(samples: npt.NDArray[Any], most: int, top: int) -> npt.NDArray[np.uint32]:
+    """Spread whole numbers up to ``most`` over those up to ``top``, both below 65,536."""
+    wide = samples.astype(np.uint32)
+    wide *= np.uint32(top)
+    wide += np.uint32(most // 2)
+    wide //= np.uint32(most)
+    return wide
 
 
 def with_srgb_curve(pixels: Pixels, alpha: bool) -> Pixels:
     """Turn samples in linear light into sRGB, whole numbers into 16 bits of it; alpha stays as it is."""
+    result = np.empty(pixels.shape, np.float32 if pixels.dtype.kind == "f" else np.uint16)
+    rows = max(1, _BAND // pixels.shape[1])
+    for first in range(0, len(pixels), rows):  # as floating point all would take ten times as much
+        result[first : first + rows] = _curved(pixels[first : first + rows], alpha)
+    return result
+
+
+def _curved(pixels: Pixels, alpha: bool) -> npt.NDArray[Any]:
     floats = pixels.dtype.kind == "f"
     most = 1.0 if floats else float(np.iinfo(pixels.dtype).max)
     light = pixels.astype(np.float32) / most
@@ -46,7 +65,7 @@ def with_srgb_curve(pixels: Pixels, alpha: bool) -> Pixels:
     curved = np.where(low, light * 12.92, np.sign(light) * (1.055 * np.abs(light) ** (1 / 2.4) - 0.055))
     if alpha:
         curved[..., -1] = light[..., -1]
-    return curved.astype(np.float32) if floats else np.asarray(curved * 65535 + 0.5).astype(np.uint16)
+    return curved if floats else np.asarray(curved * 65535 + 0.5)
 
 
 def in_srgb(pixels: Pixels, profile: bytes) -> Pixels | None:

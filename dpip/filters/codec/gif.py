@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from dpip.filters.codec import changes
+from dpip.filters.codec.indexed import numbers_of
 from dpip.filters.codec.picture import Frame, Pixels
 
 _OPAQUE_FROM = 128
@@ -120,7 +122,8 @@ def _quantized(pixels: Pixels, colours: int) -> Image.Image:
     Error diffusion keeps soft gradients from falling into steps.
     """
     image = Image.fromarray(pixels)
-    if image.getcolors(colours) is None:
+    known: Any = image.getcolors(colours)
+    if known is None:
         palette = _sample(pixels).quantize(colours)
         indices = np.array(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
         # Unused entries of the palette are black too, and one of them may be the transparent colour.
@@ -128,10 +131,9 @@ def _quantized(pixels: Pixels, colours: int) -> Image.Image:
         if unused.any():
             indices[unused] = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE))[unused]
         return _in_palette(indices, palette.getpalette() or [])
-    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-    known, indices = np.unique(packed, return_inverse=True)
-    table = np.stack((known >> 16, known >> 8 & 255, known & 255), axis=1).astype(np.uint8)
-    return _in_palette(indices.reshape(packed.shape).astype(np.uint8), table.reshape(-1).tolist())
+    table = sorted(colour for _, colour in known)
+    indices = numbers_of(pixels, np.array(table, np.uint8))
+    return _in_palette(indices, [value for colour in table for value in colour])
 
 
 def _sample(pixels: Pixels) -> Image.Image:

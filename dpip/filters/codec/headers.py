@@ -12,7 +12,8 @@ import io
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import BinaryIO
 
@@ -29,6 +30,7 @@ _MAX_GIF_BLOCKS = 100_000
 _GIF_BLOCK = 128
 """A GIF may have ``_MAX_GIF_BLOCKS``, and one more for each 128 bytes: usual writers fill blocks of 255."""
 _GIF_IMAGE, _GIF_END = b",;"
+_GIF_CONTROL = 0xF9
 _JUNK = 16 * 1024  # bytes between segments that are searched at once
 
 
@@ -57,6 +59,8 @@ def _probe(file: BinaryIO) -> PictureInfo:
         ) from problem
     if not info.width > 0 or not info.height > 0:
         raise NotAnImage(f"The {info.format} header says {info.width} x {info.height} pixels.", damaged=True)
+    if info.pixel_bytes < 1:
+        raise NotAnImage(f"The {info.format} header says pixels of no bytes.", damaged=True)
     if info.frames > MAX_FRAMES:
         raise NotAnImage(f"The {info.format} has more than {MAX_FRAMES:,} frames, which is the limit.")
     return info
@@ -108,7 +112,7 @@ def _of_brand(file: BinaryIO) -> tuple[str, _Parse | None]:
 def _png(file: BinaryIO, start: bytes) -> PictureInfo:
     if start[12:16] != b"IHDR":
         raise ValueError
-    width, height, bits, colour = unpack(file, ">IIBB")
+    width, height, bits, colour, interlaced = unpack(file, ">IIBB2xB")
     channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
     if channels is None:
         raise ValueError
@@ -125,11 +129,26 @@ def _png(file: BinaryIO, start: bytes) -> PictureInfo:
         file.seek(length + 4, 1)
     else:
         raise ValueError
-    return PictureInfo("PNG", width, height, channels + (transparent and channels in (1, 3)), bits, frames)
+    traits = {"interlaced": interlaced, "palette": colour == 3, "key": transparent and colour in (0, 2)}
+    return PictureInfo(
+        "PNG",
+        width,
+        height,
+        channels + (transparent and channels in (1, 3)),
+        bits,
+        frames,
+        traits=_true(traits),
+    )
+
+
+def _true(traits: Mapping[str, object]) -> frozenset[str]:
+    return frozenset(name for name, is_so in traits.items() if is_so)
 
 
 def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
+    """Read the frame header. The colours are known to be luma and chroma if an earlier segment says so."""
     file.seek(2)
+    luma = exact = False
     for _ in range(_MAX_PARTS):
         kind = _jpeg_marker(file)
         if kind <= 0x01 or 0xD0 <= kind <= 0xD7:  # these have no length; 0 is data and no marker
@@ -139,9 +158,33 @@ def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
             raise _not_taken(b"\xff", foreign.JPEG_LS)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             bits, height, width, channels = unpack(file, ">BHHB")
-            return PictureInfo("JPEG", width, height, channels, bits)
-        file.seek(length - 2, 1)
+            sampling = file.read(3 * channels)[1:2]
+            traits = {
+                "progressive": kind in (0xC2, 0xC6, 0xCA, 0xCE),
+                "luma": luma and channels == 3,
+                "fine": sampling not in _JPEG_COARSE,
+                "exact": exact,
+            }
+            return PictureInfo("JPEG", width, height, channels, bits, traits=_true(traits))
+        if kind in (_JPEG_APP0, _JPEG_APP14):
+            body = file.read(max(0, length - 2))
+            luma |= body.startswith(b"JFIF\0") if kind == _JPEG_APP0 else _is_adobe_luma(body)
+        elif kind == _JPEG_TABLES:
+            exact |= sum(file.read(max(0, length - 2))[1:65]) < _JPEG_EXACT
+        else:
+            file.seek(length - 2, 1)
     raise ValueError
+
+
+#: Sampling of the first channel, across and down, with which the colours have a quarter of the pixels.
+_JPEG_COARSE = (b"\x22", b"\x41")
+_JPEG_APP0, _JPEG_APP14, _JPEG_TABLES = 0xE0, 0xEE, 0xDB
+#: The sum of the first table of quantisation at quality 90, about; below, files are larger.
+_JPEG_EXACT = 720
+
+
+def _is_adobe_luma(body: bytes) -> bool:
+    return body.startswith(b"Adobe") and body[11:12] == b"\1"
 
 
 def _jpeg_marker(file: BinaryIO) -> int:
@@ -166,19 +209,22 @@ def _gif(file: BinaryIO, start: bytes) -> PictureInfo:
     and ``pixels`` counts every frame as large as the largest.
     """
     screen = struct.unpack("<HH", start[6:10])
-    extents = _gif_frames(file, start[10])
+    extents, transparent = _gif_frames(file, start[10])
     if not extents:
         raise ValueError
     width, height = (max(known, first) for known, first in zip(screen, extents[0], strict=True))
     right, bottom = (max(known) for known in zip((width, height), *extents, strict=True))
-    return PictureInfo("GIF", width, height, 4, frames=len(extents), pixels=right * bottom * len(extents))
+    pixels, sizes = right * bottom * len(extents), ((right, bottom),)
+    channels = 4 if transparent else 3
+    return PictureInfo("GIF", width, height, channels, frames=len(extents), pixels=pixels, sizes=sizes)
 
 
 _GIF_KNOWN = re.compile(rb"[!,;]")
 
 
-def _gif_frames(file: BinaryIO, flags: int) -> list[tuple[int, int]]:
-    """Return the right and lower end of each image, as far as the file is whole.
+def _gif_frames(file: BinaryIO, flags: int) -> tuple[list[tuple[int, int]], bool]:
+    """Return the right and lower end of each image, as far as the file is whole, and if any has a colour that
+    is transparent.
 
     Stops soon after ``MAX_FRAMES``. What lies between blocks is skipped, as decoders do it.
     """
@@ -186,6 +232,7 @@ def _gif_frames(file: BinaryIO, flags: int) -> list[tuple[int, int]]:
     data = file.read()
     position = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
     extents: list[tuple[int, int]] = []
+    transparent = False
     blocks = _MAX_GIF_BLOCKS + len(data) // _GIF_BLOCK
     while (known := _GIF_KNOWN.search(data, position)) and len(extents) <= MAX_FRAMES:
         position = known.start()
@@ -196,6 +243,7 @@ def _gif_frames(file: BinaryIO, flags: int) -> list[tuple[int, int]]:
             extents.append((left + width, top + height))
             position += 11 + (3 << ((local & 7) + 1) if local & 0x80 else 0)
         else:
+            transparent |= data[position + 1] == _GIF_CONTROL and bool(data[position + 3] & 1)
             position += 2
         while blocks and position < len(data) and data[position]:
             position += 1 + data[position]
@@ -204,7 +252,7 @@ def _gif_frames(file: BinaryIO, flags: int) -> list[tuple[int, int]]:
         blocks -= 1
         if blocks <= 0:
             raise NotAnImage("The GIF is made of tiny pieces, more than DPIP puts together.")
-    return extents
+    return extents, transparent
 
 
 def _webp(file: BinaryIO, start: bytes) -> PictureInfo:
@@ -220,14 +268,21 @@ def _webp(file: BinaryIO, start: bytes) -> PictureInfo:
         if mark != 0x2F:
             raise ValueError
         alpha = sizes >> 28 & 1
-        return PictureInfo("WEBP", (sizes & 0x3FFF) + 1, (sizes >> 14 & 0x3FFF) + 1, 3 + alpha)
+        width, height = (sizes & 0x3FFF) + 1, (sizes >> 14 & 0x3FFF) + 1
+        return PictureInfo("WEBP", width, height, 3 + alpha, traits=_LOSSLESS)
     if kind != b"VP8X":
         raise ValueError
     flags, *sizes3 = unpack(file, "<B3x6B")
     width = 1 + int.from_bytes(bytes(sizes3[:3]), "little")
     height = 1 + int.from_bytes(bytes(sizes3[3:]), "little")
-    frames = sum(kind == b"ANMF" for kind in _riff_chunks(file)) if flags & 0x02 else 1
-    return PictureInfo("WEBP", width, height, 4 if flags & 0x12 else 3, frames=max(1, frames))
+    kinds = Counter(_riff_chunks(file))
+    frames = max(1, kinds[b"ANMF"]) if flags & 0x02 else 1
+    traits = _LOSSLESS if flags & 0x02 or kinds[b"VP8L"] else frozenset[str]()  # frames may be either
+    alpha = flags & 0x12 or kinds[b"ALPH"] or kinds[b"VP8L"]
+    return PictureInfo("WEBP", width, height, 4 if alpha else 3, frames=frames, traits=traits)
+
+
+_LOSSLESS = frozenset({"lossless"})
 
 
 def _riff_chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -243,16 +298,19 @@ def _riff_chunks(file: BinaryIO) -> Iterator[bytes]:
     raise NotAnImage(f"The WEBP has more than {_MAX_PARTS:,} parts, which is the limit.")
 
 
+_BMP_MASKS = 3  # which say where each channel's bits are, so that there may be alpha
+
+
 def _bmp(file: BinaryIO, start: bytes) -> PictureInfo:
     file.seek(14)
     (size,) = unpack(file, "<I")
     if size == 12:
-        width, height, _, bits = unpack(file, "<HHHH")
+        width, height, _, bits, compression = *unpack(file, "<HHHH"), 0
     elif size in (40, 52, 56, 64, 108, 124):
-        width, height, _, bits = unpack(file, "<iiHH")
+        width, height, _, bits, compression = unpack(file, "<iiHHI")
     else:
         raise ValueError
-    return PictureInfo("BMP", width, abs(height), 4 if bits == 32 else 3)
+    return PictureInfo("BMP", width, abs(height), 4 if bits == 32 and compression == _BMP_MASKS else 3)
 
 
 def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
@@ -263,6 +321,7 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
     (offset,) = struct.unpack_from(order + word, start, 8 if big else 4)
     end = file.seek(0, os.SEEK_END)
     pages: list[dict[int, int]] = []
+    within = False
     seen: set[int] = set()
     while offset and len(pages) <= MAX_FRAMES:
         if offset in seen or offset >= end:  # file systems refuse to seek far beyond the end
@@ -275,22 +334,31 @@ def _tiff(file: BinaryIO, start: bytes) -> PictureInfo:
         tags: dict[int, int] = {}
         for _ in range(entries):
             tag, kind, number, value = unpack(file, order + entry)
+            within |= tag == _TIFF_WITHIN
             if tag in _TIFF_TAGS and tag not in tags:  # the decoder goes by the first, too
                 tags[tag] = _tiff_value(file, end, order, kind, number, value)
         if not pages and raw.is_raw(tags, start):
             return raw.tiff(file, start)
         pages.append(tags)
         offset = unpack(file, order + word)[0]
-    width, height = pages[0].get(256, 0), pages[0].get(257, 0)
     channels, bits = max(map(_tiff_samples, pages), key=prod)
-    pixels = sum(page.get(256, 0) * page.get(257, 0) for page in pages)
-    return PictureInfo("TIFF", width, height, channels, bits, len(pages), pixels)
+    sizes = [(page.get(256, 0), page.get(257, 0)) for page in pages]
+    packed = {page.get(_TIFF_COMPRESSION, 1) for page in pages}
+    tiled = any(_TIFF_TILE in page for page in pages)
+    levels = within or len(set(sizes)) > 1
+    plain, bare = packed <= _TIFF_PLAIN and not tiled, packed == {1} and not tiled
+    traits = _true({"levels": levels, "plain": plain, "raw": bare, "lzma": _TIFF_LZMA in packed})
+    pixels, different = sum(width * height for width, height in sizes), tuple(dict.fromkeys(sizes))
+    return PictureInfo("TIFF", *sizes[0], channels, bits, len(pages), pixels, different, traits)
 
 
-# width, height, bits, photometric interpretation, samples per pixel, sample format; and, for raw photographs,
-# the page's role, pages within it, the version of DNG
-_TIFF_TAGS = (256, 257, 258, 262, 277, 339, 254, 330, 50706)
+# width, height, bits, compression, photometric interpretation, samples per pixel, tile width, sample format;
+# and, for raw photographs, the page's role, pages within it, the version of DNG
+_TIFF_TAGS = (256, 257, 258, 259, 262, 277, 322, 339, 254, 330, 50706)
+_TIFF_COMPRESSION, _TIFF_TILE = 259, 322
+_TIFF_PLAIN, _TIFF_LZMA = frozenset({1, 8, 32946}), 34925  # not compressed, or by Deflate
 _TIFF_FLOAT = 3
+_TIFF_WITHIN = 330  # directories within a page
 
 
 def _tiff_samples(page: dict[int, int]) -> tuple[int, int]:

@@ -55,9 +55,16 @@ def _library() -> Any:
 
 def _frames(images: list[Any], budget: DecodeBudget) -> Iterator[Frame]:
     with pillow.damage_as_corrupt():
-        for image in images:
-            budget.take_frame(*image.size)
+        while images:
+            image = images.pop(0)  # it keeps its pixels
+            width, height = image.size
+            budget.take_frame(width, height, _pixel_bytes(image.mode))
             yield Frame(_pixels(image))
+
+
+def _pixel_bytes(mode: str) -> int:
+    """Return the bytes of a pixel of a mode such as ``RGB;16``."""
+    return len(mode.partition(";")[0]) * (2 if ";" in mode else 1)
 
 
 def _pixels(image: Any) -> Pixels:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from dpip.filters.codec.picture import Pixels
 
+_BAND = 1 << 18  # pixels
 _GRAYS = ((1, 255), (2, 85), (4, 17))  # bits, and the step from one gray to the next
 
 
@@ -49,10 +50,19 @@ def indexed(pixels: Pixels, most: int) -> Indexed | None:
     colours = np.array([colour for _, colour in found], np.uint8)
     if colours.shape[1] == 4:  # those with alpha first: the file says the alpha of these alone
         colours = colours[np.argsort(colours[:, 3] == 255, kind="stable")]
+    return Indexed(numbers_of(pixels, colours), colours, _bits(len(colours)))
+
+
+def numbers_of(pixels: Pixels, colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return for each pixel, H x W x C, the row of ``colours``, N x C, that is the same: there is one."""
     keys = _keys(colours)
     order = np.argsort(keys)
-    numbers = order[np.searchsorted(keys[order], _keys(pixels))].astype(np.uint8)
-    return Indexed(numbers, colours, _bits(len(colours)))
+    numbers = np.empty(pixels.shape[:2], np.uint8)
+    rows = max(1, _BAND // pixels.shape[1])
+    for first in range(0, len(pixels), rows):  # as numbers all pixels would take eight times as much
+        band = _keys(pixels[first : first + rows])
+        numbers[first : first + rows] = order[np.searchsorted(keys[order], band)]
+    return numbers
 
 
 def _of_gray(pixels: Pixels, grays: npt.NDArray[np.uint8]) -> Indexed | None:

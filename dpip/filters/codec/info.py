@@ -12,7 +12,11 @@ from dpip.filters.output import CONTENT_TYPES
 
 @attrs.frozen
 class PictureInfo:
-    """``pixels`` is summed over all frames; ``channels`` and ``bits`` are those of the decoded array."""
+    """``pixels`` is summed over all frames; ``channels`` and ``bits`` are those of the decoded array.
+
+    ``sizes`` are all sizes that frames have, at most. ``traits`` says what else decides how much memory it
+    takes to decode and encode: see :mod:`dpip.filters.codec.memory`.
+    """
 
     format: str
     width: int
@@ -21,19 +25,25 @@ class PictureInfo:
     bits: int = 8
     frames: int = 1
     pixels: int = attrs.field()
+    sizes: tuple[tuple[int, int], ...] = attrs.field()
+    traits: frozenset[str] = frozenset()
 
     @pixels.default
     def _every_frame_alike(self) -> int:
         return self.width * self.height * self.frames
+
+    @sizes.default
+    def _that_of_the_picture(self) -> tuple[tuple[int, int], ...]:
+        return ((self.width, self.height),)
 
     @property
     def content_type(self) -> str:
         return CONTENT_TYPES[self.format]
 
     @property
-    def decoded_bytes(self) -> int:
-        """The bytes of all frames as arrays."""
-        return self.pixels * self.channels * -(-self.bits // 8)
+    def pixel_bytes(self) -> int:
+        """The bytes of a decoded pixel."""
+        return self.channels * -(-self.bits // 8)
 
 
 def unpack(file: BinaryIO, layout: str) -> tuple[Any, ...]:

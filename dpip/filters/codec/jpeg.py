@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image
+from PIL import Image, ImageFile
 
 from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
@@ -68,7 +68,7 @@ def decode(data: bytes, budget: DecodeBudget, *, luma: bool = False, at_least: i
         height, width, colours, subsampling = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "Gray", "RGB"):
             return _by_pillow(data, metadata, parts, budget)
-        budget.take_frame(width, height)
+        budget.take_frame(width, height, 1 if colours == "Gray" else 3)
         gray = colours == "Gray" or (luma and colours == "YCbCr")
         pixels = simplejpeg.decode_jpeg(
             data, "GRAY" if gray else "RGB", min_height=at_least, min_width=at_least
@@ -210,17 +210,25 @@ def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:
     quality = style.get("quality", DEFAULT_QUALITY)
     subsampling = style.get("subsampling", "420")
     if style.get("progressive"):
-        out = io.BytesIO()
         # Pillow knows three samplings; the rarer ones keep less colour than 4:2:2 and become 4:2:0.
         sampling = {"444": 0, "422": 1}.get(subsampling, 2)
-        image = Image.fromarray(pixels)
-        image.save(out, "JPEG", quality=quality, subsampling=sampling, progressive=True)
-        bare = out.getvalue()
+        bare = _progressive(Image.fromarray(pixels), quality=quality, subsampling=sampling)
     elif pixels.ndim == 2:
         bare = simplejpeg.encode_jpeg(pixels[..., None], quality, "GRAY", "Gray")
     else:
         bare = simplejpeg.encode_jpeg(pixels, quality, "RGB", subsampling)
     return _with_metadata(bare, metadata)
+
+
+def _progressive(image: Image.Image, **options: Any) -> bytes:
+    """Encode a progressive JPEG. Pillow's buffer must hold it all, and by itself is too small for noise."""
+    out, block = io.BytesIO(), ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(block, 2 * len(image.getbands()) * image.width * image.height)
+    try:
+        image.save(out, "JPEG", progressive=True, **options)
+    finally:
+        ImageFile.MAXBLOCK = block
+    return out.getvalue()
 
 
 def _with_metadata(bare: bytes, metadata: Metadata) -> bytes:

@@ -44,7 +44,7 @@ def _deep(data: bytes, budget: DecodeBudget, info: PictureInfo, turn: int) -> It
     import imagecodecs
 
     with pillow.damage_as_corrupt():
-        budget.take_frame(info.width, info.height)
+        budget.take_frame(info.width, info.height, info.pixel_bytes)
         shape = (info.height, info.width, info.channels)[: 2 if info.channels == 1 else 3]
         # The decoder compares this with what it has found, before it decodes.
         out: Pixels = np.empty(shape, np.uint16)

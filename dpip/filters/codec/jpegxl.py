@@ -27,7 +27,7 @@ _BRAND = b"jxl \0\0\0\0jxl "
 def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
     """Decode a picture; libjxl turns it upright."""
     head = jpegxl.head(io.BytesIO(data), data[:16])
-    budget.take_frame(head.width, head.height)
+    budget.take_frame(head.width, head.height, head.channels * np.dtype(_dtype(head)).itemsize)
     shape = (head.height, head.width, head.channels)[: 2 if head.channels == 1 else 3]
     # The decoder compares this with what it has found, before it decodes.
     out: Pixels = np.empty(shape, _dtype(head))

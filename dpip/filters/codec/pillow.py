@@ -96,7 +96,7 @@ def _frames(image: Image.Image, count: int, turn: int, budget: DecodeBudget) -> 
         width, height = image.size
         for number in range(count):
             image.seek(number)
-            budget.take_frame(*image.size)
+            budget.take_frame(*image.size, _pixel_bytes(image))
             image.load()
             pixels = _pixels(image)
             if image.format == "GIF":  # a later frame is cut at the screen's edges
@@ -115,26 +115,37 @@ def _disposal(image: Image.Image) -> int:
 
 def _pixels(image: Image.Image) -> Pixels:
     """Return the frame as it is shown: palettes looked up, colour keys turned into alpha, CMYK into RGB."""
-    mode = image.mode
-    if mode.startswith("I;16"):
+    target = _shown_mode(image)
+    if target == "I;16":
         wide = np.asarray(image)
         return np.ascontiguousarray(wide, dtype=np.uint16)
-    transparent = "transparency" in image.info
-    if mode == "P":
-        target = "RGBA" if transparent else "RGB"
-    elif transparent and mode in ("1", "L", "RGB"):
-        target = "RGBA" if mode == "RGB" else "LA"
-    elif mode in _AS_SHOWN:
-        target = _AS_SHOWN[mode]
-    else:
-        raise UnsupportedPicture(f"Pictures of the kind {mode} are not filtered.")
-    if mode == "CMYK" and image.info.get("icc_profile"):
+    if image.mode == "CMYK" and image.info.get("icc_profile"):
         image = _to_srgb(image, image.info["icc_profile"])
     if image.mode in ("La", "1") and target == "LA":
         image = image.convert("L") if image.mode == "1" else image.convert("LA")
     if image.mode != target:
         image = image.convert(target)
     return np.asarray(image)
+
+
+def _shown_mode(image: Image.Image) -> str:
+    """Return the mode in which the frame is shown. Raises UnsupportedPicture."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return "I;16"
+    transparent = "transparency" in image.info
+    if mode == "P":
+        return "RGBA" if transparent else "RGB"
+    if transparent and mode in ("1", "L", "RGB"):
+        return "RGBA" if mode == "RGB" else "LA"
+    if mode not in _AS_SHOWN:
+        raise UnsupportedPicture(f"Pictures of the kind {mode} are not filtered.")
+    return _AS_SHOWN[mode]
+
+
+def _pixel_bytes(image: Image.Image) -> int:
+    mode = _shown_mode(image)
+    return 2 if mode == "I;16" else len(mode)  # L, LA, RGB, RGBA
 
 
 def in_rgb(samples: Pixels, mode: str, profile: bytes | None) -> Pixels:

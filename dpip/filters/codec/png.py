@@ -73,7 +73,7 @@ def decode(data: bytes, budget: DecodeBudget) -> Picture:
     if header.bits < 8 or header.colour not in _CHANNELS or b"acTL" in kinds:
         style = {"colours": 1 << header.bits} if header.bits <= 8 and header.colour in (0, 3) else {}
         return attrs.evolve(pillow.decode(data, "PNG", budget), metadata=kept, style=style)
-    budget.take_frame(header.width, header.height)
+    budget.take_frame(header.width, header.height, _CHANNELS[header.colour] * header.bits // 8)
     pixels = _pixels(header, b"".join(body for kind, body in chunks if kind == b"IDAT"))
     key = next((body for kind, body in chunks if kind == b"tRNS"), None)
     if key is not None and header.colour in (0, 2):
@@ -184,7 +184,7 @@ def encode(pixels: Pixels, metadata: Metadata, colours: int = 0) -> bytes:
     if few is not None:
         return _with_palette(few, metadata)
     parts = [SIGNATURE, chunk(b"IHDR", _ihdr(pixels)), *_metadata_chunks(metadata)]
-    return b"".join((*parts, chunk(b"IDAT", compressed(pixels)), chunk(b"IEND", b"")))
+    return b"".join((*parts, *_pieces(b"IDAT", compressed(pixels)), chunk(b"IEND", b"")))
 
 
 def _with_palette(picture: Indexed, metadata: Metadata) -> bytes:
@@ -230,7 +230,7 @@ def encode_animation(frames: Iterable[Frame], picture: Picture, metadata: Metada
             parts.append(chunk(b"fcTL", _frame_control(sequence, frame, pixels, left, top)))
             sequence += 1
         if number == 0:
-            parts.append(chunk(b"IDAT", compressed(pixels)))
+            parts += _pieces(b"IDAT", compressed(pixels))
         else:
             parts.append(chunk(b"fdAT", struct.pack(">I", sequence) + compressed(pixels)))
             sequence += 1
@@ -268,9 +268,12 @@ def compressed(pixels: Pixels) -> bytes:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    return b"".join(
-        (struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))))
-    )
+    return b"".join(_pieces(kind, body))
+
+
+def _pieces(kind: bytes, body: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the parts of a chunk, without a copy of ``body``."""
+    return struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
 def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:

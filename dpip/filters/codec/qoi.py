@@ -12,7 +12,7 @@ from dpip.filters.codec.picture import Frame, Picture, Pixels
 
 def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
     """Decode a picture, RGB or RGBA."""
-    budget.take_frame(info.width, info.height)
+    budget.take_frame(info.width, info.height, info.pixel_bytes)
     out: Pixels = np.empty((info.height, info.width, info.channels), np.uint8)
     return Picture("QOI", (Frame(imagecodecs.qoi_decode(data, out=out)),))
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any, Final
 
+import attrs
 import numpy as np
 from PIL import Image
 
@@ -33,7 +34,7 @@ def decode(data: bytes, budget: DecodeBudget, info: PictureInfo, way: str) -> Pi
     Raises UnsupportedPicture when rawpy is not installed, or does not know the camera.
     """
     rawpy = _library()
-    room = DecodeBudget(int(budget.pixels * _MARGIN), budget.frames)
+    room = attrs.evolve(budget, pixels=int(budget.pixels * _MARGIN))
     metadata = Metadata(exif=_exif(data))
     notices = [] if metadata.exif else ["What the camera noted of the photograph was left out."]
     if way == "linear":
@@ -57,7 +58,7 @@ def _frames(rawpy: Any, data: bytes, budget: DecodeBudget, way: str) -> Iterator
         try:
             with rawpy.imread(io.BytesIO(data)) as photograph:
                 sizes = photograph.sizes
-                budget.take_frame(sizes.width, sizes.height)
+                budget.take_frame(sizes.width, sizes.height, budget.pixel_bytes)
                 pixels = photograph.postprocess(output_bps=16, **_WAYS[way])
         except (rawpy.LibRawFileUnsupportedError, rawpy.LibRawNonFatalError) as problem:
             raise UnsupportedPicture(

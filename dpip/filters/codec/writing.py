@@ -21,11 +21,10 @@ from dpip.filters.output import BY_NAME
 def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> tuple[bytes, str]:
     """Do what :func:`dpip.filters.codec.encode` says."""
     frames = iter(frames)
-    format = output["format"] or picture.format
-    if not BY_NAME[format].written:
-        first = next(frames)
-        frames = chain((first,), frames)
-        format = _becomes(picture, first.pixels)
+    first = next(frames)
+    frames = chain((first,), frames)
+    deep, alpha = first.pixels.dtype != np.uint8, has_alpha(first.pixels)
+    format = output["format"] or BY_NAME[picture.format].of_result(picture.frame_count, deep, alpha)
     style = dict(picture.style) if format == picture.format else {}
     if output["quality"]:
         style["quality"] = output["quality"]
@@ -47,15 +46,6 @@ def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> 
     metadata = _metadata(picture, format, output, frame.pixels)
     pixels = _in_plain_colours(frame.pixels, format, metadata, picture.notices)
     return _still(pixels, format, metadata, style), format
-
-
-def _becomes(picture: Picture, first: Pixels) -> str:
-    """Choose a format for the result of an original whose own is only read, one that loses nothing."""
-    if picture.frame_count > 1:
-        return "TIFF"
-    wanted = BY_NAME[BY_NAME[picture.format].becomes]
-    alone = (first.dtype == np.uint8 or wanted.deep) and (wanted.alpha or not has_alpha(first))
-    return wanted.name if alone else "PNG"
 
 
 def _pages(frames: Iterator[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:

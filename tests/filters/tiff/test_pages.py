@@ -165,9 +165,9 @@ class ManyPages(TestCase):
         take, chain = DecodeBudget.take_frame, _Writer._chain
         order: list[str] = []
 
-        def taken(budget: DecodeBudget, width: int, height: int) -> None:
+        def taken(budget: DecodeBudget, width: int, height: int, pixel_bytes: int) -> None:
             order.append("read")
-            take(budget, width, height)
+            take(budget, width, height, pixel_bytes)
 
         def chained(writer: _Writer, directory: tags.Directory) -> None:
             order.append("written")

@@ -40,10 +40,10 @@ def probe(file: BinaryIO, format: str) -> PictureInfo:
     """Describe the pictures of a HEIF or AVIF file. Raises ValueError, struct.error, EOFError."""
     found = content(file, sequence=format == "AVIF")
     width, height = found.sizes[0]
-    pixels = sum(one * other for one, other in found.sizes)
+    pixels, different = sum(one * other for one, other in found.sizes), tuple(dict.fromkeys(found.sizes))
     channels = 4 if found.alpha else 3
     bits = 16 if found.bits > 8 else 8
-    return PictureInfo(format, width, height, channels, bits, len(found.sizes), pixels)
+    return PictureInfo(format, width, height, channels, bits, len(found.sizes), pixels, different)
 
 
 def content(file: BinaryIO, sequence: bool = False) -> Content:

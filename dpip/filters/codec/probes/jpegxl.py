@@ -44,8 +44,10 @@ class Head:
 def probe(file: BinaryIO, start: bytes) -> PictureInfo:
     """Describe a picture. Raises ValueError, EOFError; NotAnImage for an animation."""
     found = head(file, start)
-    bits = 32 if found.floats else 16 if found.bits > 8 else 8
-    return PictureInfo("JXL", found.width, found.height, found.channels, bits)
+    deep = found.bits > 8 or found.linear  # linear light needs more to be sRGB
+    bits = 32 if found.floats else 16 if deep else 8
+    traits = frozenset({"lossless"}) if found.lossless else frozenset[str]()
+    return PictureInfo("JXL", found.width, found.height, found.channels, bits, traits=traits)
 
 
 def head(file: BinaryIO, start: bytes) -> Head:

@@ -43,7 +43,16 @@ def netpbm_header(data: bytes) -> tuple[PictureInfo, float, int]:
     if kind in (b"PF", b"Pf"):
         return PictureInfo("PFM", width, height, channels, 32), float(words[2]), place
     most = int(words[2]) if count == 3 else 1
-    return PictureInfo("PNM", width, height, channels, _bits(most)), most, place
+    traits = _traits(most, kind) if count == 3 else _BITS
+    return PictureInfo("PNM", width, height, channels, _bits(most), traits=traits), most, place
+
+
+_BITS, _SPREAD = frozenset({"bits"}), frozenset({"spread"})
+
+
+def _traits(most: int, kind: bytes) -> frozenset[str]:
+    """Tell whether samples are text, or have to be spread over the whole range."""
+    return frozenset() if most in (255, 65535) and kind not in (b"P2", b"P3") else _SPREAD
 
 
 def _bits(most: int) -> int:
@@ -79,7 +88,8 @@ def _pam(data: bytes) -> tuple[PictureInfo, float, int]:
     width, height, depth, most = (int(said[name]) for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
     if not 1 <= depth <= 4:
         raise ValueError
-    return PictureInfo("PNM", width, height, depth, _bits(most)), most, end
+    traits = _traits(most, data[:2])
+    return PictureInfo("PNM", width, height, depth, _bits(most), traits=traits), most, end
 
 
 def looks_like_tga(file: BinaryIO, start: bytes) -> bool:
@@ -110,7 +120,7 @@ def looks_like_tga(file: BinaryIO, start: bytes) -> bool:
 def tga(file: BinaryIO, start: bytes) -> PictureInfo:
     width, height, depth = unpack(file, "<HHB") if file.seek(12) else (0, 0, 0)
     kind, bits = start[2], depth
-    channels = {8: 1, 16: 2}.get(bits, 3) if kind in (3, 11) else 4
+    channels = {8: 1, 16: 2}.get(bits, 3) if kind in (3, 11) else 3 if bits == 24 else 4
     return PictureInfo("TGA", width, height, channels)
 
 

@@ -179,7 +179,8 @@ class _Reader:
                 yield self._frame(page, levels)
 
     def _frame(self, page: Any, levels: list[Any]) -> Frame:
-        self.budget.take_frame(page.imagewidth, page.imagelength)
+        stored = page.samplesperpixel * (page.dtype.itemsize if page.dtype is not None else 1)
+        self.budget.take_frame(page.imagewidth, page.imagelength, stored)
         if page.compression in _WITHOUT_PREDICTOR:
             page.predictor = 1
         kind = kinds.of(page)
