@@ -133,6 +133,7 @@ class Workload:
     retried: int = 0  # images that got a new job after they had failed, counted each time
     sealed: bool = False  # no more originals: then none at all are complete, too
     noticed: int = 0  # results with notices
+    idle_seconds: float = 0.0  # that it lay completed before it was opened again
 
     @property
     def status(self) -> WorkloadStatus:

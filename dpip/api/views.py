@@ -55,6 +55,12 @@ def _finished_at(workload: model.Workload) -> str | None:
     return _maybe(workload.finished_at) if workload.status is model.WorkloadStatus.COMPLETED else None
 
 
+def _took(workload: model.Workload) -> float | None:
+    if workload.finished_at is None or workload.status is not model.WorkloadStatus.COMPLETED:
+        return None
+    return round(max(0.0, workload.finished_at - workload.created_at - workload.idle_seconds), 3)
+
+
 #: A workload without its lists.
 summary: Final = View[model.Progress](
     {
@@ -86,6 +92,14 @@ summary: Final = View[model.Progress](
         "eta_range": (or_null(array(NUMBER)), lambda p: p.eta and [_rough(p.eta.low), _rough(p.eta.high)]),
         "created_at": (TIME, lambda p: timestamp(p.workload.created_at)),
         "finished_at": (or_null(TIME), lambda p: _finished_at(p.workload)),
+        "took_seconds": (
+            {
+                **or_null(NUMBER),
+                "description": "From creation to completion, without the time in which it lay complete "
+                "until images were added or tried again.",
+            },
+            lambda p: _took(p.workload),
+        ),
     }
 )
 

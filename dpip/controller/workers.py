@@ -207,7 +207,9 @@ class Workers:
         if old is None:
             return
         if await old.is_alive():
-            raise NameTaken(f"A worker named {name} has joined and alive: choose another --worker-name.")
+            raise NameTaken(
+                f"A worker named {name} has already joined and is alive: choose another --worker-name."
+            )
         if self._links.get(name) is old:
             old.drop("it does not answer, and another worker of its name wants to join")
             self._forget(old)

@@ -143,7 +143,7 @@ function numberInput({ default: preset, minimum, maximum }, whole, changed) {
   });
   input.addEventListener("input", () => {
     if (slider) slider.value = input.value;
-    if (input.checkValidity()) changed();
+    changed();
   });
   if (slider) {
     slider.addEventListener("input", () => {

@@ -102,6 +102,11 @@ export class Gallery {
     this.draw();
   }
 
+  /** Of the image at this place: where it is among those shown, and which are beside it. */
+  beside(seq) {
+    return { position: seq, count: this.count, previous: seq > 0 ? seq - 1 : undefined, next: seq + 1 < this.count ? seq + 1 : undefined };
+  }
+
   layout() {
     const width = this.element.clientWidth;
     if (!width) return;

@@ -90,7 +90,7 @@ class Draft {
           h("div", { class: "pair" }, field("format", "File format", this.format), field("quality", "Quality, 1 to 100", this.quality)),
           field("most", "Largest file, in KB", this.most),
           h("div", { class: "field check" }, this.metadata, h("label", { for: "metadata" }, "Leave out metadata such as place and camera")),
-          h("div", { class: "pair" }, field("name", "Name of the workload", this.name), field("tags", "Only on workers tagged", this.tags)),
+          h("div", { class: "pair" }, field("name", "Name of the workload", this.name), field("tags", "Only workers with tag", this.tags)),
         ),
       ),
       h(
@@ -193,10 +193,20 @@ class Draft {
     say(this.told, "");
   }
 
+  /** The original alone: what is beside it would be of another filter. */
+  alone(file, why) {
+    put(this.looked, h("img", { src: this.url(file), alt: `${file.name}, original`, onerror: (event) => event.target.remove() }));
+    say(this.told, why);
+  }
+
   async look(file, signal) {
-    if (!this.form.checkValidity()) return;
+    const wrong = [...this.form.elements].find((control) => control.willValidate && !control.validity.valid);
+    if (wrong) {
+      this.alone(file, `${nameOf(wrong)}: ${wrong.validationMessage}`);
+      return;
+    }
     const began = performance.now();
-    if (!this.looked.querySelector(".compare")) put(this.looked, h("img", { src: this.url(file), alt: `${file.name}, original` }));
+    if (!this.looked.querySelector(".compare")) this.alone(file, "");
     this.looked.classList.add("busy");
     say(this.told, "The cluster is filtering this one image…");
     try {
@@ -206,7 +216,7 @@ class Draft {
       put(this.looked, compare({ before: this.url(file), after: this.made, name: file.name }));
       say(this.told, `${file.name}: ${bytes(file.size)} → ${bytes(result.size)}, done in ${duration((performance.now() - began) / 1000)}.`);
     } catch (error) {
-      if (error.name !== "AbortError") say(this.told, error.message);
+      if (error.name !== "AbortError") this.alone(file, error.message);
     } finally {
       if (!signal.aborted) this.looked.classList.remove("busy");
     }
@@ -236,6 +246,11 @@ class Draft {
     for (const url of this.urls.values()) URL.revokeObjectURL(url);
     if (this.made) URL.revokeObjectURL(this.made);
   }
+}
+
+/** What a control is called. */
+function nameOf(control) {
+  return control.labels?.[0]?.textContent || control.getAttribute("aria-label") || "A field";
 }
 
 function field(id, label, control) {

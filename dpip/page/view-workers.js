@@ -76,7 +76,7 @@ class Card {
     this.where = h("p", { class: "hint" });
     this.meters = h("dl", { class: "meters" });
     this.history = h("div", { class: "histories" });
-    this.drain = h("button", { type: "button", class: "quiet", "aria-label": `Send ${name} away`, onclick: () => this.send() }, "Send away");
+    this.drain = h("button", { type: "button", class: "quiet", "aria-label": `Drain ${name}`, onclick: () => this.send() }, "Drain");
     this.element = h("li", { class: "card worker" }, h("div", { class: "line" }, h("h2", { class: "name" }, name), this.state), this.tags, this.where, this.meters, this.history, h("div", { class: "actions end" }, this.drain));
   }
 
@@ -100,7 +100,7 @@ class Card {
 
   async send() {
     const detail = "It gets no more jobs, finishes what it computes, hands back the rest, and its process ends.";
-    if (!(await confirmed(`Send ${this.name} away?`, detail, "Send away"))) return;
+    if (!(await confirmed(`Drain ${this.name}?`, detail, "Drain"))) return;
     await attempt(() => request("POST", `/workers/${encodeURIComponent(this.name)}/drain`, { json: {} }));
   }
 

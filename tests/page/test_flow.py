@@ -53,11 +53,26 @@ class FlowTests(PageTest):
         page.get_by_label("Sigma").fill("8")
         page.get_by_text("Waiting: no joined worker has its filters and tags.").wait_for()
         self.start_worker()
+        self._sees_why_there_is_no_preview()
         slider = page.get_by_role("slider", name=re.compile("Border between before and after"))
         slider.wait_for()
         page.get_by_text("1.jpg: ").wait_for()
         self._moves(slider)
         wait_until(lambda: self.ask("/workloads").json() == [], "the end of the preview's workload")
+
+    def _sees_why_there_is_no_preview(self) -> None:
+        """Nothing of an earlier filter stays beside the reason."""
+        page = self.page
+        page.get_by_text("1.jpg: ").wait_for()
+        page.get_by_label("Preview broken.jpg").click()
+        page.get_by_text("The picture is damaged or cut short", exact=False).wait_for()
+        self.assertEqual(page.locator(".compare").count(), 0)
+        page.get_by_label("Preview 1.jpg").click()
+        page.locator(".compare").wait_for()
+        page.get_by_label("Sigma").fill("0")
+        page.get_by_text("Sigma: Value must be", exact=False).wait_for()
+        self.assertEqual(page.locator(".compare").count(), 0)
+        page.get_by_label("Sigma").fill("8")
 
     def _moves(self, slider: object) -> None:
         border = "getComputedStyle(document.querySelector('.compare')).getPropertyValue('--at')"
@@ -93,11 +108,29 @@ class FlowTests(PageTest):
         page.keyboard.press("n")
         page.get_by_role("dialog", name="10.jpg").wait_for()
         with page.expect_download() as download:
-            page.get_by_role("link", name="Download original of 10.jpg").click()
+            page.get_by_role("link", name="Original, 320 × 200").click()
         self.assertEqual(download.value.path().read_bytes(), self.data["10.jpg"])
         self.assertEqual(download.value.suggested_filename, "10.jpg")
         page.keyboard.press("Escape")
         page.locator(".cell:focus").get_by_text("10.jpg").wait_for()  # a moment after the dialog has closed
+        self._goes_back_from_the_large_picture()
+
+    def _goes_back_from_the_large_picture(self) -> None:
+        """It has an address, which can be sent to somebody; *Back* closes it, and leaves what is under it."""
+        page = self.page
+        below = page.url
+        page.get_by_role("button", name="2.jpg", exact=True).click()
+        page.get_by_role("dialog", name="2.jpg").get_by_role("button", name="100 %").click()
+        self.assertEqual(page.evaluate("document.querySelector('.sheet').offsetWidth"), 320)
+        self.assertEqual(page.url, f"{below}/1")
+        page.go_back()
+        page.locator(".cell:focus").get_by_text("2.jpg").wait_for()
+        page.goto(f"{below}/2")
+        page.reload()
+        page.get_by_role("dialog", name="10.jpg").wait_for()
+        page.get_by_role("button", name="Close").click()
+        page.locator(".cell:focus").get_by_text("10.jpg").wait_for()
+        self.assertEqual(page.url, below)
 
     def _reads_why_one_failed_and_tries_again(self) -> None:
         failures = self.page.get_by_role("region", name="1 image failed")
@@ -131,8 +164,14 @@ class FlowTests(PageTest):
 
     def _logs_out(self) -> None:
         page = self.page
-        page.get_by_label("Account of admin, and theme").click()
+        other = page.context.new_page()
+        other.goto(self.url)
+        other.get_by_role("heading", name="Workloads").wait_for()
+        page.locator("summary", has_text="Account of admin, and theme").click()
         page.get_by_role("button", name="Log out").click()
+        other.get_by_text("You have logged out in another tab.").wait_for()
+        self.assertEqual(other.locator("#connection").inner_text(), "")
+        other.close()
         page.get_by_label("Password").wait_for()
         self.assertEqual(page.context.cookies(), [])
         self.assertEqual(self.ask("/status").status, 401)

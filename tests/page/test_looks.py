@@ -11,7 +11,7 @@ from tests.frames import encoded
 from tests.page.support import PageTest
 
 PHONE = {"width": 360, "height": 740}
-ALL: dict[str, Any] = {}
+ALL: dict[str, Any] = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
 COLOURS = {"runOnly": ["color-contrast"]}  # the theme changes nothing else
 WIDTHS = """new Promise(told => {
     const frame = left => left ? requestAnimationFrame(() => frame(left - 1))
@@ -77,10 +77,10 @@ class LooksTests(PageTest):
                 {"Workloads": "2 of 3 done", "Workers": "Joined", "Users": "(you)"}[place]
             ).first.wait_for()
             yield place
-        page.get_by_label("Account of admin, and theme").click()
+        page.locator("summary", has_text="Account of admin, and theme").click()
         yield "menu"
         page.get_by_role("link", name="Tokens").click()
         page.get_by_label("Name, for example of the program").fill("nightly")
-        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("button", name="Create token").click()
         page.get_by_role("heading", name="The token nightly").wait_for()
         yield "tokens"

@@ -62,7 +62,7 @@ FILTER = Filter(
             "With both: fit into them, cover them, or stretch to them.",
             choices=("contain", "cover", "stretch"),
         ),
-        Parameter("linear", "boolean", False, "Average light instead of sRGB values."),
+        Parameter("linear", "boolean", False, "Resize in linear light."),
     ),
     memory_factor=20.0,
     check=_needs_a_size,
