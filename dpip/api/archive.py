@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from dpip.api.archive_formats import ArchiveWriter, Entry, Names, TarWriter, ZipWriter
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import SANDBOX
-from dpip.api.http.filenames import content_disposition, plain_name, safe_name
+from dpip.api.http.filenames import content_disposition, plain_name, safe_path
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
@@ -53,7 +53,7 @@ class ArchiveRoutes:
     async def archive(self, call: ApiCall, workload_id: str) -> Archive:
         """Download the results, or the originals with ``type=original``, in one file under their own names.
 
-        ``format`` is ``zip`` or ``tar``.
+        Folders in the names are folders in the archive. ``format`` is ``zip`` or ``tar``.
         """
         kind = image_type(call.fields) or ImageType.FILTERED
         writer = _WRITERS[call.fields.choice("format", Format) or Format.ZIP]()
@@ -110,7 +110,7 @@ class Archive:
             await out.write(padding)
 
     async def _entry(self, image: Image) -> Entry:
-        name = self._names.unique(safe_name(image.file.name, image.id, image.file.picture.content_type))
+        name = self._names.unique(safe_path(image.file.name, image.id, image.file.picture.content_type))
         crc = 0
         if self.writer.needs_crc:  # which comes first: the file is read twice, the second time from memory
             async for piece in self._pieces(image):

@@ -3,15 +3,17 @@
 import { get, newKey, patiently, request } from "./api.js";
 import { compare } from "./compare.js";
 import { h, put, say } from "./dom.js";
-import { ACCEPT, chosen, onDrop, sorted } from "./files.js";
+import { FileList } from "./filelist.js";
+import { ACCEPT, chosen, onDrop, pathOf, sorted } from "./files.js";
 import { ChainForm } from "./filterform.js";
 import { bytes, counted, duration } from "./format.js";
-import { attempt, notice } from "./notices.js";
+import { attempt } from "./notices.js";
 import { preview } from "./preview.js";
 import { Upload } from "./upload.js";
 import { workloads } from "./workloads.js";
 
 const SETTLED_MS = 350;
+const MOST_LISTED = 200; // of files left out
 const THUMBNAILS = 11; // and how many more: two rows
 const FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JXL", "JPEG2000", "BMP", "GIF", "QOI", "PNM", "PFM", "TGA"];
 
@@ -52,6 +54,9 @@ class Draft {
     }
     this.summary = h("p", { class: "summary", role: "status" });
     this.thumbnails = h("ul", { class: "thumbnails" });
+    this.list = new FileList({ look: (file) => this.take(file), remove: (file) => this.remove(file) });
+    this.leftOut = h("details", { class: "left-out", hidden: true });
+    this.others = [];
     this.clear = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.empty() }, "Remove all");
     this.filter = h("div", { class: "filter-fields" }, h("p", { class: "hint" }, "Asking the server for its filters…"));
     this.name = h("input", { id: "name", maxlength: 200, autocomplete: "off", placeholder: "made up from the filter" });
@@ -81,6 +86,8 @@ class Draft {
           ),
           h("div", { class: "label-row" }, this.summary, this.clear),
           this.thumbnails,
+          this.list.element,
+          this.leftOut,
         ),
         h("fieldset", { class: "card" }, h("legend", {}, "Filter"), this.filter),
         h(
@@ -115,15 +122,37 @@ class Draft {
 
   add({ pictures, others }) {
     this.files = this.files.concat(pictures);
-    if (others) notice(`${counted(others, "file")} left out: no pictures.`);
+    this.others = this.others.concat(others);
+    this.showLeftOut();
     this.sample ||= this.files[0] || null;
     this.showFiles();
     this.changed();
   }
 
+  remove(file) {
+    const place = this.files.indexOf(file);
+    this.files.splice(place, 1);
+    if (this.sample === file) this.sample = this.files[Math.min(place, this.files.length - 1)] || null;
+    this.showFiles();
+    this.changed();
+  }
+
+  showLeftOut() {
+    this.leftOut.hidden = !this.others.length;
+    const shown = this.others.slice(0, MOST_LISTED);
+    put(
+      this.leftOut,
+      h("summary", {}, `${counted(this.others.length, "file")} left out`),
+      h("ul", { class: "reasons" }, shown.map(({ path, reason }) => h("li", {}, h("strong", {}, path), h("span", {}, reason)))),
+      this.others.length > shown.length && h("p", { class: "hint" }, `and ${this.others.length - shown.length} more`),
+    );
+  }
+
   empty() {
     this.files = [];
+    this.others = [];
     this.sample = null;
+    this.showLeftOut();
     this.showFiles();
     this.changed();
     document.getElementById("files").focus();
@@ -142,14 +171,15 @@ class Draft {
         this.urls.delete(file);
       }
     }
-    put(this.thumbnails, shown.map((file) => this.thumbnail(file)), this.files.length > THUMBNAILS && h("li", { class: "more" }, `+${this.files.length - THUMBNAILS}`));
+    put(this.thumbnails, shown.map((file) => this.thumbnail(file)), this.files.length > THUMBNAILS && h("li", {}, h("button", { type: "button", class: "more", "aria-label": `+${this.files.length - THUMBNAILS}, show all`, onclick: () => this.list.open() }, `+${this.files.length - THUMBNAILS}`)));
+    this.list.show(this.files, this.sample);
   }
 
   thumbnail(file) {
     const button = h(
       "button",
-      { type: "button", "aria-label": `Preview ${file.name}`, "aria-pressed": String(file === this.sample), title: file.name, onclick: () => this.take(file) },
-      h("img", { src: this.url(file), alt: "", loading: "lazy", decoding: "async" }),
+      { type: "button", "aria-label": `Preview ${pathOf(file)}`, "aria-pressed": String(file === this.sample), title: pathOf(file), onclick: () => this.take(file) },
+      h("img", { src: this.url(file), alt: "", loading: "lazy", decoding: "async", onerror: (event) => event.target.remove() }),
     );
     return h("li", {}, button);
   }
@@ -157,6 +187,7 @@ class Draft {
   take(file) {
     this.sample = file;
     const place = this.files.indexOf(file);
+    this.list.mark(file);
     this.thumbnails.querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", String(at === place)));
     this.changed();
   }

@@ -59,6 +59,12 @@ class ArchiveTests(ApiTest):
             ],
         )
 
+    async def test_folders_stay_folders(self) -> None:
+        workload_id = await self.finished("rome/1.png", "rome/1.png", "oslo/1.png", "rome.png/1.png", "rome.png")
+        names = ["rome/1.png", "rome/1-2.png", "oslo/1.png", "rome.png_/1.png", "rome.png"]
+        found = await self.unzipped(f"/workloads/{workload_id}/archive")
+        self.assertEqual([name for name, _ in found], names)
+
     async def test_what_it_is_called(self) -> None:
         workload_id = await self.finished("a.png")
         for asked, extension, kind in (

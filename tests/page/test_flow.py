@@ -40,10 +40,15 @@ class FlowTests(PageTest):
         self.data = {name: encoded(number, 320, 200, "JPEG") for number, name in enumerate(NAMES)}
         paths = [self.write(name, data) for name, data in self.data.items()]
         broken = self.write("broken.jpg", self.data["1.jpg"][:3000])
+        again = self.write("again.jpg", self.data["1.jpg"])
         notes = self.write("notes.txt", b"not a picture")
         page.get_by_role("link", name="Filter some images").click()
-        page.get_by_label("Choose files").set_input_files([*paths, broken, notes])
+        page.get_by_label("Choose files").set_input_files([*paths, broken, again, notes])
         page.get_by_text("1 file left out").wait_for()
+        page.locator("details", has_text="left out").locator("summary").click()
+        page.get_by_role("listitem").filter(has_text="notes.txt").get_by_text("No picture, by its name.").wait_for()
+        page.locator("summary", has_text="All files, by name").click()
+        page.get_by_role("button", name="Remove again.jpg").click()
         page.get_by_role("button", name="Filter 4 images").wait_for()
 
     def _sees_what_the_filter_does(self) -> None:
