@@ -116,6 +116,15 @@ class WorkloadSpec:
 
 
 @frozen
+class Preset:
+    """What a user has put by under a name for later workloads; the name in ``spec`` is the preset's, too."""
+
+    name: str
+    spec: WorkloadSpec
+    created_at: float
+
+
+@frozen
 class Workload:
     """A workload with its counters as of one committed moment; ``version`` grows with every change."""
 
@@ -218,6 +227,24 @@ class Image:
     seq: int
     file: StoredFile
     created_at: float
+
+
+class PlaceOrder(StrEnum):
+    """What images of a workload are sorted by."""
+
+    SEQ = "seq"
+    NAME = "name"
+    SIZE = "size"
+
+
+@frozen
+class PlaceSelection:
+    """A choice of a workload's images: with this text in their names, in any case; only those that failed."""
+
+    name: str = ""
+    failed: bool = False
+    order: PlaceOrder = PlaceOrder.SEQ
+    descending: bool = False
 
 
 CANCELLED = "cancelled"
@@ -339,6 +366,17 @@ class WorkerInfo:
     filters: dict[str, str]  # name -> version of every filter it has
     has_gpu: bool
     fingerprint: str  # of its engine: equal fingerprints give equal bytes
+
+
+@frozen
+class WorkerJob:
+    """A job that a worker holds: ``computing`` now, or waiting there for a slot."""
+
+    workload_id: str
+    seq: int
+    name: str | None  # of the original
+    steps: tuple[Step, ...]
+    computing: bool
 
 
 class Presence(StrEnum):

@@ -30,14 +30,16 @@ from dpip.api.http.site import Shortcut, Site
 from dpip.api.http.streams import Streamed
 from dpip.api.images import ImageRoutes
 from dpip.api.page import PageRoutes
+from dpip.api.presets import PresetRoutes
 from dpip.api.reference import ReferenceRoutes
 from dpip.api.sessions import SessionRoutes
+from dpip.api.specs import Registry, SpecReader
 from dpip.api.system import SystemRoutes
 from dpip.api.tokens import TokenRoutes
 from dpip.api.uploads import UploadRoutes
 from dpip.api.users import UserRoutes
 from dpip.api.workers import WorkerRoutes
-from dpip.api.workloads import Registry, WorkloadRoutes
+from dpip.api.workloads import WorkloadRoutes
 from dpip.errors import DpipError, Malformed, NotFound
 from dpip.interfaces import IController, IImageStore
 
@@ -82,9 +84,11 @@ def all_routes(
     clock: IReactorTime,
     now: Callable[[], float],
 ) -> list[Route]:
+    specs = SpecReader(controller, registry, now)
     routes = [
         *SessionRoutes(controller).routes(),
-        *WorkloadRoutes(controller, registry, now, clock).routes(),
+        *WorkloadRoutes(controller, specs, clock).routes(),
+        *PresetRoutes(controller, specs).routes(),
         *ImageRoutes(controller, image_store).routes(),
         *UploadRoutes(controller, image_store, ids).routes(),
         *UserRoutes(controller).routes(),

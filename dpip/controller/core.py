@@ -49,6 +49,8 @@ from dpip.model import (
     Metric,
     NewcomersToken,
     Outcome,
+    PlaceSelection,
+    Preset,
     Principal,
     Progress,
     Reason,
@@ -65,6 +67,7 @@ from dpip.model import (
     User,
     Webhook,
     WebhookState,
+    WorkerJob,
     WorkerRecord,
     WorkerState,
     Workload,
@@ -85,9 +88,10 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 class Controller:
     """``authenticate_worker`` knows the tokens of joined workers; ``dismiss_worker`` asks one to end, or
     raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
-    no honest worker sends. ``operator_warnings`` are for the status. ``tokens_died`` fires when no API
-    process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it of
-    other changes. ``result_bytes`` estimates how large the result of an original will be."""
+    no honest worker sends; ``session_of_worker`` is that of one who has joined. ``operator_warnings`` are for
+    the status; ``first_password_at`` is a file that the first start has left. ``tokens_died`` fires when no
+    API process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it
+    of other changes. ``result_bytes`` estimates how large the result of an original will be."""
 
     log = Logger()
 
@@ -113,6 +117,8 @@ class Controller:
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
     result_bytes: Callable[[WorkloadSpec, StoredFile], int] = field(default=lambda spec, original: 0)
+    session_of_worker: Callable[[str], str | None] = field(default=lambda name: None)
+    first_password_at: Callable[[], str | None] = field(default=lambda: None)
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
         factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
@@ -489,7 +495,51 @@ class Controller:
         await self._known_workload(by, workload_id)
         return await self.datastore.images(workload_id, type, after, limit)
 
+    @deferred
+    async def images_at(
+        self, by: Principal, workload_id: str, type: ImageType, seqs: Sequence[int]
+    ) -> Sequence[Image]:
+        users_only(by)
+        await self._known_workload(by, workload_id)
+        return await self.datastore.images_at(workload_id, type, seqs)
+
+    @deferred
+    async def places(self, by: Principal, workload_id: str, which: PlaceSelection) -> Sequence[int]:
+        users_only(by)
+        await self._known_workload(by, workload_id)
+        return await self.datastore.places(workload_id, which)
+
+    # Presets
+
+    @deferred
+    async def presets(self, by: Principal) -> Sequence[Preset]:
+        users_only(by)
+        return await self.datastore.presets(by.name)
+
+    @deferred
+    async def preset(self, by: Principal, name: str) -> Preset:
+        users_only(by)
+        return await self.datastore.preset(by.name, name)
+
+    @deferred
+    async def save_preset(self, by: Principal, spec: WorkloadSpec, force: bool) -> Preset:
+        users_only(by)
+        preset = await self.datastore.save_preset(by.name, spec, force, self.clock())
+        self._record(by.name, "save-preset", spec.name)
+        return preset
+
+    @deferred
+    async def delete_preset(self, by: Principal, name: str) -> None:
+        users_only(by)
+        await self.datastore.delete_preset(by.name, name)
+        self._record(by.name, "delete-preset", name)
+
     # The system
+
+    @deferred
+    async def first_password(self) -> str | None:
+        path = self.first_password_at()
+        return None if path is None or await self.datastore.tokens(None, 1) else path
 
     @deferred
     async def workers(
@@ -509,6 +559,20 @@ class Controller:
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
         admins_only(by)
         return await self.telemetry.history(name, since)
+
+    @deferred
+    async def worker_jobs(self, by: Principal, name: str) -> Sequence[WorkerJob]:
+        admins_only(by)
+        session, newest = self.session_of_worker(name), self.telemetry.latest(name)
+        held = [] if session is None else self.scheduler.held_by(session)
+        running = set() if newest is None else set(newest.load.running)
+        return [_held_job(job, job.lease.job in running) for job in held]
+
+    @deferred
+    async def forget_worker(self, by: Principal, name: str) -> None:
+        admins_only(by)
+        await self.datastore.forget_worker(name)
+        self._record(by.name, "forget-worker", name)
 
     @deferred
     async def drain_worker(self, by: Principal, name: str) -> None:
@@ -538,9 +602,16 @@ class Controller:
         return _for_newcomers(token)
 
     @deferred
-    async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
+    async def activity(
+        self,
+        by: Principal,
+        before: int | None,
+        limit: int,
+        subject: str | None = None,
+        actor: str | None = None,
+    ) -> Sequence[tuple[int, Activity]]:
         admins_only(by)
-        return await self.datastore.activity(before, limit)
+        return await self.datastore.activity(before, limit, subject, actor)
 
     @deferred
     async def metrics(self, by: Principal) -> Sequence[Metric]:
@@ -607,6 +678,11 @@ _REFUSED = (NotFound, Forbidden, Conflict, TooLarge, KeyReused)
 
 def _for_newcomers(token: JoinToken) -> NewcomersToken:
     return NewcomersToken(str(token), token.made or None, token.expires)
+
+
+def _held_job(job: LeasedJob, computing: bool) -> WorkerJob:
+    original = job.original
+    return WorkerJob(job.workload_id, original.seq, original.file.name, job.steps, computing)
 
 
 def _a(type: ImageType) -> str:

@@ -46,7 +46,9 @@ class FlowTests(PageTest):
         page.get_by_label("Choose files").set_input_files([*paths, broken, again, notes])
         page.get_by_text("1 file left out").wait_for()
         page.locator("details", has_text="left out").locator("summary").click()
-        page.get_by_role("listitem").filter(has_text="notes.txt").get_by_text("No picture, by its name.").wait_for()
+        page.get_by_role("listitem").filter(has_text="notes.txt").get_by_text(
+            "No picture, by its name."
+        ).wait_for()
         page.locator("summary", has_text="All files, by name").click()
         page.get_by_role("button", name="Remove again.jpg").click()
         page.get_by_role("button", name="Filter 4 images").wait_for()

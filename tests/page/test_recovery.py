@@ -57,7 +57,10 @@ class RecoveryTests(PageTest):
         self.assertEqual([keys.count(key) for key in dict.fromkeys(keys)], [3, 1, 1])
         workload = page.url.rpartition("/")[2]
         originals = self.ask(f"/images?workload_id={workload}&type=original").json()
-        self.assertEqual([image["name"] for image in originals], [str(path.relative_to(self.cluster.directory)) for path in pictures])
+        self.assertEqual(
+            [image["name"] for image in originals],
+            [str(path.relative_to(self.cluster.directory)) for path in pictures],
+        )
 
     def _expects_what_has_not_arrived(self) -> None:
         """No time left is told of the few that have arrived; shares are of all."""
