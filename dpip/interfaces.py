@@ -272,6 +272,9 @@ class IController(Interface):
     def worker_history(by: Principal, name: str, since: float) -> Deferred[Sequence[Sample]]:
         """The worker's loads since then, oldest first. For admins."""
 
+    def worker_tags(by: Principal) -> Deferred[Sequence[str]]:
+        """The tags that workers have which are joined, in order."""
+
     def worker_jobs(by: Principal, name: str) -> Deferred[Sequence[WorkerJob]]:
         """The jobs that a worker holds, the oldest first; none for one that has not joined. For admins."""
 

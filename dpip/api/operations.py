@@ -14,6 +14,7 @@ from dpip.api.schemas import (
     BOOLEAN,
     FILE,
     INTEGER,
+    NUMBER,
     STRING,
     TIME,
     Json,
@@ -26,7 +27,16 @@ from dpip.api.schemas import (
 )
 from dpip.runtime.metrics import CONTENT_TYPE
 
-_PARAMETER: Schema = members(name=STRING, type=STRING)
+_PARAMETER: Schema = members(
+    ("minimum", "maximum", "choices"),
+    name=STRING,
+    type=STRING,
+    default={"anyOf": [STRING, NUMBER, BOOLEAN, {"type": "null"}]},
+    description=STRING,
+    minimum=NUMBER,
+    maximum=NUMBER,
+    choices=array(STRING),
+)
 _LISTS: dict[str, Schema] = {"filtered_images": array(STRING), "failed_images": array(ref("Failure"))}
 SCHEMAS: Final[dict[str, Schema]] = {
     "Problem": {
@@ -61,6 +71,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         server_time=TIME,
         user=STRING,
         role=choice(model.Role),
+        worker_tags={**array(STRING), "description": "Of workers that have joined."},
         active_workloads=array(ref("WorkloadSummary")),
         warnings=array(STRING),
     ),

@@ -54,6 +54,7 @@ class SystemRoutes:
             "server_time": timestamp(self.now()),
             "user": call.by.name,
             "role": call.by.role.value,
+            "worker_tags": list(await self.controller.worker_tags(call.by)),
             "active_workloads": [summary(progress) for progress in active],
         }
         if call.by.is_admin:

@@ -6,7 +6,7 @@ anybody is answered. Files are durable in the image store before their rows are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
@@ -88,7 +88,8 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 class Controller:
     """``authenticate_worker`` knows the tokens of joined workers; ``dismiss_worker`` asks one to end, or
     raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
-    no honest worker sends; ``session_of_worker`` is that of one who has joined. ``operator_warnings`` are for
+    no honest worker sends; ``session_of_worker`` is that of one who has joined, and
+    ``tags_of_workers`` are of all of them. ``operator_warnings`` are for
     the status; ``first_password_at`` is a file that the first start has left. ``tokens_died`` fires when no
     API process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it
     of other changes. ``result_bytes`` estimates how large the result of an original will be."""
@@ -118,6 +119,7 @@ class Controller:
     default_quota: int | None = None  # bytes, of users added without one
     result_bytes: Callable[[WorkloadSpec, StoredFile], int] = field(default=lambda spec, original: 0)
     session_of_worker: Callable[[str], str | None] = field(default=lambda name: None)
+    tags_of_workers: Callable[[], Collection[str]] = field(default=tuple)
     first_password_at: Callable[[], str | None] = field(default=lambda: None)
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
@@ -559,6 +561,11 @@ class Controller:
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
         admins_only(by)
         return await self.telemetry.history(name, since)
+
+    @deferred
+    async def worker_tags(self, by: Principal) -> Sequence[str]:
+        users_only(by)
+        return sorted(self.tags_of_workers())
 
     @deferred
     async def worker_jobs(self, by: Principal, name: str) -> Sequence[WorkerJob]:

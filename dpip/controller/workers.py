@@ -128,6 +128,10 @@ class Workers:
         link = self._links.get(name)
         return None if link is None else link.session
 
+    def tags(self) -> set[str]:
+        """All tags of joined workers."""
+        return {tag for link in self._links.values() for tag in link.info.tags}
+
     def links(self) -> list[WorkerLink]:
         """The links of the workers that the scheduler knows."""
         return [link for link in self._links.values() if link.known]

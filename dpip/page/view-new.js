@@ -1,6 +1,7 @@
 // A new workload: which images, which filters, a look at what they do, and off it goes.
 
 import { get, newKey, patiently, request } from "./api.js";
+import { showCommands } from "./commands.js";
 import { compare } from "./compare.js";
 import { h, put, say } from "./dom.js";
 import { FileList } from "./filelist.js";
@@ -8,6 +9,8 @@ import { ACCEPT, chosen, onDrop, pathOf, sorted } from "./files.js";
 import { ChainForm } from "./filterform.js";
 import { bytes, counted, duration } from "./format.js";
 import { attempt } from "./notices.js";
+import { OutputForm } from "./outputform.js";
+import { PresetBar } from "./presetbar.js";
 import { preview } from "./preview.js";
 import { Upload } from "./upload.js";
 import { workloads } from "./workloads.js";
@@ -15,13 +18,18 @@ import { workloads } from "./workloads.js";
 const SETTLED_MS = 350;
 const MOST_LISTED = 200; // of files left out
 const THUMBNAILS = 11; // and how many more: two rows
-const FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JXL", "JPEG2000", "BMP", "GIF", "QOI", "PNM", "PFM", "TGA"];
 
 let handed = null;
+let handedSpec = null;
 
 /** Files that were dropped elsewhere, for the view that opens next. */
 export function handOver(files) {
   handed = files;
+}
+
+/** Filters, output and tags of a workload, for the view that opens next. */
+export function handSpec({ steps, output, tags }) {
+  handedSpec = { steps, output, tags };
 }
 
 export function view() {
@@ -60,11 +68,11 @@ class Draft {
     this.clear = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.empty() }, "Remove all");
     this.filter = h("div", { class: "filter-fields" }, h("p", { class: "hint" }, "Asking the server for its filters…"));
     this.name = h("input", { id: "name", maxlength: 200, autocomplete: "off", placeholder: "made up from the filter" });
-    this.format = h("select", { id: "format", onchange: () => this.changed() }, h("option", { value: "" }, "As the original"), FORMATS.map((name) => h("option", {}, name)));
-    this.quality = h("input", { id: "quality", type: "number", min: 1, max: 100, placeholder: "default", inputmode: "numeric", oninput: () => this.changed() });
-    this.most = h("input", { id: "most", type: "number", min: 1, placeholder: "no limit", inputmode: "numeric", oninput: () => this.changed() });
-    this.metadata = h("input", { id: "metadata", type: "checkbox" });
+    this.output = null;
+    this.outputPlace = h("div");
+    this.presets = new PresetBar({ spec: () => this.spec(), use: (preset) => this.use(preset) });
     this.tags = h("input", { id: "tags", autocomplete: "off", placeholder: "for example gpu" });
+    this.tagsField = field("tags", "Only workers with tag", this.tags);
     this.start = h("button", { type: "submit", class: "primary large", disabled: true }, "Start");
     this.looked = h("div", { class: "preview-frame" });
     this.told = h("p", { class: "hint", role: "status" });
@@ -89,15 +97,13 @@ class Draft {
           this.list.element,
           this.leftOut,
         ),
-        h("fieldset", { class: "card" }, h("legend", {}, "Filter"), this.filter),
+        h("fieldset", { class: "card" }, h("legend", {}, "Filter"), this.presets.element, this.filter),
         h(
           "fieldset",
           { class: "card" },
           h("legend", {}, "Result"),
-          h("div", { class: "pair" }, field("format", "File format", this.format), field("quality", "Quality, 1 to 100", this.quality)),
-          field("most", "Largest file, in KB", this.most),
-          h("div", { class: "field check" }, this.metadata, h("label", { for: "metadata" }, "Leave out metadata such as place and camera")),
-          h("div", { class: "pair" }, field("name", "Name of the workload", this.name), field("tags", "Only workers with tag", this.tags)),
+          this.outputPlace,
+          h("div", { class: "pair" }, field("name", "Name of the workload", this.name), this.tagsField),
         ),
       ),
       h(
@@ -105,6 +111,7 @@ class Draft {
         { class: "new-right" },
         h("section", { class: "card preview", "aria-labelledby": "preview-title" }, h("h2", { id: "preview-title" }, "Preview"), this.looked, this.told),
         this.start,
+        h("div", { class: "actions end" }, this.presets.save, h("button", { type: "button", class: "quiet", onclick: () => showCommands(this.spec()) }, "Copy as curl or dpip")),
       ),
     );
     this.element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "New workload")), this.form);
@@ -112,11 +119,16 @@ class Draft {
   }
 
   async open() {
-    const filters = await get("/filters");
+    const [filters, options, status] = await Promise.all([get("/filters"), get("/output"), get("/status"), this.presets.load()]);
     this.chain = new ChainForm(filters, () => this.changed());
+    this.output = new OutputForm(options, () => this.changed());
     put(this.filter, this.chain.element);
+    put(this.outputPlace, this.output.element);
+    this.tags.placeholder = `for example ${status.worker_tags[0]}`;
+    this.tagsField.hidden = !status.worker_tags.length;
+    if (handedSpec) this.use(handedSpec);
     if (handed) this.add(handed);
-    handed = null;
+    handed = handedSpec = null;
     this.changed();
   }
 
@@ -199,13 +211,17 @@ class Draft {
 
   /** What POST /workloads takes. */
   spec() {
-    const output = {};
-    if (this.format.value) output.format = this.format.value;
-    if (this.quality.value) output.quality = Number(this.quality.value);
-    if (this.most.value) output.max_bytes = Number(this.most.value) * 1000;
-    if (this.metadata.checked) output.metadata = "strip";
     const tags = this.tags.value.split(/[\s,]+/).filter(Boolean);
-    return { steps: this.chain.value(), output, ...(tags.length && { tags }) };
+    return { steps: this.chain.value(), output: this.output.value(), ...(tags.length && { tags }) };
+  }
+
+  /** Shows the filters, output and tags of a preset or another workload. */
+  use({ steps, output, tags }) {
+    this.chain.set(steps);
+    this.output.set(output);
+    this.tags.value = tags.join(" ");
+    if (tags.length) this.tagsField.hidden = false;
+    this.changed();
   }
 
   /** A moment after the last edit, the preview is made anew. */

@@ -1,9 +1,11 @@
 // One workload: how far it is, what came out, and what did not.
 
 import { get, request } from "./api.js";
+import { showCommands } from "./commands.js";
 import { h, put, say } from "./dom.js";
 import { ago, bytes, counted, moment, rate, steps } from "./format.js";
 import { Facts, Gallery } from "./gallery.js";
+import { GalleryTools } from "./gallerytools.js";
 import { openLightbox } from "./lightbox.js";
 import { watch } from "./live.js";
 import { attempt, confirmed, quietly } from "./notices.js";
@@ -11,6 +13,7 @@ import { counts, expected, ProgressBar, speed, Status } from "./progress.js";
 import { sparkline } from "./sparkline.js";
 import { uploads } from "./upload.js";
 import { UploadPanel } from "./uploadpanel.js";
+import { handSpec } from "./view-new.js";
 import { summaryPath, workloads } from "./workloads.js";
 
 const STUCK_MS = 3000;
@@ -30,8 +33,9 @@ class Shown {
     this.quietSince = performance.now();
     this.parts();
     this.facts = new Facts(id, () => this.gallery.draw());
-    this.gallery = new Gallery(this.facts, (place) => this.open(place));
-    this.results.append(this.gallery.element);
+    this.gallery = new Gallery(this.facts, (place) => this.open(place), () => this.tools.marked());
+    this.tools = new GalleryTools(id, this.gallery, (places) => this.retry(places.map((place) => this.failures.get(place).image_id)));
+    this.results.append(this.tools.element, this.gallery.element);
     this.unwatch = watch(id);
     this.update = this.update.bind(this);
     workloads.addEventListener("change", this.update);
@@ -53,7 +57,7 @@ class Shown {
     this.actions = h("div", { class: "actions" }, this.actionButtons());
     this.upload = h("div");
     this.failed = h("section", { class: "card failures", hidden: true, "aria-labelledby": "failures-title" });
-    this.results = h("section", { "aria-label": "Results" });
+    this.results = h("section", { class: "results", "aria-label": "Results" });
     this.element = h(
       "section",
       { class: "page" },
@@ -69,7 +73,9 @@ class Shown {
   actionButtons() {
     this.cancel = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.stop() }, "Cancel");
     this.archive = h("a", { class: "button", href: `/workloads/${this.id}/archive`, download: true, hidden: true }, "Download all");
-    return [this.archive, this.cancel, h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
+    const again = h("button", { type: "button", class: "quiet", onclick: () => this.sameAgain() }, "Same again");
+    const copy = h("button", { type: "button", class: "quiet", onclick: () => showCommands(this.last) }, "Copy as curl or dpip");
+    return [this.archive, this.cancel, again, copy, h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
   }
 
   /** Before the next look at all: this one may be old. */
@@ -107,6 +113,7 @@ class Shown {
     this.showPace();
     this.facts.update(workload.accepted, workload.filtered + workload.failed);
     this.gallery.update(workload.accepted, this.failures);
+    this.tools.update(workload);
     if (workload.failed !== this.failedKnown) this.loadFailures(workload.failed);
     this.explain(workload);
     this.archive.hidden = !workload.filtered;
@@ -147,7 +154,8 @@ class Shown {
       const { failed_images } = await get(`/workloads/${this.id}?fields=failed_images`);
       this.failures = new Map(failed_images.map((failure) => [failure.seq, failure]));
       this.showFailures(failed_images);
-      this.gallery.update(this.gallery.count, this.failures);
+      this.gallery.update(this.gallery.accepted, this.failures);
+      this.tools.marked();
     });
   }
 
@@ -172,8 +180,8 @@ class Shown {
   }
 
   /** The failed images once more: all of them, or these. */
-  async retry(images) {
-    await attempt(async () => {
+  retry(images) {
+    return attempt(async () => {
       const asked = performance.now();
       const workload = await request("POST", `/workloads/${this.id}/retry`, { json: images ? { images } : {} });
       this.facts.forget();
@@ -231,6 +239,12 @@ class Shown {
     this.opened = false;
   }
 
+  /** A new workload of the same filters, result and tags. */
+  sameAgain() {
+    handSpec(this.last);
+    location.hash = "#/new";
+  }
+
   async stop() {
     const detail = "What is done stays. What is not is recorded as failed, and can be tried again.";
     if (!(await confirmed("Cancel the rest?", detail, "Cancel the rest"))) return;
@@ -259,6 +273,7 @@ class Shown {
     this.unwatch();
     this.panel?.close();
     this.gallery.close();
+    this.tools.close();
     this.facts.close();
   }
 }

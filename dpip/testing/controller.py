@@ -510,6 +510,10 @@ class MemoryController:
         return [sample for sample in self.samples.get(name, ()) if sample.at >= since]
 
     @_asked
+    async def worker_tags(self, by: Principal) -> Sequence[str]:
+        return sorted({tag for record, _ in self.worker_records if record.joined for tag in record.info.tags})
+
+    @_asked
     async def worker_jobs(self, by: Principal, name: str) -> Sequence[WorkerJob]:
         return [
             WorkerJob(
