@@ -7,9 +7,11 @@ import * as live from "./live.js";
 import { loginForm } from "./login.js";
 import { attempt } from "./notices.js";
 import { uploads } from "./upload.js";
+import * as activityView from "./view-activity.js";
 import * as newView from "./view-new.js";
 import * as tokensView from "./view-tokens.js";
 import * as usersView from "./view-users.js";
+import * as workerView from "./view-worker.js";
 import * as workersView from "./view-workers.js";
 import * as workloadView from "./view-workload.js";
 import * as workloadsView from "./view-workloads.js";
@@ -24,6 +26,8 @@ const PARTS = [
   [/^#\/workloads\/([0-9a-z]+)(?:\/(\d+))?$/, workloadView],
   [/^#\/new$/, newView],
   [/^#\/workers$/, workersView, "admin"],
+  [/^#\/workers\/(.+)$/, workerView, "admin"],
+  [/^#\/activity$/, activityView, "admin"],
   [/^#\/tokens$/, tokensView],
   [/^#\/users$/, usersView, "admin"],
   [/^/, workloadsView],

@@ -16,7 +16,7 @@ export function showBar({ user, admin }, logOut) {
       "details",
       { class: "menu" },
       h("summary", {}, h("span", { class: "avatar", "aria-hidden": "true", "data-letter": user.slice(0, 1).toUpperCase() }), hidden("Account of "), h("span", { class: "who" }, user), hidden(", and theme")),
-      h("div", { class: "menu-box" }, themes(), h("a", { class: "button", href: "#/tokens" }, "Tokens"), h("a", { class: "button", href: "/docs" }, "The API"), h("button", { type: "button", onclick: () => askPassword(user, true) }, "Change password"), h("button", { type: "button", onclick: logOut }, "Log out")),
+      h("div", { class: "menu-box" }, themes(), h("a", { class: "button", href: "#/tokens" }, "Tokens"), admin && h("a", { class: "button", href: "#/activity" }, "Activity"), h("a", { class: "button", href: "/docs" }, "The API"), h("button", { type: "button", onclick: () => askPassword(user, true) }, "Change password"), h("button", { type: "button", onclick: logOut }, "Log out")),
     ),
   );
   bar.hidden = false;

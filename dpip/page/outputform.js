@@ -28,8 +28,7 @@ function described(option, changed) {
 }
 
 function inKilobytes({ minimum, maximum, ...option }, changed) {
-  const bounds = { minimum: minimum / KILOBYTE, maximum: maximum / KILOBYTE };
-  const field = parameterField({ ...option, ...bounds, type: "float", label: "Largest file, in KB", description: option.description.replace(/^Bytes that the file may have at most/, "What the file may have at most") }, changed);
+  const field = parameterField({ ...option, minimum: minimum / KILOBYTE, type: "float", label: "Largest file, in KB", description: option.description.replace(/^Bytes that the file may have at most/, "What the file may have at most") }, changed);
   return {
     ...field,
     preset: null,
