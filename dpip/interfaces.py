@@ -33,6 +33,7 @@ from dpip.model import (
     Principal,
     Progress,
     Reason,
+    RequestTimes,
     Results,
     Role,
     Sample,
@@ -305,6 +306,9 @@ class IController(Interface):
 
     def metrics(by: Principal) -> Deferred[Sequence[Metric]]:
         """Everything that is measured, as of now. For admins."""
+
+    def requests_served(times: Sequence[RequestTimes]) -> Deferred[None]:
+        """Count requests that were answered, for the metrics."""
 
     def warnings() -> Deferred[Sequence[str]]:
         """Conditions that the operator should know of, for example a disk that runs low."""

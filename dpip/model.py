@@ -471,6 +471,17 @@ class Metric:
 
 
 @frozen
+class RequestTimes:
+    """How long requests took, by the bounds of ``dpip.runtime.metrics``; ``status`` is its class: ``2xx``."""
+
+    method: str
+    route: str
+    status: str
+    counts: tuple[int, ...]
+    total: float
+
+
+@frozen
 class Webhook:
     """The URL that is called when a workload has completed, and the secret that signs the call."""
 

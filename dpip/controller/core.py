@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from dpip import __version__
 from dpip.controller.accounts import Accounts
 from dpip.controller.feed import Feed, Interest
 from dpip.controller.join_tokens import JoinTokens
@@ -54,6 +55,7 @@ from dpip.model import (
     Principal,
     Progress,
     Reason,
+    RequestTimes,
     Results,
     Role,
     Sample,
@@ -88,11 +90,11 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 class Controller:
     """``authenticate_worker`` knows the tokens of joined workers; ``dismiss_worker`` asks one to end, or
     raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
-    no honest worker sends; ``session_of_worker`` is that of one who has joined, and
-    ``tags_of_workers`` are of all of them. ``operator_warnings`` are for
-    the status; ``first_password_at`` is a file that the first start has left. ``tokens_died`` fires when no
-    API process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it
-    of other changes. ``result_bytes`` estimates how large the result of an original will be."""
+    no honest worker sends; ``session_of_worker`` is that of one who has joined; ``tags_of_workers`` are of
+    all of them. ``disk_usage`` gives total and free bytes. ``operator_warnings`` are for the status;
+    ``first_password_at`` is a file that the first start has left. ``tokens_died`` fires when no API process
+    accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it of other
+    changes. ``result_bytes`` estimates how large the result of an original will be."""
 
     log = Logger()
 
@@ -119,6 +121,7 @@ class Controller:
     default_quota: int | None = None  # bytes, of users added without one
     result_bytes: Callable[[WorkloadSpec, StoredFile], int] = field(default=lambda spec, original: 0)
     session_of_worker: Callable[[str], str | None] = field(default=lambda name: None)
+    disk_usage: Callable[[], tuple[int, int]] = field(default=lambda: (0, 0))
     tags_of_workers: Callable[[], Collection[str]] = field(default=tuple)
     first_password_at: Callable[[], str | None] = field(default=lambda: None)
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
@@ -436,6 +439,7 @@ class Controller:
             self._discard([file])
             raise
         if fresh:
+            self.meters.attempt_ended(by.name, [name for name, _ in job.steps], Outcome.DONE)
             self.meters.taken[ImageType.FILTERED] += file.size
         else:
             self._discard([file])
@@ -627,12 +631,19 @@ class Controller:
         computing = sum(len(load.running) for _, load in workers if load is not None)
         waiting = max(0, accepted - filtered - failed - computing)
         jobs = {"waiting": waiting, "computing": computing, "done": filtered, "failed": failed}
+        total, free = self.disk_usage()
         known = {"joined": len(workers), "gone": await self.datastore.gone_workers()}
         return [
+            gauge("dpip_build_info", "The version that runs.", "version", {__version__: 1.0}),
+            gauge("dpip_disk_bytes", "Of the disk with the images.", "state", {"total": total, "free": free}),
             gauge("dpip_jobs", "Jobs of the workloads that are there.", "state", dict(jobs)),
             gauge("dpip_workers", "Workers that are known.", "state", dict(known)),
             *self.meters.metrics(),
         ]
+
+    @deferred
+    async def requests_served(self, times: Sequence[RequestTimes]) -> None:
+        self.meters.requests_served(times)
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings())

@@ -126,6 +126,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         expel_worker=lambda name: workers.expel(name),
         accuse_worker=lambda by, what: workers.accuse(by, what),
         session_of_worker=lambda name: workers.session_of(name),
+        disk_usage=lambda: image_store.space.usage(),
         tags_of_workers=lambda: workers.tags(),
         first_password_at=lambda: service.first_password_at,
         join_tokens=JoinTokens(service.authority.tokens, reactor, hashing, reactor.seconds),

@@ -31,7 +31,7 @@ from dpip.link import worker_messages as wire
 from dpip.link.broker import Broker, Callee, LinkLost, LinkServerFactory
 from dpip.link.certificates import Presented
 from dpip.link.join_token import BadToken
-from dpip.model import Activity, Load, Principal, WorkerState
+from dpip.model import Activity, Load, Outcome, Principal, WorkerState
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
 from dpip.scheduler.datastore_writes import Persistence
@@ -269,6 +269,9 @@ class Workers:
     def attempts_ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None:
         for end in endings if link.known else ():
             self._meters.job_ended(end.outcome, end.seconds)
+            held = self._scheduler.leased(link.session, end.lease)
+            if held is not None and end.outcome is not Outcome.DONE:  # a result has been counted as it came
+                self._meters.attempt_ended(link.info.name, [name for name, _ in held.steps], end.outcome)
             self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
 
     def worker_leaving(self, link: WorkerLink) -> None:
@@ -334,6 +337,7 @@ class Workers:
         self._changed(WorkerState(link.info.name, joined=False))
         self._record("worker-left" if link.session in self._leaving else "worker-lost", link.info.name)
         self._leaving.discard(link.session)
+        self._meters.worker_gone(link.info.name)
         if link.known:
             link.known = False
             self._scheduler.worker_lost(link.session)

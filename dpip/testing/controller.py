@@ -34,6 +34,7 @@ from dpip.model import (
     Principal,
     Progress,
     Reason,
+    RequestTimes,
     Results,
     Role,
     Sample,
@@ -121,6 +122,7 @@ class MemoryController:
     accounts: MemoryAccounts = field(init=False)
     feed: Feed = field(init=False)
     first_password_at: str | None = None
+    meters: Meters = field(factory=Meters)
     _presets: dict[tuple[str, str], Preset] = field(factory=dict, init=False)  # by owner and name
     _known: dict[str, MemoryWorkload] = field(factory=dict, init=False)
     _keys: dict[tuple[str, str], tuple[str, Any]] = field(factory=dict, init=False)
@@ -572,7 +574,11 @@ class MemoryController:
 
     @_asked
     async def metrics(self, by: Principal) -> Sequence[Metric]:
-        return Meters().metrics()
+        return self.meters.metrics()
+
+    @_asked
+    async def requests_served(self, times: Sequence[RequestTimes]) -> None:
+        self.meters.requests_served(times)
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from typing import Any
 
 from tests.page.support import PAGE, PageTest
 from tests.system.processes import wait_until
@@ -75,6 +76,24 @@ class AdminTests(PageTest):
         self._answer("Drain")
         card.get_by_text("Away for").wait_for()
         self.assertEqual(wait_until(lambda: worker.process.poll() is not None, "its end"), True)
+        self._reads_its_history_and_forgets_it(card)
+
+    def _reads_its_history_and_forgets_it(self, card: Any) -> None:
+        page = self.page
+        card.get_by_role("link", name="w", exact=True).click()
+        history = page.get_by_role("region", name="History")
+        history.get_by_text("joined address 127.0.0.1", exact=False).wait_for()
+        told = history.get_by_role("listitem").locator("strong").all_inner_texts()
+        self.assertEqual(told, ["left", "drained", "joined"])
+        page.get_by_role("button", name="Forget it").click()
+        self._answer("Forget")
+        page.get_by_role("heading", name="No worker has joined").wait_for()
+        page.locator("summary", has_text="Account of admin, and theme").click()
+        page.get_by_role("link", name="Activity").click()
+        page.get_by_label("Only what was done to").fill("w")
+        page.get_by_role("row").filter(has_text="forget worker").get_by_role("link", name="w").wait_for()
+        page.locator("tbody tr").nth(4).wait_for(state="detached")
+        self.assertEqual(page.locator("tbody tr").count(), 4)
 
     def _ann_sees_what_is_hers(self) -> None:
         page = self.page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from zipfile import ZipFile
 
 from dpip.filters import process
@@ -21,7 +22,9 @@ class FlowTests(PageTest):
         self._starts_and_watches()
         self._compares()
         self._reads_why_one_failed_and_tries_again()
+        self._finds_and_selects()
         self._downloads_all()
+        self._begins_the_same_again_and_keeps_it_as_a_preset()
         self._deletes()
         self._logs_out()
 
@@ -152,6 +155,57 @@ class FlowTests(PageTest):
             failures.get_by_role("button", name="Try again").click()
         self.assertEqual(retried.value.json()["retried"], 1)
         self.page.get_by_text("3 of 4 done, 1 failed", exact=True).wait_for()
+
+    def _finds_and_selects(self) -> None:
+        page = self.page
+        page.get_by_label("Order").select_option("-name")
+        page.get_by_label("Find images by name").fill("0.jp")
+        page.get_by_text("1 image shown").wait_for()
+        page.get_by_label("Find images by name").fill("")
+        page.get_by_text("4 images shown").wait_for()
+        captions = page.locator(".cell .caption")
+        self.assertEqual(captions.all_inner_texts(), ["broken.jpg", "10.jpg", "2.jpg", "1.jpg"])
+        page.get_by_role("button", name="Select", exact=True).click()
+        page.get_by_role("button", name="10.jpg", exact=True).click()
+        page.get_by_role("button", name="1.jpg", exact=True).click(modifiers=["Shift"])
+        page.get_by_text("3 selected").wait_for()
+        page.get_by_role("button", name="2.jpg", exact=True).click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download", exact=True).click()
+        with ZipFile(download.value.path()) as archive:
+            self.assertEqual(archive.namelist(), ["1.jpg", "10.jpg"])
+        page.get_by_role("button", name="Select", exact=True).click()
+        page.get_by_label("Failed only").check()
+        page.get_by_text("1 image shown").wait_for()
+        page.get_by_role("button", name="Select", exact=True).click()
+        page.get_by_role("button", name="All", exact=True).click()
+        with page.expect_response("**/retry") as retried:
+            page.get_by_role("button", name="Try 1 again").click()
+        self.assertEqual(retried.value.json()["retried"], 1)
+        page.get_by_text("3 of 4 done, 1 failed", exact=True).wait_for()
+        page.get_by_label("Failed only").uncheck()
+
+    def _begins_the_same_again_and_keeps_it_as_a_preset(self) -> None:
+        page = self.page
+        place = page.url
+        page.get_by_role("button", name="Copy as curl or dpip").click()
+        page.get_by_role("dialog").get_by_text("--filter blur").wait_for()
+        command = page.get_by_role("region", name="As dpip").locator("pre").inner_text()
+        self.assertEqual(shlex.split(command.replace("\\\n", " "))[-4:], ["--filter", "blur", "--sigma", "8"])
+        page.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Same again").click()
+        self.assertEqual(page.get_by_label("Sigma").input_value(), "8")
+        page.get_by_role("button", name="Save as a preset").click()
+        page.get_by_role("dialog").get_by_label("Name").fill("soft")
+        page.get_by_role("dialog").get_by_role("button", name="Save").click()
+        page.get_by_text("soft is saved.").wait_for()
+        self.assertEqual(self.ask("/presets/soft").json()["steps"], [{"name": "blur", "sigma": 8.0}])
+        page.get_by_label("Sigma").fill("3")
+        page.get_by_label("Preset", exact=True).select_option("none")
+        page.get_by_label("Preset", exact=True).select_option("soft")
+        self.assertEqual(page.get_by_label("Sigma").input_value(), "8")
+        page.goto(place)
+        page.get_by_role("heading", name="holiday").wait_for()
 
     def _downloads_all(self) -> None:
         with self.page.expect_download() as download:

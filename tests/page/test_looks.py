@@ -70,6 +70,20 @@ class LooksTests(PageTest):
         page.get_by_role("button", name="Delete").click()
         yield "question"
         page.keyboard.press("Escape")
+        page.get_by_role("button", name="Select", exact=True).click()
+        page.get_by_role("button", name="0.png").click()
+        page.get_by_text("1 selected").wait_for()
+        yield "selection"
+        page.get_by_role("button", name="Copy as curl or dpip").click()
+        page.get_by_role("heading", name="For a shell").wait_for()
+        yield "commands"
+        page.keyboard.press("Escape")
+        page.goto(f"{self.url}#/activity")
+        page.get_by_role("row").nth(3).wait_for()
+        yield "activity"
+        page.goto(f"{self.url}#/workers/w")
+        page.get_by_text("joined address", exact=False).wait_for()
+        yield "worker"
         for place in ("Workloads", "Workers", "Users"):
             page.get_by_role("navigation").get_by_role("link", name=place).click()
             page.get_by_role("heading", name=place, exact=True).wait_for()
