@@ -28,9 +28,12 @@ from dpip.model import (
     Metric,
     NewcomersToken,
     Outcome,
+    PlaceSelection,
+    Preset,
     Principal,
     Progress,
     Reason,
+    RequestTimes,
     Results,
     Role,
     Sample,
@@ -45,6 +48,7 @@ from dpip.model import (
     Webhook,
     WebhookState,
     WorkerInfo,
+    WorkerJob,
     WorkerRecord,
     Workload,
     WorkloadSpec,
@@ -161,6 +165,20 @@ class IController(Interface):
         Raises NotFound for a workload that is not there or not the caller's.
         """
 
+    # Presets
+    def presets(by: Principal) -> Deferred[Sequence[Preset]]:
+        """The caller's own presets, by name."""
+
+    def preset(by: Principal, name: str) -> Deferred[Preset]:
+        """One of the caller's own. Raises NotFound."""
+
+    def save_preset(by: Principal, spec: WorkloadSpec, force: bool) -> Deferred[Preset]:
+        """Keep ``spec`` as the caller's preset under its name. Raises TooMany, and Conflict for a name that
+        is taken, unless ``force``: then it is replaced."""
+
+    def delete_preset(by: Principal, name: str) -> Deferred[None]:
+        """Raises NotFound."""
+
     # Images
     def admit_upload(by: Principal, length: int | None, room: int | None = None) -> IAdmission:
         """Admit or refuse an upload when its headers have arrived. ``length`` is None for a chunked body; all
@@ -234,7 +252,18 @@ class IController(Interface):
     ) -> Deferred[Sequence[Image]]:
         """A page of images in ``seq`` order, those after the ``seq`` ``after``."""
 
+    def images_at(
+        by: Principal, workload_id: str, type: ImageType, seqs: Sequence[int]
+    ) -> Deferred[Sequence[Image]]:
+        """The images at these places, in ``seq`` order; places without an image are left out."""
+
+    def places(by: Principal, workload_id: str, which: PlaceSelection) -> Deferred[Sequence[int]]:
+        """The places of a workload's images, chosen and in order as ``which`` says."""
+
     # The system
+    def first_password() -> Deferred[str | None]:
+        """The path of the file with the first password, as long as nobody has logged in."""
+
     def workers(
         by: Principal, joined: bool | None, after: str | None, limit: int | None
     ) -> Deferred[Sequence[tuple[WorkerRecord, Load | None]]]:
@@ -243,6 +272,16 @@ class IController(Interface):
 
     def worker_history(by: Principal, name: str, since: float) -> Deferred[Sequence[Sample]]:
         """The worker's loads since then, oldest first. For admins."""
+
+    def worker_tags(by: Principal) -> Deferred[Sequence[str]]:
+        """The tags that workers have which are joined, in order."""
+
+    def worker_jobs(by: Principal, name: str) -> Deferred[Sequence[WorkerJob]]:
+        """The jobs that a worker holds, the oldest first; none for one that has not joined. For admins."""
+
+    def forget_worker(by: Principal, name: str) -> Deferred[None]:
+        """Remove the record of a worker that is gone. Raises NotFound, Conflict for one that has joined. For
+        admins."""
 
     def drain_worker(by: Principal, name: str) -> Deferred[None]:
         """Give the worker no more jobs: it finishes or returns those it has, and ends. For admins. Raises
@@ -259,11 +298,17 @@ class IController(Interface):
         """Make a new join token, good for ``seconds`` or for ever. The last one is good for ``grace`` seconds
         more, unless the controller stops. Workers that have certificates go on. For admins."""
 
-    def activity(by: Principal, before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
-        """The activity record, newest first; ``before`` is the last number of the page before. For admins."""
+    def activity(
+        by: Principal, before: int | None, limit: int, subject: str | None = None, actor: str | None = None
+    ) -> Deferred[Sequence[tuple[int, Activity]]]:
+        """The activity record, newest first; ``before`` is the last number of the page before. ``subject``
+        and ``actor`` select. For admins."""
 
     def metrics(by: Principal) -> Deferred[Sequence[Metric]]:
         """Everything that is measured, as of now. For admins."""
+
+    def requests_served(times: Sequence[RequestTimes]) -> Deferred[None]:
+        """Count requests that were answered, for the metrics."""
 
     def warnings() -> Deferred[Sequence[str]]:
         """Conditions that the operator should know of, for example a disk that runs low."""
@@ -339,6 +384,20 @@ class IDatastore(Interface):
 
     def remove_token(digest: bytes) -> Deferred[None]:
         """Remove a token, if it is there."""
+
+    # Presets
+    def presets(owner: str) -> Deferred[Sequence[Preset]]:
+        """The presets of a user, by name."""
+
+    def preset(owner: str, name: str) -> Deferred[Preset]:
+        """Raises NotFound."""
+
+    def save_preset(owner: str, spec: WorkloadSpec, force: bool, now: float) -> Deferred[Preset]:
+        """Keep a preset under the name of ``spec``. Raises TooMany; Conflict for a name that is taken, unless
+        ``force``."""
+
+    def delete_preset(owner: str, name: str) -> Deferred[None]:
+        """Raises NotFound."""
 
     # Workloads
     def add_workload(workload: Workload, key: IdempotencyKey | None) -> Deferred[Workload]:
@@ -426,6 +485,12 @@ class IDatastore(Interface):
     def image_at(workload_id: str, type: ImageType, seq: int) -> Deferred[Image | None]:
         """An original or a result by its place."""
 
+    def images_at(workload_id: str, type: ImageType, seqs: Sequence[int]) -> Deferred[Sequence[Image]]:
+        """The images at these places, in ``seq`` order."""
+
+    def places(workload_id: str, which: PlaceSelection) -> Deferred[Sequence[int]]:
+        """The places of originals, chosen and in order as ``which`` says."""
+
     def images(workload_id: str, type: ImageType, after: int | None, limit: int) -> Deferred[Sequence[Image]]:
         """A page of images in ``seq`` order, those after the ``seq`` ``after``."""
 
@@ -496,6 +561,9 @@ class IDatastore(Interface):
     ) -> Deferred[Sequence[WorkerRecord]]:
         """A page of workers by name, those after the name ``after``: joined ones, others, or both (None)."""
 
+    def forget_worker(name: str) -> Deferred[None]:
+        """Raises NotFound, Conflict for a worker that has joined."""
+
     def gone_workers() -> Deferred[int]:
         """How many workers are remembered that have not joined at present."""
 
@@ -503,7 +571,9 @@ class IDatastore(Interface):
     def record(activity: Activity) -> Deferred[None]:
         """Append to the activity record."""
 
-    def activity(before: int | None, limit: int) -> Deferred[Sequence[tuple[int, Activity]]]:
+    def activity(
+        before: int | None, limit: int, subject: str | None = None, actor: str | None = None
+    ) -> Deferred[Sequence[tuple[int, Activity]]]:
         """The activity record, newest first; ``before`` is the last number of the page before."""
 
     def expire(now: float) -> Deferred[None]:
@@ -565,6 +635,9 @@ class IScheduler(Interface):
 
     def leased(session: str, lease: Lease) -> LeasedJob | None:
         """The job, if this session holds it by this lease."""
+
+    def held_by(session: str) -> Sequence[LeasedJob]:
+        """The jobs that this session holds, the oldest first."""
 
     def holds(session: str, image_id: str) -> LeasedJob | None:
         """The job held by this session whose original is this image; workers may read no other originals."""

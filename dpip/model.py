@@ -116,6 +116,15 @@ class WorkloadSpec:
 
 
 @frozen
+class Preset:
+    """What a user has put by under a name for later workloads; the name in ``spec`` is the preset's, too."""
+
+    name: str
+    spec: WorkloadSpec
+    created_at: float
+
+
+@frozen
 class Workload:
     """A workload with its counters as of one committed moment; ``version`` grows with every change."""
 
@@ -133,6 +142,7 @@ class Workload:
     retried: int = 0  # images that got a new job after they had failed, counted each time
     sealed: bool = False  # no more originals: then none at all are complete, too
     noticed: int = 0  # results with notices
+    idle_seconds: float = 0.0  # that it lay completed before it was opened again
 
     @property
     def status(self) -> WorkloadStatus:
@@ -224,6 +234,24 @@ class Image:
     seq: int
     file: StoredFile
     created_at: float
+
+
+class PlaceOrder(StrEnum):
+    """What images of a workload are sorted by."""
+
+    SEQ = "seq"
+    NAME = "name"
+    SIZE = "size"
+
+
+@frozen
+class PlaceSelection:
+    """A choice of a workload's images: with this text in their names, in any case; only those that failed."""
+
+    name: str = ""
+    failed: bool = False
+    order: PlaceOrder = PlaceOrder.SEQ
+    descending: bool = False
 
 
 CANCELLED = "cancelled"
@@ -347,6 +375,17 @@ class WorkerInfo:
     fingerprint: str  # of its engine: equal fingerprints give equal bytes
 
 
+@frozen
+class WorkerJob:
+    """A job that a worker holds: ``computing`` now, or waiting there for a slot."""
+
+    workload_id: str
+    seq: int
+    name: str | None  # of the original
+    steps: tuple[Step, ...]
+    computing: bool
+
+
 class Presence(StrEnum):
     """Whether a worker is here."""
 
@@ -436,6 +475,17 @@ class Metric:
     kind: str
     help: str
     samples: Sequence[tuple[str, Params, float]]
+
+
+@frozen
+class RequestTimes:
+    """How long requests took, by the bounds of ``dpip.runtime.metrics``; ``status`` is its class: ``2xx``."""
+
+    method: str
+    route: str
+    status: str
+    counts: tuple[int, ...]
+    total: float
 
 
 @frozen

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from attrs import define
@@ -25,24 +27,28 @@ from dpip.api.http.gate import Gate, is_encrypted
 from dpip.api.http.late_refusals import LIMITS, LateRefusals
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
+from dpip.api.http.request_meter import RequestMeter
 from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.site import Shortcut, Site
 from dpip.api.http.streams import Streamed
 from dpip.api.images import ImageRoutes
 from dpip.api.page import PageRoutes
+from dpip.api.presets import PresetRoutes
 from dpip.api.reference import ReferenceRoutes
 from dpip.api.sessions import SessionRoutes
+from dpip.api.specs import Registry, SpecReader
 from dpip.api.system import SystemRoutes
 from dpip.api.tokens import TokenRoutes
 from dpip.api.uploads import UploadRoutes
 from dpip.api.users import UserRoutes
 from dpip.api.workers import WorkerRoutes
-from dpip.api.workloads import Registry, WorkloadRoutes
+from dpip.api.workloads import WorkloadRoutes
 from dpip.errors import DpipError, Malformed, NotFound
 from dpip.interfaces import IController, IImageStore
 
 log = Logger()
 T = TypeVar("T")
+_NAMES = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 def make_site(
@@ -68,7 +74,8 @@ def make_site(
     limits = limits or HttpLimits()
     routes = all_routes(controller, image_store, registry, ids, clock, now)
     late = LateRefusals(clock)
-    server = Server(controller, clock, limits, behind_proxy, late)
+    meter = RequestMeter(controller.requests_served, clock)
+    server = Server(controller, clock, limits, behind_proxy, late, meter)
     app, way = klein_app(server, routes), shortcut(server, routes)
     gate = Gate(controller, image_store, limits, access_by(app, routes), late, behind_proxy)
     return Site(app.resource(), gate, ids, clock, limits, way, quiet)
@@ -82,9 +89,11 @@ def all_routes(
     clock: IReactorTime,
     now: Callable[[], float],
 ) -> list[Route]:
+    specs = SpecReader(controller, registry, now)
     routes = [
         *SessionRoutes(controller).routes(),
-        *WorkloadRoutes(controller, registry, now, clock).routes(),
+        *WorkloadRoutes(controller, specs, clock).routes(),
+        *PresetRoutes(controller, specs).routes(),
         *ImageRoutes(controller, image_store).routes(),
         *UploadRoutes(controller, image_store, ids).routes(),
         *UserRoutes(controller).routes(),
@@ -107,6 +116,7 @@ class Server:
     limits: HttpLimits
     behind_proxy: bool
     late: LateRefusals
+    meter: RequestMeter
 
     async def serve(self, request: Request, route: Route, arguments: dict[str, str]) -> None:
         """Answer the request.
@@ -114,12 +124,26 @@ class Server:
         The work goes on when the client leaves, since Klein cancels only the wait. So an upload is wholly
         there or not at all, whenever the connection broke.
         """
-        answer = await shielded(self._work(request, request.take_body(), route, arguments))
+        answer = await shielded(self._measured(request, request.take_body(), route, arguments))
         if isinstance(answer, Answer):
             request.made = f" made {answer.headers['Location']}" if "Location" in answer.headers else ""
             write_answer(request, answer, request.id)
         else:
             await answer.send(request, self.clock, self.limits)
+
+    async def _measured(
+        self, request: Request, body: Body | None, route: Route, arguments: dict[str, str]
+    ) -> Answer | Streamed:
+        began, status = self.clock.seconds(), 500
+        try:
+            answer = await self._work(request, body, route, arguments)
+            status = answer.status if isinstance(answer, Answer) else 200
+            return answer
+        except DpipError as error:
+            status = problems.status_of(error)
+            raise
+        finally:
+            self.meter.observe(route.method, _label(route.path), status, self.clock.seconds() - began)
 
     async def _work(
         self, request: Request, body: Body | None, route: Route, arguments: dict[str, str]
@@ -167,6 +191,12 @@ class Server:
         if forwarded:
             return forwarded.rpartition(",")[2].strip()[:64]
         return str(getattr(request.getClientAddress(), "host", "-"))
+
+
+@cache
+def _label(path: str) -> str:
+    """Return ``/workers/<path:name>`` as ``/workers/{name}``."""
+    return _NAMES.sub(r"{\1}", path)
 
 
 def klein_app(server: Server, routes: Sequence[Route]) -> Klein:

@@ -6,7 +6,7 @@ It takes memory for a page of rows, a piece of a file and the names that are use
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -16,17 +16,18 @@ from twisted.internet.interfaces import IReactorTime
 from dpip.api.archive_formats import ArchiveWriter, Entry, Names, TarWriter, ZipWriter
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import SANDBOX
-from dpip.api.http.filenames import content_disposition, plain_name, safe_name
+from dpip.api.http.filenames import content_disposition, plain_name, safe_path
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.streams import BodyWriter, begin_body
-from dpip.api.images import image_type
+from dpip.api.images import image_type, places_of
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Image, ImageType, Principal, Workload
 from dpip.runtime.transports import PIECE
 
 _PAGE: Final = 500  # rows
+MAX_SELECTED: Final = 100_000  # images of a selection
 
 
 class Format(StrEnum):
@@ -53,12 +54,14 @@ class ArchiveRoutes:
     async def archive(self, call: ApiCall, workload_id: str) -> Archive:
         """Download the results, or the originals with ``type=original``, in one file under their own names.
 
-        ``format`` is ``zip`` or ``tar``.
+        ``seqs`` chooses places, as ``0-3,7``. Folders in the names are folders in the archive. ``format`` is
+        ``zip`` or ``tar``.
         """
         kind = image_type(call.fields) or ImageType.FILTERED
         writer = _WRITERS[call.fields.choice("format", Format) or Format.ZIP]()
+        seqs = places_of(call.fields, MAX_SELECTED)
         workload = (await self.controller.workload(call.by, workload_id)).workload
-        return Archive(self.controller, self.image_store, call.by, workload, kind, writer)
+        return Archive(self.controller, self.image_store, call.by, workload, kind, writer, seqs)
 
 
 @define
@@ -71,6 +74,7 @@ class Archive:
     workload: Workload
     kind: ImageType
     writer: ArchiveWriter
+    seqs: Sequence[int] | None = None  # only these places
     _names: Names = field(factory=Names, init=False)
 
     async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
@@ -93,6 +97,12 @@ class Archive:
 
         Raises NotFound when the workload is deleted meanwhile: then the archive is cut short.
         """
+        if self.seqs is not None:
+            for first in range(0, len(self.seqs), _PAGE):
+                some = self.seqs[first : first + _PAGE]
+                for image in await self.controller.images_at(self.by, self.workload.id, self.kind, some):
+                    yield image
+            return
         after: int | None = None
         while page := await self.controller.images(self.by, self.workload.id, self.kind, after, _PAGE):
             for image in page:
@@ -110,7 +120,7 @@ class Archive:
             await out.write(padding)
 
     async def _entry(self, image: Image) -> Entry:
-        name = self._names.unique(safe_name(image.file.name, image.id, image.file.picture.content_type))
+        name = self._names.unique(safe_path(image.file.name, image.id, image.file.picture.content_type))
         crc = 0
         if self.writer.needs_crc:  # which comes first: the file is read twice, the second time from memory
             async for piece in self._pieces(image):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from attrs import define
 
-from dpip.api.http.answers import Answer
+from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.downloads import Download, not_modified, sandboxed
 from dpip.api.http.forms import Fields
@@ -28,6 +30,26 @@ def image_type(fields: Fields) -> ImageType | None:
     if text:
         raise BadParameter("type must be 'original' or 'filtered'.", parameter="type")
     return None
+
+
+MAX_PLACES = 1_000
+_RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?", re.ASCII)
+
+
+def places_of(fields: Fields, most: int = MAX_PLACES) -> list[int] | None:
+    """Read the field ``seqs``: places in order, as ``0-3,7``; None without it. Raises BadParameter."""
+    if fields.text("seqs") is None:
+        return None
+    found: set[int] = set()
+    for part in fields.words("seqs"):
+        match = _RANGE.fullmatch(part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if last < first:
+            raise BadParameter("seqs are places and ranges of them, with commas: 0-3,7.", parameter="seqs")
+        if len(found) + last - first >= most:
+            raise BadParameter(f"seqs may name at most {most} places.", parameter="seqs")
+        found.update(range(first, last + 1))
+    return sorted(found)
 
 
 @define
@@ -63,10 +85,17 @@ class ImageRoutes:
         return Answer(made.data, 200, {**headers, "Content-Type": "image/jpeg"})
 
     async def list_images(self, call: ApiCall) -> Answer:
-        """List a workload's images of ``type`` (default ``filtered``) by ``seq``, from behind ``after``."""
+        """List a workload's images of ``type`` (default ``filtered``) by ``seq``, from behind ``after``.
+
+        Or those at the places ``seqs``, at most 1000: ``0-3,7``.
+        """
         fields, limit = call.fields, call.limit
         workload_id = fields.required("workload_id")
         kind = image_type(fields) or ImageType.FILTERED
+        seqs = places_of(fields)
+        if seqs is not None:
+            images = await self.controller.images_at(call.by, workload_id, kind, seqs)
+            return json_answer([image_json(image) for image in images])
         after = fields.integer("after", -1, _MAX_SEQ)
         found = await self.controller.images(call.by, workload_id, kind, after, limit + 1)
         asked = {"workload_id": workload_id, "type": kind.value}

@@ -14,6 +14,7 @@ from dpip.api.schemas import (
     BOOLEAN,
     FILE,
     INTEGER,
+    NUMBER,
     STRING,
     TIME,
     Json,
@@ -26,6 +27,16 @@ from dpip.api.schemas import (
 )
 from dpip.runtime.metrics import CONTENT_TYPE
 
+_PARAMETER: Schema = members(
+    ("minimum", "maximum", "choices"),
+    name=STRING,
+    type=STRING,
+    default={"anyOf": [STRING, NUMBER, BOOLEAN, {"type": "null"}]},
+    description=STRING,
+    minimum=NUMBER,
+    maximum=NUMBER,
+    choices=array(STRING),
+)
 _LISTS: dict[str, Schema] = {"filtered_images": array(STRING), "failed_images": array(ref("Failure"))}
 SCHEMAS: Final[dict[str, Schema]] = {
     "Problem": {
@@ -41,6 +52,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         **members(views.WORKLOAD_MEMBERS, **views.summary.properties, **_LISTS),
         "description": "Those members of a Workload that fields has named; all of them without it.",
     },
+    "Preset": views.preset_json.schema,
     "Image": views.image_json.schema,
     "User": views.user_json.schema,
     "Token": views.token_json.schema,
@@ -50,9 +62,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Sample": members(at=TIME, **views.load_json.properties),
     "Worker": views.worker_json.schema,
     "JoinToken": views.join_token_json.schema,
-    "Filter": members(
-        name=STRING, summary=STRING, uses_gpu=BOOLEAN, parameters=array(members(name=STRING, type=STRING))
-    ),
+    "Filter": members(name=STRING, summary=STRING, uses_gpu=BOOLEAN, parameters=array(_PARAMETER)),
     "Activity": views.activity_json.schema,
     "Status": members(
         ("warnings",),
@@ -61,6 +71,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         server_time=TIME,
         user=STRING,
         role=choice(model.Role),
+        worker_tags={**array(STRING), "description": "Of workers that have joined."},
         active_workloads=array(ref("WorkloadSummary")),
         warnings=array(STRING),
     ),
@@ -111,27 +122,39 @@ _OF = (
     _query("workload_id", STRING, "Needed where the image is given by its place in a workload."),
     _query("type", _KIND, "Which of the two images at that place."),
 )
+_SEQS = _query("seqs", STRING, "Only images at these places, as 0-3,7.")
 _KEY = _header("Idempotency-Key", STRING, "The same request with the same key gives the first answer.")
 _KNOWN = _header("If-None-Match", STRING, "An ETag: 304 when nothing has changed.")
 _AFTER_EVENT = _header("Last-Event-ID", STRING, "Go on after this event.")
 _STREAM: dict[int, dict[str, Schema]] = {200: {"text/event-stream": ref("Event")}}
 _SAID = members(workload_id=STRING, deleted=BOOLEAN)
+_OUTPUT = members(
+    ("format", "quality", "metadata", "max_bytes", "raw"),
+    format=or_null(STRING),
+    quality=or_null({**INTEGER, "minimum": 1, "maximum": 100}),
+    metadata={"type": "string", "enum": ["keep", "strip"]},
+    max_bytes=or_null({**INTEGER, "minimum": 500}),
+    raw={"type": "string", "enum": ["camera", "auto", "linear"]},
+)
+_PRESET = members(
+    ("filter", "params", "steps", "tags", "output", "force"),
+    filter=STRING,
+    params=ANYTHING,
+    steps=array(views.STEP),
+    tags=array(STRING),
+    output=_OUTPUT,
+    force={**BOOLEAN, "default": False, "description": "Replace a preset of the same name."},
+)
 _SPEC = members(
-    ("filter", "params", "steps", "workload_name", "numbering", "tags", "output"),
+    ("preset", "filter", "params", "steps", "workload_name", "numbering", "tags", "output"),
+    preset={**STRING, "description": "A preset of the caller, instead of filters."},
     filter=STRING,
     params=ANYTHING,
     steps=array(views.STEP),
     workload_name=STRING,
     numbering=choice(model.Numbering),
     tags=array(STRING),
-    output=members(
-        ("format", "quality", "metadata", "max_bytes", "raw"),
-        format=or_null(STRING),
-        quality=or_null({**INTEGER, "minimum": 1, "maximum": 100}),
-        metadata={"type": "string", "enum": ["keep", "strip"]},
-        max_bytes=or_null({**INTEGER, "minimum": 500}),
-        raw={"type": "string", "enum": ["camera", "auto", "linear"]},
-    ),
+    output=_OUTPUT,
 )
 _UPLOAD = members(
     ("type", "job", "attempt", "nonce", "sha256"),
@@ -196,10 +219,32 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         (
             _query("format", {"type": "string", "enum": ["zip", "tar"], "default": "zip"}, "Of the archive."),
             _TYPE,
+            _SEQS,
         ),
     ),
     ("GET", "/events"): Operation(_STREAM, (429,), (_AFTER_EVENT,)),
     ("GET", "/workloads/<workload_id>/events"): Operation(_STREAM, (429,), (_AFTER_EVENT,)),
+    ("GET", "/workloads/<workload_id>/places"): Operation(
+        _json(members(workload_id=STRING, places=array(INTEGER))),
+        (422,),
+        (
+            _query("name", STRING, "A part of the image's name."),
+            _query("failed", BOOLEAN, "Only images that failed."),
+            _query(
+                "sort",
+                {
+                    "type": "string",
+                    "enum": [sign + order.value for order in model.PlaceOrder for sign in ("", "-")],
+                    "default": model.PlaceOrder.SEQ.value,
+                },
+                "What they are sorted by; a minus turns the order around.",
+            ),
+        ),
+    ),
+    ("GET", "/presets"): Operation(_json(array(ref("Preset"))), (422,)),
+    ("GET", "/presets/<path:name>"): Operation(_json(ref("Preset")), (422,)),
+    ("PUT", "/presets/<path:name>"): Operation(_json(ref("Preset"), 201), (409, 422), body=_PRESET),
+    ("DELETE", "/presets/<path:name>"): Operation(_json(members(preset=STRING, deleted=BOOLEAN)), (422,)),
     ("GET", "/images"): Operation(
         _json(array(ref("Image"))),
         (404, 422),
@@ -207,6 +252,7 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
             _query("workload_id", STRING, "Whose images.", required=True),
             _TYPE,
             _query("after", {**INTEGER, "minimum": -1}, "The last seq of the page before."),
+            _SEQS,
             _LIMIT,
         ),
     ),
@@ -244,6 +290,8 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ),
     ("POST", "/tokens"): Operation(_json(ref("NewToken"), 201), (404, 409, 422), body=_NEW_TOKEN),
     ("DELETE", "/tokens/<token_id>"): Operation(_json(ref("RevokedToken"))),
+    ("GET", "/output"): Operation(_json(array(_PARAMETER))),
+    ("GET", "/first-login"): Operation(_json(members(password_file=or_null(STRING)))),
     ("GET", "/filters"): Operation(_json(array(ref("Filter")))),
     ("GET", "/workers"): Operation(
         _json(array(ref("Worker"))),
@@ -257,6 +305,8 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/workers/<path:name>/history"): Operation(
         _json(array(ref("Sample"))), (422,), (_query("since", TIME, "By default an hour ago."),)
     ),
+    ("GET", "/workers/<path:name>/jobs"): Operation(_json(array(views.worker_job_json.schema)), (422,)),
+    ("DELETE", "/workers/<path:name>"): Operation(_json(members(worker=STRING, deleted=BOOLEAN)), (409, 422)),
     ("POST", "/workers/<path:name>/drain"): Operation(
         _json(members(worker=STRING, draining=BOOLEAN), 202), (409, 422)
     ),
@@ -276,7 +326,12 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/activity"): Operation(
         _json(array(ref("Activity"))),
         (422,),
-        (_query("before", {**INTEGER, "minimum": 0}, "The last number of the page before."), _LIMIT),
+        (
+            _query("before", {**INTEGER, "minimum": 0}, "The last number of the page before."),
+            _query("subject", STRING, "Only what was done to this thing, by its id or name."),
+            _query("actor", STRING, "Only what this user, or dpip itself, did."),
+            _LIMIT,
+        ),
     ),
     ("GET", "/metrics"): Operation({200: {CONTENT_TYPE: STRING}}),
     ("GET", "/healthz"): Operation(_json(members(status=STRING))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,8 @@ from dpip import __version__
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.routes import MAX_PAGE, ApiCall, Route, page_answer
+from dpip.api.specs import Registry
 from dpip.api.views import activity_json, summary, timestamp
-from dpip.api.workloads import Registry
 from dpip.errors import RetryLater, Unauthenticated
 from dpip.interfaces import IController
 from dpip.model import UNFINISHED
@@ -36,6 +37,8 @@ class SystemRoutes:
         return [
             Route("GET", "/status", Access.USERS, self.status),
             Route("GET", "/filters", Access.ANY, self.filters),
+            Route("GET", "/output", Access.ANY, self.output),
+            Route("GET", "/first-login", Access.PUBLIC, self.first_login),
             Route("GET", "/activity", Access.ADMINS, self.activity),
             Route("GET", "/metrics", Access.ADMINS, self.metrics),
             Route("GET", "/healthz", Access.PUBLIC, self.healthz),
@@ -51,6 +54,7 @@ class SystemRoutes:
             "server_time": timestamp(self.now()),
             "user": call.by.name,
             "role": call.by.role.value,
+            "worker_tags": list(await self.controller.worker_tags(call.by)),
             "active_workloads": [summary(progress) for progress in active],
         }
         if call.by.is_admin:
@@ -61,11 +65,32 @@ class SystemRoutes:
         """List every filter with its parameters."""
         return json_answer(self.registry.describe())
 
+    async def output(self, _call: ApiCall) -> Answer:
+        """List the options of ``output``, as the parameters of filters are listed."""
+        return json_answer(self.registry.describe_output())
+
+    async def first_login(self, call: ApiCall) -> Answer:
+        """Say in which file the first password is, as long as nobody has logged in; else null.
+
+        Who asks from another machine gets the file's name alone.
+        """
+        path = await self.controller.first_password()
+        here = call.address in ("127.0.0.1", "::1")
+        return json_answer({"password_file": path if path is None or here else os.path.basename(path)})
+
     async def activity(self, call: ApiCall) -> Answer:
-        """List who did what, newest first; ``before`` is the last number of the page before."""
-        before = call.fields.integer("before", 0)
-        found = await self.controller.activity(call.by, before, call.limit + 1)
-        return page_answer("/activity", call.limit, found, activity_json, lambda last: {"before": last[0]})
+        """List who did what, newest first; ``before`` is the last number of the page before.
+
+        ``subject`` and ``actor`` select: what was done to a thing, and what somebody did.
+        """
+        fields = call.fields
+        fields.only("before", "limit", "subject", "actor")
+        before = fields.integer("before", 0)
+        asked = {name: fields.text(name) for name in ("subject", "actor")}
+        found = await self.controller.activity(call.by, before, call.limit + 1, **asked)
+        return page_answer(
+            "/activity", call.limit, found, activity_json, lambda last: {**asked, "before": last[0]}
+        )
 
     async def metrics(self, call: ApiCall) -> Answer:
         """Show what is measured, as Prometheus reads it. Give the scraper a named token of an admin."""

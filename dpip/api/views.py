@@ -55,6 +55,12 @@ def _finished_at(workload: model.Workload) -> str | None:
     return _maybe(workload.finished_at) if workload.status is model.WorkloadStatus.COMPLETED else None
 
 
+def _took(workload: model.Workload) -> float | None:
+    if workload.finished_at is None or workload.status is not model.WorkloadStatus.COMPLETED:
+        return None
+    return round(max(0.0, workload.finished_at - workload.created_at - workload.idle_seconds), 3)
+
+
 #: A workload without its lists.
 summary: Final = View[model.Progress](
     {
@@ -68,7 +74,7 @@ summary: Final = View[model.Progress](
         "params": (ANYTHING, lambda p: _params(p.workload.spec.steps)),
         "steps": (
             array(STEP),
-            lambda p: [{"name": name, **params} for name, params in p.workload.spec.steps],
+            lambda p: _steps(p.workload.spec),
         ),
         "output": (ANYTHING, lambda p: p.workload.spec.output),
         "tags": (array(STRING), lambda p: list(p.workload.spec.tags)),
@@ -86,11 +92,23 @@ summary: Final = View[model.Progress](
         "eta_range": (or_null(array(NUMBER)), lambda p: p.eta and [_rough(p.eta.low), _rough(p.eta.high)]),
         "created_at": (TIME, lambda p: timestamp(p.workload.created_at)),
         "finished_at": (or_null(TIME), lambda p: _finished_at(p.workload)),
+        "took_seconds": (
+            {
+                **or_null(NUMBER),
+                "description": "From creation to completion, without the time in which it lay complete "
+                "until images were added or tried again.",
+            },
+            lambda p: _took(p.workload),
+        ),
     }
 )
 
 #: All members of a workload, in the order of an answer.
 WORKLOAD_MEMBERS: Final = (*summary.members, "filtered_images", "failed_images")
+
+
+def _steps(spec: model.WorkloadSpec) -> list[Json]:
+    return [{"name": name, **params} for name, params in spec.steps]
 
 
 def _params(steps: Sequence[model.Step]) -> Json:
@@ -142,6 +160,20 @@ image_json: Final = View[model.Image](
             lambda image: list(image.file.notices),
         ),
         "created_at": (TIME, lambda image: timestamp(image.created_at)),
+    }
+)
+#: ``filter`` and ``steps`` as a workload has them.
+preset_json: Final = View[model.Preset](
+    {
+        "preset": (STRING, lambda preset: preset.name),
+        "filter": (STRING, lambda preset: filter_label(preset.spec.steps)),
+        "steps": (
+            array(STEP),
+            lambda preset: _steps(preset.spec),
+        ),
+        "output": (ANYTHING, lambda preset: preset.spec.output),
+        "tags": (array(STRING), lambda preset: list(preset.spec.tags)),
+        "created_at": (TIME, lambda preset: timestamp(preset.created_at)),
     }
 )
 user_json: Final = View[model.User](
@@ -227,6 +259,15 @@ worker_json: Final = View[tuple[model.WorkerRecord, model.Load | None]](
         "revoked_at": (or_null(TIME), lambda known: _maybe(known[0].revoked_at)),
         "certified_until": (or_null(TIME), lambda known: _maybe(known[0].certified_until)),
         "load": (or_null(ref("Load")), lambda known: known[1] and load_json(known[1])),
+    }
+)
+worker_job_json: Final = View[model.WorkerJob](
+    {
+        "workload_id": (STRING, lambda job: job.workload_id),
+        "seq": (INTEGER, lambda job: job.seq),
+        "name": (or_null(STRING), lambda job: job.name),
+        "filter": (STRING, lambda job: filter_label(job.steps)),
+        "computing": ({**BOOLEAN, "description": "Now; else it waits there."}, lambda job: job.computing),
     }
 )
 worker_state_json: Final = View[model.WorkerState](

@@ -9,7 +9,7 @@ from attrs import define
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
 from dpip.api.http.routes import ApiCall, Route, page_answer
-from dpip.api.views import join_token_json, sample_json, worker_json
+from dpip.api.views import join_token_json, sample_json, worker_job_json, worker_json
 from dpip.interfaces import IController
 from dpip.model import Presence
 
@@ -27,6 +27,8 @@ class WorkerRoutes:
         return [
             Route("GET", "/workers", Access.ADMINS, self.list_workers),
             Route("GET", "/workers/<path:name>/history", Access.ADMINS, self.load_history),
+            Route("GET", "/workers/<path:name>/jobs", Access.ADMINS, self.worker_jobs),
+            Route("DELETE", "/workers/<path:name>", Access.ADMINS, self.forget_worker),
             Route("POST", "/workers/<path:name>/drain", Access.ADMINS, self.drain_worker),
             Route("POST", "/workers/<path:name>/revoke", Access.ADMINS, self.revoke_worker),
             Route("GET", "/join-token", Access.ADMINS, self.join_token),
@@ -55,6 +57,17 @@ class WorkerRoutes:
             since = self.now() - _DEFAULT_HISTORY_SECONDS
         samples = await self.controller.worker_history(call.by, name, since)
         return json_answer([sample_json(sample) for sample in samples])
+
+    async def worker_jobs(self, call: ApiCall, name: str) -> Answer:
+        """List the jobs that a worker has, the oldest first: which it computes now, and which wait there."""
+        call.fields.only()
+        return json_answer([worker_job_json(job) for job in await self.controller.worker_jobs(call.by, name)])
+
+    async def forget_worker(self, call: ApiCall, name: str) -> Answer:
+        """Remove the record of a worker that is gone. One that is kept out is remembered."""
+        call.fields.only()
+        await self.controller.forget_worker(call.by, name)
+        return json_answer({"worker": name, "deleted": True})
 
     async def drain_worker(self, call: ApiCall, name: str) -> Answer:
         """Give this worker no more jobs. It finishes or returns those it has, and ends."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -18,39 +15,22 @@ from dpip.api.http.forms import Fields
 from dpip.api.http.idempotency import key_of
 from dpip.api.http.routes import ApiCall, Route, page_answer
 from dpip.api.lists import ListMaker, Lists, changes
-from dpip.api.views import WORKLOAD_MEMBERS, filter_label, summary, webhook_json, why_json
+from dpip.api.specs import SpecReader
+from dpip.api.views import WORKLOAD_MEMBERS, summary, webhook_json, why_json
 from dpip.errors import BadParameter
 from dpip.interfaces import IController
-from dpip.model import Numbering, Params, Selection, Step, Webhook, WorkloadSpec, WorkloadStatus
+from dpip.model import PlaceOrder, PlaceSelection, Selection, Webhook, WorkloadStatus
 
-DEFAULT_FILTER = "grayscale"
-CONVERT = "convert"
-MAX_NAME = 200
-MAX_TAGS, MAX_TAG = 16, 64
 MAX_RETRIED = 10_000
 MAX_URL, MIN_SECRET, MAX_SECRET = 2000, 16, 256
 
-_ASKED = ("filter", "steps", "workload_name", "params", "numbering", "tags", "output")
 _LISTS = frozenset({"filtered_images", "failed_images"})
-#: Parts of our own answers, which clients send back with the rest: harmless, so they are passed over.
-_ANSWERED = tuple(name for name in WORKLOAD_MEMBERS if name not in _ASKED)
-
-
-class Registry(Protocol):
-    """The part of :mod:`dpip.filters.registry` that the API needs."""
-
-    def names(self) -> list[str]: ...
-    def describe(self) -> list[dict[str, Any]]: ...
-    def validate(self, name: str, params: Any) -> Params: ...
-    def validate_steps(self, steps: Any) -> list[Step]: ...
-    def validate_output(self, output: Any) -> Params: ...
 
 
 @define
 class WorkloadRoutes:
     controller: IController
-    registry: Registry
-    now: Callable[[], float]
+    specs: SpecReader
     clock: IReactorTime
     _lists: ListMaker = field(init=False)
 
@@ -62,6 +42,7 @@ class WorkloadRoutes:
             Route("POST", "/workloads", Access.USERS, self.create_workload),
             Route("GET", "/workloads", Access.USERS, self.list_workloads),
             Route("GET", "/workloads/<workload_id>", Access.USERS, self.show_workload),
+            Route("GET", "/workloads/<workload_id>/places", Access.USERS, self.places),
             Route("GET", "/workloads/<workload_id>/why", Access.USERS, self.why),
             Route("POST", "/workloads/<workload_id>/seal", Access.USERS, self.seal_workload),
             Route("GET", "/workloads/<workload_id>/webhook", Access.USERS, self.webhook),
@@ -75,6 +56,8 @@ class WorkloadRoutes:
 
         With ``output`` alone the images are converted, and not filtered.
 
+        Or of a ``preset`` of the caller: ``output`` and ``tags`` beside it change what they name.
+
         ``workload_name``, ``numbering``, ``tags`` and ``output`` may be given, too.
 
         With no body the workload is grayscale, gets a generated name, and numbers its results as frames.
@@ -82,7 +65,8 @@ class WorkloadRoutes:
         are passed over.
         """
         key = key_of(call, "workloads", call.fields.values)
-        progress = await self.controller.create_workload(call.by, self._spec(call.fields), key)
+        spec = await self.specs.wanted(call.by, call.fields)
+        progress = await self.controller.create_workload(call.by, spec, key)
         body = _body(await self._lists.lists(call.by, progress), WORKLOAD_MEMBERS)
         return Answer(body, 201, {**_JSON, "Location": f"/workloads/{progress.workload.id}"})
 
@@ -121,6 +105,21 @@ class WorkloadRoutes:
         reasons = await self.controller.why(call.by, workload_id)
         return json_answer(why_json(workload_id, reasons))
 
+    async def places(self, call: ApiCall, workload_id: str) -> Answer:
+        """List the places (``seq``) of its images, by ``sort``; ``-`` in front of it turns the order around.
+
+        ``name`` is a part of the name, ``failed`` chooses those that failed.
+        """
+        fields = call.fields
+        fields.only("name", "failed", "sort")
+        sort = fields.text("sort") or PlaceOrder.SEQ.value
+        order = Fields({"sort": sort.removeprefix("-")}).choice("sort", PlaceOrder) or PlaceOrder.SEQ
+        which = PlaceSelection(
+            fields.text("name") or "", fields.boolean("failed"), order, descending=sort.startswith("-")
+        )
+        places = await self.controller.places(call.by, workload_id, which)
+        return json_answer({"workload_id": workload_id, "places": list(places)})
+
     async def seal_workload(self, call: ApiCall, workload_id: str) -> Answer:
         """Take no more uploads: ``completed`` is final then. The answer is the workload without its lists.
 
@@ -157,44 +156,6 @@ class WorkloadRoutes:
         await self.controller.delete_workload(call.by, workload_id)
         self._lists.forget(workload_id)
         return json_answer({"workload_id": workload_id, "deleted": True})
-
-    def _spec(self, fields: Fields) -> WorkloadSpec:
-        """Read what is asked for. Raises BadParameter, UnknownFilter."""
-        if not fields.given:
-            fields = Fields({"filter": DEFAULT_FILTER, "numbering": Numbering.FRAMES.value})
-        fields.only(*_ASKED, passed_over=_ANSWERED)
-        steps = self._steps(fields)
-        return WorkloadSpec(
-            name=_workload_name(fields) or self._generated_name(filter_label(steps)),
-            steps=steps,
-            tags=_tags(fields),
-            output=self.registry.validate_output(fields.object("output")),
-            numbering=fields.choice("numbering", Numbering) or Numbering.IDS,
-        )
-
-    def _steps(self, fields: Fields) -> tuple[Step, ...]:
-        """Return the chain that is asked for; a single filter is a chain of one."""
-        name, params, chain = fields.text("filter"), fields.object("params"), fields.array("steps")
-        if chain:
-            steps = tuple(self.registry.validate_steps(chain))
-            # Both is fine when they say the same, as our own answers do.
-            if name in (None, "", filter_label(steps)) and params in ({}, steps[0][1]):
-                return steps
-            raise BadParameter("Give either steps, each with its parameters, or one filter with params.")
-        if name:
-            return ((name, self.registry.validate(name, params)),)
-        if fields.object("output") and not params:
-            return ((CONVERT, self.registry.validate(CONVERT, {})),)
-        available = self.registry.names()
-        raise BadParameter(
-            "filter is missing; without one, output says what to convert to. Known filters: "
-            f"{', '.join(available)}.",
-            parameter="filter",
-            available=available,
-        )
-
-    def _generated_name(self, filter_name: str) -> str:
-        return f"{filter_name} {datetime.fromtimestamp(self.now(), UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _webhook(fields: Fields) -> Webhook | None:
@@ -247,38 +208,3 @@ def _etag(lists: Lists, fields: Sequence[str]) -> str:
 
 
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-
-
-def _workload_name(fields: Fields) -> str | None:
-    """Return any printable text, ``../../etc`` and emoji too: it is data, and never a path."""
-    name = fields.text("workload_name")
-    if name is None:
-        return None
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME or any(unicodedata.category(c) in _CONTROL for c in name):
-        raise BadParameter(
-            f"workload_name has 1 to {MAX_NAME} characters, without control characters.",
-            parameter="workload_name",
-        )
-    return name
-
-
-_CONTROL = ("Cc", "Cs", "Zl", "Zp")
-
-
-def _tags(fields: Fields) -> tuple[str, ...]:
-    tags = fields.words("tags")
-    if len(tags) > MAX_TAGS or not all(_is_tag(tag) for tag in tags):
-        raise BadParameter(
-            f"tags are at most {MAX_TAGS} words of 1 to {MAX_TAG} letters, digits, '-', '_' or '.'.",
-            parameter="tags",
-        )
-    return tuple(dict.fromkeys(tags))
-
-
-def _is_tag(tag: str) -> bool:
-    return (
-        1 <= len(tag) <= MAX_TAG
-        and tag.isascii()
-        and tag.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    )

@@ -83,6 +83,10 @@ class Dpip:
     rotate_join_token = _blocking(Client.rotate_join_token)
 
     create_workload = _blocking(Client.create_workload)
+    presets = _blocking(Client.presets)
+    preset = _blocking(Client.preset)
+    save_preset = _blocking(Client.save_preset)
+    delete_preset = _blocking(Client.delete_preset)
     workload = _blocking(Client.workload)
     workloads = _blocking(Client.workloads)
     wait = _blocking(Client.wait)

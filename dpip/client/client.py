@@ -150,17 +150,42 @@ class Client:
         output: Mapping[str, Any] | None = None,
         numbering: str | None = None,
         tags: Sequence[str] | None = None,
+        preset: str | None = None,
     ) -> Workload:
-        """Create a workload of one filter with ``params``, or of ``steps``.
+        """Create a workload of one filter with ``params``, or of ``steps``, or of a ``preset``.
 
         With ``output`` alone it converts; with nothing at all it is grayscale.
         """
-        if filter is None and steps is None and not output:
+        if filter is None and steps is None and preset is None and not output:
             filter = "grayscale"
         wanted = _given(filter=filter, params=params, steps=steps, output=output, workload_name=name)
-        wanted |= _given(numbering=numbering, tags=tags)
+        wanted |= _given(numbering=numbering, tags=tags, preset=preset)
         facts = await self._json("POST", "/workloads", content=wanted, headers=_idempotency_key())
         return read(Workload, facts)
+
+    async def presets(self) -> Sequence[Mapping[str, Any]]:
+        """List your presets by name, each with its ``steps``, ``output`` and ``tags``."""
+        return await self._objects("/presets")
+
+    async def preset(self, name: str) -> Mapping[str, Any]:
+        """Return one of your presets."""
+        return await self._object("GET", f"/presets/{_part(name)}")
+
+    async def save_preset(
+        self,
+        name: str,
+        steps: Sequence[Mapping[str, Any]],
+        output: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        force: bool = False,
+    ) -> Mapping[str, Any]:
+        """Keep filters under a name; with ``force`` also under one that is taken."""
+        content = _given(steps=steps, output=output, tags=tags) | {"force": force}
+        return await self._object("PUT", f"/presets/{_part(name)}", content=content)
+
+    async def delete_preset(self, name: str) -> None:
+        """Delete one of your presets."""
+        await self._request("DELETE", f"/presets/{_part(name)}")
 
     async def workload(self, workload_id: str) -> Workload:
         """Return the workload as it is now."""

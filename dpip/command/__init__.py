@@ -14,6 +14,7 @@ from dpip.command.group import Group
 from dpip.command.images import download, images
 from dpip.command.join_token import join_token
 from dpip.command.login import login, logout, whoami
+from dpip.command.presets import preset
 from dpip.command.run.command import run
 from dpip.command.saved_logins import settings
 from dpip.command.status import status
@@ -26,7 +27,7 @@ from dpip.command.workloads import cancel, delete, retry, seal, workload, worklo
 _COMMANDS = (
     *(demo, run, video, doctor),
     *(login, logout, whoami, token),
-    *(status, workloads, workload, images, download, filters, workers, join_token),
+    *(status, workloads, workload, images, download, filters, preset, workers, join_token),
     *(cancel, retry, seal, delete),
     *(users, backup, restore, completion),
 )

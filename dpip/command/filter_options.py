@@ -11,6 +11,7 @@ import click
 
 _OUTPUT: Final = ("format", "quality", "metadata", "max_bytes", "raw")
 FilterSteps = list[dict[str, Any]]
+_CONVERT: Final = {"name": "convert"}
 
 
 class FilterCommand(click.Command):
@@ -21,12 +22,14 @@ class FilterCommand(click.Command):
     """
 
     output_options = True
+    preset_option = True
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         # Made only when needed: the registry takes 50 ms to load, and other commands do not need it.
         if not any(param.name == "filter" for param in self.params):
             output = _output_options() if self.output_options else ()
-            self.params[:0] = [*_filter_options(), *_parameter_options(), *output]
+            presets = [_preset_option()] if self.preset_option else []
+            self.params[:0] = [*_filter_options(), *presets, *_parameter_options(), *output]
         return super().get_params(ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -40,9 +43,28 @@ class FilterCommand(click.Command):
         }
         steps = _steps(given.pop("filter"), params, given.pop("step"))
         if not steps and given["output"]:
-            steps = [{"name": "convert"}]
+            steps = [_CONVERT]
         given["steps"] = [{**step, **_files(step)} for step in steps]
+        name = given.pop("preset", None)
+        if name is not None:
+            given["steps"], given["output"] = self._with_preset(name, given["steps"], given["output"])
         return super().invoke(ctx)
+
+    def _with_preset(
+        self, name: str, steps: FilterSteps, output: dict[str, Any]
+    ) -> tuple[FilterSteps, dict[str, Any]]:
+        """Return a preset's steps, and its output with what is given beside it. Raises UsageError."""
+        from dpip.command.saved_presets import saved_preset
+
+        if steps and steps != [_CONVERT]:
+            raise click.UsageError("Give either a --preset, or filters of your own.")
+        preset = saved_preset(name)
+        if preset.output and not self.output_options:
+            click.echo(
+                f"The preset's output ({', '.join(preset.output)}) is for pictures, not for films.", err=True
+            )
+            return preset.steps, output
+        return preset.steps, {**preset.output, **output}
 
 
 def checked(
@@ -157,6 +179,15 @@ def _filter_options() -> Iterator[click.Option]:
     )
 
 
+def _preset_option() -> click.Option:
+    return click.Option(
+        ["--preset"],
+        metavar="NAME",
+        shell_complete=_complete_preset,
+        help="Filters and output that 'dpip preset save' has kept under this name.",
+    )
+
+
 def _parameter_options() -> Iterator[click.Option]:
     """Make one option for all parameters with the same name; its help says what each filter takes."""
     from dpip.filters import registry
@@ -218,6 +249,12 @@ class _Step(_Pair):
         name, _, rest = str(value).partition(":")
         pairs = [super(_Step, self).convert(pair, param, ctx) for pair in rest.split(",") if pair]
         return {"name": name.strip(), **dict(pairs)}
+
+
+def _complete_preset(_context: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    from dpip.command.saved_presets import saved_presets
+
+    return [name for name in saved_presets() if name.startswith(begun)]
 
 
 def _complete_filter(_context: click.Context, _param: click.Parameter, begun: str) -> list[str]:

@@ -6,7 +6,7 @@ anybody is answered. Files are durable in the image store before their rows are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from dpip import __version__
 from dpip.controller.accounts import Accounts
 from dpip.controller.feed import Feed, Interest
 from dpip.controller.join_tokens import JoinTokens
@@ -49,9 +50,12 @@ from dpip.model import (
     Metric,
     NewcomersToken,
     Outcome,
+    PlaceSelection,
+    Preset,
     Principal,
     Progress,
     Reason,
+    RequestTimes,
     Results,
     Role,
     Sample,
@@ -65,6 +69,7 @@ from dpip.model import (
     User,
     Webhook,
     WebhookState,
+    WorkerJob,
     WorkerRecord,
     WorkerState,
     Workload,
@@ -85,9 +90,11 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 class Controller:
     """``authenticate_worker`` knows the tokens of joined workers; ``dismiss_worker`` asks one to end, or
     raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
-    no honest worker sends. ``operator_warnings`` are for the status. ``tokens_died`` fires when no API
-    process accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it of
-    other changes."""
+    no honest worker sends; ``session_of_worker`` is that of one who has joined; ``tags_of_workers`` are of
+    all of them. ``disk_usage`` gives total and free bytes. ``operator_warnings`` are for the status;
+    ``first_password_at`` is a file that the first start has left. ``tokens_died`` fires when no API process
+    accepts tokens that have died. ``feed`` is told of deleted workloads; the datastore tells it of other
+    changes."""
 
     log = Logger()
 
@@ -112,6 +119,10 @@ class Controller:
     meters: Meters = field(factory=Meters, kw_only=True)
     max_pixels: int
     default_quota: int | None = None  # bytes, of users added without one
+    session_of_worker: Callable[[str], str | None] = field(default=lambda name: None)
+    disk_usage: Callable[[], tuple[int, int]] = field(default=lambda: (0, 0))
+    tags_of_workers: Callable[[], Collection[str]] = field(default=tuple)
+    first_password_at: Callable[[], str | None] = field(default=lambda: None)
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
         factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
@@ -424,6 +435,7 @@ class Controller:
             self._discard([file])
             raise
         if fresh:
+            self.meters.attempt_ended(by.name, [name for name, _ in job.steps], Outcome.DONE)
             self.meters.taken[ImageType.FILTERED] += file.size
         else:
             self._discard([file])
@@ -485,7 +497,51 @@ class Controller:
         await self._known_workload(by, workload_id)
         return await self.datastore.images(workload_id, type, after, limit)
 
+    @deferred
+    async def images_at(
+        self, by: Principal, workload_id: str, type: ImageType, seqs: Sequence[int]
+    ) -> Sequence[Image]:
+        users_only(by)
+        await self._known_workload(by, workload_id)
+        return await self.datastore.images_at(workload_id, type, seqs)
+
+    @deferred
+    async def places(self, by: Principal, workload_id: str, which: PlaceSelection) -> Sequence[int]:
+        users_only(by)
+        await self._known_workload(by, workload_id)
+        return await self.datastore.places(workload_id, which)
+
+    # Presets
+
+    @deferred
+    async def presets(self, by: Principal) -> Sequence[Preset]:
+        users_only(by)
+        return await self.datastore.presets(by.name)
+
+    @deferred
+    async def preset(self, by: Principal, name: str) -> Preset:
+        users_only(by)
+        return await self.datastore.preset(by.name, name)
+
+    @deferred
+    async def save_preset(self, by: Principal, spec: WorkloadSpec, force: bool) -> Preset:
+        users_only(by)
+        preset = await self.datastore.save_preset(by.name, spec, force, self.clock())
+        self._record(by.name, "save-preset", spec.name)
+        return preset
+
+    @deferred
+    async def delete_preset(self, by: Principal, name: str) -> None:
+        users_only(by)
+        await self.datastore.delete_preset(by.name, name)
+        self._record(by.name, "delete-preset", name)
+
     # The system
+
+    @deferred
+    async def first_password(self) -> str | None:
+        path = self.first_password_at()
+        return None if path is None or await self.datastore.tokens(None, 1) else path
 
     @deferred
     async def workers(
@@ -505,6 +561,25 @@ class Controller:
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
         admins_only(by)
         return await self.telemetry.history(name, since)
+
+    @deferred
+    async def worker_tags(self, by: Principal) -> Sequence[str]:
+        users_only(by)
+        return sorted(self.tags_of_workers())
+
+    @deferred
+    async def worker_jobs(self, by: Principal, name: str) -> Sequence[WorkerJob]:
+        admins_only(by)
+        session, newest = self.session_of_worker(name), self.telemetry.latest(name)
+        held = [] if session is None else self.scheduler.held_by(session)
+        running = set() if newest is None else set(newest.load.running)
+        return [_held_job(job, job.lease.job in running) for job in held]
+
+    @deferred
+    async def forget_worker(self, by: Principal, name: str) -> None:
+        admins_only(by)
+        await self.datastore.forget_worker(name)
+        self._record(by.name, "forget-worker", name)
 
     @deferred
     async def drain_worker(self, by: Principal, name: str) -> None:
@@ -534,9 +609,16 @@ class Controller:
         return _for_newcomers(token)
 
     @deferred
-    async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
+    async def activity(
+        self,
+        by: Principal,
+        before: int | None,
+        limit: int,
+        subject: str | None = None,
+        actor: str | None = None,
+    ) -> Sequence[tuple[int, Activity]]:
         admins_only(by)
-        return await self.datastore.activity(before, limit)
+        return await self.datastore.activity(before, limit, subject, actor)
 
     @deferred
     async def metrics(self, by: Principal) -> Sequence[Metric]:
@@ -545,12 +627,19 @@ class Controller:
         computing = sum(len(load.running) for _, load in workers if load is not None)
         waiting = max(0, accepted - filtered - failed - computing)
         jobs = {"waiting": waiting, "computing": computing, "done": filtered, "failed": failed}
+        total, free = self.disk_usage()
         known = {"joined": len(workers), "gone": await self.datastore.gone_workers()}
         return [
+            gauge("dpip_build_info", "The version that runs.", "version", {__version__: 1.0}),
+            gauge("dpip_disk_bytes", "Of the disk with the images.", "state", {"total": total, "free": free}),
             gauge("dpip_jobs", "Jobs of the workloads that are there.", "state", dict(jobs)),
             gauge("dpip_workers", "Workers that are known.", "state", dict(known)),
             *self.meters.metrics(),
         ]
+
+    @deferred
+    async def requests_served(self, times: Sequence[RequestTimes]) -> None:
+        self.meters.requests_served(times)
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings())
@@ -603,6 +692,11 @@ _REFUSED = (NotFound, Forbidden, Conflict, TooLarge, KeyReused)
 
 def _for_newcomers(token: JoinToken) -> NewcomersToken:
     return NewcomersToken(str(token), token.made or None, token.expires)
+
+
+def _held_job(job: LeasedJob, computing: bool) -> WorkerJob:
+    original = job.original
+    return WorkerJob(job.workload_id, original.seq, original.file.name, job.steps, computing)
 
 
 def _a(type: ImageType) -> str:

@@ -90,6 +90,15 @@ class ControllerService(Service):
         """The state directory."""
         return Path(self.options["state-dir"])
 
+    @property
+    def _first_password(self) -> Path:
+        return self.state / "admin-password"
+
+    @property
+    def first_password_at(self) -> str | None:
+        """Where the first start has left the first password, as long as the file is there."""
+        return str(self._first_password) if self._first_password.exists() else None
+
     def startService(self) -> None:
         """Do at once what blocks briefly, before the reactor has other work. Raises CannotStart."""
         super().startService()
@@ -162,7 +171,7 @@ class ControllerService(Service):
         password = os.environ.get("DPIP_ADMIN_PASSWORD")
         if not password:
             password = secrets.token_urlsafe(12)
-            path = self.state / "admin-password"
+            path = self._first_password
             write_secret(path, f"{password}\n".encode())
             self.log.info("The first user is named admin; its password is in {path}", path=str(path))
         await parts.accounts.add_user("admin", password, Role.ADMIN, None)

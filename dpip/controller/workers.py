@@ -31,7 +31,7 @@ from dpip.link import worker_messages as wire
 from dpip.link.broker import Broker, Callee, LinkLost, LinkServerFactory
 from dpip.link.certificates import Presented
 from dpip.link.join_token import BadToken
-from dpip.model import Load, Principal, WorkerState
+from dpip.model import Activity, Load, Outcome, Principal, WorkerState
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
 from dpip.scheduler.datastore_writes import Persistence
@@ -93,6 +93,7 @@ class Workers:
     _links: dict[str, WorkerLink] = field(factory=dict, init=False)  # by the worker's name
     _principals: dict[bytes, Principal] = field(factory=dict, init=False)  # by the digest of its token
     _joining: set[str] = field(factory=set, init=False)  # names
+    _leaving: set[str] = field(factory=set, init=False)  # sessions that have said so
     _offences: Counter[str] = field(factory=Counter, init=False)
     _persistence: Persistence = field(init=False)
     _heartbeat: LoopingCall = field(init=False)
@@ -121,6 +122,15 @@ class Workers:
     def authenticate_worker(self, token: str) -> Principal | None:
         """The joined worker that was given this token, or None."""
         return self._principals.get(_digest(token))
+
+    def session_of(self, name: str) -> str | None:
+        """The session of a joined worker."""
+        link = self._links.get(name)
+        return None if link is None else link.session
+
+    def tags(self) -> set[str]:
+        """All tags of joined workers."""
+        return {tag for link in self._links.values() for tag in link.info.tags}
 
     def links(self) -> list[WorkerLink]:
         """The links of the workers that the scheduler knows."""
@@ -183,6 +193,7 @@ class Workers:
         broker.on_lost(lambda: self._lost(link, token))
         broker.trust()
         self._changed(WorkerState(info.name, joined=True))
+        self._record("worker-joined", info.name, address=broker.peer, version=info.version)
         self.log.info("Worker {name} has joined from {peer}", name=info.name, peer=broker.peer)
         return wire.encode(self._welcome(link, token, broker.transport.getHost())), link
 
@@ -207,7 +218,9 @@ class Workers:
         if old is None:
             return
         if await old.is_alive():
-            raise NameTaken(f"A worker named {name} has joined and alive: choose another --worker-name.")
+            raise NameTaken(
+                f"A worker named {name} has already joined and is alive: choose another --worker-name."
+            )
         if self._links.get(name) is old:
             old.drop("it does not answer, and another worker of its name wants to join")
             self._forget(old)
@@ -256,10 +269,14 @@ class Workers:
     def attempts_ended(self, link: WorkerLink, endings: Sequence[wire.AttemptEnding]) -> None:
         for end in endings if link.known else ():
             self._meters.job_ended(end.outcome, end.seconds)
+            held = self._scheduler.leased(link.session, end.lease)
+            if held is not None and end.outcome is not Outcome.DONE:  # a result has been counted as it came
+                self._meters.attempt_ended(link.info.name, [name for name, _ in held.steps], end.outcome)
             self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
 
     def worker_leaving(self, link: WorkerLink) -> None:
         self.log.info("Worker {name} is leaving", name=link.info.name)
+        self._leaving.add(link.session)
         if link.known:
             self._scheduler.worker_leaving(link.session)
 
@@ -318,10 +335,19 @@ class Workers:
     def _forget(self, link: WorkerLink) -> None:
         del self._links[link.info.name]
         self._changed(WorkerState(link.info.name, joined=False))
+        self._record("worker-left" if link.session in self._leaving else "worker-lost", link.info.name)
+        self._leaving.discard(link.session)
+        self._meters.worker_gone(link.info.name)
         if link.known:
             link.known = False
             self._scheduler.worker_lost(link.session)
         self._remember_as_gone(link.info.name)
+
+    def _record(self, action: str, name: str, **detail: str) -> None:
+        """Add to the activity record, which is the worker's history. The log has it, too."""
+        entry = Activity(self._clock.seconds(), "dpip", action, name, detail)
+        kept = self._datastore.record(entry)
+        kept.addErrback(lambda why: self.log.warn("Not in the activity record: {why}", why=why.value))
 
     def _remember_as_gone(self, name: str) -> None:
         """Record that it has left, however many tries that takes, unless it joins again meanwhile."""

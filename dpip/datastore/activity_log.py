@@ -30,8 +30,18 @@ def _append(connection: Connection, entries: Sequence[Activity]) -> Sequence[Dpi
 APPEND: OperationKind[Activity, None] = OperationKind(_append, touches=lambda _: ())
 
 
-def page(connection: Connection, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
+def page(
+    connection: Connection,
+    before: int | None,
+    limit: int,
+    subject: str | None = None,
+    actor: str | None = None,
+) -> Sequence[tuple[int, Activity]]:
     statement = select(activity).order_by(activity.c.id.desc()).limit(limit)
+    if subject is not None:
+        statement = statement.where(activity.c.subject == text(subject))
+    if actor is not None:
+        statement = statement.where(activity.c.actor == text(actor))
     if before is not None:
         statement = statement.where(activity.c.id < before)
     return [

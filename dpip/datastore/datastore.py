@@ -33,6 +33,8 @@ from dpip.datastore import (
     webhooks,
 )
 from dpip.datastore import images as image_rows
+from dpip.datastore import places as place_rows
+from dpip.datastore import presets as preset_rows
 from dpip.datastore import workers as worker_rows
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.connections import Connections
@@ -151,6 +153,13 @@ class Datastore(Service):
         self._purge()
         return removed
 
+    # Presets
+
+    presets = _reads(preset_rows.all_of)
+    preset = _reads(preset_rows.get)
+    save_preset = _writes(preset_rows.save)
+    delete_preset = _writes(preset_rows.remove)
+
     # Workloads
 
     workloads = _reads(workload_rows.page)
@@ -224,6 +233,8 @@ class Datastore(Service):
     image = _reads(image_rows.get)
     image_at = _reads(image_rows.at)
     images = _reads(image_rows.page)
+    images_at = _reads(image_rows.at_places)
+    places = _reads(place_rows.places)
     paths = _reads(image_rows.paths)
     was_leased = _reads(jobs.was_leased)
     unfinished = _reads(jobs.unfinished)
@@ -282,6 +293,7 @@ class Datastore(Service):
     revoke_worker = _writes(certificates.revoke)
     worker_offended = _writes(certificates.offended)
     workers = _reads(worker_rows.page)
+    forget_worker = _writes(worker_rows.forget)
     gone_workers = _reads(worker_rows.count_gone)
 
     # Record

@@ -62,6 +62,23 @@ def page(
     return [image_of(row) for row in found]
 
 
+_place = given("seq")
+_AT = as_json(
+    _SELECT.join(_place, images.c.seq == _place.c.seq)
+    .where(_of_workload, images.c.type == bindparam("type"))
+    .order_by(images.c.seq)
+    .limit(bindparam("limit"))
+)
+
+
+def at_places(
+    connection: Connection, workload_id: str, type: ImageType, seqs: Sequence[int]
+) -> Sequence[Image]:
+    rows = [[seq] for seq in set(seqs)]
+    found = fetch(connection, _AT, rows, workload=text(workload_id), type=type.value, limit=len(rows))
+    return [image_of(row) for row in found]
+
+
 # What became of a workload's images, page by page
 
 _ended = select(images.c.seq, images.c.public).join(workloads, workloads.c.id == images.c.workload_id)

@@ -53,9 +53,11 @@ class LiveWorkloads:
     def accepted(self, workload_id: str, count: int, size: int) -> None:
         """Count ``count`` originals that came in, of ``size`` bytes in all."""
         known = self._workloads.get(workload_id)
-        if known is not None:
+        if known is not None and known.now.finished_at is not None:
+            del self._workloads[workload_id]  # the database knows how long it lay completed
+        elif known is not None:
             accepted, total = known.now.accepted + count, known.now.size + size
-            self._change(known, accepted=accepted, size=total, finished_at=None)
+            self._change(known, accepted=accepted, size=total)
         self.changed(workload_id)
 
     def ended(self, workload_id: str, seq: int, result: StoredFile | None, at: float) -> None:

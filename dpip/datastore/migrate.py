@@ -18,7 +18,7 @@ from dpip.datastore.schema import metadata
 from dpip.errors import DpipError
 from dpip.runtime.platform import sync_folder
 
-HEAD = "0009"
+HEAD = "0010"
 _BACKUPS = 3
 """Copies of earlier revisions that are kept beside the database; the newest are of the highest ones."""
 SCRIPTS = Path(__file__).with_name("migrations")

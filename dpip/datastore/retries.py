@@ -79,6 +79,7 @@ _COUNT = (
         failed=workloads.c.failed - bindparam("jobs"),
         retried=workloads.c.retried + bindparam("jobs"),
         reserved=workloads.c.reserved + bindparam("room"),
+        idle=workload_rows.idle_until(bindparam("now")),
         finished=null(),
         version=workloads.c.version + 1,
     )
@@ -115,7 +116,9 @@ def retry(
         room = sum(reserved for *_, reserved in failed)
         owner = _check_owner(connection, workload_id, len(failed), room)
         made = _make(connection, failed, now)
-        connection.execute(_COUNT, {"workload": text(workload_id), "jobs": len(made), "room": room})
+        connection.execute(
+            _COUNT, {"workload": text(workload_id), "jobs": len(made), "room": room, "now": micros(now)}
+        )
         connection.execute(_RESERVE, {"owner": owner, "room": room})
         webhooks.reopen(connection, workload_id)
     further = failed[-1][1] if len(failed) == _SLICE else None

@@ -66,17 +66,17 @@ def select_workloads() -> Select[Any]:
     return (
         select(workloads.c.public, users.c.name, *workloads.c["spec", "directory", "created"])
         .add_columns(*workloads.c["accepted", "filtered", "failed", "size"])
-        .add_columns(*workloads.c["finished", "version", "retried", "sealed", "noticed"])
+        .add_columns(*workloads.c["finished", "version", "retried", "sealed", "noticed", "idle"])
         .join_from(workloads, users, users.c.id == workloads.c.owner_id)
         .where(workloads.c.deleted.is_(None))
     )
 
 
 def workload_of(row: Row) -> Workload:
-    public, owner, spec, directory, created, *counts, finished, version, retried, sealed, noticed = row
+    public, owner, spec, directory, created, *counts, finished, version, retried, sealed, noticed, idle = row
     spec, created, finished = spec_of(spec), seconds(created), seconds_or_none(finished)
-    sealed = sealed is not None
-    facts = [public, owner, spec, directory, created, *counts, finished, version, retried, sealed, noticed]
+    facts = [public, owner, spec, directory, created, *counts, finished, version, retried]
+    facts += [sealed is not None, noticed, seconds(idle)]
     return Workload(*facts)
 
 

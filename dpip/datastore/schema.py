@@ -96,6 +96,7 @@ workloads = Table(
     Column("sealed", Number),
     _number("reserved", 0),
     _number("noticed", 0),
+    _number("idle", 0),  # microseconds that it lay completed before it was opened again
 )
 # Partial indexes serve the statements that name their condition in plain SQL, and leave all others alone: an
 # index on all of ``deleted`` or ``state`` makes SQLite begin with all that are present, or all that wait.
@@ -109,6 +110,18 @@ _partial_index("workloads_present", workloads.c.owner_id, where=_present)
 EMPTY = _present & (workloads.c.accepted == literal_column("0"))
 _partial_index("workloads_empty", workloads.c.owner_id, where=EMPTY)
 _partial_index("workloads_empty_since", workloads.c.created, where=EMPTY)
+
+# What a user has put by under a name, for later workloads.
+presets = Table(
+    "presets",
+    metadata,
+    _id(),
+    _belongs_to("owner_id", "users"),
+    _text("name"),
+    _text("spec"),  # JSON, see presets.py
+    _number("created"),
+    UniqueConstraint("owner_id", "name", name="presets_name"),
+)
 
 # Tombstones whose images still have rows: these go a slice at a time, see purge.py.
 purges = Table("purges", metadata, _belongs_to("workload_id", "workloads", primary_key=True))

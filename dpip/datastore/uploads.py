@@ -12,6 +12,7 @@ from dpip.datastore.bulk import as_json, execute, fetch, given, text
 from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import images as images_table
 from dpip.datastore.schema import jobs, users, workloads
+from dpip.datastore.workloads import idle_until
 from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError, NotFound, QuotaExceeded, Sealed
 from dpip.model import AcceptedOriginal, IdempotencyKey, Image, ImageType, JobState, StoredFile, WaitingJob
@@ -43,6 +44,7 @@ class _Target:
     accepted: int = 0
     size: int = 0
     reserved: int = 0
+    opened: float = 0.0  # when the first of them came
 
 
 @frozen
@@ -116,6 +118,8 @@ def _take(upload: UploadOperation, targets: dict[str, _Target]) -> _Taken:
     size = sum(file.size for _, _, file in upload.files)
     reserved = sum(file.picture.result_bytes for _, _, file in upload.files)
     _charge(target, size, reserved, targets)
+    if not target.accepted:
+        target.opened = upload.now
     first = target.next_seq
     target.next_seq += len(upload.files)
     target.accepted += len(upload.files)
@@ -157,7 +161,7 @@ _JOBS = as_json(
     .where(jobs.c.retried.is_(None))
 )
 
-_grown = given("id", "accepted", "size", "reserved")
+_grown = given("id", "accepted", "size", "reserved", "now")
 _COUNT = (
     update(workloads)
     .where(workloads.c.id == _grown.c.id)
@@ -167,6 +171,7 @@ _COUNT = (
         size=workloads.c.size + _grown.c.size,
         reserved=workloads.c.reserved + _grown.c.reserved,
         version=workloads.c.version + 1,
+        idle=idle_until(_grown.c.now),
         finished=null(),
     )
 )
@@ -182,11 +187,15 @@ def _write(connection: Connection, taken: Sequence[_Taken]) -> dict[str, Waiting
     images.add(connection, [(one.target.row, image) for one in taken for image in one.originals])
     execute(connection, _INSERT_JOBS, [row for one in taken for row in _job_rows(one)])
     grown = {one.target.row: one.target for one in taken if one.originals}.values()
-    execute(connection, _COUNT, [(one.row, one.accepted, one.size, one.reserved) for one in grown])
+    execute(connection, _COUNT, [_growth(one) for one in grown])
     charged = {one.owner: (one.owner, one.used, one.owner_reserved) for one in grown}
     execute(connection, _USE, charged.values())
     idempotency_keys.remember(connection, [(one.upload.key, _answer(one), one.upload.now) for one in taken])
     return _jobs(connection, [image for one in taken for image in one.originals])
+
+
+def _growth(target: _Target) -> Sequence[int]:
+    return target.row, target.accepted, target.size, target.reserved, micros(target.opened)
 
 
 def _jobs(connection: Connection, originals: Iterable[Image]) -> dict[str, WaitingJob]:

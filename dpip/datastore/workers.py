@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import asdict, filters
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from dpip.datastore.bulk import text
 from dpip.datastore.certificates import check, refuse_newcomer
 from dpip.datastore.rows import micros, seconds, seconds_or_none
 from dpip.datastore.schema import certificates, workers
+from dpip.errors import Conflict, NotFound
 from dpip.model import WorkerInfo, WorkerRecord
 
 
@@ -38,6 +40,19 @@ def left(connection: Connection, name: str, now: float) -> None:
 def all_left(connection: Connection, now: float) -> None:
     gone = update(workers).where(workers.c.joined)
     connection.execute(gone.values(joined=False, last_seen=micros(now)))
+
+
+def forget(connection: Connection, name: str) -> None:
+    row = connection.execute(
+        select(workers.c.joined, workers.c.revoked, workers.c.suspended).where(workers.c.name == text(name))
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"No worker named {name[:64]!r} has ever joined.")
+    if row.joined:
+        raise Conflict(f"The worker {name} has joined: drain it first.")
+    if row.revoked is not None or row.suspended is not None:
+        raise Conflict(f"The worker {name} is kept out, which its record remembers: it stays for 90 days.")
+    connection.execute(delete(workers).where(workers.c.name == text(name)))
 
 
 def seen(connection: Connection, now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -112,6 +113,12 @@ def present(connection: Connection, workload_id: str) -> Workload:
     if found is None:
         raise NotFound(f"There is no workload {workload_id}.")
     return found
+
+
+def idle_until(now: ColumnElement[Any]) -> ColumnElement[int]:
+    """The time that a workload has lain completed, as of ``now``, when it is opened again."""
+    lay = case((workloads.c.finished < now, now - workloads.c.finished), else_=0)
+    return workloads.c.idle + lay
 
 
 _all_ended = workloads.c.accepted == workloads.c.filtered + workloads.c.failed

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from dpip.errors import BadParameter, UnknownFilter
-from dpip.filters.output import validate_output
+from dpip.filters.output import OPTIONS, validate_output
 from dpip.filters.schema import Filter, Parameter, shown
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Parameter",
     "broken",
     "describe",
+    "describe_output",
     "find",
     "names",
     "validate",
@@ -92,6 +93,11 @@ def versions() -> dict[str, str]:
 def describe() -> list[dict[str, Any]]:
     """Describe each filter with its parameters, JSON-able, for ``GET /filters``."""
     return [find(name).describe() for name in names()]
+
+
+def describe_output() -> list[dict[str, Any]]:
+    """Describe the options of the output, JSON-able, for ``GET /output``."""
+    return [option.describe() for option in OPTIONS]
 
 
 def is_built_in(name: str) -> bool:

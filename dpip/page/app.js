@@ -7,32 +7,40 @@ import * as live from "./live.js";
 import { loginForm } from "./login.js";
 import { attempt } from "./notices.js";
 import { uploads } from "./upload.js";
+import * as activityView from "./view-activity.js";
 import * as newView from "./view-new.js";
 import * as tokensView from "./view-tokens.js";
 import * as usersView from "./view-users.js";
+import * as workerView from "./view-worker.js";
 import * as workersView from "./view-workers.js";
 import * as workloadView from "./view-workload.js";
 import * as workloadsView from "./view-workloads.js";
 import { workloads } from "./workloads.js";
 
+const tabs = new BroadcastChannel("session"); // the other tabs of this browser have the same user
 const main = document.getElementById("main");
 let who = null;
 let shown = null;
 
 const PARTS = [
-  [/^#\/workloads\/([0-9a-z]+)$/, workloadView],
+  [/^#\/workloads\/([0-9a-z]+)(?:\/(\d+))?$/, workloadView],
   [/^#\/new$/, newView],
   [/^#\/workers$/, workersView, "admin"],
+  [/^#\/workers\/(.+)$/, workerView, "admin"],
+  [/^#\/activity$/, activityView, "admin"],
   [/^#\/tokens$/, tokensView],
   [/^#\/users$/, usersView, "admin"],
   [/^/, workloadsView],
 ];
 
 function show(focus = true) {
-  shown?.close();
+  closeDialogs();
   const hash = location.hash || "#/";
   const [pattern, part] = PARTS.find(([regex, , role]) => regex.test(hash) && (!role || who.admin));
-  shown = part.view(who, ...hash.match(pattern).slice(1));
+  const named = hash.match(pattern).slice(1);
+  if (shown?.part === part && shown.goes?.(...named)) return;
+  shown?.close();
+  shown = { part, ...part.view(who, ...named) };
   put(main, shown.element);
   document.title = `${shown.title} · DPIP`;
   markPlace(hash);
@@ -40,7 +48,13 @@ function show(focus = true) {
   if (focus) main.querySelector("h1")?.focus({ preventScroll: true });
 }
 
+/** What was asked on the part that one has left is not answered. The large picture has an address of its own. */
+function closeDialogs() {
+  for (const box of document.querySelectorAll("dialog[open]:not(.lightbox)")) box.close();
+}
+
 function leave(reason) {
+  closeDialogs();
   who = null;
   shown?.close();
   shown = null;
@@ -49,8 +63,13 @@ function leave(reason) {
   workloads.forget();
   hideBar();
   document.title = "Log in · DPIP";
-  put(main, loginForm(enter, reason));
+  put(main, loginForm(logIn, reason));
   document.getElementById("user").focus();
+}
+
+async function logIn() {
+  await enter();
+  tabs.postMessage("in");
 }
 
 async function enter() {
@@ -63,6 +82,7 @@ async function enter() {
 
 async function logOut() {
   await request("DELETE", "/logout");
+  tabs.postMessage("out");
   leave("");
 }
 
@@ -79,6 +99,10 @@ async function begin() {
 
 session.addEventListener("ended", () => {
   if (who) leave("Your session has ended. Log in again.");
+});
+tabs.addEventListener("message", ({ data }) => {
+  if (who) leave(data === "out" ? "You have logged out in another tab." : "");
+  if (data === "in") begin();
 });
 addEventListener("hashchange", () => who && show());
 document.getElementById("skip").addEventListener("click", () => main.focus());

@@ -15,8 +15,8 @@ export function showBar({ user, admin }, logOut) {
     h(
       "details",
       { class: "menu" },
-      h("summary", { "aria-label": `Account of ${user}, and theme` }, h("span", { class: "avatar", "aria-hidden": "true" }, user.slice(0, 1).toUpperCase()), h("span", { class: "who" }, user)),
-      h("div", { class: "menu-box" }, themes(), h("a", { class: "button", href: "#/tokens" }, "Tokens"), h("a", { class: "button", href: "/docs" }, "The API"), h("button", { type: "button", onclick: () => askPassword(user, true) }, "Change password"), h("button", { type: "button", onclick: logOut }, "Log out")),
+      h("summary", {}, h("span", { class: "avatar", "aria-hidden": "true", "data-letter": user.slice(0, 1).toUpperCase() }), hidden("Account of "), h("span", { class: "who" }, user), hidden(", and theme")),
+      h("div", { class: "menu-box" }, themes(), h("a", { class: "button", href: "#/tokens" }, "Tokens"), admin && h("a", { class: "button", href: "#/activity" }, "Activity"), h("a", { class: "button", href: "/docs" }, "The API"), h("button", { type: "button", onclick: () => askPassword(user, true) }, "Change password"), h("button", { type: "button", onclick: logOut }, "Log out")),
     ),
   );
   bar.hidden = false;
@@ -50,6 +50,11 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+
+/** For who does not see the picture beside it. */
+function hidden(text) {
+  return h("span", { class: "visually-hidden" }, text);
+}
 
 function mark() {
   return h("span", { class: "mark", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i"));

@@ -3,17 +3,38 @@
 // As dpip/filters/output.py has them: a test compares the two.
 const EXTENSIONS = "jpg jpeg jpe jfif png apng webp bmp dib gif tif tiff avif avifs jxl jp2 j2k j2c jpc jpf jpx qoi pnm ppm pgm pbm pam pfm tga icb vda vst heic heif hif heics heifs dds ico cur dng nef nrw cr2 cr3 arw sr2 raf rw2 orf pef srw 3fr erf kdc dcr mrw mef mos rwl".split(" ");
 const PICTURES = new RegExp(`\\.(${EXTENSIONS.join("|")})$`, "i");
+const SYSTEM = /^(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)$/i;
 const TYPES = /^image\//;
 
 export const ACCEPT = ["image/*", ...EXTENSIONS.map((extension) => `.${extension}`)].join(",");
 
 const inOrder = new Intl.Collator("en", { numeric: true });
 
-/** `{pictures, others}`: pictures in the order of their paths, `2.png` before `10.png`; how many were none. */
+const paths = new WeakMap();
+
+/** The name of a file with the folders in which it was found: `rome/day 1/a.jpg`. */
+export function pathOf(file) {
+  return paths.get(file) || file.name;
+}
+
+/** `{pictures, others}` in the order of their paths, `2.png` before `10.png`; others are `{path, reason}`. */
 export function sorted(files) {
-  const pictures = files.filter(({ file }) => TYPES.test(file.type) || PICTURES.test(file.name));
-  pictures.sort((one, other) => inOrder.compare(one.path, other.path));
-  return { pictures: pictures.map(({ file }) => file), others: files.length - pictures.length };
+  const pictures = [];
+  const others = [];
+  for (const { file, path } of files.sort((one, other) => inOrder.compare(one.path, other.path))) {
+    if (SYSTEM.test(file.name)) continue; // nobody has meant these
+    const reason = leftOut(file);
+    if (reason) others.push({ path, reason });
+    else pictures.push(file);
+    paths.set(file, path);
+  }
+  return { pictures, others };
+}
+
+/** Why a file is not taken; empty for a picture. */
+function leftOut(file) {
+  if (!TYPES.test(file.type) && !PICTURES.test(file.name)) return "No picture, by its name.";
+  return file.size ? "" : "It is empty.";
 }
 
 /** Of an input: `{file, path}` each. */
@@ -31,7 +52,7 @@ export async function dropped(transfer) {
 async function walked(entry) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    return [{ file, path: entry.fullPath }];
+    return [{ file, path: entry.fullPath.replace(/^\//, "") }];
   }
   const reader = entry.createReader();
   const within = [];

@@ -21,6 +21,17 @@ export class ChainForm {
     return this.steps.map((step) => step.value());
   }
 
+  /** Shows this chain. Throws an Error for a filter that the server does not have. */
+  set(chain) {
+    const missing = chain.find(({ name }) => !this.filters.some((filter) => filter.name === name));
+    if (missing) throw new Error(`The server has no filter ${missing.name}.`);
+    for (const step of this.steps.splice(0)) step.element.remove();
+    for (const wanted of chain) {
+      this.add(false);
+      this.steps.at(-1).set(wanted);
+    }
+  }
+
   add(focus) {
     const step = new StepForm(this.filters, this.changed, () => this.remove(step));
     this.steps.push(step);
@@ -77,8 +88,14 @@ class StepForm {
   show() {
     const filter = this.filters.find(({ name }) => name === this.select.value);
     this.summary.textContent = filter.summary;
-    this.fields = filter.parameters.map((parameter) => field(parameter, this.changed));
+    this.fields = filter.parameters.map((parameter) => parameterField(parameter, this.changed));
     put(this.parameters, this.fields.map(({ element }) => element));
+  }
+
+  set({ name, ...values }) {
+    this.select.value = name;
+    this.show();
+    for (const field of this.fields) if (field.name in values) field.set(values[field.name]);
   }
 
   value() {
@@ -87,8 +104,8 @@ class StepForm {
   }
 }
 
-/** `{name, element, value()}` of a parameter; `value()` is null for what shall stay as the filter has it. */
-function field(parameter, changed) {
+/** `{name, element, value(), set(value)}` of a parameter; null is the value of what shall stay as the filter has it. */
+export function parameterField(parameter, changed) {
   const made = FIELDS[parameter.type](parameter, changed);
   return { name: parameter.name, ...made };
 }
@@ -115,6 +132,7 @@ function numeric(parameter, changed) {
   return {
     element: labelled(parameter, number.input, number.slider),
     value: () => (number.input.value === "" ? null : Number(number.input.value)),
+    set: number.set,
   };
 }
 
@@ -143,7 +161,7 @@ function numberInput({ default: preset, minimum, maximum }, whole, changed) {
   });
   input.addEventListener("input", () => {
     if (slider) slider.value = input.value;
-    if (input.checkValidity()) changed();
+    changed();
   });
   if (slider) {
     slider.addEventListener("input", () => {
@@ -151,7 +169,11 @@ function numberInput({ default: preset, minimum, maximum }, whole, changed) {
       changed();
     });
   }
-  return { input, slider };
+  const set = (value) => {
+    input.value = value ?? "";
+    if (slider) slider.value = input.value;
+  };
+  return { input, slider, set };
 }
 
 function sliderStep(span) {
@@ -160,13 +182,15 @@ function sliderStep(span) {
 
 /** `otsu`, or a number: a list with the words and *a number*, or *a colour*. */
 function wordOr(other, parameter, choices, input, { first, read, changed }) {
+  const chosen = () => {
+    input.hidden = input.disabled = select.value !== "";
+    if (!input.hidden && input.value === "") input.value = first;
+  };
   const select = h(
     "select",
     {
       onchange: () => {
-        input.hidden = select.value !== "";
-        input.disabled = input.hidden;
-        if (!input.hidden && input.value === "") input.value = first;
+        chosen();
         changed();
       },
     },
@@ -179,18 +203,24 @@ function wordOr(other, parameter, choices, input, { first, read, changed }) {
   return {
     element: labelled(parameter, select, input),
     value: () => select.value || read(input.value),
+    set(value) {
+      const word = choices.includes(value);
+      select.value = word ? value : "";
+      if (!word) input.value = value;
+      chosen();
+    },
   };
 }
 
 function written(parameter, changed) {
   const input = h("input", { type: "text", maxlength: parameter.maximum, value: parameter.default, oninput: changed });
-  return { element: labelled(parameter, input), value: () => input.value.trim() || null };
+  return { element: labelled(parameter, input), value: () => input.value.trim() || null, set: (text) => void (input.value = text ?? "") };
 }
 
 function coloured(parameter, changed) {
   const fixed = (parameter.default || "").startsWith("#") ? parameter.default : "#808080";
   const input = h("input", { type: "color", value: fixed, oninput: changed });
-  if (!parameter.choices) return { element: labelled(parameter, input), value: () => input.value };
+  if (!parameter.choices) return { element: labelled(parameter, input), value: () => input.value, set: (colour) => void (input.value = colour) };
   return wordOr("a colour", parameter, parameter.choices, input, { first: fixed, read: String, changed });
 }
 
@@ -203,9 +233,15 @@ function chosenPicture(parameter, changed) {
     input.setCustomValidity(large ? `At most ${MOST_PICTURE_KB} KB: this file has ${Math.ceil(file.size / 1024)}.` : "");
     if (large) input.reportValidity();
     text = file && !large ? await dataUrl(file) : null;
+    kept.textContent = "";
     changed();
   }
-  return { element: labelled(parameter, input), value: () => text };
+  const kept = h("span", { class: "hint" });
+  const set = (value) => {
+    text = value;
+    kept.textContent = value ? "The picture of before, unless you choose another." : "";
+  };
+  return { element: labelled(parameter, input, kept), value: () => text, set };
 }
 
 function dataUrl(file) {
@@ -223,6 +259,7 @@ function yesOrNo(parameter, changed) {
   return {
     element: h("div", { class: "field check" }, box, h("label", { for: id }, words(parameter.name)), hint(parameter)),
     value: () => box.checked,
+    set: (yes) => void (box.checked = yes === true),
   };
 }
 
@@ -230,10 +267,11 @@ function oneOf(parameter, changed) {
   const select = h(
     "select",
     { onchange: changed },
+    parameter.default === null && h("option", { value: "" }, "as the original"),
     parameter.choices.map((word) => h("option", { value: word }, words(word))),
   );
-  select.value = parameter.default;
-  return { element: labelled(parameter, select), value: () => select.value };
+  select.value = parameter.default ?? "";
+  return { element: labelled(parameter, select), value: () => select.value || null, set: (word) => void (select.value = word ?? "") };
 }
 
 function labelled(parameter, control, beside) {
@@ -244,7 +282,7 @@ function labelled(parameter, control, beside) {
   return h(
     "div",
     { class: "field" },
-    h("label", { for: control.id }, words(parameter.name)),
+    h("label", { for: control.id }, parameter.label || words(parameter.name)),
     h("div", { class: "controls" }, control, beside),
     told,
   );

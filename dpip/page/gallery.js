@@ -18,14 +18,17 @@ export class Facts {
   constructor(workloadId, changed) {
     this.workloadId = workloadId;
     this.changed = changed;
+    this.images = new Map(); // by place
     this.pages = new Map();
+    this.asked = new Map(); // of single places: how many images had ended when they were asked for
+    this.loading = false;
     this.ended = -1;
     this.stopping = new AbortController();
   }
 
   /** `{original, result}` of one place, as far as they are known. */
   at(place) {
-    return this.pages.get(Math.floor(place / PAGE))?.images.get(place) || {};
+    return this.images.get(place) || {};
   }
 
   /** So many have ended: pages that lack some may be out of date. */
@@ -39,8 +42,29 @@ export class Facts {
     for (let page = Math.floor(first / PAGE); page <= Math.floor(last / PAGE); page += 1) this.load(page);
   }
 
+  /** These places, which do not follow each other, are looked at. */
+  async wantThese(places) {
+    const { ended } = this;
+    const missing = places.filter((place) => !this.at(place).result && this.asked.get(place) !== ended).slice(0, PAGE);
+    if (!missing.length || this.loading) return;
+    this.loading = true;
+    await quietly(async () => {
+      const path = (type) => `/images${query({ workload_id: this.workloadId, type, seqs: missing })}`;
+      const [originals, results] = await Promise.all(["original", "filtered"].map((type) => get(path(type), { signal: this.stopping.signal })));
+      this.note(originals, results);
+    });
+    for (const place of missing) this.asked.set(place, ended);
+    this.loading = false;
+    this.changed();
+  }
+
+  note(originals, results) {
+    for (const image of originals) this.images.set(image.seq, { ...this.images.get(image.seq), original: image });
+    for (const image of results) this.images.set(image.seq, { ...this.images.get(image.seq), result: image });
+  }
+
   async load(number) {
-    const page = this.pages.get(number) || { images: new Map(), ended: -1, accepted: -1, busy: false, at: 0 };
+    const page = this.pages.get(number) || { ended: -1, accepted: -1, busy: false, at: 0 };
     this.pages.set(number, page);
     const { accepted, ended } = this;
     const current = page.complete || (page.ended === ended && page.accepted === accepted);
@@ -48,8 +72,7 @@ export class Facts {
     page.busy = true;
     await quietly(async () => {
       const [originals, results] = await Promise.all([this.list("original", number), this.list("filtered", number)]);
-      for (const image of originals) page.images.set(image.seq, { ...page.images.get(image.seq), original: image });
-      for (const image of results) page.images.set(image.seq, { ...page.images.get(image.seq), result: image });
+      this.note(originals, results);
       Object.assign(page, { ended, accepted, complete: results.length === PAGE });
       this.changed();
     });
@@ -65,7 +88,9 @@ export class Facts {
 
   /** Ask for all of it anew: what had failed may be under way again. */
   forget() {
+    this.images.clear();
     this.pages.clear();
+    this.asked.clear();
   }
 
   close() {
@@ -73,15 +98,23 @@ export class Facts {
   }
 }
 
-/** A grid of `count` cells; `open(place)` when one is chosen. */
+/**
+ * A grid of cells, one for each image, or for those of an `order`; `open(place)` when one is chosen. While one selects,
+ * it is marked instead, and `selected` has the places; `marked()` hears of it.
+ */
 export class Gallery {
-  constructor(facts, open) {
+  constructor(facts, open, marked) {
     this.facts = facts;
     this.open = open;
-    this.count = 0;
+    this.marked = marked;
+    this.accepted = 0;
+    this.order = null; // the places that are shown, in this order; null is all as they came
+    this.positions = new Map(); // of the places in that order
+    this.selecting = false;
+    this.selected = new Set();
     this.failures = new Map();
-    this.cells = new Map();
-    this.active = 0; // the cell that the Tab key reaches
+    this.cells = new Map(); // by place
+    this.active = 0; // the place of the cell that the Tab key reaches
     this.element = h("ul", { class: "gallery", "aria-label": "Images", onkeydown: (event) => this.key(event), onclick: (event) => this.click(event) });
     this.drawing = 0;
     this.draw = () => {
@@ -95,11 +128,56 @@ export class Gallery {
     this.watch.observe(this.element);
   }
 
+  get count() {
+    return this.order ? this.order.length : this.accepted;
+  }
+
   /** `failures` by place. */
-  update(count, failures) {
-    this.count = count;
+  update(accepted, failures) {
+    this.accepted = accepted;
     this.failures = failures;
     this.draw();
+  }
+
+  /** Shows these places, in this order; with null all. */
+  arrange(order) {
+    this.order = order;
+    this.positions = new Map((order || []).map((place, position) => [place, position]));
+    if (this.position(this.active) < 0) this.active = this.at(0) ?? 0;
+    this.draw();
+  }
+
+  /** The place at a position, undefined behind the last. */
+  at(position) {
+    return this.order ? this.order[position] : position < this.count ? position : undefined;
+  }
+
+  /** Where a place is, -1 when it is not shown. */
+  position(place) {
+    if (this.order) return this.positions.get(place) ?? -1;
+    return place < this.count ? place : -1;
+  }
+
+  select(on) {
+    this.selecting = on;
+    this.selected.clear();
+    this.draw();
+    this.marked();
+  }
+
+  /** All that are shown, or none of them. */
+  selectAll() {
+    const all = Array.from({ length: this.count }, (_, position) => this.at(position));
+    this.selected = new Set(this.selected.size === all.length ? [] : all);
+    this.draw();
+    this.marked();
+  }
+
+  /** Of the image at this place: where it is among those shown, and which are beside it. */
+  beside(place) {
+    const position = this.position(place);
+    const known = position >= 0;
+    return { position, count: this.count, previous: known && position > 0 ? this.at(position - 1) : undefined, next: known ? this.at(position + 1) : undefined };
   }
 
   layout() {
@@ -115,17 +193,22 @@ export class Gallery {
     const first = Math.max(0, Math.floor(top / row) - MARGIN_ROWS) * columns;
     const last = Math.min(this.count, (Math.ceil((top + innerHeight) / row) + MARGIN_ROWS) * columns) - 1;
     this.keep(first, last);
+    this.element.classList.toggle("selecting", this.selecting);
     for (const [place, cell] of this.cells) {
-      cell.put((place % columns) * (side + GAP), Math.floor(place / columns) * row, side, row - GAP);
-      cell.update(this.facts.at(place), this.failures.get(place), this.count);
+      const position = this.position(place);
+      cell.put((position % columns) * (side + GAP), Math.floor(position / columns) * row, side, row - GAP);
+      cell.update(this.facts.at(place), this.failures.get(place), position, this.count);
+      cell.mark(this.selecting ? this.selected.has(place) : null);
     }
-    if (last >= first) this.facts.want(first, last);
+    if (last < first) return;
+    if (this.order) this.facts.wantThese(this.order.slice(first, last + 1));
+    else this.facts.want(first, last);
   }
 
   /** Cells of these places, and of the one that has the focus, and no others; in order, for who reads them. */
   keep(first, last) {
-    const wanted = new Set([this.active].filter((place) => place < this.count));
-    for (let place = first; place <= last; place += 1) wanted.add(place);
+    const wanted = new Set([this.active].filter((place) => this.position(place) >= 0));
+    for (let position = first; position <= last; position += 1) wanted.add(this.at(position));
     for (const [place, cell] of this.cells) {
       if (!wanted.has(place)) {
         cell.close();
@@ -133,22 +216,32 @@ export class Gallery {
       }
     }
     let before = null;
-    for (const place of [...wanted].sort((one, other) => other - one)) {
-      if (!this.cells.has(place)) {
-        this.cells.set(place, new Cell(place));
-        this.element.insertBefore(this.cells.get(place).element, before);
-      }
-      this.cells.get(place).reachable(place === this.active);
-      before = this.cells.get(place).element;
+    for (const place of [...wanted].sort((one, other) => this.position(other) - this.position(one))) {
+      if (!this.cells.has(place)) this.cells.set(place, new Cell(place));
+      const cell = this.cells.get(place);
+      // To move an element takes the focus from it.
+      if (!cell.element.parentNode || cell.element.nextElementSibling !== before) this.element.insertBefore(cell.element, before);
+      cell.reachable(place === this.active);
+      before = cell.element;
     }
   }
 
   click(event) {
     const button = event.target.closest("button");
     if (!button) return;
-    this.active = Number(button.dataset.place);
+    const place = Number(button.dataset.place);
+    if (this.selecting) this.toggle(place, event.shiftKey);
+    this.active = place;
     this.draw();
-    this.open(this.active);
+    if (!this.selecting) this.open(place);
+  }
+
+  /** With Shift all from the last one to this. */
+  toggle(place, further) {
+    const [from, to] = [this.position(this.active), this.position(place)].sort((one, other) => one - other);
+    if (further && from >= 0) for (let position = from; position <= to; position += 1) this.selected.add(this.at(position));
+    else if (!this.selected.delete(place)) this.selected.add(place);
+    this.marked();
   }
 
   key(event) {
@@ -166,7 +259,8 @@ export class Gallery {
     const step = steps[event.key];
     if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    this.focus(Math.min(this.count - 1, Math.max(0, this.active + step)));
+    const position = Math.min(this.count - 1, Math.max(0, this.position(this.active) + step));
+    this.focus(this.at(position));
   }
 
   focus(place) {
@@ -192,7 +286,7 @@ class Cell {
     this.picture = h("span", { class: "picture" });
     this.caption = h("span", { class: "caption" });
     this.button = h("button", { type: "button", class: "cell", "data-place": place }, this.picture, this.caption);
-    this.element = h("li", { "aria-posinset": place + 1 }, this.button);
+    this.element = h("li", {}, this.button);
   }
 
   put(left, top, width, height) {
@@ -208,14 +302,22 @@ class Cell {
     this.button.tabIndex = yes ? 0 : -1;
   }
 
-  update({ original, result }, failure, count) {
+  /** `chosen` is null while nobody selects. */
+  mark(chosen) {
+    if (chosen === null) this.button.removeAttribute("aria-pressed");
+    else this.button.setAttribute("aria-pressed", String(chosen));
+  }
+
+  update({ original, result }, failure, position, count) {
+    this.element.setAttribute("aria-posinset", position + 1);
     const name = original?.name || `Image ${number(this.place + 1)}`;
     const state = result ? "done" : failure ? "failed" : "waiting";
     this.element.setAttribute("aria-setsize", count);
     this.button.dataset.state = state;
     this.button.setAttribute("aria-label", { done: name, failed: `${name}, failed`, waiting: `${name}, not done yet` }[state]);
     this.button.title = failure ? `${name}: ${failure.reason}` : name;
-    if (this.caption.textContent !== name) this.caption.textContent = name;
+    const last = name.slice(name.lastIndexOf("/") + 1); // the folders are in its title
+    if (this.caption.textContent !== last) this.caption.textContent = last;
     if (this.image !== (result?.image_id || null)) this.show(result);
   }
 

@@ -7,15 +7,19 @@ import { bytes, number } from "./format.js";
 import { attempt } from "./notices.js";
 import { pictureUrl, thumbnailUrl } from "./pictures.js";
 
-/** Opens at a place; `look(place)` gives `{count, failure}` as of now. `closed(place)` hears where it ended. */
-export function openLightbox(workloadId, start, look, closed) {
-  let place = start;
+/**
+ * Opens at the image `start`. `about(seq)` is what is known of one as of now: `{position, count, previous, next,
+ * failure}`, where `previous` and `next` are of those beside it, undefined at an end. `moved(seq)` and `closed(seq)`
+ * hear where one is, and where it ended. Returns `{close(), turn(seq)}`.
+ */
+export function openLightbox(workloadId, start, { about, moved, closed }) {
+  let seq = start;
   const title = h("h2", { id: "lightbox-title" });
   const counter = h("span", { class: "hint" });
   const stage = h("div", { class: "stage" });
   const facts = h("div", { class: "facts" });
-  const previous = h("button", { type: "button", "aria-keyshortcuts": "p", title: "Key p", onclick: () => go(-1) }, "← Previous");
-  const next = h("button", { type: "button", "aria-keyshortcuts": "n", title: "Key n", onclick: () => go(1) }, "Next →");
+  const previous = h("button", { type: "button", "aria-keyshortcuts": "p", title: "Key p", onclick: () => go("previous") }, "← Previous");
+  const next = h("button", { type: "button", "aria-keyshortcuts": "n", title: "Key n", onclick: () => go("next") }, "Next →");
   const box = h(
     "dialog",
     { class: "lightbox", "aria-labelledby": "lightbox-title", onkeydown: key },
@@ -26,48 +30,60 @@ export function openLightbox(workloadId, start, look, closed) {
   box.addEventListener("click", (event) => event.target === box && box.close());
   box.addEventListener("close", () => {
     box.remove();
-    closed(place);
+    closed(seq);
   });
 
   function key(event) {
-    const step = { PageDown: 1, n: 1, PageUp: -1, p: -1 }[event.key];
+    const step = { PageDown: "next", n: "next", PageUp: "previous", p: "previous" }[event.key];
     if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     go(step);
   }
 
   function go(step) {
-    const to = place + step;
-    if (to < 0 || to >= look(place).count) return;
-    place = to;
+    const to = about(seq)[step];
+    if (to === undefined) return;
+    moved(to);
+    turn(to);
+  }
+
+  function turn(to) {
+    seq = to;
     attempt(show);
   }
 
   async function show() {
-    const shown = place;
-    const { count, failure } = look(place);
-    previous.disabled = place === 0;
-    next.disabled = place === count - 1;
-    say(counter, `${number(place + 1)} of ${number(count)}`);
+    const shown = seq;
+    const { position, count, failure, ...beside } = about(seq);
+    previous.disabled = beside.previous === undefined;
+    next.disabled = beside.next === undefined;
+    say(counter, position < 0 ? "" : `${number(position + 1)} of ${number(count)}`);
     const [original, result] = await Promise.all([imageAt("original"), imageAt("filtered")]);
-    if (place !== shown) return;
-    const name = original?.name || `Image ${number(place + 1)}`;
+    if (seq !== shown) return;
+    const name = original?.name || `Image ${number(seq + 1)}`;
     say(title, name);
     if (result) put(stage, compared(original, result, name));
-    else put(stage, h("p", { class: "stage-words" }, failure ? `It failed: ${failure.reason}` : "It is not done yet."));
+    else put(stage, h("p", { class: "stage-words" }, without(original, failure)));
     put(facts, original && download("Original", original, name), result && download("Result", result, name),
       ...(result?.notices ?? []).map((notice) => h("p", { class: "notice" }, notice)));
     if (result) stage.querySelector("input").focus({ preventScroll: true });
   }
 
   async function imageAt(type) {
-    const [image] = await get(`/images${query({ workload_id: workloadId, type, after: place - 1, limit: 1 })}`);
-    return image?.seq === place ? image : null;
+    const [image] = await get(`/images${query({ workload_id: workloadId, type, after: seq - 1, limit: 1 })}`);
+    return image?.seq === seq ? image : null;
   }
 
   document.body.append(box);
   box.showModal();
   attempt(show);
+  return { close: () => box.close(), turn };
+}
+
+/** Why there is no result to be seen. */
+function without(original, failure) {
+  if (!original) return "The workload has no such image.";
+  return failure ? `It failed: ${failure.reason}` : "It is not done yet.";
 }
 
 function compared({ image_id: before }, { image_id: after }, name) {
@@ -77,5 +93,5 @@ function compared({ image_id: before }, { image_id: after }, name) {
 
 function download(label, image, name) {
   const what = `${label}, ${image.width} × ${image.height}, ${bytes(image.size)}`;
-  return h("a", { class: "button", href: pictureUrl(image.image_id), download: true, "aria-label": `Download ${label.toLowerCase()} of ${name}` }, what);
+  return h("a", { class: "button", href: pictureUrl(image.image_id), download: true, title: `Download ${label.toLowerCase()} of ${name}` }, what);
 }

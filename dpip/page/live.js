@@ -88,7 +88,7 @@ async function looked(signal) {
     return workloads.list().some(({ status }) => status === "running") ? BUSY_SECONDS : IDLE_SECONDS;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    if (error.status === 401) stop();
+    if (error.status === 401) throw new DOMException("nobody is logged in", "AbortError"); // the page knows
     connected(false);
     return error.retryAfter || AWAY_SECONDS;
   }

@@ -1,7 +1,8 @@
 // Who are you?
 
-import { request } from "./api.js";
+import { get, request } from "./api.js";
 import { h, say } from "./dom.js";
+import { quietly } from "./notices.js";
 
 /** A form; `entered()` when somebody is logged in. */
 export function loginForm(entered, reason = "") {
@@ -24,6 +25,8 @@ export function loginForm(entered, reason = "") {
       enter.disabled = false;
     }
   };
+  const fresh = h("p", { class: "hint", role: "status" });
+  quietly(async () => say(fresh, whereFirst((await get("/first-login")).password_file)));
   return h(
     "section",
     { class: "login" },
@@ -38,7 +41,15 @@ export function loginForm(entered, reason = "") {
       trouble,
       enter,
     ),
+    fresh,
   );
+}
+
+/** Of a service into which nobody has logged in yet; it tells the whole path only on its own machine. */
+function whereFirst(file) {
+  if (!file) return "";
+  const where = file.includes("/") ? `the file ${file}` : `the file ${file} of the service's state directory, which its log names`;
+  return `Nobody has logged in yet. The first user is admin; its password is in ${where}.`;
 }
 
 /** HTTP Basic with any script in it: btoa takes bytes only. */

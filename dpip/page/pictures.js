@@ -1,6 +1,7 @@
 // Pictures up and down: where they are, and how they get there.
 
 import { PAGE, refused, Unreachable } from "./api.js";
+import { pathOf } from "./files.js";
 
 export const pictureUrl = (id) => `/images/${id}`;
 export const thumbnailUrl = (id) => `/images/${id}/thumbnail`;
@@ -12,7 +13,7 @@ export const thumbnailUrl = (id) => `/images/${id}/thumbnail`;
 export function sendFiles(workloadId, files, key, { signal, progress = () => {} } = {}) {
   const form = new FormData();
   form.append("workload_id", workloadId);
-  for (const file of files) form.append("data", file, file.name);
+  for (const file of files) form.append("data", file, pathOf(file));
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     const stop = () => sending.abort();

@@ -2,9 +2,10 @@
 
 import { h, say } from "./dom.js";
 import { counted, duration, number, rate } from "./format.js";
+import { uploads } from "./upload.js";
 import { workloads } from "./workloads.js";
 
-/** A bar that `update(workload, total)` moves; `total` counts what is still to be uploaded, too. */
+/** A bar that `update(workload)` moves. */
 export class ProgressBar {
   constructor(label) {
     this.parts = ["done", "failed", "running"].map((kind) => h("span", { class: kind }));
@@ -15,7 +16,8 @@ export class ProgressBar {
     );
   }
 
-  update(workload, total = workload.accepted) {
+  update(workload) {
+    const total = expected(workload);
     const counts = [workload.filtered, workload.failed, workload.running_jobs];
     const share = (count) => (total ? (100 * count) / total : 0);
     this.parts.forEach((part, place) => part.style.setProperty("--share", `${share(counts[place])}%`));
@@ -49,19 +51,32 @@ export function counts({ accepted, filtered, failed, noticed }) {
   return parts.filter(Boolean).join(", ");
 }
 
+/** How many images there will be: those of an upload under way in this page are counted before they have come. */
+export function expected({ workload_id, accepted }) {
+  const upload = uploads.get(workload_id);
+  return upload?.active ? Math.max(accepted, upload.total - upload.refused.length) : accepted;
+}
+
 /** `24/s, about 40 s left`, or how long it took; empty when nobody can tell. */
 export function speed(workload) {
-  if (workload.status === "completed") return took(workload);
+  const total = expected(workload);
+  if (workload.status === "completed" && total === workload.accepted) return took(workload);
   const perSecond = workloads.rate(workload.workload_id);
+  const left = timeLeft(workload, total, perSecond);
   const parts = [
     workload.status === "running" && perSecond ? rate(perSecond) : null,
-    workload.eta_seconds ? `about ${duration(workload.eta_seconds)} left` : null,
+    left ? `about ${duration(left)} left` : null,
   ];
   return parts.filter(Boolean).join(", ");
 }
 
-function took({ created_at, finished_at, accepted }) {
-  const seconds = (Date.parse(finished_at) - Date.parse(created_at)) / 1000;
-  if (!finished_at || !accepted) return "";
+/** The server's word for what it has; at the pace of late for what it does not know of yet. */
+function timeLeft({ accepted, filtered, failed, eta_seconds }, total, perSecond) {
+  if (total === accepted) return eta_seconds;
+  return perSecond ? (total - filtered - failed) / perSecond : null;
+}
+
+function took({ took_seconds: seconds, accepted }) {
+  if (seconds === null || seconds === undefined || !accepted) return "";
   return accepted > 1 && seconds > 0 ? `took ${duration(seconds)}, ${rate(accepted / seconds)}` : `took ${duration(seconds)}`;
 }

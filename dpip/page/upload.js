@@ -1,6 +1,7 @@
 // Many files into one workload, in their order.
 
 import { newKey, patiently, Problem, Unreachable } from "./api.js";
+import { pathOf } from "./files.js";
 import { sendFiles } from "./pictures.js";
 
 const GROUP_FILES = 20;
@@ -74,7 +75,7 @@ export class Upload extends EventTarget {
         for (const file of group) await this.send([file]);
         return;
       }
-      this.refused.push({ name: group[0].name, reason: error.message });
+      this.refused.push({ name: pathOf(group[0]), reason: error.message });
     }
     this.tell({ bytesGone: before + size(group) });
   }

@@ -1,25 +1,35 @@
 // A new workload: which images, which filters, a look at what they do, and off it goes.
 
 import { get, newKey, patiently, request } from "./api.js";
+import { showCommands } from "./commands.js";
 import { compare } from "./compare.js";
 import { h, put, say } from "./dom.js";
-import { ACCEPT, chosen, onDrop, sorted } from "./files.js";
+import { FileList } from "./filelist.js";
+import { ACCEPT, chosen, onDrop, pathOf, sorted } from "./files.js";
 import { ChainForm } from "./filterform.js";
 import { bytes, counted, duration } from "./format.js";
-import { attempt, notice } from "./notices.js";
+import { attempt } from "./notices.js";
+import { OutputForm } from "./outputform.js";
+import { PresetBar } from "./presetbar.js";
 import { preview } from "./preview.js";
 import { Upload } from "./upload.js";
 import { workloads } from "./workloads.js";
 
 const SETTLED_MS = 350;
+const MOST_LISTED = 200; // of files left out
 const THUMBNAILS = 11; // and how many more: two rows
-const FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JXL", "JPEG2000", "BMP", "GIF", "QOI", "PNM", "PFM", "TGA"];
 
 let handed = null;
+let handedSpec = null;
 
 /** Files that were dropped elsewhere, for the view that opens next. */
 export function handOver(files) {
   handed = files;
+}
+
+/** Filters, output and tags of a workload, for the view that opens next. */
+export function handSpec({ steps, output, tags }) {
+  handedSpec = { steps, output, tags };
 }
 
 export function view() {
@@ -52,14 +62,17 @@ class Draft {
     }
     this.summary = h("p", { class: "summary", role: "status" });
     this.thumbnails = h("ul", { class: "thumbnails" });
+    this.list = new FileList({ look: (file) => this.take(file), remove: (file) => this.remove(file) });
+    this.leftOut = h("details", { class: "left-out", hidden: true });
+    this.others = [];
     this.clear = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.empty() }, "Remove all");
     this.filter = h("div", { class: "filter-fields" }, h("p", { class: "hint" }, "Asking the server for its filters…"));
     this.name = h("input", { id: "name", maxlength: 200, autocomplete: "off", placeholder: "made up from the filter" });
-    this.format = h("select", { id: "format", onchange: () => this.changed() }, h("option", { value: "" }, "As the original"), FORMATS.map((name) => h("option", {}, name)));
-    this.quality = h("input", { id: "quality", type: "number", min: 1, max: 100, placeholder: "default", inputmode: "numeric", oninput: () => this.changed() });
-    this.most = h("input", { id: "most", type: "number", min: 1, placeholder: "no limit", inputmode: "numeric", oninput: () => this.changed() });
-    this.metadata = h("input", { id: "metadata", type: "checkbox" });
+    this.output = null;
+    this.outputPlace = h("div");
+    this.presets = new PresetBar({ spec: () => this.spec(), use: (preset) => this.use(preset) });
     this.tags = h("input", { id: "tags", autocomplete: "off", placeholder: "for example gpu" });
+    this.tagsField = field("tags", "Only workers with tag", this.tags);
     this.start = h("button", { type: "submit", class: "primary large", disabled: true }, "Start");
     this.looked = h("div", { class: "preview-frame" });
     this.told = h("p", { class: "hint", role: "status" });
@@ -81,16 +94,16 @@ class Draft {
           ),
           h("div", { class: "label-row" }, this.summary, this.clear),
           this.thumbnails,
+          this.list.element,
+          this.leftOut,
         ),
-        h("fieldset", { class: "card" }, h("legend", {}, "Filter"), this.filter),
+        h("fieldset", { class: "card" }, h("legend", {}, "Filter"), this.presets.element, this.filter),
         h(
           "fieldset",
           { class: "card" },
           h("legend", {}, "Result"),
-          h("div", { class: "pair" }, field("format", "File format", this.format), field("quality", "Quality, 1 to 100", this.quality)),
-          field("most", "Largest file, in KB", this.most),
-          h("div", { class: "field check" }, this.metadata, h("label", { for: "metadata" }, "Leave out metadata such as place and camera")),
-          h("div", { class: "pair" }, field("name", "Name of the workload", this.name), field("tags", "Only on workers tagged", this.tags)),
+          this.outputPlace,
+          h("div", { class: "pair" }, field("name", "Name of the workload", this.name), this.tagsField),
         ),
       ),
       h(
@@ -98,6 +111,7 @@ class Draft {
         { class: "new-right" },
         h("section", { class: "card preview", "aria-labelledby": "preview-title" }, h("h2", { id: "preview-title" }, "Preview"), this.looked, this.told),
         this.start,
+        h("div", { class: "actions end" }, this.presets.save, h("button", { type: "button", class: "quiet", onclick: () => showCommands(this.spec()) }, "Copy as curl or dpip")),
       ),
     );
     this.element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "New workload")), this.form);
@@ -105,25 +119,52 @@ class Draft {
   }
 
   async open() {
-    const filters = await get("/filters");
+    const [filters, options, status] = await Promise.all([get("/filters"), get("/output"), get("/status"), this.presets.load()]);
     this.chain = new ChainForm(filters, () => this.changed());
+    this.output = new OutputForm(options, () => this.changed());
     put(this.filter, this.chain.element);
+    put(this.outputPlace, this.output.element);
+    this.tags.placeholder = `for example ${status.worker_tags[0]}`;
+    this.tagsField.hidden = !status.worker_tags.length;
+    if (handedSpec) this.use(handedSpec);
     if (handed) this.add(handed);
-    handed = null;
+    handed = handedSpec = null;
     this.changed();
   }
 
   add({ pictures, others }) {
     this.files = this.files.concat(pictures);
-    if (others) notice(`${counted(others, "file")} left out: no pictures.`);
+    this.others = this.others.concat(others);
+    this.showLeftOut();
     this.sample ||= this.files[0] || null;
     this.showFiles();
     this.changed();
   }
 
+  remove(file) {
+    const place = this.files.indexOf(file);
+    this.files.splice(place, 1);
+    if (this.sample === file) this.sample = this.files[Math.min(place, this.files.length - 1)] || null;
+    this.showFiles();
+    this.changed();
+  }
+
+  showLeftOut() {
+    this.leftOut.hidden = !this.others.length;
+    const shown = this.others.slice(0, MOST_LISTED);
+    put(
+      this.leftOut,
+      h("summary", {}, `${counted(this.others.length, "file")} left out`),
+      h("ul", { class: "reasons" }, shown.map(({ path, reason }) => h("li", {}, h("strong", {}, path), h("span", {}, reason)))),
+      this.others.length > shown.length && h("p", { class: "hint" }, `and ${this.others.length - shown.length} more`),
+    );
+  }
+
   empty() {
     this.files = [];
+    this.others = [];
     this.sample = null;
+    this.showLeftOut();
     this.showFiles();
     this.changed();
     document.getElementById("files").focus();
@@ -142,14 +183,15 @@ class Draft {
         this.urls.delete(file);
       }
     }
-    put(this.thumbnails, shown.map((file) => this.thumbnail(file)), this.files.length > THUMBNAILS && h("li", { class: "more" }, `+${this.files.length - THUMBNAILS}`));
+    put(this.thumbnails, shown.map((file) => this.thumbnail(file)), this.files.length > THUMBNAILS && h("li", {}, h("button", { type: "button", class: "more", "aria-label": `+${this.files.length - THUMBNAILS}, show all`, onclick: () => this.list.open() }, `+${this.files.length - THUMBNAILS}`)));
+    this.list.show(this.files, this.sample);
   }
 
   thumbnail(file) {
     const button = h(
       "button",
-      { type: "button", "aria-label": `Preview ${file.name}`, "aria-pressed": String(file === this.sample), title: file.name, onclick: () => this.take(file) },
-      h("img", { src: this.url(file), alt: "", loading: "lazy", decoding: "async" }),
+      { type: "button", "aria-label": `Preview ${pathOf(file)}`, "aria-pressed": String(file === this.sample), title: pathOf(file), onclick: () => this.take(file) },
+      h("img", { src: this.url(file), alt: "", loading: "lazy", decoding: "async", onerror: (event) => event.target.remove() }),
     );
     return h("li", {}, button);
   }
@@ -157,6 +199,7 @@ class Draft {
   take(file) {
     this.sample = file;
     const place = this.files.indexOf(file);
+    this.list.mark(file);
     this.thumbnails.querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", String(at === place)));
     this.changed();
   }
@@ -168,13 +211,17 @@ class Draft {
 
   /** What POST /workloads takes. */
   spec() {
-    const output = {};
-    if (this.format.value) output.format = this.format.value;
-    if (this.quality.value) output.quality = Number(this.quality.value);
-    if (this.most.value) output.max_bytes = Number(this.most.value) * 1000;
-    if (this.metadata.checked) output.metadata = "strip";
     const tags = this.tags.value.split(/[\s,]+/).filter(Boolean);
-    return { steps: this.chain.value(), output, ...(tags.length && { tags }) };
+    return { steps: this.chain.value(), output: this.output.value(), ...(tags.length && { tags }) };
+  }
+
+  /** Shows the filters, output and tags of a preset or another workload. */
+  use({ steps, output, tags }) {
+    this.chain.set(steps);
+    this.output.set(output);
+    this.tags.value = tags.join(" ");
+    if (tags.length) this.tagsField.hidden = false;
+    this.changed();
   }
 
   /** A moment after the last edit, the preview is made anew. */
@@ -193,10 +240,20 @@ class Draft {
     say(this.told, "");
   }
 
+  /** The original alone: what is beside it would be of another filter. */
+  alone(file, why) {
+    put(this.looked, h("img", { src: this.url(file), alt: `${file.name}, original`, onerror: (event) => event.target.remove() }));
+    say(this.told, why);
+  }
+
   async look(file, signal) {
-    if (!this.form.checkValidity()) return;
+    const wrong = [...this.form.elements].find((control) => control.willValidate && !control.validity.valid);
+    if (wrong) {
+      this.alone(file, `${nameOf(wrong)}: ${wrong.validationMessage}`);
+      return;
+    }
     const began = performance.now();
-    if (!this.looked.querySelector(".compare")) put(this.looked, h("img", { src: this.url(file), alt: `${file.name}, original` }));
+    if (!this.looked.querySelector(".compare")) this.alone(file, "");
     this.looked.classList.add("busy");
     say(this.told, "The cluster is filtering this one image…");
     try {
@@ -206,7 +263,7 @@ class Draft {
       put(this.looked, compare({ before: this.url(file), after: this.made, name: file.name }));
       say(this.told, `${file.name}: ${bytes(file.size)} → ${bytes(result.size)}, done in ${duration((performance.now() - began) / 1000)}.`);
     } catch (error) {
-      if (error.name !== "AbortError") say(this.told, error.message);
+      if (error.name !== "AbortError") this.alone(file, error.message);
     } finally {
       if (!signal.aborted) this.looked.classList.remove("busy");
     }
@@ -236,6 +293,11 @@ class Draft {
     for (const url of this.urls.values()) URL.revokeObjectURL(url);
     if (this.made) URL.revokeObjectURL(this.made);
   }
+}
+
+/** What a control is called. */
+function nameOf(control) {
+  return control.labels?.[0]?.textContent || control.getAttribute("aria-label") || "A field";
 }
 
 function field(id, label, control) {

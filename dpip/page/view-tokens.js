@@ -14,12 +14,13 @@ export function view({ admin }) {
     { class: "page" },
     h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "Tokens")),
     h("p", { class: "lead" }, "A program that sends a token in the header ", h("code", {}, "Authorization: Bearer …"), " works as its user. A login is a token, too."),
-    made,
     h("div", { class: "card table" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), rows)),
     addForm((token) => {
       put(made, secret(token));
+      made.querySelector("h2").focus(); // wherever one has scrolled to
       attempt(look);
     }),
+    made,
   );
 
   async function look() {
@@ -57,7 +58,7 @@ function secret({ name, token }) {
   return h(
     "section",
     { class: "card", "aria-labelledby": "secret-title" },
-    h("h2", { id: "secret-title" }, `The token ${name}`),
+    h("h2", { id: "secret-title", tabindex: -1 }, `The token ${name}`),
     h("p", { class: "hint" }, "Keep it now: it is not shown again."),
     // There is no clipboard for a page without TLS, but on this machine.
     h("div", { class: "secret" }, h("code", {}, token), navigator.clipboard && h("button", { type: "button", onclick: () => attempt(copy) }, "Copy")),
@@ -77,8 +78,8 @@ function addForm(added) {
   return h(
     "form",
     { class: "card", onsubmit: submit, "aria-labelledby": "token-title" },
-    h("h2", { id: "token-title" }, "Make a token"),
-    h("div", { class: "pair" }, h("div", { class: "field" }, h("label", { for: "token-name" }, "Name, for example of the program"), name), h("div", { class: "field" }, h("label", { for: "token-days" }, "Days that it is valid"), days)),
-    h("div", { class: "actions end" }, h("button", { type: "submit", class: "primary" }, "Make it")),
+    h("h2", { id: "token-title" }, "Create a token"),
+    h("div", { class: "pair" }, h("div", { class: "field" }, h("label", { for: "token-name" }, "Name, for example of the program"), name), h("div", { class: "field" }, h("label", { for: "token-days" }, "Valid for (days)"), days)),
+    h("div", { class: "actions end" }, h("button", { type: "submit", class: "primary" }, "Create token")),
   );
 }

@@ -13,7 +13,7 @@ export function view({ user: self }) {
     "section",
     { class: "page" },
     h("div", { class: "page-head" }, h("h1", { tabindex: -1 }, "Users")),
-    h("div", { class: "card table" }, h("table", {}, h("thead", {}, h("tr", {}, ["Name", "Role", "Keeps", "Since", "Actions"].map((head) => h("th", { scope: "col" }, head)))), rows)),
+    h("div", { class: "card table" }, h("table", {}, h("thead", {}, h("tr", {}, ["Name", "Role", "Storage used", "Since", "Actions"].map((head) => h("th", { scope: "col" }, head)))), rows)),
     addForm(() => attempt(look)),
   );
 
@@ -34,7 +34,7 @@ export function view({ user: self }) {
       h(
         "td",
         { class: "actions" },
-        h("button", { type: "button", class: "quiet", "aria-label": `Set the password of ${user.user}`, onclick: () => askPassword(user.user, own) }, "Set password"),
+        h("button", { type: "button", class: "quiet", "aria-label": `Set password of ${user.user}`, onclick: () => askPassword(user.user, own) }, "Set password"),
         !own && h("button", { type: "button", class: "quiet danger", "aria-label": `Remove ${user.user}`, onclick: () => remove(user.user) }, "Remove"),
       ),
     );
@@ -71,7 +71,7 @@ function addForm(added) {
     "form",
     { class: "card", onsubmit: submit, "aria-labelledby": "add-title" },
     h("h2", { id: "add-title" }, "Add a user"),
-    h("div", { class: "quad" }, field(name, "Name"), field(password, "Password (8 or more)"), field(role, "Role"), field(quota, "May keep, in GB")),
+    h("div", { class: "quad" }, field(name, "Name"), field(password, "Password (8 or more)"), field(role, "Role"), field(quota, "Storage limit (GB)")),
     h("div", { class: "actions end" }, h("button", { type: "submit", class: "primary" }, "Add")),
   );
 }

@@ -12,6 +12,7 @@ const PAGE = 1000;
 const HISTORY_SECONDS = 15;
 const HISTORY_MINUTES = 15;
 const POINTS = 90;
+const EMBEDDED = /-embedded$/; // as the service names the worker in its own process
 
 export function view() {
   const totals = h("p", { class: "lead" });
@@ -66,8 +67,9 @@ function away(worker) {
   return `Away for ${duration((Date.now() - Date.parse(worker.last_seen)) / 1000)}`;
 }
 
-class Card {
-  constructor(name, signal) {
+/** What is known of one worker; an `li`, or another element where it stands alone. */
+export class Card {
+  constructor(name, signal, tag = "li") {
     this.name = name;
     this.signal = signal;
     this.asked = -Infinity;
@@ -76,8 +78,10 @@ class Card {
     this.where = h("p", { class: "hint" });
     this.meters = h("dl", { class: "meters" });
     this.history = h("div", { class: "histories" });
-    this.drain = h("button", { type: "button", class: "quiet", "aria-label": `Send ${name} away`, onclick: () => this.send() }, "Send away");
-    this.element = h("li", { class: "card worker" }, h("div", { class: "line" }, h("h2", { class: "name" }, name), this.state), this.tags, this.where, this.meters, this.history, h("div", { class: "actions end" }, this.drain));
+    this.resume = h("button", { type: "button", class: "quiet", hidden: true, "aria-label": `Resume ${name}`, onclick: () => this.again() }, "Resume");
+    this.drain = h("button", { type: "button", class: "quiet", "aria-label": `Drain ${name}`, onclick: () => this.send() }, "Drain");
+    const heading = tag === "li" ? h("a", { href: `#/workers/${encodeURIComponent(name)}` }, name) : "State";
+    this.element = h(tag, { class: "card worker" }, h("div", { class: "line" }, h("h2", { class: "name" }, heading), this.state), this.tags, this.where, this.meters, this.history, h("div", { class: "actions end" }, this.resume, this.drain));
   }
 
   /** The newest of what changes; the rest is as it was told before. */
@@ -90,6 +94,7 @@ class Card {
     const { load, joined } = worker;
     this.element.classList.toggle("away", !joined);
     this.drain.hidden = !joined;
+    this.resume.hidden = joined || !EMBEDDED.test(this.name);
     this.state.dataset.status = joined ? "completed" : "scheduling";
     say(this.state, joined ? "Joined" : away(worker));
     put(this.tags, worker.tags.map((tag) => h("span", { class: "chip" }, tag)));
@@ -99,9 +104,14 @@ class Card {
   }
 
   async send() {
-    const detail = "It gets no more jobs, finishes what it computes, hands back the rest, and its process ends.";
-    if (!(await confirmed(`Send ${this.name} away?`, detail, "Send away"))) return;
+    const detail = "It gets no more jobs, finishes what it computes, hands back the rest, and ends.";
+    if (!(await confirmed(`Drain ${this.name}?`, detail, "Drain"))) return;
     await attempt(() => request("POST", `/workers/${encodeURIComponent(this.name)}/drain`, { json: {} }));
+  }
+
+  /** The service's own worker is started by the service; others are started on their machines. */
+  async again() {
+    await attempt(() => request("POST", `/workers/${encodeURIComponent(this.name)}/resume`, { json: {} }));
   }
 
   async look() {

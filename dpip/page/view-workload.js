@@ -1,23 +1,27 @@
 // One workload: how far it is, what came out, and what did not.
 
 import { get, request } from "./api.js";
+import { showCommands } from "./commands.js";
 import { h, put, say } from "./dom.js";
 import { ago, bytes, counted, moment, rate, steps } from "./format.js";
 import { Facts, Gallery } from "./gallery.js";
+import { GalleryTools } from "./gallerytools.js";
 import { openLightbox } from "./lightbox.js";
 import { watch } from "./live.js";
 import { attempt, confirmed, quietly } from "./notices.js";
-import { counts, ProgressBar, speed, Status } from "./progress.js";
+import { counts, expected, ProgressBar, speed, Status } from "./progress.js";
 import { sparkline } from "./sparkline.js";
 import { uploads } from "./upload.js";
 import { UploadPanel } from "./uploadpanel.js";
+import { handSpec } from "./view-new.js";
 import { summaryPath, workloads } from "./workloads.js";
 
 const STUCK_MS = 3000;
 
-export function view(_session, id) {
+export function view(_session, id, place) {
   const shown = new Shown(id);
-  return { title: "Workload", element: shown.element, close: () => shown.close() };
+  shown.look(place);
+  return { title: "Workload", element: shown.element, goes: (other, at) => other === id && shown.look(at), close: () => shown.close() };
 }
 
 class Shown {
@@ -25,11 +29,13 @@ class Shown {
     this.id = id;
     this.failures = new Map();
     this.failedKnown = 0;
+    this.wanted = null; // the image that the address names
     this.quietSince = performance.now();
     this.parts();
     this.facts = new Facts(id, () => this.gallery.draw());
-    this.gallery = new Gallery(this.facts, (place) => this.open(place));
-    this.results.append(this.gallery.element);
+    this.gallery = new Gallery(this.facts, (place) => this.open(place), () => this.tools.marked());
+    this.tools = new GalleryTools(id, this.gallery, (places) => this.retry(places.map((place) => this.failures.get(place).image_id)));
+    this.results.append(this.tools.element, this.gallery.element);
     this.unwatch = watch(id);
     this.update = this.update.bind(this);
     workloads.addEventListener("change", this.update);
@@ -51,7 +57,7 @@ class Shown {
     this.actions = h("div", { class: "actions" }, this.actionButtons());
     this.upload = h("div");
     this.failed = h("section", { class: "card failures", hidden: true, "aria-labelledby": "failures-title" });
-    this.results = h("section", { "aria-label": "Results" });
+    this.results = h("section", { class: "results", "aria-label": "Results" });
     this.element = h(
       "section",
       { class: "page" },
@@ -67,7 +73,9 @@ class Shown {
   actionButtons() {
     this.cancel = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.stop() }, "Cancel");
     this.archive = h("a", { class: "button", href: `/workloads/${this.id}/archive`, download: true, hidden: true }, "Download all");
-    return [this.archive, this.cancel, h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
+    const again = h("button", { type: "button", class: "quiet", onclick: () => this.sameAgain() }, "Same again");
+    const copy = h("button", { type: "button", class: "quiet", onclick: () => showCommands(this.last) }, "Copy as curl or dpip");
+    return [this.archive, this.cancel, again, copy, h("button", { type: "button", class: "danger quiet", onclick: () => this.remove() }, "Delete")];
   }
 
   /** Before the next look at all: this one may be old. */
@@ -91,26 +99,29 @@ class Shown {
       if (this.last) this.gone();
       return;
     }
-    const total = Math.max(workload.accepted, this.panel?.upload.active ? this.panel.upload.total : 0);
+    const total = expected(workload);
     say(this.name, workload.workload_name);
     document.title = `${this.percent(workload, total)}${workload.workload_name} · DPIP`;
     say(this.steps, steps(workload.steps));
     this.status.update(workload);
-    this.bar.update(workload, total);
+    this.bar.update(workload);
     say(this.counts, counts(workload));
     say(this.speed, speed(workload));
     say(this.more, `${bytes(workload.size)} · by ${workload.owner} · made ${ago(workload.created_at)}`);
     this.more.title = moment(workload.created_at);
-    this.announce(workload);
+    this.announce(workload, total);
     this.showPace();
     this.facts.update(workload.accepted, workload.filtered + workload.failed);
     this.gallery.update(workload.accepted, this.failures);
+    this.tools.update(workload);
     if (workload.failed !== this.failedKnown) this.loadFailures(workload.failed);
     this.explain(workload);
     this.archive.hidden = !workload.filtered;
     say(this.archive, workload.status === "completed" ? "Download all" : "Download what is done");
     this.cancel.hidden = workload.status !== "running";
+    const first = !this.last;
     this.last = workload;
+    if (first && this.wanted !== null) this.showImage(this.wanted);
   }
 
   /** For the tab, while another one is looked at. */
@@ -119,12 +130,11 @@ class Shown {
   }
 
   /** In words for who does not see the bar: at each quarter, and at the end. */
-  announce(workload) {
-    if (!workload.accepted) return;
-    const ended = workload.filtered + workload.failed;
-    const quarter = workload.status === "completed" ? 4 : Math.floor((4 * ended) / workload.accepted);
+  announce(workload, total) {
+    if (!total) return;
+    const quarter = Math.floor((4 * (workload.filtered + workload.failed)) / total);
     if (this.quarter !== undefined && quarter !== this.quarter) {
-      say(this.told, workload.status === "completed" ? `Completed: ${counts(workload)}.` : `${quarter * 25} % done.`);
+      say(this.told, quarter === 4 ? `Completed: ${counts(workload)}.` : `${quarter * 25} % done.`);
     }
     this.quarter = quarter;
   }
@@ -135,7 +145,7 @@ class Shown {
     this.pace.hidden = !any;
     if (!any) return;
     const top = rate(Math.max(...series));
-    put(this.pace, sparkline(series, `Images per second since the page was opened, ${top} at most`), h("span", {}, `at most ${top}`));
+    put(this.pace, sparkline(series, `Images per second since the page was opened, peak ${top}`), h("span", {}, `peak ${top}`));
   }
 
   async loadFailures(count) {
@@ -144,7 +154,8 @@ class Shown {
       const { failed_images } = await get(`/workloads/${this.id}?fields=failed_images`);
       this.failures = new Map(failed_images.map((failure) => [failure.seq, failure]));
       this.showFailures(failed_images);
-      this.gallery.update(this.gallery.count, this.failures);
+      this.gallery.update(this.gallery.accepted, this.failures);
+      this.tools.marked();
     });
   }
 
@@ -157,7 +168,7 @@ class Shown {
         {},
         h("button", { type: "button", class: "link", onclick: () => this.open(seq) }, name || `Image ${seq + 1}`),
         h("span", {}, reason),
-        failed.length > 1 && h("button", { type: "button", class: "quiet", "aria-label": `Try ${name || seq + 1} again`, onclick: () => this.retry([image_id]) }, "Try again"),
+        failed.length > 1 && h("button", { type: "button", class: "quiet", "aria-label": `Try again: ${name || `Image ${seq + 1}`}`, onclick: () => this.retry([image_id]) }, "Try again"),
       ),
     );
     put(
@@ -169,8 +180,8 @@ class Shown {
   }
 
   /** The failed images once more: all of them, or these. */
-  async retry(images) {
-    await attempt(async () => {
+  retry(images) {
+    return attempt(async () => {
       const asked = performance.now();
       const workload = await request("POST", `/workloads/${this.id}/retry`, { json: images ? { images } : {} });
       this.facts.forget();
@@ -192,9 +203,46 @@ class Shown {
     });
   }
 
-  open(place) {
-    const look = (at) => ({ count: this.gallery.count, failure: this.failures.get(at) });
-    openLightbox(this.id, place, look, (at) => this.gallery.focus(at));
+  /** The address names an image: so Back closes it, and the link of one can be sent to somebody. */
+  open(seq) {
+    this.opened = true;
+    location.hash = `#/workloads/${this.id}/${seq}`;
+  }
+
+  /** Shows the image that the address names, or (without) none. True: this is the place for it. */
+  look(place) {
+    this.wanted = place === undefined ? null : Number(place);
+    if (this.wanted === null) this.lightbox?.close();
+    else if (this.lightbox) this.lightbox.turn(this.wanted);
+    else if (this.last) this.showImage(this.wanted);
+    return true;
+  }
+
+  showImage(seq) {
+    this.lightbox = openLightbox(this.id, seq, {
+      about: (at) => ({ ...this.gallery.beside(at), failure: this.failures.get(at) }),
+      moved: (at) => history.replaceState(null, "", `#/workloads/${this.id}/${at}`),
+      closed: (at) => {
+        this.lightbox = null;
+        this.leaveImage();
+        this.gallery.focus(at);
+      },
+    });
+  }
+
+  /** Closed by itself: the address follows. One that was opened here is behind the present one. */
+  leaveImage() {
+    const own = `#/workloads/${this.id}`;
+    if (!location.hash.startsWith(`${own}/`)) return;
+    if (this.opened) history.back();
+    else location.replace(own);
+    this.opened = false;
+  }
+
+  /** A new workload of the same filters, result and tags. */
+  sameAgain() {
+    handSpec(this.last);
+    location.hash = "#/new";
   }
 
   async stop() {
@@ -220,10 +268,12 @@ class Shown {
   }
 
   close() {
+    this.lightbox?.close();
     workloads.removeEventListener("change", this.update);
     this.unwatch();
     this.panel?.close();
     this.gallery.close();
+    this.tools.close();
     this.facts.close();
   }
 }

@@ -117,7 +117,7 @@ function showPace(element) {
   element.hidden = !busy || !perSecond;
   if (element.hidden) return;
   const top = rate(Math.max(...series));
-  put(element, sparkline(series, `Images per second since the page was opened, ${top} at most`), h("span", {}, `${rate(perSecond)} now`));
+  put(element, sparkline(series, `Images per second since the page was opened, peak ${top}`), h("span", {}, `${rate(perSecond)} now`));
 }
 
 function emptyState() {

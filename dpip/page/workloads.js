@@ -4,8 +4,8 @@ import { Pace } from "./pace.js";
 
 const FIELDS = [
   "workload_id", "workload_name", "owner", "filter", "steps", "output", "tags", "status",
-  "accepted", "filtered", "failed", "running_jobs", "waiting", "size",
-  "eta_seconds", "eta_range", "created_at", "finished_at",
+  "accepted", "filtered", "failed", "noticed", "running_jobs", "waiting", "size",
+  "eta_seconds", "eta_range", "created_at", "finished_at", "took_seconds",
 ];
 
 /** The address of one workload without its lists, which may be long. */

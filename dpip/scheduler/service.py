@@ -124,6 +124,9 @@ class Scheduler(Service):
     def leased(self, session: str, lease: Lease) -> LeasedJob | None:
         return self._state.leased(session, lease)
 
+    def held_by(self, session: str) -> Sequence[LeasedJob]:
+        return self._state.held_by(session)
+
     def holds(self, session: str, image_id: str) -> LeasedJob | None:
         return self._state.holds(session, image_id)
 

@@ -91,6 +91,11 @@ class State:
         held = self._held_jobs.find(session, lease)
         return held.leased if held is not None else None
 
+    def held_by(self, session: str) -> list[LeasedJob]:
+        worker = self._roster.workers.get(session)
+        held = [] if worker is None else worker.held.values()
+        return [one.leased for one in held if one.leased is not None]
+
     def holds(self, session: str, image_id: str) -> LeasedJob | None:
         held = self._held_jobs.find_image(session, image_id)
         return held.leased if held is not None else None

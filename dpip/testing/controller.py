@@ -28,9 +28,13 @@ from dpip.model import (
     Load,
     Metric,
     NewcomersToken,
+    PlaceOrder,
+    PlaceSelection,
+    Preset,
     Principal,
     Progress,
     Reason,
+    RequestTimes,
     Results,
     Role,
     Sample,
@@ -44,6 +48,7 @@ from dpip.model import (
     User,
     Webhook,
     WebhookState,
+    WorkerJob,
     WorkerRecord,
     WorkerState,
     Workload,
@@ -116,6 +121,9 @@ class MemoryController:
     webhooks: dict[str, Webhook] = field(factory=dict)  # by workload
     accounts: MemoryAccounts = field(init=False)
     feed: Feed = field(init=False)
+    first_password_at: str | None = None
+    meters: Meters = field(factory=Meters)
+    _presets: dict[tuple[str, str], Preset] = field(factory=dict, init=False)  # by owner and name
     _known: dict[str, MemoryWorkload] = field(factory=dict, init=False)
     _keys: dict[tuple[str, str], tuple[str, Any]] = field(factory=dict, init=False)
     _held: dict[str, Hold] = field(factory=dict, init=False)
@@ -442,7 +450,54 @@ class MemoryController:
         images = self._owned(by, workload_id).images(type)
         return [image for image in images if after is None or image.seq > after][:limit]
 
+    @_asked
+    async def images_at(
+        self, by: Principal, workload_id: str, type: ImageType, seqs: Sequence[int]
+    ) -> Sequence[Image]:
+        return [image for image in self._owned(by, workload_id).images(type) if image.seq in seqs]
+
+    @_asked
+    async def places(self, by: Principal, workload_id: str, which: PlaceSelection) -> Sequence[int]:
+        jobs = [job for job in self._owned(by, workload_id).jobs if job.failure or not which.failed]
+        found = [job.original for job in jobs if which.name.lower() in (job.original.file.name or "").lower()]
+        keys: dict[PlaceOrder, Callable[[Image], Any]] = {
+            PlaceOrder.SEQ: lambda image: image.seq,
+            PlaceOrder.NAME: lambda image: (image.file.name or "", image.seq),
+            PlaceOrder.SIZE: lambda image: (image.file.size, image.seq),
+        }
+        found.sort(key=keys[which.order], reverse=which.descending)
+        return [image.seq for image in found]
+
+    # Presets
+
+    @_asked
+    async def presets(self, by: Principal) -> Sequence[Preset]:
+        mine = [preset for (owner, _), preset in self._presets.items() if owner == by.name]
+        return sorted(mine, key=lambda preset: preset.name)
+
+    @_asked
+    async def preset(self, by: Principal, name: str) -> Preset:
+        if (by.name, name) not in self._presets:
+            raise errors.NotFound(f"There is no preset {name!r}.")
+        return self._presets[by.name, name]
+
+    @_asked
+    async def save_preset(self, by: Principal, spec: WorkloadSpec, force: bool) -> Preset:
+        if (by.name, spec.name) in self._presets and not force:
+            raise errors.Conflict(f"There is a preset {spec.name!r} already.")
+        self._presets[by.name, spec.name] = Preset(spec.name, spec, self.clock())
+        return self._presets[by.name, spec.name]
+
+    @_asked
+    async def delete_preset(self, by: Principal, name: str) -> None:
+        await self.preset(by, name)
+        del self._presets[by.name, name]
+
     # The system
+
+    @_asked
+    async def first_password(self) -> str | None:
+        return self.first_password_at
 
     @_asked
     async def workers(
@@ -455,6 +510,29 @@ class MemoryController:
     @_asked
     async def worker_history(self, by: Principal, name: str, since: float) -> Sequence[Sample]:
         return [sample for sample in self.samples.get(name, ()) if sample.at >= since]
+
+    @_asked
+    async def worker_tags(self, by: Principal) -> Sequence[str]:
+        return sorted({tag for record, _ in self.worker_records if record.joined for tag in record.info.tags})
+
+    @_asked
+    async def worker_jobs(self, by: Principal, name: str) -> Sequence[WorkerJob]:
+        return [
+            WorkerJob(
+                known.workload.id, job.original.seq, job.original.file.name, known.workload.spec.steps, True
+            )
+            for known, job in self._all_jobs()
+            if job.holder == f"session-of-{name}"
+        ]
+
+    @_asked
+    async def forget_worker(self, by: Principal, name: str) -> None:
+        found = [pair for pair in self.worker_records if pair[0].info.name == name]
+        if not found:
+            raise errors.NotFound(f"No worker named {name!r} has ever joined.")
+        if found[0][0].joined:
+            raise errors.Conflict(f"The worker {name} has joined: drain it first.")
+        self.worker_records.remove(found[0])
 
     @_asked
     async def drain_worker(self, by: Principal, name: str) -> None:
@@ -480,13 +558,27 @@ class MemoryController:
         return self.newcomers_token
 
     @_asked
-    async def activity(self, by: Principal, before: int | None, limit: int) -> Sequence[tuple[int, Activity]]:
+    async def activity(
+        self,
+        by: Principal,
+        before: int | None,
+        limit: int,
+        subject: str | None = None,
+        actor: str | None = None,
+    ) -> Sequence[tuple[int, Activity]]:
         numbered = list(enumerate(self.activities, 1))[::-1]
-        return [pair for pair in numbered if before is None or pair[0] < before][:limit]
+        chosen = [
+            pair for pair in numbered if subject in (None, pair[1].subject) and actor in (None, pair[1].actor)
+        ]
+        return [pair for pair in chosen if before is None or pair[0] < before][:limit]
 
     @_asked
     async def metrics(self, by: Principal) -> Sequence[Metric]:
-        return Meters().metrics()
+        return self.meters.metrics()
+
+    @_asked
+    async def requests_served(self, times: Sequence[RequestTimes]) -> None:
+        self.meters.requests_served(times)
 
     def warnings(self) -> Deferred[Sequence[str]]:
         return succeed(self.operator_warnings)

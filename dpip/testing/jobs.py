@@ -121,13 +121,16 @@ class MemoryWorkload:
         """Count anew after a change."""
         filtered = sum(job.result is not None for job in self.jobs)
         failed = sum(job.failure is not None for job in self.jobs)
+        ended = filtered + failed == len(self.jobs)
+        finished = self.workload.finished_at
         self.workload = evolve(
             self.workload,
+            idle_seconds=self.workload.idle_seconds + (0 if ended or finished is None else now - finished),
             accepted=len(self.jobs),
             filtered=filtered,
             failed=failed,
             noticed=sum(bool(job.result.file.notices) for job in self.jobs if job.result is not None),
             size=sum(image.file.size for kind in ImageType for image in self.images(kind)),
-            finished_at=now if filtered + failed == len(self.jobs) else None,
+            finished_at=now if ended else None,
             version=self.workload.version + 1,
         )

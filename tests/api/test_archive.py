@@ -59,6 +59,22 @@ class ArchiveTests(ApiTest):
             ],
         )
 
+    async def test_folders_stay_folders(self) -> None:
+        workload_id = await self.finished(
+            "rome/1.png", "rome/1.png", "oslo/1.png", "rome.png/1.png", "rome.png"
+        )
+        names = ["rome/1.png", "rome/1-2.png", "oslo/1.png", "rome.png_/1.png", "rome.png"]
+        found = await self.unzipped(f"/workloads/{workload_id}/archive")
+        self.assertEqual([name for name, _ in found], names)
+
+    async def test_a_selection_of_places(self) -> None:
+        workload_id = await self.finished("a.png", "b.png", "c.png", "d.png")
+        self.patch(archive, "_PAGE", 2)
+        found = await self.unzipped(f"/workloads/{workload_id}/archive?seqs=3,0-1,9")
+        self.assertEqual([name for name, _ in found], ["a.png", "b.png", "d.png"])
+        answer = await self.get(f"/workloads/{workload_id}/archive?seqs=2-1", self.user)
+        self.assert_problem(answer, 422, "bad-parameter")
+
     async def test_what_it_is_called(self) -> None:
         workload_id = await self.finished("a.png")
         for asked, extension, kind in (

@@ -51,6 +51,7 @@ RULES: Final[dict[tuple[str, str], Rule]] = {
     ("POST", "/workloads"): Rule(Access.USERS, status=201, fields={"filter": "grayscale"}),
     ("GET", "/workloads"): Rule(Access.USERS),
     ("GET", "/workloads/<workload_id>"): Rule(Access.USERS, _PRIVATE),
+    ("GET", "/workloads/<workload_id>/places"): Rule(Access.USERS, _PRIVATE),
     ("GET", "/workloads/<workload_id>/why"): Rule(Access.USERS, _PRIVATE),
     ("POST", "/workloads/<workload_id>/seal"): Rule(Access.USERS, _PRIVATE),
     ("GET", "/workloads/<workload_id>/webhook"): Rule(Access.USERS, _PRIVATE),
@@ -60,6 +61,10 @@ RULES: Final[dict[tuple[str, str], Rule]] = {
     ("GET", "/workloads/<workload_id>/archive"): Rule(Access.USERS, _PRIVATE),
     ("GET", "/workloads/<workload_id>/events"): Rule(Access.USERS, _PRIVATE),
     ("GET", "/events"): Rule(Access.USERS),
+    ("GET", "/presets"): Rule(Access.USERS),
+    ("GET", "/presets/<path:name>"): Rule(Access.USERS, status=404),  # each has its own, and there is none
+    ("PUT", "/presets/<path:name>"): Rule(Access.USERS, status=201, fields={"filter": "blur", "force": True}),
+    ("DELETE", "/presets/<path:name>"): Rule(Access.USERS, status=404),
     ("GET", "/images"): Rule(Access.USERS, _PRIVATE, query="?workload_id={workload_id}&type=original"),
     ("GET", "/images/<reference>"): Rule(Access.ANY, _PRIVATE),
     ("GET", "/images/<reference>/thumbnail"): Rule(Access.USERS, _PRIVATE, 503),  # no worker makes it
@@ -74,7 +79,11 @@ RULES: Final[dict[tuple[str, str], Rule]] = {
     ("POST", "/tokens"): Rule(Access.USERS, _NAMED, 201, fields={"name": "n", "user": "ann"}),
     ("DELETE", "/tokens/<token_id>"): Rule(Access.USERS, _PRIVATE),
     ("GET", "/filters"): Rule(Access.ANY, workers_get=200),
+    ("GET", "/output"): Rule(Access.ANY, workers_get=200),
+    ("GET", "/first-login"): Rule(Access.PUBLIC),
     ("GET", "/workers"): Rule(Access.ADMINS),
+    ("GET", "/workers/<path:name>/jobs"): Rule(Access.ADMINS),
+    ("DELETE", "/workers/<path:name>"): Rule(Access.ADMINS, status=404),
     ("GET", "/workers/<path:name>/history"): Rule(Access.ADMINS),
     ("POST", "/workers/<path:name>/drain"): Rule(Access.ADMINS, status=404),  # there is none
     ("POST", "/workers/<path:name>/revoke"): Rule(Access.ADMINS, status=404),

@@ -46,6 +46,25 @@ class WorkersTests(ApiTest):
             response = await self.request("POST", f"/workers/{gone}/drain", self.admin)
             self.assert_problem(response, 404, "not-found")
 
+    async def test_what_it_does_now(self) -> None:
+        self.controller.worker_records += [(record("w/1"), LOAD)]
+        workload_id = await self.new_workload(filter="invert")
+        await self.upload(workload_id, name="a.png")
+        self.controller.lease("w/1")
+        [job] = (await self.get("/workers/w%2F1/jobs", self.admin)).json()
+        self.assertEqual((job["workload_id"], job["seq"], job["name"]), (workload_id, 0, "a.png"))
+        self.assertEqual((job["filter"], job["computing"]), ("invert", True))
+        self.assertEqual((await self.get("/workers/other/jobs", self.admin)).json(), [])
+        self.assert_problem(await self.get("/workers/w%2F1/jobs", self.user), 403, "forbidden")
+
+    async def test_one_that_is_gone_can_be_forgotten(self) -> None:
+        self.controller.worker_records += [(record("w1"), LOAD), (record("w2", joined=False), None)]
+        gone = await self.request("DELETE", "/workers/w2", self.admin)
+        self.assertEqual(gone.json(), {"worker": "w2", "deleted": True})
+        self.assert_problem(await self.request("DELETE", "/workers/w2", self.admin), 404, "not-found")
+        self.assert_problem(await self.request("DELETE", "/workers/w1", self.admin), 409, "conflict")
+        self.assert_problem(await self.request("DELETE", "/workers/w1", self.user), 403, "forbidden")
+
     async def test_history_since_a_time(self) -> None:
         self.controller.samples["w/1"] = [Sample(NOW - 7200, LOAD), Sample(NOW - 60, LOAD), Sample(NOW, LOAD)]
         path = "/workers/w%2F1/history"

@@ -52,12 +52,14 @@ from dpip.model import (
     ImageType,
     Lease,
     LeasedJob,
+    Load,
     Outcome,
     Principal,
     Reason,
     Role,
     StoredFile,
     WorkerInfo,
+    WorkerJob,
     Workload,
     WorkloadSpec,
 )
@@ -97,6 +99,9 @@ class HeardByScheduler:
 
     def leased(self, session: str, lease: Lease) -> LeasedJob | None:
         return self.held.get((session, lease))
+
+    def held_by(self, session: str) -> list[LeasedJob]:
+        return [job for (owner, _), job in self.held.items() if owner == session]
 
     def holds(self, session: str, image_id: str) -> LeasedJob | None:
         jobs = [job for (owner, _), job in self.held.items() if owner == session]
@@ -376,6 +381,64 @@ class DrainTests(CoreTestCase):
         self.assertEqual(self.dismissed, [])
         self.ok(self.controller.drain_worker(ADMIN, "w1"))
         self.assertEqual(self.dismissed, ["w1"])
+
+
+class WorkerViewTests(CoreTestCase):
+    def test_the_jobs_that_a_worker_holds_and_which_of_them_it_computes(self) -> None:
+        made = self.workload()
+        self.upload(made, png())
+        lease = self.leased_job(made).lease
+        self.controller.session_of_worker = {"w1": WORKER.session}.get
+        self.assertEqual(self.ok(self.controller.worker_jobs(ADMIN, "other")), [])
+        for running, computing in (((), False), ((lease.job,), True)):
+            self.controller.telemetry.sample("w1", self.clock.seconds(), Load(1.0, 2, 1, running=running))
+            job = WorkerJob(made.id, 0, None, SPEC.steps, computing)
+            self.assertEqual(self.ok(self.controller.worker_jobs(ADMIN, "w1")), [job])
+        self.refused(self.controller.worker_jobs(ANN, "w1"), Forbidden)
+
+    def test_one_that_is_gone_is_forgotten_unless_its_record_keeps_it_out(self) -> None:
+        info = WorkerInfo("w1", "1", "m", 1, 2, frozenset(), {}, False, "f")
+        certificate = CertificateRecord("a1", "w1", "m:1", 0.0, 2e9)
+        self.ok(self.datastore.issue_certificate(certificate, 0.0))
+        self.ok(self.datastore.worker_joined(info, "m:1", self.clock.seconds(), "a1"))
+        self.refused(self.controller.forget_worker(ADMIN, "w1"), Conflict)
+        self.ok(self.datastore.worker_left("w1", self.clock.seconds()))
+        self.refused(self.controller.forget_worker(ANN, "w1"), Forbidden)
+        self.ok(self.datastore.worker_offended("w1", self.clock.seconds() + 600))
+        self.refused(self.controller.forget_worker(ADMIN, "w1"), Conflict)
+
+    def test_a_forgotten_worker_is_not_listed(self) -> None:
+        info = WorkerInfo("w1", "1", "m", 1, 2, frozenset(), {}, False, "f")
+        self.ok(self.datastore.issue_certificate(CertificateRecord("a1", "w1", "m:1", 0.0, 2e9), 0.0))
+        self.ok(self.datastore.worker_joined(info, "m:1", self.clock.seconds(), "a1"))
+        self.ok(self.datastore.worker_left("w1", self.clock.seconds()))
+        self.ok(self.controller.forget_worker(ADMIN, "w1"))
+        self.assertEqual(self.ok(self.controller.workers(ADMIN, None, None, None)), [])
+        self.refused(self.controller.forget_worker(ADMIN, "w1"), NotFound)
+        [(_, entry)] = self.ok(self.controller.activity(ADMIN, None, 1, subject="w1"))
+        self.assertEqual((entry.actor, entry.action), ("admin", "forget-worker"))
+        self.assertEqual(self.ok(self.controller.activity(ADMIN, None, 1, actor="nobody")), [])
+
+
+class FirstPasswordTests(CoreTestCase):
+    def test_its_file_is_named_until_somebody_has_logged_in(self) -> None:
+        self.assertIsNone(self.ok(self.controller.first_password()))
+        self.controller.first_password_at = lambda: "state/admin-password"
+        self.assertEqual(self.ok(self.controller.first_password()), "state/admin-password")
+        self.ok(self.controller.login("admin", "secret password", "127.0.0.1"))
+        self.assertIsNone(self.ok(self.controller.first_password()))
+
+
+class PresetOwnerTests(CoreTestCase):
+    def test_a_preset_is_the_callers_and_what_happens_to_it_is_on_record(self) -> None:
+        self.ok(self.controller.save_preset(ANN, SPEC, False))
+        self.assertEqual([one.spec for one in self.ok(self.controller.presets(ANN))], [SPEC])
+        self.assertEqual(self.ok(self.controller.presets(ADMIN)), [])
+        self.refused(self.controller.preset(BOB, SPEC.name), NotFound)
+        self.refused(self.controller.presets(WORKER), Forbidden)
+        self.ok(self.controller.delete_preset(ANN, SPEC.name))
+        newest = [entry.action for _, entry in self.ok(self.controller.activity(ADMIN, None, 2))]
+        self.assertEqual(newest, ["delete-preset", "save-preset"])
 
 
 class JoinTokenTests(CoreTestCase):

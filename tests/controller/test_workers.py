@@ -22,6 +22,7 @@ from dpip.link import worker_messages as wire
 from dpip.link.broker import Callee, CallRefused, CallTimeout, LinkLost, call, notify
 from dpip.link.certificates import Authority, Key, Presented
 from dpip.model import (
+    Activity,
     CertificateRecord,
     Image,
     ImageType,
@@ -73,11 +74,15 @@ class Record:
 
     def __init__(self) -> None:
         self.log: list[tuple[Any, ...]] = []
+        self.history: list[tuple[str, str]] = []  # action and subject of the activity record
         self.busy = 0  # times that the datastore cannot write
         self.storing: Deferred[None] = succeed(None)
         self.renewing: Deferred[None] = succeed(None)
         self.certificates: list[CertificateRecord] = []
         self.link: Any = None
+
+    def leased(self, session: str, lease: Lease) -> None:
+        """No job is known here; metrics by filter are tested with the scheduler."""
 
     def issue_certificate(self, new: CertificateRecord, token_made: float) -> Deferred[None]:
         self.certificates.append(new)
@@ -104,6 +109,10 @@ class Record:
             self.busy -= 1
             return fail(RetryLater("The database is busy."))
         self.log.append(("left", name))
+        return succeed(None)
+
+    def record(self, entry: Activity) -> Deferred[None]:
+        self.history.append((entry.action, entry.subject))
         return succeed(None)
 
     def sample(self, name: str, at: float, load: Load) -> None:
@@ -483,6 +492,8 @@ class TalkTests(WorkersCase):
     def test_leaving_is_passed_on(self) -> None:
         self.worker.say("leaving")
         self.assertEqual(self.told("leaving"), [("leaving", self.session)])
+        self.worker.link.cut()
+        self.assertEqual(self.record.history, [("worker-joined", "anna"), ("worker-left", "anna")])
 
     def test_a_dismissed_worker_gets_no_more_jobs_and_is_asked_to_leave(self) -> None:
         self.workers.dismiss(self.link.info.name)
@@ -536,6 +547,7 @@ class TalkTests(WorkersCase):
     def test_a_lost_worker_is_gone_everywhere(self) -> None:
         self.worker.link.cut()
         self.assertEqual(self.record.log[-2:], [("lost", self.session), ("left", "anna")])
+        self.assertEqual(self.record.history, [("worker-joined", "anna"), ("worker-lost", "anna")])
         self.assertIsNone(self.workers.authenticate_worker(self.worker.welcome.image_store_token))
 
     def test_that_it_is_gone_is_stored_however_busy_the_datastore_is(self) -> None:

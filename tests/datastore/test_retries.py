@@ -38,6 +38,20 @@ class RetryTests(DatastoreTestCase):
         self.assertEqual(self.now(self.opened().workload("w1")), found)
         self.assertEqual([f.seq for f in self.now(self.datastore.results("w1", 0)).failed], [2, 3])
 
+    def test_the_time_that_it_lay_completed_is_not_time_that_it_took(self) -> None:
+        for place, ended in ((5, NOW + 7), (6, NOW + 27)):
+            self.now(self.datastore.retry_images("w1", ["b"], -1, ended - 2))
+            self.now(self.datastore.fail(self.leased(place)[0].lease, "bad-picture", "torn", ended))
+            found = self.now(self.datastore.workload("w1"))
+            assert found is not None
+            assert found.finished_at is not None
+            self.assertEqual(found.finished_at - found.idle_seconds - NOW, 2 * (place - 4))
+            self.assertEqual(self.now(self.opened().workload("w1")), found)
+        self.assertEqual(
+            self.now(self.datastore.retry_images("w1", ["b", "c"], -1, NOW + 30))[0].idle_seconds, 26
+        )
+        self.assertEqual(self.now(self.datastore.retry_images("w1", ["d"], -1, NOW + 40))[0].idle_seconds, 26)
+
     def test_the_new_job_ends_for_itself(self) -> None:
         self.retried("b")
         [job] = self.leased(5)

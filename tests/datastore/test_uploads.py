@@ -59,6 +59,16 @@ class UploadTests(DatastoreTestCase):
         self.assertEqual((again.status, again.finished_at), (WorkloadStatus.RUNNING, None))
         self.assertGreater(again.version, done.version)
 
+    def test_the_time_before_it_was_opened_again_is_kept_once(self) -> None:
+        [job] = self.leased(self.uploaded("a")[0].job.job)
+        self.now(self.datastore.finish(job.lease, "worker", stored("r"), NOW + 9))
+        self.now(self.datastore.workload("w1"))  # looked at, before and after
+        for name, at in (("b", NOW + 12), ("c", NOW + 20)):
+            self.now(self.datastore.add_originals("w1", [(name, f"r{name}", stored())], None, at))
+            again = self.now(self.datastore.workload("w1"))
+            assert again is not None
+            self.assertEqual(again.idle_seconds, 3)
+
     def test_there_must_be_such_a_workload(self) -> None:
         for missing in ("w9", "", "w1\udcff"):
             with self.subTest(missing=missing):

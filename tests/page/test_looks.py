@@ -11,7 +11,7 @@ from tests.frames import encoded
 from tests.page.support import PageTest
 
 PHONE = {"width": 360, "height": 740}
-ALL: dict[str, Any] = {}
+ALL: dict[str, Any] = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
 COLOURS = {"runOnly": ["color-contrast"]}  # the theme changes nothing else
 WIDTHS = """new Promise(told => {
     const frame = left => left ? requestAnimationFrame(() => frame(left - 1))
@@ -70,6 +70,20 @@ class LooksTests(PageTest):
         page.get_by_role("button", name="Delete").click()
         yield "question"
         page.keyboard.press("Escape")
+        page.get_by_role("button", name="Select", exact=True).click()
+        page.get_by_role("button", name="0.png").click()
+        page.get_by_text("1 selected").wait_for()
+        yield "selection"
+        page.get_by_role("button", name="Copy as curl or dpip").click()
+        page.get_by_role("heading", name="For a shell").wait_for()
+        yield "commands"
+        page.keyboard.press("Escape")
+        page.goto(f"{self.url}#/activity")
+        page.get_by_role("row").nth(3).wait_for()
+        yield "activity"
+        page.goto(f"{self.url}#/workers/w")
+        page.get_by_text("joined address", exact=False).wait_for()
+        yield "worker"
         for place in ("Workloads", "Workers", "Users"):
             page.get_by_role("navigation").get_by_role("link", name=place).click()
             page.get_by_role("heading", name=place, exact=True).wait_for()
@@ -77,10 +91,10 @@ class LooksTests(PageTest):
                 {"Workloads": "2 of 3 done", "Workers": "Joined", "Users": "(you)"}[place]
             ).first.wait_for()
             yield place
-        page.get_by_label("Account of admin, and theme").click()
+        page.locator("summary", has_text="Account of admin, and theme").click()
         yield "menu"
         page.get_by_role("link", name="Tokens").click()
         page.get_by_label("Name, for example of the program").fill("nightly")
-        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("button", name="Create token").click()
         page.get_by_role("heading", name="The token nightly").wait_for()
         yield "tokens"

@@ -51,9 +51,34 @@ class RecoveryTests(PageTest):
         page.route("**/images", trouble)
         page.get_by_role("button", name="Filter 45 images").click()
         page.get_by_text("Busy just now. Trying again…").wait_for()
+        self._expects_what_has_not_arrived()
         page.get_by_text("0 of 45 done").wait_for()
         self.assertEqual(len(keys), 5)  # three requests, the first of them three times
         self.assertEqual([keys.count(key) for key in dict.fromkeys(keys)], [3, 1, 1])
         workload = page.url.rpartition("/")[2]
         originals = self.ask(f"/images?workload_id={workload}&type=original").json()
-        self.assertEqual([image["name"] for image in originals], [path.name for path in pictures])
+        self.assertEqual(
+            [image["name"] for image in originals],
+            [str(path.relative_to(self.cluster.directory)) for path in pictures],
+        )
+
+    def _expects_what_has_not_arrived(self) -> None:
+        """No time left is told of the few that have arrived; shares are of all."""
+        told = self.page.evaluate(
+            """async () => {
+                const base = document.querySelector("script[type=module]").src.replace("app.js", "");
+                const { expected, speed, ProgressBar } = await import(`${base}progress.js`);
+                const { workloads } = await import(`${base}workloads.js`);
+                const id = location.hash.split("/")[2];
+                const counts = { accepted: 10, filtered: 9, failed: 0, running_jobs: 1 };
+                const some = { workload_id: id, status: "running", ...counts, eta_seconds: 1 };
+                const bar = new ProgressBar("Done");
+                bar.update(some);
+                const words = [expected(some), speed(some), bar.element.ariaValueText];
+                workloads.paces.set(id, { perSecond: () => 2 });
+                words.push(speed(some));
+                workloads.paces.delete(id);
+                return words;
+            }"""
+        )
+        self.assertEqual(told, [45, "", "20 %", "2.0/s, about 18 s left"])

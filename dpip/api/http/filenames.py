@@ -11,6 +11,8 @@ from dpip.filters.output import EXTENSIONS
 _MAX_LENGTH = 120  # characters …
 _MAX_BYTES = 200  # … and bytes in UTF-8: file systems have names of 255, and archives number theirs
 
+_MAX_DEPTH = 16  # folders of an archive within each other
+
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\.|$)", re.IGNORECASE)
 
@@ -24,6 +26,26 @@ def safe_name(name: str | None, fallback: str, content_type: str) -> str:
     base = _printable(re.split(r"[/\\]", name or "")[-1])
     stem, extension = _split(base, EXTENSIONS.get(content_type, ("",)))
     return plain_name(stem, fallback) + extension
+
+
+def safe_path(name: str | None, fallback: str, content_type: str) -> str:
+    """Return :func:`safe_name` in the folders that a client has named; without those that lead elsewhere.
+
+    No folder is called like a file, whatever their order: pictures have an extension that folders lose.
+
+    >>> safe_path("rome/day 1/a.png", "01j", "image/png")
+    'rome/day 1/a.png'
+    """
+    *folders, last = (name or "").split("/")
+    if len(folders) > _MAX_DEPTH or any(part.strip(" .") == "" or "\\" in part for part in folders):
+        folders = []
+    return "/".join([*map(_folder, folders), safe_name(last, fallback, content_type)])
+
+
+def _folder(name: str) -> str:
+    plain = plain_name(name, "_")
+    suffix = "." + plain.rpartition(".")[2]
+    return plain + "_" if any(suffix.lower() in known for known in EXTENSIONS.values()) else plain
 
 
 def plain_name(text: str, fallback: str) -> str:

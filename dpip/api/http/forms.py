@@ -80,6 +80,15 @@ class Fields:
         value = self.text(name)
         return None if value is None else _one_of(name, kind, value)
 
+    def boolean(self, name: str) -> bool:
+        """Return whether it is given and true."""
+        value = self.values.get(name, False)
+        if value in (True, "true", "1"):
+            return True
+        if value in (False, "false", "0", "", None):
+            return False
+        raise BadParameter(f"{name} must be true or false.", parameter=name)
+
     def object(self, name: str) -> dict[str, Any]:
         """Return a JSON object, which a form holds as text; an empty one when it is not given."""
         return self._structure(name, dict, 'a JSON object such as {"sigma": 3}')

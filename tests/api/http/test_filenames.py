@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.api.http.filenames import content_disposition, safe_name
+from dpip.api.http.filenames import content_disposition, safe_name, safe_path
 from tests.api.client import Form, Response, request_bytes, split_response
 from tests.api.fixture import ApiTest, picture
 
@@ -39,6 +39,32 @@ class FileNameTests(SynchronousTestCase):
             ("a.xyz", "image/unknown", "a.xyz"),
         ):
             self.assertEqual(safe_name(given_name, "id", kind), expected)
+
+    def test_folders_of_a_client_stay_below_the_archive(self) -> None:
+        for given_name, expected in (
+            ("rome/day 1/a.png", "rome/day 1/a.png"),
+            ("a.png", "a.png"),
+            (None, "id.png"),
+            ("../../etc/passwd", "passwd.png"),
+            ("/etc/passwd", "passwd.png"),
+            ("a/./b.png", "b.png"),
+            ("a//b.png", "b.png"),
+            ("a/.. /b.png", "b.png"),
+            ("c\\x/..\\b.png", "b.png"),
+            ("C:/nul/b.png", "C_/_nul/b.png"),
+            ("a.png/b.png", "a.png_/b.png"),
+            ("a/" * 17 + "b.png", "b.png"),
+            ("\0/\r/b.png", "_/_/b.png"),
+        ):
+            self.assertEqual(safe_path(given_name, "id", "image/png"), expected)
+
+    @settings(deadline=None, derandomize=True)
+    @given(st.text("ab/.\\ :\0", max_size=40))
+    def test_no_path_leads_elsewhere(self, name: str) -> None:
+        path = safe_path(name, "id", "image/png")
+        for part in path.split("/"):
+            self.assertNotIn(part.strip(" ."), ("",), path)
+            self.assertFalse(set(part) & set("\\\0:"), path)
 
     @settings(deadline=None, derandomize=True)
     @given(st.text(max_size=200), st.sampled_from(["image/png", "image/jpeg", "image/unknown"]))
