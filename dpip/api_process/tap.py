@@ -34,6 +34,7 @@ from dpip.runtime.gc import tune_gc
 from dpip.runtime.ids import IdSource
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.runtime.options import (
+    ProcessOptions,
     address,
     check_openness,
     coerce_defaults,
@@ -45,8 +46,10 @@ from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore
 
 
-class ApiOptions(usage.Options):
+class ApiOptions(ProcessOptions):
     """The options of ``twistd dpip-api``."""
+
+    process_name: ClassVar[str] = "dpip-api"
 
     synopsis = "[options]"
     longdesc = "The REST API of DPIP in a process of its own; the controller's part of it goes over a link."

@@ -9,6 +9,7 @@ from twisted.python import usage
 
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.runtime.options import (
+    ProcessOptions,
     address,
     check_openness,
     coerce_defaults,
@@ -51,7 +52,7 @@ def hosts(text: str) -> frozenset[str]:
     return frozenset(word.strip().lower() for word in text.split(",") if word.strip())
 
 
-class ControllerOptions(usage.Options):
+class ControllerOptions(ProcessOptions):
     """Every option has a default with which the system is safe and works on one machine."""
 
     process_name: ClassVar[str] = "dpip-controller"

@@ -207,7 +207,9 @@ class Workers:
         if old is None:
             return
         if await old.is_alive():
-            raise NameTaken(f"A worker named {name} has joined and alive: choose another --worker-name.")
+            raise NameTaken(
+                f"A worker named {name} has already joined and is alive: choose another --worker-name."
+            )
         if self._links.get(name) is old:
             old.drop("it does not answer, and another worker of its name wants to join")
             self._forget(old)
@@ -259,6 +261,7 @@ class Workers:
             self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
 
     def worker_leaving(self, link: WorkerLink) -> None:
+        link.leaving = True
         self.log.info("Worker {name} is leaving", name=link.info.name)
         if link.known:
             self._scheduler.worker_leaving(link.session)
@@ -312,7 +315,7 @@ class Workers:
         if self._local_results is not None and link.transfer_directory is not None:
             self._local_results.close_directory(link.transfer_directory)
         if self._links.get(link.info.name) is link:
-            self.log.info("Worker {name} is gone", name=link.info.name)
+            self.log.info("Worker {name} {how}", name=link.info.name, how=link.how_it_ended)
             self._forget(link)
 
     def _forget(self, link: WorkerLink) -> None:

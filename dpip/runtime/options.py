@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from platformdirs import user_state_dir
 from twisted.python import reflect, usage
 
+from dpip import __version__
 from dpip.runtime import addresses, logs
 
 _STOCK_PID_FILE = "twistd.pid"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class ProcessOptions(usage.Options):
+    """The options of a process: what is wrong with them is told in the last line, after one line of usage."""
+
+    process_name: ClassVar[str]
+
+    def parseOptions(self, options: Any = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            if self.parent is None:  # not under twistd, which would print all options first
+                raise
+            line = f"Usage: twistd [options] {self.process_name} [options]; --help lists them"
+            raise SystemExit(f"{line}\nError: {error}") from None
+
+    def opt_version(self) -> None:
+        """Print the version of DPIP and end."""
+        sys.stdout.write(f"DPIP {__version__}\n")
+        raise SystemExit(0)
 
 
 def default_state_dir() -> Path:
@@ -37,11 +59,9 @@ def name_process_files(options: usage.Options, name: str) -> None:
     if twistd["syslog"] or twistd["logger"]:
         return
     path = twistd["logfile"] or ("-" if foreground else f"{name}.log")
-    as_json = options.get("log-format") == "json"
-    if path != "-" or as_json:
-        logs.process_log.path = "" if path == "-" else path
-        logs.process_log.json = as_json
-        twistd["logger"] = "dpip.runtime.logs.process_log"
+    logs.process_log.path = "" if path == "-" else path
+    logs.process_log.json = options.get("log-format") == "json"
+    twistd["logger"] = "dpip.runtime.logs.process_log"
 
 
 def size(text: str) -> int:

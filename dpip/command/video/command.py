@@ -105,7 +105,7 @@ async def _filter(
     """Filter the film; returns the number of frames and the seconds. Raises ClickException, ClientError."""
     from twisted.internet.threads import deferToThread
 
-    from dpip.command.progress import display_on_terminal
+    from dpip.command.progress import display_on_terminal, lines_on
     from dpip.command.run.display import RunDisplay
     from dpip.command.run.executor import open_executor
     from dpip.command.run.films import Film
@@ -118,7 +118,7 @@ async def _filter(
         Film(path) as film,
         closing(FilmCopy(to, film, crf, sound)) as copy,
     ):
-        display = RunDisplay(terminal, filters, options, film.length)
+        display = RunDisplay(terminal, filters, options, film.length, lines=lambda: lines_on(sys.stderr))
         async with open_executor(
             reactor,
             display,

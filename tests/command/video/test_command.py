@@ -173,4 +173,6 @@ class VideoTests(ProcessTestCase):
             [f"{number:06}.png" for number in range(FRAMES)],
         )
         code, out, err = self.run_it(*DPIP, "run", "-o", "out", "--resume")
-        self.assertEqual((code, out), (0, "10 images finished by an earlier run\n"), err)
+        self.assertEqual(
+            (code, out), (0, "10 images done by an earlier run and unchanged since: skipped\n"), err
+        )
