@@ -32,7 +32,9 @@ class SessionRoutes:
         ]
 
     async def login(self, call: ApiCall) -> Answer:
-        """Log in by HTTP Basic; the answer has ``user``, ``token`` and ``expires_at``.
+        """Log in with Basic auth; returns a token.
+
+        The answer has ``user``, ``token`` and ``expires_at``.
 
         The page gets the token as a cookie that its scripts cannot read, and not in the body.
         """

@@ -34,8 +34,10 @@ from dpip.runtime.gc import tune_gc
 from dpip.runtime.ids import IdSource
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.runtime.options import (
+    TLS_NAMES_OPTION,
     ProcessOptions,
     address,
+    certificate_hosts,
     check_openness,
     coerce_defaults,
     default_state_dir,
@@ -78,6 +80,7 @@ class ApiOptions(ProcessOptions):
         ["state-dir", None, None, "Of a controller here [default: DPIP_STATE_DIR, or the user's]."],
         ["api-token-file", None, None, "Where the controller's API token is [default: DPIP_API_TOKEN]."],
         ["api-url", None, None, "This API as workers reach it [default: the host its link comes from]."],
+        TLS_NAMES_OPTION,
         ["number", None, None, "Of several that a controller has started (its own use).", int],
         ["inherited-socket", None, None, "A descriptor that listens already (its own use).", int],
     ]
@@ -155,7 +158,7 @@ def _hello(options: ApiOptions) -> ApiHello:
         protocol=PROTOCOL,
         version=__version__,
         filters=registry.versions(),
-        hosts=tuple(own_hosts()),
+        hosts=tuple(dict.fromkeys((*own_hosts(), *certificate_hosts(options)))),
         wants_identity=bool(options["http-tls"]),
         shares_socket=options["inherited-socket"] is not None,
     )

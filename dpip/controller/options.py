@@ -9,8 +9,10 @@ from twisted.python import usage
 
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.runtime.options import (
+    TLS_NAMES_OPTION,
     ProcessOptions,
     address,
+    certificate_hosts,
     check_openness,
     coerce_defaults,
     default_state_dir,
@@ -75,6 +77,7 @@ class ControllerOptions(ProcessOptions):
         ],
         ["state-dir", None, None, "Database, images, keys [default: DPIP_STATE_DIR, or the user's]."],
         ["api-url", None, None, "The API as workers reach it [default: the host they joined at]."],
+        TLS_NAMES_OPTION,
         [
             "keep-days",
             None,
@@ -134,5 +137,6 @@ class ControllerOptions(ProcessOptions):
             *("--number", str(number)),
             *("--log-format", self["log-format"]),
             *("--inherited-socket", str(socket)),
+            *(("--tls-names", ",".join(certificate_hosts(self))) if self["http-tls"] else ()),
             *same,
         ]

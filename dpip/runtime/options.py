@@ -6,7 +6,8 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from platformdirs import user_state_dir
 from twisted.python import reflect, usage
@@ -74,6 +75,31 @@ def size(text: str) -> int:
 
 def address(text: str) -> addresses.ListenAddress:
     return addresses.parse(text)
+
+
+def tls_names(text: str) -> tuple[str, ...]:
+    """Parse host names and IP addresses, separated by commas. Raises ValueError."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if not addresses.is_host(name):
+            raise ValueError(f"{name!r} is neither a host name nor an IP address")
+    return names
+
+
+TLS_NAMES_OPTION: Final = [
+    "tls-names",
+    None,
+    (),
+    "Further names and addresses in the certificate of --http-tls, with commas between.",
+    tls_names,
+]
+
+
+def certificate_hosts(options: usage.Options) -> tuple[str, ...]:
+    """Return what clients may call the API: where it listens, --api-url's host, and --tls-names."""
+    advertised = urlsplit(options["api-url"] or "").hostname
+    named = [*options["http"].hosts, *([advertised] if advertised else ()), *options["tls-names"]]
+    return tuple(dict.fromkeys(named))
 
 
 def check_openness(options: usage.Options) -> None:

@@ -100,7 +100,7 @@ FILTER = Filter(
             "With both: fit into them, cover them, or stretch to them.",
             choices=("contain", "cover", "stretch"),
         ),
-        Parameter("linear", "boolean", False, "Average light instead of sRGB values."),
+        Parameter("linear", "boolean", False, "Resize in linear light."),
     ),
     result_shape=result_shape,
     working_bytes=working_bytes,
