@@ -168,7 +168,7 @@ class RunImages:
                     continue
                 name = f"{frame.number:06}.png"
                 key = self.journal.key(known_as, past.failures, 0, 0)
-                source = b"" if past.taken else frame.png()
+                source = b"" if past.taken else frame.png(upright=True)
                 result = found.name.with_suffix("") / name
                 yield RunItem(
                     name,
