@@ -64,6 +64,8 @@ class CommandsTests(ProcessTestCase):
 
     def _run_and_look(self, server: str) -> None:
         self.dpip("run", "photos", "-o", "out", "-f", "resize", "--width", "40", "--name", "trip", code=3)
+        self.assertIn("no filter named", self.dpip("run", "photos", "-o", "none", "-f", "nosuch", code=2))
+        self.assertFalse((self.folder / "none").exists())
         (facts,) = json.loads(self.dpip("workloads", "--json"))
         workload = facts["workload_id"]
         table = self.dpip("workloads").splitlines()
