@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Image, Item, Result
@@ -39,6 +39,15 @@ class RunItem(Item):
     state: FileState | None
 
 
+@frozen
+class BadFilm:
+    """A film whose frames cannot be read, or no more of them; its other files go on."""
+
+    known_as: str
+    result: Path
+    reason: str
+
+
 @define(eq=False)
 class RunImages:
     """Sends the inputs that the journal does not list as finished and unchanged, and writes the results.
@@ -50,8 +59,8 @@ class RunImages:
     journal: Journal
     report: RunReport
     engine: str = ""
-    _items: Iterator[RunItem | Found] = field(init=False)
-    _found: deque[RunItem | Found] = field(factory=deque, init=False)
+    _items: Iterator[RunItem | BadFilm | Found] = field(init=False)
+    _found: deque[RunItem | BadFilm | Found] = field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._items = self._find()
@@ -72,7 +81,11 @@ class RunImages:
             item = self._found.popleft()
             if isinstance(item, RunItem):
                 return item
-            self.report.add_skipped(item)
+            if isinstance(item, BadFilm):
+                self.journal.failed(item.known_as, "corrupt-film", item.reason)
+                self.report.add_failed(item.known_as, item.result, "corrupt-film", item.reason)
+            else:
+                self.report.add_skipped(item)
 
     def uploaded(self, item: Item, image: Image) -> None:
         assert isinstance(item, RunItem)
@@ -146,14 +159,20 @@ class RunImages:
 
     # These run in a thread.
 
-    def _find(self) -> Iterator[RunItem | Found]:
+    def _find(self) -> Iterator[RunItem | BadFilm | Found]:
         for found in self.inputs:
             if found.skip:
                 yield found
             elif found.is_film:
-                yield from self._frames(found)
+                yield from self._frames_or_reason(found)
             else:
                 yield from self._file(found)
+
+    def _frames_or_reason(self, found: Found) -> Iterator[RunItem | BadFilm]:
+        try:
+            yield from self._frames(found)
+        except click.ClickException as error:
+            yield BadFilm(os.path.abspath(found.path), found.name, error.message)
 
     def _frames(self, found: Found) -> Iterator[RunItem]:
         """Yield each frame as a PNG, whose result goes into a folder with the film's name."""
@@ -246,5 +265,6 @@ def _with_hash(item: RunItem) -> FileState | None:
 def _frames_in(path: Path) -> int:
     from dpip.command.run.films import Film  # imports Numba, which only films need
 
-    with Film(path) as film:
+    with suppress(click.ClickException), Film(path) as film:  # told in its turn
         return film.length or 0
+    return 0

@@ -183,6 +183,14 @@ class AgainTests(TestCase):
         await self.run_it(manner=Manner(keep_times=False))
         self.assertGreater((self.out / "sub" / "b.png").stat().st_mtime_ns, _OLD)
 
+    async def test_a_film_that_cannot_be_read_fails_alone(self) -> None:
+        self.write("no.mp4", b"no film")
+        (self.folder / "in" / "folder.mkv").mkdir()
+        for damaged in (b"", b"\x1aE\xdf\xa3" + bytes(range(256)) * 8):
+            self.write("no.mkv", damaged)
+            report = await self.run_it("in/no.mp4", "in/no.mkv", "in/a.png", "in/folder.mkv")
+            self.assertEqual((report.failed, report.done + report.earlier), (2, 1))
+
     async def test_in_the_folder_of_the_originals_results_are_told_from_them(self) -> None:
         self.out = self.folder / "in"
         for done in (3, 0):
