@@ -7,7 +7,7 @@ import random
 import socket
 import time
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
@@ -46,6 +46,9 @@ from dpip.runtime.options import (
 from dpip.runtime.startup import cannot_listen, end_process
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore
+
+_MOST_HOSTS: Final = 64
+"""Names in a certificate: a machine may have hundreds of addresses, and a hello has a bound."""
 
 
 class ApiOptions(ProcessOptions):
@@ -158,10 +161,17 @@ def _hello(options: ApiOptions) -> ApiHello:
         protocol=PROTOCOL,
         version=__version__,
         filters=registry.versions(),
-        hosts=tuple(dict.fromkeys((*own_hosts(), *certificate_hosts(options)))),
+        hosts=_hosts(options),
         wants_identity=bool(options["http-tls"]),
         shares_socket=options["inherited-socket"] is not None,
     )
+
+
+def _hosts(options: ApiOptions) -> tuple[str, ...]:
+    """Return the names for the certificate of this process, if it is to have one."""
+    if not options["http-tls"]:
+        return ()
+    return tuple(dict.fromkeys((*own_hosts(), *certificate_hosts(options))))[:_MOST_HOSTS]
 
 
 @deferred

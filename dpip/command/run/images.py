@@ -99,7 +99,7 @@ class RunImages:
             fetched = await result.take(part)
             wanted = folder / with_suffix_for(item.result, fetched.content_type)
             if self.journal.manner.keep_times and item.state is not None:
-                os.utime(part, ns=(item.state.time, item.state.time))
+                _set_time(part, item.state.time)
             state = await deferToThread(_with_hash, item)
             written = self._place(item, part, wanted)
         except OSError as error:
@@ -233,6 +233,12 @@ class RunImages:
         """Tell whether the result is this engine's, or one of the run that is resumed."""
         this_run = self.journal.is_of_this_run(self.journal.folder / str(past.result))
         return past.engine in (None, self.engine) or this_run
+
+
+def _set_time(path: Path, time: int) -> None:
+    """Give a file a time, where the file system has such times: no result is lost for that."""
+    with suppress(OSError, OverflowError):
+        os.utime(path, ns=(time, time))
 
 
 def _state(path: Path) -> FileState | None:

@@ -30,14 +30,20 @@ class Track(Protocol):
 
 @define(eq=False)
 class Copied:
-    """A track whose packets are copied as they are."""
+    """A track whose packets are copied as they are; only times that do not rise are corrected."""
 
     stream: Any
+    _last: int | None = field(default=None, init=False)
 
     def packets(self, packet: Any) -> Iterator[Any]:
-        if packet.dts is not None:
-            packet.stream = self.stream
-            yield packet
+        time = packet.pts if packet.dts is None else packet.dts
+        if not packet.size or time is None:  # the empty one at the end, or one that belongs nowhere
+            return
+        packet.dts = time if self._last is None else max(time, self._last + 1)
+        packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+        self._last = packet.dts
+        packet.stream = self.stream
+        yield packet
 
 
 @define(eq=False)
@@ -51,7 +57,7 @@ class Encoded:
         for frame in packet.decode():
             for piece in self._resampled(frame):
                 yield from self.stream.encode(piece)
-        if packet.dts is None:
+        if not packet.size:
             for piece in self._resampled(None) if self._resampler is not None else ():
                 yield from self.stream.encode(piece)
             yield from self.stream.encode(None)
