@@ -287,6 +287,10 @@ class IController(Interface):
         """Give the worker no more jobs: it finishes or returns those it has, and ends. For admins. Raises
         NotFound."""
 
+    def resume_worker(by: Principal, name: str) -> Deferred[None]:
+        """Start the drained worker in the controller's own process again. For admins. Raises Conflict for any
+        other."""
+
     def revoke_worker(by: Principal, name: str) -> Deferred[int]:
         """End the worker's link, take its leases back, and refuse its certificates from now on; how many of
         them were good. Only a join token made later lets it in. For admins. Raises NotFound."""

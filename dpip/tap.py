@@ -58,7 +58,8 @@ class EmbeddedService(Service):
     reactor: Any
     ready: Deferred[None] = field(factory=Deferred, init=False)
     _controller: ControllerService = field(init=False)
-    _worker: WorkerSession | None = field(default=None, init=False)
+    _worker: WorkerSession | None = field(default=None, init=False)  # None while it is drained
+    _name: str = field(factory=lambda: f"{worker_tap.unique_name()}-embedded", init=False)
 
     @property
     def api_url(self) -> str:
@@ -68,25 +69,40 @@ class EmbeddedService(Service):
     def startService(self) -> None:
         """Raises CannotStart."""
         super().startService()
-        self._controller = ControllerService(self.options, self.reactor, build)
+        self._controller = ControllerService(
+            self.options, self.reactor, build, restart_worker=self._restart_worker
+        )
         self._controller.startService()
         Deferred.fromCoroutine(self._start()).chainDeferred(self.ready)
 
     async def _start(self) -> None:
         await self._controller.ready
-        self._worker = worker_tap.make_worker(
+        self._worker = self._start_worker()
+        await self._worker.joined
+
+    def _start_worker(self) -> WorkerSession:
+        worker = worker_tap.make_worker(
             self.reactor,
-            controller=HostnameEndpoint(self.reactor, "127.0.0.1", self._controller.workers_port),
+            controller=HostnameEndpoint(
+                self.reactor, self.options["pb"].host or "127.0.0.1", self._controller.workers_port
+            ),
             read_token=lambda: self._controller.authority.token,
-            name=f"{worker_tap.unique_name()}-embedded",
+            name=self._name,
             tags=self.options["tags"],
             slots=self.options["slots"],
             local_store=True,  # it is this very process
             log_jobs=bool(self.options["log-requests"]),
         )
-        self._worker.dismissed.addCallback(self._dismiss)
-        self._worker.startService()
-        await self._worker.joined
+        worker.dismissed.addCallback(self._dismiss)
+        worker.startService()
+        return worker
+
+    def _restart_worker(self, name: str) -> bool:
+        """Start the worker again if it was drained and has this name; tell whether it was so."""
+        if self._worker is not None or name != self._name or not self.running:
+            return False
+        self._worker = self._start_worker()
+        return True
 
     def _dismiss(self, _: None) -> Deferred[None]:
         """Stop the worker and leave the controller running."""

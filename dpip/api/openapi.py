@@ -22,6 +22,25 @@ _GIVEN: Final = {
     ("POST", "/users"): ("name", "user", "/users/"),
     ("POST", "/tokens"): ("token_id", "token_id", ""),
 }
+_TAGS: Final = {
+    "logins": "Logging in and out, and tokens for programs.",
+    "workloads": "Pictures that are filtered in the same way.",
+    "images": "Originals and results.",
+    "users": "Who may use the system.",
+    "workers": "What filters the pictures.",
+    "system": "The state of the whole.",
+}
+_TAG_OF: Final = {
+    "login": "logins",
+    "logout": "logins",
+    "tokens": "logins",
+    "workloads": "workloads",
+    "images": "images",
+    "users": "users",
+    "workers": "workers",
+    "join-token": "workers",
+}
+"""By the first part of the path; all others are of the system."""
 _ALWAYS: Final = (400, 408, 413, 415, 500, 503)
 """Any request may be malformed, too slow, or have a body that is too long or of another type."""
 
@@ -43,6 +62,8 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "version": __version__,
             "description": "Filters images on any number of workers. Every refusal is a problem document.",
         },
+        "servers": [{"url": "/", "description": "The server that this document is from."}],
+        "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
@@ -91,6 +112,7 @@ def _operation(route: Route) -> dict[str, Any]:
     path, names = template(route.path)
     described = cleandoc(route.handler.__doc__ or "").replace("``", "`")
     said: dict[str, Any] = {
+        "tags": [_tag(path)],
         "operationId": f"{route.method.lower()}{re.sub(r'[^a-z]+', '_', path)}".strip("_"),
         "summary": described.partition("\n\n")[0].replace("\n", " "),
         "description": described,
@@ -105,6 +127,10 @@ def _operation(route: Route) -> dict[str, Any]:
     if body is not None:
         said["requestBody"] = body
     return said
+
+
+def _tag(path: str) -> str:
+    return _TAG_OF.get(path.split("/")[1], "system")
 
 
 def _security(route: Route) -> Sequence[dict[str, list[str]]]:

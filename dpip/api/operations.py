@@ -8,6 +8,7 @@ from attrs import frozen
 
 from dpip import model
 from dpip.api import views
+from dpip.api.http.filenames import PICTURE_TYPES
 from dpip.api.http.routes import DEFAULT_PAGE, MAX_PAGE
 from dpip.api.schemas import (
     ANYTHING,
@@ -109,8 +110,7 @@ def _json(schema: Schema, status: int = 200) -> dict[int, dict[str, Schema]]:
     return {status: {"application/json": schema}}
 
 
-_IMAGE_TYPES = tuple(f"image/{name}" for name in ("jpeg", "png", "webp", "bmp", "gif", "tiff"))
-_PICTURE = dict.fromkeys(_IMAGE_TYPES, FILE)
+_PICTURE = dict.fromkeys(PICTURE_TYPES, FILE)
 _LIMIT = _query(
     "limit",
     {**INTEGER, "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
@@ -156,15 +156,12 @@ _SPEC = members(
     tags=array(STRING),
     output=_OUTPUT,
 )
+#: Of users; workers add their lease, which no other program has.
 _UPLOAD = members(
-    ("type", "job", "attempt", "nonce", "sha256"),
+    ("type",),
     data=FILE,
     workload_id=STRING,
-    type=_KIND | {"default": model.ImageType.ORIGINAL.value},
-    job={**INTEGER, "description": "This and the next three: of a worker's lease."},
-    attempt=INTEGER,
-    nonce=STRING,
-    sha256=STRING,
+    type={"type": "string", "enum": [model.ImageType.ORIGINAL.value]},
 )
 _USER = members(
     ("role", "quota"),
@@ -309,6 +306,9 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
     ("DELETE", "/workers/<path:name>"): Operation(_json(members(worker=STRING, deleted=BOOLEAN)), (409, 422)),
     ("POST", "/workers/<path:name>/drain"): Operation(
         _json(members(worker=STRING, draining=BOOLEAN), 202), (409, 422)
+    ),
+    ("POST", "/workers/<path:name>/resume"): Operation(
+        _json(members(worker=STRING, resuming=BOOLEAN), 202), (409, 422)
     ),
     ("POST", "/workers/<path:name>/revoke"): Operation(
         _json(members(worker=STRING, certificates=INTEGER)), (422,)

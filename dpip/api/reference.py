@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -89,7 +90,7 @@ def _page(api: Mapping[str, Any]) -> Iterator[str]:
     yield "<h2>What the answers hold</h2>"
     for name, schema in api["components"]["schemas"].items():
         yield f'<article id="{name}"><h3>{name}</h3>'
-        yield f"<p>{escape(schema['description'])}</p>" if "description" in schema else ""
+        yield f"<p>{_text(schema['description'])}</p>" if "description" in schema else ""
         yield from _members(schema)
         yield "</article>"
     yield "</main></body></html>\n"
@@ -98,7 +99,7 @@ def _page(api: Mapping[str, Any]) -> Iterator[str]:
 def _operation(name: str, said: Mapping[str, Any]) -> Iterator[str]:
     yield f'<article id="{said["operationId"]}"><h2><code>{escape(name)}</code></h2>'
     for paragraph in said["description"].split("\n\n"):
-        yield f"<p>{escape(paragraph)}</p>"
+        yield f"<p>{_text(paragraph)}</p>"
     rows = [
         (one["name"], one["in"], _kind(one["schema"]), one.get("description", ""))
         for one in said["parameters"]
@@ -135,8 +136,13 @@ def _table(caption: str, rows: Sequence[tuple[str, str, str, str]]) -> Iterator[
         yield f"<table><caption hidden>{caption}</caption><tbody>"
         for first, second, third, fourth in rows:
             yield f'<tr><th scope="row"><code>{escape(first)}</code></th><td>{escape(second)}</td>'
-            yield f"<td>{third}</td><td>{escape(fourth)}</td></tr>"
+            yield f"<td>{third}</td><td>{_text(fourth)}</td></tr>"
         yield "</tbody></table>"
+
+
+def _text(words: str) -> str:
+    """Return text as HTML, with what stands in backticks as code."""
+    return re.sub(r"`+([^`]+)`+", r"<code>\1</code>", escape(words))
 
 
 def _contents(contents: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -284,6 +284,16 @@ join_token_json: Final = View[model.NewcomersToken](
         "expires_at": (or_null(TIME), lambda token: _maybe(token.expires_at)),
     }
 )
+
+
+def _with_times(detail: Mapping[str, object]) -> dict[str, object]:
+    """Return the facts of an activity, with times as all others are shown."""
+    return {
+        name: timestamp(value) if name.endswith("_at") and isinstance(value, int | float) else value
+        for name, value in detail.items()
+    }
+
+
 #: What somebody did, with its number in the record.
 activity_json: Final = View[tuple[int, model.Activity]](
     {
@@ -292,6 +302,6 @@ activity_json: Final = View[tuple[int, model.Activity]](
         "actor": (STRING, lambda numbered: numbered[1].actor),
         "action": (STRING, lambda numbered: numbered[1].action),
         "subject": (STRING, lambda numbered: numbered[1].subject),
-        "detail": (ANYTHING, lambda numbered: numbered[1].detail),
+        "detail": (ANYTHING, lambda numbered: _with_times(numbered[1].detail)),
     }
 )

@@ -30,6 +30,7 @@ class WorkerRoutes:
             Route("GET", "/workers/<path:name>/jobs", Access.ADMINS, self.worker_jobs),
             Route("DELETE", "/workers/<path:name>", Access.ADMINS, self.forget_worker),
             Route("POST", "/workers/<path:name>/drain", Access.ADMINS, self.drain_worker),
+            Route("POST", "/workers/<path:name>/resume", Access.ADMINS, self.resume_worker),
             Route("POST", "/workers/<path:name>/revoke", Access.ADMINS, self.revoke_worker),
             Route("GET", "/join-token", Access.ADMINS, self.join_token),
             Route("POST", "/join-token", Access.ADMINS, self.rotate_join_token),
@@ -74,6 +75,15 @@ class WorkerRoutes:
         call.fields.only()
         await self.controller.drain_worker(call.by, name)
         return json_answer({"worker": name, "draining": True}, 202)
+
+    async def resume_worker(self, call: ApiCall, name: str) -> Answer:
+        """Start the worker in the service's own process again, which was drained.
+
+        Others are started again on their machines.
+        """
+        call.fields.only()
+        await self.controller.resume_worker(call.by, name)
+        return json_answer({"worker": name, "resuming": True}, 202)
 
     async def revoke_worker(self, call: ApiCall, name: str) -> Answer:
         """Refuse this worker's certificates from now on, and end its link.

@@ -7,7 +7,7 @@ import random
 import socket
 import time
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
@@ -34,7 +34,10 @@ from dpip.runtime.gc import tune_gc
 from dpip.runtime.ids import IdSource
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.runtime.options import (
+    TLS_NAMES_OPTION,
+    ProcessOptions,
     address,
+    certificate_hosts,
     check_openness,
     coerce_defaults,
     default_state_dir,
@@ -44,9 +47,14 @@ from dpip.runtime.startup import cannot_listen, end_process
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import ImageStore
 
+_MOST_HOSTS: Final = 64
+"""Names in a certificate: a machine may have hundreds of addresses, and a hello has a bound."""
 
-class ApiOptions(usage.Options):
+
+class ApiOptions(ProcessOptions):
     """The options of ``twistd dpip-api``."""
+
+    process_name: ClassVar[str] = "dpip-api"
 
     synopsis = "[options]"
     longdesc = "The REST API of DPIP in a process of its own; the controller's part of it goes over a link."
@@ -75,6 +83,7 @@ class ApiOptions(usage.Options):
         ["state-dir", None, None, "Of a controller here [default: DPIP_STATE_DIR, or the user's]."],
         ["api-token-file", None, None, "Where the controller's API token is [default: DPIP_API_TOKEN]."],
         ["api-url", None, None, "This API as workers reach it [default: the host its link comes from]."],
+        TLS_NAMES_OPTION,
         ["number", None, None, "Of several that a controller has started (its own use).", int],
         ["inherited-socket", None, None, "A descriptor that listens already (its own use).", int],
     ]
@@ -152,10 +161,17 @@ def _hello(options: ApiOptions) -> ApiHello:
         protocol=PROTOCOL,
         version=__version__,
         filters=registry.versions(),
-        hosts=tuple(own_hosts()),
+        hosts=_hosts(options),
         wants_identity=bool(options["http-tls"]),
         shares_socket=options["inherited-socket"] is not None,
     )
+
+
+def _hosts(options: ApiOptions) -> tuple[str, ...]:
+    """Return the names for the certificate of this process, if it is to have one."""
+    if not options["http-tls"]:
+        return ()
+    return tuple(dict.fromkeys((*own_hosts(), *certificate_hosts(options))))[:_MOST_HOSTS]
 
 
 @deferred

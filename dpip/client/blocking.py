@@ -78,6 +78,7 @@ class Dpip:
 
     workers = _blocking(Client.workers)
     drain_worker = _blocking(Client.drain_worker)
+    resume_worker = _blocking(Client.resume_worker)
     revoke_worker = _blocking(Client.revoke_worker)
     join_token = _blocking(Client.join_token)
     rotate_join_token = _blocking(Client.rotate_join_token)

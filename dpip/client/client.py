@@ -127,6 +127,10 @@ class Client:
         """Drain a worker: it gets no more jobs, finishes or returns those it has, and ends. For admins."""
         await self._request("POST", f"/workers/{_part(name)}/drain", content={})
 
+    async def resume_worker(self, name: str) -> None:
+        """Start the worker in the service's own process again, which was drained. For admins."""
+        await self._request("POST", f"/workers/{_part(name)}/resume", content={})
+
     async def revoke_worker(self, name: str) -> None:
         """Revoke a worker: its link ends at once, and its certificates are refused. For admins."""
         await self._request("POST", f"/workers/{_part(name)}/revoke", content={})

@@ -23,6 +23,7 @@ _POLL_SHARE: Final = 10
 """Asking for a large workload is slow, so the pauses are this many times as long as a request takes …"""
 _LONGEST_POLL_SECONDS: Final = 1.0
 """… but no longer than this: a request that took long may have waited for a server that had stopped."""
+_STALL_SECONDS: Final = 3.0
 _FETCHES: Final = 3
 
 
@@ -69,9 +70,13 @@ class Sender(Protocol):
 
 @define
 class Counts:
-    """How many items have got how far; ``waiting`` and ``running`` are from the server's last answer."""
+    """How many items have got how far; ``waiting`` and ``running`` are from the server's last answer.
+
+    Of the failed ones, ``refused`` have failed at their upload.
+    """
 
     uploaded: int = 0
+    refused: int = 0
     waiting: int = 0
     running: int = 0
     filtered: int = 0
@@ -114,7 +119,8 @@ class UploadPipeline:
     for all). With ``delete``, a completed workload is deleted, which bounds what the server keeps. With
     ``in_order``, results are handed over in the order of the items. ``window`` items are under way at a time;
     ``concurrency`` are uploaded, and as many downloaded, at once. ``changed`` is called when a count has
-    changed. ``workload_ids`` are the workloads that were made, and resumed ones of earlier runs.
+    changed. ``workload_ids`` are the workloads that were made, and resumed ones of earlier runs. ``stalled``
+    is called with the server's reason when nothing runs though something waits, and with "" when it does.
     """
 
     client: Client
@@ -127,6 +133,8 @@ class UploadPipeline:
     delete: bool = False
     in_order: bool = False
     changed: Callable[[], object] = lambda: None
+    stalled: Callable[[str], object] = lambda _: None
+    engine: str = ""
     counts: Counts = field(factory=Counts, init=False)
     workload_ids: list[str] = field(factory=list, init=False)
     _batches: dict[str, _Batch] = field(factory=dict, init=False)
@@ -136,6 +144,7 @@ class UploadPipeline:
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
     _making: DeferredLock = field(factory=DeferredLock, init=False)
     _room: DeferredSemaphore = field(init=False)
+    _idle_since: float | None = field(default=None, init=False)
     _sent: int = field(default=0, init=False)
     _due: int = field(default=0, init=False)  # the next to be handed over in order …
     _early: dict[int, Item | None] = field(factory=dict, init=False)  # … and what must wait for it
@@ -181,10 +190,12 @@ class UploadPipeline:
         try:
             image = await self.client.upload(batch.workload_id, item.source, item.name, item.key)
         except OSError as error:
+            self.counts.refused += 1
             self._fail(batch, item, "unreadable", error.strerror or str(error))
         except ApiError as error:
             if error.code not in OF_THE_PICTURE:
                 raise
+            self.counts.refused += 1
             self._fail(batch, item, error.code, str(error))
         else:
             self._note_upload(batch, item, image.seq)
@@ -250,6 +261,7 @@ class UploadPipeline:
                 await self._check_workload(batch)
             self.counts.waiting = sum(batch.waiting for batch in self._batches.values())
             self.counts.running = sum(batch.running for batch in self._batches.values())
+            await self._look_for_stall()
             self.changed()
             took = self.clock.seconds() - began
             pause = min(max(_POLL_SECONDS, took * _POLL_SHARE), _LONGEST_POLL_SECONDS)
@@ -274,6 +286,20 @@ class UploadPipeline:
             del self._batches[batch.workload_id]
             if self.delete:
                 await self.client.delete_workload(batch.workload_id)
+
+    async def _look_for_stall(self) -> None:
+        """Ask why nothing runs, once it has been so for a while."""
+        now = self.clock.seconds()
+        if self.counts.running or not self.counts.waiting:
+            self._idle_since = None
+            self.stalled("")
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= _STALL_SECONDS:
+            self._idle_since = now
+            waiting = next(batch for batch in self._batches.values() if batch.waiting)
+            reasons = (await self.client.why(waiting.workload_id))["waiting"]
+            self.stalled(reasons[0]["why"] if reasons else "")
 
     def _fail(self, batch: _Batch, item: Item, code: str, reason: str) -> None:
         self.sender.failed(item, code, reason)

@@ -196,6 +196,7 @@ def _server(login: Login) -> Iterator[Finding]:
     try:
         with Dpip(login.server, login.token, patience=3, authority=authority) as dpip:
             facts = dpip.status()
+            alone = facts["role"] == "admin" and not dpip.workers(1, "joined")
     except ClientError as error:
         yield Finding(
             "server", "bad", f"{error} Is it running? Are you logged in (dpip login {login.server})?"
@@ -205,6 +206,12 @@ def _server(login: Login) -> Iterator[Finding]:
     if facts["version"] != __version__:
         yield Finding(
             "server", "note", f"it has version {facts['version']}, this is {__version__}: use the same"
+        )
+    if alone:
+        yield Finding(
+            "server",
+            "note",
+            "No worker has joined: start one with twistd -n dpip-worker --controller host",
         )
     for warning in facts.get("warnings", ()):
         yield Finding("server", "note", warning)

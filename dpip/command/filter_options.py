@@ -159,7 +159,8 @@ def _filter_options() -> Iterator[click.Option]:
         metavar="NAME",
         multiple=True,
         shell_complete=_complete_filter,
-        help="What to do with the pictures; 'dpip filters' lists what there is. Several are a chain.",
+        help="What to do with the pictures; 'dpip filters' lists what there is, 'dpip filters blur' the "
+        "options of one. Several are a chain.",
     )
     yield click.Option(
         ["--step"],
@@ -197,14 +198,38 @@ def _parameter_options() -> Iterator[click.Option]:
         for parameter in registry.find(name).parameters:
             users.setdefault(parameter.name, []).append((name, parameter))
     for name, each in users.items():
-        (_, first) = each[0]
-        allowed: dict[str, list[str]] = {}
-        for filter, parameter in each:
-            allowed.setdefault(parameter.allowed(), []).append(filter)
-        described = " ".join(f"({', '.join(of)}) {words.capitalize()}." for words, of in allowed.items())
-        if len(each) == 1:
-            described = f"({each[0][0]}) {first.description}"
-        yield _FilterParameter([_option(name), name], metavar="VALUE", help=described)
+        described = " ".join(f"{_who_have(filters)} {words}" for words, filters in _by_words(each).items())
+        yield _FilterParameter([_option(name), name], metavar=_kind(each[0][1]), help=described)
+
+
+def _by_words(users: Sequence[tuple[str, Any]]) -> dict[str, list[str]]:
+    """Group filters by what their help says of a parameter."""
+    found: dict[str, list[str]] = {}
+    for filter, parameter in users:
+        words = in_words(parameter.allowed(), parameter.default, parameter.description)
+        found.setdefault(words, []).append(filter)
+    return found
+
+
+def _who_have(filters: Sequence[str]) -> str:
+    return f"({', '.join(filters)})"
+
+
+def _kind(parameter: Any) -> str:
+    return {"boolean": "true|false", "picture": "FILE"}.get(parameter.type, "VALUE")
+
+
+def in_words(allowed: str, default: object, description: str) -> str:
+    """Describe a parameter to people: what it is for, what it may be, and its default."""
+    told = f"{allowed}; default: {shown_value(default)}" if default is not None else allowed
+    return f"{description} [{told}]"
+
+
+def shown_value(value: object) -> str:
+    """Format a parameter's value as it is typed on a command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _output_options() -> Iterator[click.Option]:

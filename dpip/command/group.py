@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -19,11 +19,19 @@ _USAGE = (400, 422)
 class Group(click.Group):
     """A group that turns DPIP's own exceptions into click's errors. A bug keeps its traceback."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **options)
+        except click.UsageError as error:
+            raise _brief(error) from None
+
     def invoke(self, context: click.Context) -> Any:
         from dpip.errors import DpipError
 
         try:
             return super().invoke(context)
+        except click.UsageError as error:
+            raise _brief(error) from error.__cause__
         except (KeyboardInterrupt, click.Abort):
             click.echo("\nInterrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
@@ -51,11 +59,26 @@ def _as_clicks(error: Exception) -> Exception:
     if not isinstance(error, ClientError):
         return error
     if isinstance(error, ApiError) and error.status in _USAGE:
-        return click.UsageError(str(error))
+        return WrongUsage(str(error))
     words = str(error)
     if isinstance(error, ApiError) and error.status == 401:
         words += " Log in with: dpip login"
     return ServerUnreachable(words) if isinstance(error, Unreachable) else click.ClickException(words)
+
+
+class WrongUsage(click.UsageError):
+    """Wrong usage, which is shown as the last line, after one line on what is right."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if self.ctx is not None:
+            click.echo(" ".join(self.ctx.get_usage().split()), file=file or sys.stderr)
+        click.echo(f"Error: {self.format_message()}", file=file or sys.stderr)
+
+
+def _brief(error: click.UsageError) -> click.UsageError:
+    if isinstance(error, WrongUsage | click.exceptions.NoArgsIsHelpError):
+        return error
+    return WrongUsage(error.format_message(), error.ctx)
 
 
 class ServerUnreachable(click.ClickException):

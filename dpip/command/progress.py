@@ -8,13 +8,15 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self, TextIO
 
 import click
-from attrs import define
+from attrs import define, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn
 from twisted.internet.task import LoopingCall
 
 _FRAMES_PER_SECOND = 12
-_SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LINES = 10.0
+_FEWEST_SECONDS_BETWEEN_LINES = 2.0
+_SHARE_BETWEEN_LINES = 0.05
 
 
 class Stage(Protocol):
@@ -50,13 +52,18 @@ def display_on_terminal(stream: TextIO, reactor: Any) -> Display:
     return LiveDisplay(Console(file=stream), reactor)
 
 
+def lines_on(stream: TextIO) -> Stage | None:
+    """Make a stage that prints lines now and then, unless the stream is a terminal on which bars move."""
+    return None if _can_move(Console(file=stream)) else PlainStage(stream, time.monotonic)
+
+
 def _can_move(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
 @define
 class PlainDisplay:
-    """Prints a line when a stage begins and ends, and every few seconds between."""
+    """Prints a line when a stage begins and ends, and now and then between."""
 
     stream: TextIO
     now: Callable[[], float]
@@ -68,25 +75,34 @@ class PlainDisplay:
         """Do nothing: lines need no clean-up."""
 
     def begin(self, name: str, words: str, total: int | None = None) -> Stage:
-        stage = _PlainStage(self.stream, self.now, name, self.now())
+        stage = PlainStage(self.stream, self.now, name)
         stage.say(words)
         return stage
 
 
 @define
-class _PlainStage:
+class PlainStage:
+    """Prints a line every ten seconds, and each time another twentieth is done; never many in a second."""
+
     stream: TextIO
     now: Callable[[], float]
-    name: str
-    last: float
+    name: str = ""
+    _last: float = field(init=False)
+    _told: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._last = self.now()
 
     def show(self, words: str, done: int = 0, total: int | None = None) -> None:
-        if self.now() - self.last >= _SECONDS_BETWEEN_LINES:
+        since = self.now() - self._last
+        far = total is not None and done - self._told >= total * _SHARE_BETWEEN_LINES
+        if since >= (_FEWEST_SECONDS_BETWEEN_LINES if far else _SECONDS_BETWEEN_LINES):
+            self._told = done
             self.say(words)
 
     def say(self, words: str) -> None:
-        self.last = self.now()
-        click.echo(f"{self.name}: {words}", file=self.stream)
+        self._last = self.now()
+        click.echo(f"{self.name}: {words}" if self.name else words, file=self.stream)
 
     def finish(self, words: str) -> None:
         self.say(words)

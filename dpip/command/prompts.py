@@ -28,7 +28,14 @@ def ask_password(user: str, new: bool = False) -> str:
     return line
 
 
-def confirm(question: str) -> None:
-    """Ask for a yes. Raises ClickException for a no. Without a terminal nothing is asked."""
-    if on_a_terminal() and not click.confirm(question, err=True):
+def confirm(question: str, can_be_undone: bool = False) -> None:
+    """Ask for a yes. Raises ClickException for a no.
+
+    Without a terminal nobody can be asked: raises UsageError then, unless it can be undone.
+    """
+    if not on_a_terminal():
+        if can_be_undone:
+            return
+        raise click.UsageError(f"{question} Say --yes: there is no terminal to ask on.")
+    if not click.confirm(question, err=True):
         raise click.ClickException("Nothing was changed.")

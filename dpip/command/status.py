@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from dpip.command.server import Choice, ask, server_options
 from dpip.command.tables import json_option, show, show_facts, show_json
-from dpip.command.workloads import COLUMNS
+from dpip.command.workloads import COLUMNS, first_reason, is_stuck
+
+if TYPE_CHECKING:
+    from dpip.client import Client
 
 
 @click.command()
@@ -14,7 +20,13 @@ from dpip.command.workloads import COLUMNS
 @server_options
 def status(choice: Choice, as_json: bool) -> None:
     """Show how the server is, and what it is doing."""
-    facts = ask(choice, lambda client: client.status())
+
+    async def look(client: Client) -> tuple[Mapping[str, Any], str | None]:
+        facts = await client.status()
+        stuck = next(filter(is_stuck, facts["active_workloads"]), None)
+        return facts, first_reason(await client.why(stuck["workload_id"])) if stuck else None
+
+    facts, waits_for = ask(choice, look)
     if as_json:
         show_json(facts)
         return
@@ -28,5 +40,7 @@ def status(choice: Choice, as_json: bool) -> None:
     )
     for warning in facts.get("warnings", ()):
         click.echo(f"warning: {warning}")
+    if waits_for is not None:
+        click.echo(f"warning: images wait and none is being filtered: {waits_for}")
     click.echo()
-    show(facts["active_workloads"], COLUMNS, False, "Nothing is being done.")
+    show(facts["active_workloads"], COLUMNS, False, "No workloads are running")

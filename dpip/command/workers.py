@@ -18,7 +18,7 @@ _COLUMNS: Columns = {
     "SLOTS": lambda facts: facts["slots"],
     "RUNNING": lambda facts: _load(facts, "running_jobs"),
     "CPU": lambda facts: _percent(_load(facts, "cpu_percent")),
-    "FREE": lambda facts: size(_load(facts, "memory_available")),
+    "FREE RAM": lambda facts: size(_load(facts, "memory_available")),
     "GPU": lambda facts: " ".join(_percent(gpu["load_percent"]) for gpu in _load(facts, "gpus") or ()),
     "DONE": lambda facts: facts["done"],
     "FAILED": lambda facts: facts["failed"],
@@ -38,7 +38,7 @@ def workers(context: click.Context, choice: Choice, watch: bool, as_json: bool) 
         return
 
     def display(found: Any) -> bool:
-        show(found, _COLUMNS, as_json, "No worker has joined.")
+        show(found, _COLUMNS, as_json, "No worker has joined")
         return True
 
     show_answer(choice, lambda client: client.workers(), display, watch)
@@ -51,6 +51,18 @@ def drain(choice: Choice, names: tuple[str, ...]) -> None:
     """Send workers away: they get no more images, finish or return those they have, and end."""
     done = "{} gets no more images, and ends when it is done."
     ask_for_each(choice, names, lambda client, name: client.drain_worker(name), done)
+
+
+@workers.command()
+@_names
+@server_options
+def resume(choice: Choice, names: tuple[str, ...]) -> None:
+    """Start the worker of 'twistd dpip' again, which was drained.
+
+    Others are started again on their machines.
+    """
+    done = "{} is started again."
+    ask_for_each(choice, names, lambda client, name: client.resume_worker(name), done)
 
 
 @workers.command()

@@ -41,22 +41,25 @@ def workloads(choice: Choice, everything: bool, status: str | None, name: str | 
 
 
 @click.command()
-@_id
+@click.argument("workload_id", metavar="[ID]", required=False)
 @click.option("--why", is_flag=True, help="Say why its images are where they are.")
 @watch_option
 @tables.json_option
 @server_options
-def workload(choice: Choice, workload_id: str, why: bool, watch: bool, as_json: bool) -> None:
-    """Show one workload: how far it is, what has failed.
+def workload(choice: Choice, workload_id: str | None, why: bool, watch: bool, as_json: bool) -> None:
+    """Show one workload, by default the newest: how far it is, what has failed.
 
     With --watch the command ends when the workload does.
     """
 
     async def look(client: Client) -> tuple[Workload, Mapping[str, Any] | None]:
-        return await client.workload(workload_id), await client.why(workload_id) if why else None
+        nonlocal workload_id
+        workload_id = workload_id or await _newest(client)
+        found = await client.workload(workload_id)
+        return found, await client.why(workload_id) if why or is_stuck(found.facts) else None
 
     def display(found: tuple[Workload, Mapping[str, Any] | None]) -> bool:
-        _show_workload(*found, as_json)
+        _show_workload(*found, why, as_json)
         return not found[0].completed
 
     show_answer(choice, look, display, watch)
@@ -73,7 +76,7 @@ def cancel(choice: Choice, workload_id: str, yes: bool, as_json: bool) -> None:
     What is done stays, and 'dpip retry' filters the others after all.
     """
     if not yes:
-        confirm(f"Cancel {workload_id}?")
+        confirm(f"Cancel {workload_id}?", can_be_undone=True)
     found = ask(choice, lambda client: client.cancel(workload_id))
     cancelled = tables.counted(found.facts["cancelled"], "image")
     _say(found, f"Cancelled {cancelled}; {found.filtered} are done.", as_json)
@@ -130,12 +133,31 @@ def delete(choice: Choice, workload_ids: tuple[str, ...], yes: bool) -> None:
     ask_for_each(choice, workload_ids, lambda client, each: client.delete_workload(each), "Deleted {}.")
 
 
-def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool) -> None:
+def is_stuck(facts: Mapping[str, Any]) -> bool:
+    """Tell whether images of a workload wait, and none is being filtered."""
+    return bool(facts.get("waiting")) and not facts["running_jobs"]
+
+
+def first_reason(why: Mapping[str, Any] | None) -> str | None:
+    """Say why the first images wait; None if none do."""
+    return next((reason["why"] for reason in (why or {}).get("waiting", ())), None)
+
+
+async def _newest(client: Client) -> str:
+    """Return the id of the newest workload. Raises ClickException when there is none."""
+    found = await client.workloads(1)
+    if not found:
+        raise click.ClickException("There are no workloads.")
+    return found[0].workload_id
+
+
+def _show_workload(found: Workload, why: Mapping[str, Any] | None, in_full: bool, as_json: bool) -> None:
     facts = found.facts
     if as_json:
-        tables.show_json({**facts, "why": why} if why else facts)
+        tables.show_json({**facts, "why": why} if in_full else facts)
         return
-    eta = facts.get("eta_seconds")
+    stuck = is_stuck(facts)
+    eta = None if stuck else facts.get("eta_seconds")
     tables.show_facts(
         [
             ("workload", found.workload_id),
@@ -148,6 +170,7 @@ def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool
             ("with notices", found.noticed or None),
             ("running", found.running_jobs),
             ("waiting", facts.get("waiting")),
+            ("waiting for", first_reason(why) if stuck else None),
             ("time left", None if eta is None or found.completed else f"about {eta:g} s"),
             ("created", facts.get("created_at")),
             ("finished", facts.get("finished_at")),
@@ -155,9 +178,11 @@ def _show_workload(found: Workload, why: Mapping[str, Any] | None, as_json: bool
     )
     for failure in found.failed_images:
         click.echo(tables.plain(f"failed: {failure.name or failure.seq}: {failure.reason}"))
-    for reason in why["running"] if why else ():
+    if not in_full or why is None:
+        return
+    for reason in why["running"]:
         click.echo(f"number {reason['seq']} is with {reason['worker']}: {reason['why']}")
-    for reason in why["waiting"] if why else ():
+    for reason in why["waiting"]:
         click.echo(f"{reason['jobs']} waiting: {reason['why']}")
 
 

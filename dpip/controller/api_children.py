@@ -112,7 +112,7 @@ class _Child(ProcessProtocol):
         lived = self._children.reactor.seconds() - self._began
         self._pause = _FIRST_PAUSE if lived >= _SETTLED_SECONDS else min(_MAX_PAUSE, 2 * self._pause)
         self._children.log.error(
-            "API process {number} has ended ({why}); another one is started in {pause} s",
+            "API process {number} has ended ({why}); another one is started in {pause:.1f} s",
             number=self._number,
             why=reason.getErrorMessage(),
             pause=self._pause,

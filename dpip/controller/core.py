@@ -88,7 +88,8 @@ _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a pl
 @implementer(IController)
 @define(slots=False)
 class Controller:
-    """``authenticate_worker`` knows the tokens of joined workers; ``dismiss_worker`` asks one to end, or
+    """``authenticate_worker`` knows the tokens of joined workers; ``restart_worker`` starts the drained
+    worker of this process again, if that is its name; ``dismiss_worker`` asks one to end, or
     raises NotFound; ``expel_worker`` ends its link, if there is one; ``accuse_worker`` charges one with what
     no honest worker sends; ``session_of_worker`` is that of one who has joined; ``tags_of_workers`` are of
     all of them. ``disk_usage`` gives total and free bytes. ``operator_warnings`` are for the status;
@@ -106,6 +107,7 @@ class Controller:
     admission: AdmissionControl
     authenticate_worker: Callable[[str], Principal | None]
     dismiss_worker: Callable[[str], None]
+    restart_worker: Callable[[str], bool]
     expel_worker: Callable[[str], None]
     accuse_worker: Callable[[Principal, str], None]
     join_tokens: JoinTokens
@@ -586,6 +588,15 @@ class Controller:
         admins_only(by)
         self.dismiss_worker(name)
         self._record(by.name, "drain-worker", name)
+
+    @deferred
+    async def resume_worker(self, by: Principal, name: str) -> None:
+        admins_only(by)
+        if not self.restart_worker(name):
+            raise Conflict(
+                f"{name[:64]!r} is not a drained worker in the service's process: start it on its machine."
+            )
+        self._record(by.name, "resume-worker", name)
 
     @deferred
     async def revoke_worker(self, by: Principal, name: str) -> int:

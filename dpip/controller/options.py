@@ -9,7 +9,10 @@ from twisted.python import usage
 
 from dpip.runtime.logs import LOG_FORMAT_OPTION
 from dpip.runtime.options import (
+    TLS_NAMES_OPTION,
+    ProcessOptions,
     address,
+    certificate_hosts,
     check_openness,
     coerce_defaults,
     default_state_dir,
@@ -51,7 +54,7 @@ def hosts(text: str) -> frozenset[str]:
     return frozenset(word.strip().lower() for word in text.split(",") if word.strip())
 
 
-class ControllerOptions(usage.Options):
+class ControllerOptions(ProcessOptions):
     """Every option has a default with which the system is safe and works on one machine."""
 
     process_name: ClassVar[str] = "dpip-controller"
@@ -74,6 +77,7 @@ class ControllerOptions(usage.Options):
         ],
         ["state-dir", None, None, "Database, images, keys [default: DPIP_STATE_DIR, or the user's]."],
         ["api-url", None, None, "The API as workers reach it [default: the host they joined at]."],
+        TLS_NAMES_OPTION,
         [
             "keep-days",
             None,
@@ -133,5 +137,6 @@ class ControllerOptions(usage.Options):
             *("--number", str(number)),
             *("--log-format", self["log-format"]),
             *("--inherited-socket", str(socket)),
+            *(("--tls-names", ",".join(certificate_hosts(self))) if self["http-tls"] else ()),
             *same,
         ]

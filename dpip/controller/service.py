@@ -30,7 +30,9 @@ from dpip.errors import DpipError
 from dpip.link.certificates import Authority, Presented, presented_over
 from dpip.link.join_token import write_secret
 from dpip.model import Role
+from dpip.runtime.addresses import is_loopback
 from dpip.runtime.coroutines import deferred
+from dpip.runtime.options import certificate_hosts
 from dpip.runtime.startup import CannotStart, cannot_listen
 from dpip.runtime.threads import Threads
 from dpip.scheduler.service import Scheduler
@@ -64,7 +66,8 @@ class ControllerService(Service):
     """REST API, controller, scheduler and the workers' port.
 
     ``build`` makes the parts once the authority is there; ``secured`` puts TLS around a factory, and
-    ``presented`` gives the certificate that the other end of a transport has shown. ``ready`` fires when
+    ``presented`` gives the certificate that the other end of a transport has shown. ``restart_worker`` is for
+    a worker in this process, see :class:`dpip.controller.core.Controller`. ``ready`` fires when
     everything can be used, or fails with the reason why it cannot start; ``api_url`` and ``workers_port`` are
     set then.
     """
@@ -76,6 +79,7 @@ class ControllerService(Service):
     build: Callable[[ControllerService], Parts]
     secured: Callable[[CertificateOptions, IProtocolFactory], IProtocolFactory] = over_tls
     presented: Callable[[Any], Presented | None] = presented_over
+    restart_worker: Callable[[str], bool] = lambda _: False
     ready: Deferred[None] = field(factory=Deferred, init=False)
     api_url: str = field(default="", init=False)
     workers_port: int = field(default=0, init=False)
@@ -111,7 +115,9 @@ class ControllerService(Service):
     def _open(self) -> Parts:
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _locked(self.state)
-        self.authority = Authority.load_or_create(self.state, self.reactor.seconds())
+        self.authority = Authority.load_or_create(
+            self.state, self.reactor.seconds(), certificate_hosts(self.options)
+        )
         self._parts = parts = self.build(self)
         parts.datastore.startService()
         parts.telemetry.startService()
@@ -130,7 +136,7 @@ class ControllerService(Service):
         tls = self.authority.server_options()
         site = self.secured(tls, parts.site) if self.options["http-tls"] else parts.site
         http = await self._listen("http", site)
-        self.api_url = self.url_for("127.0.0.1", http)
+        self.api_url = self._listening_url("127.0.0.1", http)
         self.workers_port = getattr(pb.getHost(), "port", 0)
         if self.options["api-processes"]:
             self._start_children(http, pb)
@@ -176,13 +182,17 @@ class ControllerService(Service):
             self.log.info("The first user is named admin; its password is in {path}", path=str(path))
         await parts.accounts.add_user("admin", password, Role.ADMIN, None)
 
-    def url_for(self, host: str, port: IListeningPort | None = None) -> str:
+    def url_for(self, host: str) -> str:
         """The API's URL for clients that reach this machine at ``host``."""
-        if self.options["api-url"]:
-            return str(self.options["api-url"]).rstrip("/")
-        listening = (port or self._ports[-1]).getHost()
-        scheme = "https" if self.options["http-tls"] or self.options["http"].tls else "http"
-        return f"{scheme}://{host}:{getattr(listening, 'port', 0)}"
+        return str(self.options["api-url"] or "").rstrip("/") or self._listening_url(host, self._ports[-1])
+
+    def _listening_url(self, host: str, port: IListeningPort) -> str:
+        """The URL of a port at ``host``, or where it listens if loopback does not lead there."""
+        interface = self.options["http"]
+        if is_loopback(host.strip("[]")) and interface.host and not interface.loopback:
+            host = f"[{interface.host}]" if ":" in interface.host else interface.host
+        scheme = "https" if self.options["http-tls"] or interface.tls else "http"
+        return f"{scheme}://{host}:{getattr(port.getHost(), 'port', 0)}"
 
     @deferred
     async def stopService(self) -> None:

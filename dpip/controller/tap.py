@@ -121,6 +121,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         admission=admission,
         authenticate_worker=lambda token: workers.authenticate_worker(token),
         dismiss_worker=lambda name: workers.dismiss(name),
+        restart_worker=lambda name: service.restart_worker(name),
         expel_worker=lambda name: workers.expel(name),
         accuse_worker=lambda by, what: workers.accuse(by, what),
         session_of_worker=lambda name: workers.session_of(name),

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from dpip import __version__
+from dpip.api.views import timestamp
 from dpip.errors import BadParameter, DpipError
 from dpip.interfaces import IDatastore
 from dpip.model import Delivery, DueWebhook
@@ -212,6 +213,6 @@ def _body(due: DueWebhook) -> bytes:
             "accepted": workload.accepted,
             "filtered": workload.filtered,
             "failed": workload.failed,
-            "finished_at": workload.finished_at,
+            "finished_at": None if workload.finished_at is None else timestamp(workload.finished_at),
         }
     ).encode()

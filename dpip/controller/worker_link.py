@@ -64,6 +64,8 @@ class WorkerLink(Callee):
     known: bool = field(default=False, init=False)  # to the scheduler: from the first report on
     api_url: str = field(default="", init=False)  # where it transfers images
     transfer_directory: TransferDirectory | None = field(default=None, init=False)  # if it asked for one
+    leaving: bool = field(default=False, init=False)  # it has said so …
+    drained: bool = field(default=False, init=False)  # … since an admin has sent it away
     shares_store: bool = field(default=False, init=False)  # it has proved that it can use that directory
     _silence: int = field(default=0, init=False)  # intervals without a report
     _kept_out: bool = field(default=False, init=False)  # for its offences
@@ -77,6 +79,11 @@ class WorkerLink(Callee):
     def principal(self) -> Principal:
         """The principal of this worker's requests."""
         return Principal(self.info.name, Role.WORKER, self.session)
+
+    @property
+    def how_it_ended(self) -> str:
+        """What to say of the worker when its link has ended."""
+        return "is drained" if self.drained else "has left" if self.leaving else "is lost"
 
     # What the worker says
 
@@ -160,6 +167,7 @@ class WorkerLink(Callee):
 
     def dismiss(self) -> None:
         """Ask it to finish or hand back what it has, and to end."""
+        self.drained = True
         notify(self._agent, "leave")
 
     def drop(self, reason: str) -> None:

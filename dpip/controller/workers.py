@@ -275,6 +275,7 @@ class Workers:
             self._scheduler.job_ended(link.session, end.lease, end.outcome, end.code, end.detail, end.seconds)
 
     def worker_leaving(self, link: WorkerLink) -> None:
+        link.leaving = True
         self.log.info("Worker {name} is leaving", name=link.info.name)
         self._leaving.add(link.session)
         if link.known:
@@ -329,7 +330,7 @@ class Workers:
         if self._local_results is not None and link.transfer_directory is not None:
             self._local_results.close_directory(link.transfer_directory)
         if self._links.get(link.info.name) is link:
-            self.log.info("Worker {name} is gone", name=link.info.name)
+            self.log.info("Worker {name} {how}", name=link.info.name, how=link.how_it_ended)
             self._forget(link)
 
     def _forget(self, link: WorkerLink) -> None:

@@ -42,6 +42,13 @@ JOIN_SECONDS: Final = 10.0
 MAX_UNJOINED: Final = 256
 MAX_UNJOINED_PER_ADDRESS: Final = 64
 """One machine may start many workers at once. A worker whose connection is refused tries again."""
+WEB_SERVER: Final = (
+    "it is a web server, perhaps the controller's API: give the port where workers join (--pb, usually 8787)"
+)
+SILENT: Final = (
+    "nothing came that a controller would send: give the port where workers join (--pb, usually 8787), not "
+    "that of the API"
+)
 BYTES_AT_ONCE: Final = 8 * 1024
 """Bytes of one peer that are handled before the reactor's other work has its turn."""
 BYTES_AT_LEAST: Final = 1024
@@ -173,7 +180,10 @@ class Broker(pb.Broker):
     def connectionMade(self) -> None:
         super().connectionMade()
         keep_alive(self.transport)
-        self._deadline = self._clock.callLater(JOIN_SECONDS, self.drop, "it did not join in time")
+        self._deadline = self._clock.callLater(JOIN_SECONDS, self._is_late)
+
+    def _is_late(self) -> None:
+        self.drop(SILENT if self.isClient and not self._received else "it did not join in time")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_deadline()
@@ -188,6 +198,8 @@ class Broker(pb.Broker):
         if self._dropped or self._parted:
             return
         try:
+            if not self._received and chunk.startswith(b"HTTP/"):
+                raise ProtocolViolation(WEB_SERVER)
             self._count(len(chunk))
             self._arrived.append(chunk)
             if self._resuming is None and not self._handle_arrived():

@@ -104,8 +104,11 @@ class Authority:
     _server: _Identity
 
     @classmethod
-    def load_or_create(cls, directory: Path, now: float) -> Authority:
-        """Read the files in ``directory``, and make what is missing or about to expire. Blocks briefly."""
+    def load_or_create(cls, directory: Path, now: float, hosts: Sequence[str] = ()) -> Authority:
+        """Read the files in ``directory``, and make what is missing, about to expire, or for other names.
+
+        The server's certificate is for this machine's names and ``hosts``. Blocks briefly.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         moment = datetime.fromtimestamp(now, UTC)
         root = _Identity.read(directory / "authority.pem")
@@ -114,8 +117,9 @@ class Authority:
             root.write(directory / "authority.pem")
         _publish(directory / PUBLIC_FILE, root.certificate.public_bytes(Encoding.PEM))
         server = _Identity.read(directory / "server.pem")
-        if server is None or not _still_good(server, root, moment):
-            server = new_server(root, moment)
+        names = _names([*own_hosts(), *hosts])
+        if server is None or not _still_good(server, root, moment, names):
+            server = new_server(root, moment, names)
             server.write(directory / "server.pem")
         pin = fingerprint(root.certificate)
         tokens, api_tokens = (
@@ -383,17 +387,26 @@ def own_hosts() -> list[str]:
 
 def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
     """Return the names for a certificate: these hosts, and the loopback addresses."""
-    names: list[x509.GeneralName] = [
-        x509.DNSName(host) for host in hosts if re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host)
-    ]
-    return names + [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
+    names = [name for host in (*hosts, "127.0.0.1", "::1") if (name := _name(host)) is not None]
+    return list(dict.fromkeys(names))
 
 
-def _still_good(server: _Identity, root: _Identity, now: datetime) -> bool:
-    """Say whether it is signed by this root, and has time left."""
+def _name(host: str) -> x509.GeneralName | None:
+    """Return an address or a host's name for a certificate; None for what cannot be in one."""
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host) if re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9._-]{0,252}", host) else None
+
+
+def _still_good(server: _Identity, root: _Identity, now: datetime, names: Sequence[x509.GeneralName]) -> bool:
+    """Say whether it is signed by this root, is for these names, and has time left."""
     certificate = server.certificate
     try:
         certificate.verify_directly_issued_by(root.certificate)
+        shown = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except Exception:  # noqa: BLE001 - whatever is wrong with it, a new one is the answer
+        return False
+    if set(shown) != set(names):
         return False
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_YEARS * _YEAR

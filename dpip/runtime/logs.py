@@ -8,8 +8,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import FileLogObserver, LogEvent, Logger, formatEvent, textFileLogObserver
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    Logger,
+    PredicateResult,
+    formatEvent,
+    textFileLogObserver,
+)
 from twisted.python.logfile import LogFile
+from zope.interface import provider
 
 LINES_PER_MINUTE: Final = 30
 FILE_BYTES: Final = 10_000_000
@@ -26,11 +37,21 @@ class ProcessLog:
     path = ""
     json = False
 
-    def __call__(self) -> FileLogObserver:
+    def __call__(self) -> ILogObserver:
+        return FilteringLogObserver(self._writer(), [is_wanted])
+
+    def _writer(self) -> FileLogObserver:
         file: Any = sys.stdout
         if self.path:
             file = LogFile.fromFullPath(self.path, rotateLength=FILE_BYTES, maxRotatedFiles=OLDER_FILES)
         return FileLogObserver(file, json_line) if self.json else textFileLogObserver(file)
+
+
+@provider(ILogFilterPredicate)
+def is_wanted(event: LogEvent) -> Any:
+    """Leave out what Twisted says of each attempt to connect: we say why one has failed, and only once."""
+    retries = str(event.get("log_format", "")).startswith("Scheduling retry ")
+    return PredicateResult.no if retries else PredicateResult.maybe
 
 
 def json_line(event: LogEvent) -> str:

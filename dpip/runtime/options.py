@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from platformdirs import user_state_dir
 from twisted.python import reflect, usage
 
+from dpip import __version__
 from dpip.runtime import addresses, logs
 
 _STOCK_PID_FILE = "twistd.pid"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class ProcessOptions(usage.Options):
+    """The options of a process: what is wrong with them is told in the last line, after one line of usage."""
+
+    process_name: ClassVar[str]
+
+    def parseOptions(self, options: Any = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            if self.parent is None:  # not under twistd, which would print all options first
+                raise
+            line = f"Usage: twistd [options] {self.process_name} [options]; --help lists them"
+            raise SystemExit(f"{line}\nError: {error}") from None
+
+    def opt_version(self) -> None:
+        """Print the version of DPIP and end."""
+        sys.stdout.write(f"DPIP {__version__}\n")
+        raise SystemExit(0)
 
 
 def default_state_dir() -> Path:
@@ -37,11 +60,9 @@ def name_process_files(options: usage.Options, name: str) -> None:
     if twistd["syslog"] or twistd["logger"]:
         return
     path = twistd["logfile"] or ("-" if foreground else f"{name}.log")
-    as_json = options.get("log-format") == "json"
-    if path != "-" or as_json:
-        logs.process_log.path = "" if path == "-" else path
-        logs.process_log.json = as_json
-        twistd["logger"] = "dpip.runtime.logs.process_log"
+    logs.process_log.path = "" if path == "-" else path
+    logs.process_log.json = options.get("log-format") == "json"
+    twistd["logger"] = "dpip.runtime.logs.process_log"
 
 
 def size(text: str) -> int:
@@ -54,6 +75,31 @@ def size(text: str) -> int:
 
 def address(text: str) -> addresses.ListenAddress:
     return addresses.parse(text)
+
+
+def tls_names(text: str) -> tuple[str, ...]:
+    """Parse host names and IP addresses, separated by commas. Raises ValueError."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if not addresses.is_host(name):
+            raise ValueError(f"{name!r} is neither a host name nor an IP address")
+    return names
+
+
+TLS_NAMES_OPTION: Final = [
+    "tls-names",
+    None,
+    (),
+    "Further names and addresses in the certificate of --http-tls, with commas between.",
+    tls_names,
+]
+
+
+def certificate_hosts(options: usage.Options) -> tuple[str, ...]:
+    """Return what clients may call the API: where it listens, --api-url's host, and --tls-names."""
+    advertised = urlsplit(options["api-url"] or "").hostname
+    named = [*options["http"].hosts, *([advertised] if advertised else ()), *options["tls-names"]]
+    return tuple(dict.fromkeys(named))
 
 
 def check_openness(options: usage.Options) -> None:

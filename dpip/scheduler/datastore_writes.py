@@ -53,10 +53,10 @@ class Persistence:
                 return await call()
             except DpipError as error:  # busy, or the disk is full: this passes
                 self._log.warn(
-                    "The datastore: {why} Trying again in {pause} s.", why=error.detail, pause=pause
+                    "The datastore: {why} Trying again in {pause:.1f} s.", why=error.detail, pause=pause
                 )
             except Exception:  # noqa: BLE001 - a bug there must not lose jobs here
-                self._log.failure("The datastore failed. Trying again in {pause} s.", pause=pause)
+                self._log.failure("The datastore failed. Trying again in {pause:.1f} s.", pause=pause)
             await self.pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         raise CancelledError

@@ -41,6 +41,7 @@ class Charges(NamedTuple):
 class Blocked(Enum):
     """Why a waiting job is with no worker."""
 
+    NO_WORKER = "No worker has joined"
     INCAPABLE = "no joined worker has its filters and tags"
     BUSY = "all workers that can do it are busy"
     MEMORY = "no worker that can do it has enough free memory at present"

@@ -107,6 +107,8 @@ class Placement:
 
     def reason_waiting(self, flow: Flow) -> str:
         """Return, in words, why the flow's next job has no worker."""
+        if not self._roster.workers:
+            return Blocked.NO_WORKER.value
         if not flow.lane.requirement.kinds:
             return Blocked.INCAPABLE.value
         blocked = flow.lane.blocked or flow.lane.requirement.blocked

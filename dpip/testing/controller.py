@@ -114,6 +114,7 @@ class MemoryController:
     operator_warnings: list[str] = field(factory=list)
     newcomers_token: NewcomersToken = field(factory=lambda: NewcomersToken("pin.secret", None, None))
     worker_records: list[tuple[WorkerRecord, Load | None]] = field(factory=list)
+    drained: set[str] = field(factory=set)
     samples: dict[str, list[Sample]] = field(factory=dict)
     thumbnails: dict[str, bytes] = field(factory=dict)  # by image
     etas: dict[str, Eta] = field(factory=dict)  # by workload
@@ -538,6 +539,11 @@ class MemoryController:
     async def drain_worker(self, by: Principal, name: str) -> None:
         if name not in {record.info.name for record, _ in self.worker_records if record.joined}:
             raise errors.NotFound(f"No worker named {name!r} has joined.")
+
+    @_asked
+    async def resume_worker(self, by: Principal, name: str) -> None:
+        if name not in self.drained:
+            raise errors.Conflict(f"{name!r} is not a drained worker in the service's own process.")
 
     @_asked
     async def revoke_worker(self, by: Principal, name: str) -> int:

@@ -23,7 +23,7 @@ from dpip.link.join_token import JoinToken
 from dpip.runtime.clock import keep_timers_going
 from dpip.runtime.gc import tune_gc
 from dpip.runtime.logs import LOG_FORMAT_OPTION
-from dpip.runtime.options import default_state_dir, name_process_files
+from dpip.runtime.options import ProcessOptions, default_state_dir, name_process_files
 from dpip.worker import resources
 from dpip.worker.child_main import UNCONFINED
 from dpip.worker.compute_pool import COMMAND, ComputePool
@@ -60,8 +60,10 @@ def parse_slots(text: str) -> int:
     return int(text)
 
 
-class WorkerOptions(usage.Options):
+class WorkerOptions(ProcessOptions):
     """``twistd dpip-worker``."""
+
+    process_name: ClassVar[str] = "dpip-worker"
 
     synopsis = "[options]"
     longdesc = "A worker of DPIP: joins a controller and filters images for it."

@@ -226,6 +226,7 @@ class RealBackend:
             ),
             authenticate_worker=workers.get,
             dismiss_worker=_nobody,
+            restart_worker=lambda _: False,
             expel_worker=lambda name: None,
             accuse_worker=lambda by, what: None,
             join_tokens=tokens,

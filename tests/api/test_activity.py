@@ -30,6 +30,11 @@ class ActivityTests(ApiTest):
         self.assertEqual([entry["number"] for entry in last.json()], [3, 2, 1])
         self.assertNotIn("link", last.headers)
 
+    async def test_times_within_the_detail_are_shown_like_all_others(self) -> None:
+        self.controller.activities.append(Activity(NOW, "root", "rotate-join-token", "", {"expires_at": NOW}))
+        (entry,) = (await self.get("/activity", self.admin)).json()
+        self.assertEqual(entry["detail"], {"expires_at": "2027-01-15T08:00:00.000Z"})
+
     async def test_for_admins(self) -> None:
         self.assert_problem(await self.get("/activity", self.user), 403, "forbidden")
         self.assert_problem(await self.get("/activity?before=x", self.admin), 422, "bad-parameter")

@@ -17,6 +17,7 @@ from dpip.api.http.problems import _STATUS
 from dpip.api.http.routes import ApiCall
 from dpip.api.openapi import template
 from dpip.api.operations import OPERATIONS, UNDOCUMENTED
+from dpip.api.schemas import FILE
 from dpip.errors import DpipError
 from dpip.model import Principal, Role
 from tests.api.client import Response
@@ -114,6 +115,23 @@ class OpenApiTests(ApiTest):
             for one in row.values():
                 self.assertTrue(one["summary"], one["operationId"])
 
+    def test_generators_find_what_they_need(self) -> None:
+        api = the_document()
+        self.assertEqual(api["servers"][0]["url"], "/")
+        tags = {tag["name"] for tag in api["tags"]}
+        operations = [one for row in api["paths"].values() for one in row.values()]
+        self.assertEqual({tag for one in operations for tag in one["tags"]}, tags)
+        pictures = api["paths"]["/images/{reference}"]["get"]["responses"]["200"]["content"]
+        self.assertLessEqual({"image/jpeg", "image/avif", "image/jxl"}, set(pictures))
+        self.assertEqual({str(one["schema"]) for one in pictures.values()}, {str(FILE)})
+        self.assertEqual(
+            api["paths"]["/login"]["post"]["summary"], "Log in with Basic auth; returns a token."
+        )
+
+    def test_users_are_not_shown_what_only_workers_send(self) -> None:
+        body = the_document()["paths"]["/images"]["post"]["requestBody"]["content"]["multipart/form-data"]
+        self.assertEqual(set(body["schema"]["properties"]), {"data", "workload_id", "type"})
+
     async def test_it_is_served_to_everybody(self) -> None:
         response = await self.get("/openapi.json")
         self.assertEqual((response.status, response.json()["openapi"]), (200, "3.1.0"))
@@ -132,6 +150,7 @@ class OpenApiTests(ApiTest):
         self.assertIn("default-src 'none'", response.headers["content-security-policy"])
         page = response.body.decode()
         self.assertNotIn("<script", page)
+        self.assertNotIn("`", page)
         for method, path in OPERATIONS:
             self.assertIn(f"<code>{method} {template(path)[0]}</code>", page)
         checked = Balanced()

@@ -86,6 +86,7 @@ RULES: Final[dict[tuple[str, str], Rule]] = {
     ("DELETE", "/workers/<path:name>"): Rule(Access.ADMINS, status=404),
     ("GET", "/workers/<path:name>/history"): Rule(Access.ADMINS),
     ("POST", "/workers/<path:name>/drain"): Rule(Access.ADMINS, status=404),  # there is none
+    ("POST", "/workers/<path:name>/resume"): Rule(Access.ADMINS, status=409),
     ("POST", "/workers/<path:name>/revoke"): Rule(Access.ADMINS, status=404),
     ("GET", "/join-token"): Rule(Access.ADMINS),
     ("POST", "/join-token"): Rule(Access.ADMINS, status=201),

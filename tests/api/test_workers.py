@@ -65,6 +65,13 @@ class WorkersTests(ApiTest):
         self.assert_problem(await self.request("DELETE", "/workers/w1", self.admin), 409, "conflict")
         self.assert_problem(await self.request("DELETE", "/workers/w1", self.user), 403, "forbidden")
 
+    async def test_a_drained_worker_of_the_service_is_resumed(self) -> None:
+        self.controller.drained.add("own")
+        response = await self.request("POST", "/workers/own/resume", self.admin)
+        self.assertEqual((response.status, response.json()), (202, {"worker": "own", "resuming": True}))
+        response = await self.request("POST", "/workers/w2/resume", self.admin)
+        self.assert_problem(response, 409, "conflict")
+
     async def test_history_since_a_time(self) -> None:
         self.controller.samples["w/1"] = [Sample(NOW - 7200, LOAD), Sample(NOW - 60, LOAD), Sample(NOW, LOAD)]
         path = "/workers/w%2F1/history"

@@ -109,7 +109,7 @@ def silent_link() -> tuple[list[str], str]:
             scene.proxy.silence()  # while it computes the second
             began = time.monotonic()
             near = scene.start_worker("near", seconds=0.0, over_the_line=False)
-            wait_until(lambda: "Worker far is gone" in scene.controller.log, "far noticed", every=0.05)
+            wait_until(lambda: "Worker far is lost" in scene.controller.log, "far noticed", every=0.05)
             noticed = time.monotonic() - began
             wait_until(lambda: scene.client.workload(workload)["status"] == "completed", "all done")
             done = time.monotonic() - began

@@ -107,6 +107,19 @@ class SlowServer:
         return b"filtered"
 
 
+@define
+class IdleServer(SlowServer):
+    """A client whose server has no worker until the time ``seconds``."""
+
+    async def workload(self, workload_id: str) -> Workload:
+        self.asked.append(self.clock.seconds())
+        done = self.clock.seconds() >= self.seconds
+        return Workload(workload_id, "", "running", accepted=1, filtered_images=("0",) if done else ())
+
+    async def why(self, workload_id: str) -> dict[str, list[dict[str, str]]]:
+        return {"waiting": [{"why": "No worker has joined"}]}
+
+
 class UploadPipelineTests(PipelineTestCase):
     def sender(self, count: int) -> Told:
         pictures = {f"{number}.png": encoded(number, 32, 24) for number in range(count)}
@@ -209,6 +222,23 @@ class UploadPipelineTests(PipelineTestCase):
         self.successResultOf(running)
         self.assertEqual(sender.results, {"a.png": b"filtered"})
         self.assertLess(server.asked[1] - 12, 1.2)
+
+    def test_what_stands_still_is_told_with_the_reason(self) -> None:
+        clock = Clock()
+        server, said = IdleServer(clock, seconds=10), []
+        sender = Told([Item("a.png", b"a picture", "a")])
+
+        async def make_workload() -> Workload:
+            return Workload("w", "", "scheduling")
+
+        pipeline = UploadPipeline(server, clock, sender, make_workload, stalled=said.append)  # type: ignore[arg-type]
+        running = Deferred.fromCoroutine(pipeline.run())
+        clock.pump([0.05] * 40)
+        self.assertNotIn("No worker has joined", said)
+        clock.pump([0.05] * 180)
+        self.successResultOf(running)
+        self.assertEqual(set(said), {"No worker has joined", ""})
+        self.assertEqual(said[-1], "")
 
     def test_programs_of_last_week_know_it_by_other_names(self) -> None:
         sender = Told([])

@@ -9,7 +9,7 @@ import sys
 
 from tests.command.test_demo import DPIP, PATIENCE, ProcessTestCase
 from tests.frames import encoded
-from tests.system.processes import PASSWORD, Cluster
+from tests.system.processes import PASSWORD, Cluster, wait_until
 
 
 class CommandsTests(ProcessTestCase):
@@ -44,6 +44,7 @@ class CommandsTests(ProcessTestCase):
             server = f"http://127.0.0.1:{cluster.http}"
             self._log_in(server)
             self._run_and_look(server)
+            self._drain_and_resume()
             self._manage_users()
             self._manage_tokens()
             self.assertIn("Logged out", self.dpip("logout"))
@@ -63,17 +64,19 @@ class CommandsTests(ProcessTestCase):
 
     def _run_and_look(self, server: str) -> None:
         self.dpip("run", "photos", "-o", "out", "-f", "resize", "--width", "40", "--name", "trip", code=3)
+        self.assertIn("no filter named", self.dpip("run", "photos", "-o", "none", "-f", "nosuch", code=2))
+        self.assertFalse((self.folder / "none").exists())
         (facts,) = json.loads(self.dpip("workloads", "--json"))
         workload = facts["workload_id"]
         table = self.dpip("workloads").splitlines()
         self.assertRegex(table[0], r"^WORKLOAD +STATUS +IMAGES +DONE +FAILED +AGE +NAME$")
         self.assertRegex(table[1], rf"^{workload} +completed +3 +2 +1 +\d+ \w+ +trip$")
-        shown = self.dpip("workload", workload, "--watch", "--why")
+        shown = self.dpip("workload", "--watch", "--why")  # the newest
         self.assertIn("filter    resize width=40 fit=contain", shown)
         self.assertIn("failed: broken.jpg: The picture is damaged", shown)
-        self.assertIn("Nothing is being done.", self._both("status"))
+        self.assertIn("No workloads are running", self._both("status"))
         self.assertRegex(self.dpip("workers").splitlines()[1], r"embedded +joined +\d+ \w+ +1 +0 +\d+% ")
-        self.assertIn("--sigma 5.0 (0.3 to 100)", self.dpip("filters"))
+        self.assertIn("--sigma 5 (0.3 to 100)", self.dpip("filters"))
         names = {each["name"] for each in json.loads(self.dpip("images", workload, "--json"))}
         self.assertEqual(names, {"a.jpg", "b.png"})
         self.assertIn("40x30", self.dpip("images", workload))
@@ -88,7 +91,8 @@ class CommandsTests(ProcessTestCase):
             (self.folder / "photos" / "a.jpg").read_bytes(),
         )
         self._change(workload)
-        self.assertEqual(self.dpip("delete", workload), f"Deleted {workload}.\n")
+        self.assertIn("Say --yes", self.dpip("delete", workload, code=2))
+        self.assertEqual(self.dpip("delete", workload, "--yes"), f"Deleted {workload}.\n")
         self.assertIn("There is no workload", self.dpip("workload", workload, code=1))
         self.assertIn("answers to admin", self.dpip("doctor"))
 
@@ -106,6 +110,24 @@ class CommandsTests(ProcessTestCase):
         (listed,) = json.loads(self.dpip("workloads", "--status", "completed", "--name", "TRIP", "--json"))
         self.assertEqual((listed["workload_id"], listed["sealed"]), (workload, True))
         self.assertIn("There are no workloads.", self._both("workloads", "--status", "running"))
+
+    def _drain_and_resume(self) -> None:
+        """The worker within the service, without which nothing is filtered; commands say so."""
+        (worker,) = (each["worker"] for each in json.loads(self.dpip("workers", "--json")))
+        self.dpip("workers", "drain", worker)
+        wait_until(lambda: "Away for" in self.dpip("workers"), "the end of the worker", every=0.1)
+        process = self.start(*DPIP, "run", "photos/a.jpg", "-o", "late", "-f", "invert", "--name", "late")
+        assert process.stderr is not None
+        self.assertIn("No worker has joined", process.stderr.readline())
+        self.assertIn("No worker has joined", self.dpip("status"))
+        shown = self.dpip("workload")
+        self.assertRegex(shown, r"waiting for +No worker has joined")
+        self.assertNotIn("time left", shown)
+        self.assertIn("No worker has joined", self.dpip("doctor"))
+        self.assertIn("is started again", self.dpip("workers", "resume", worker))
+        process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn("not a drained worker", self.dpip("workers", "resume", worker, code=1))
 
     def _manage_tokens(self) -> None:
         token = self.dpip("token", "add", "nightly", "--days", "3").strip()
@@ -136,8 +158,9 @@ class CommandsTests(ProcessTestCase):
         self.assertEqual(changed, "The password of ann is changed.\n")
         wrong = self.dpip("users", "passwd", "admin", stdin="a guess of it\nanother password\n", code=1)
         self.assertIn("The old password is wrong", wrong)
-        self.assertEqual(self.dpip("users", "remove", "ann"), "Removed ann.\n")
-        self.assertIn("ann", self.dpip("users", "remove", "ann", code=1))
+        self.assertIn("Say --yes", self.dpip("users", "remove", "ann", code=2))
+        self.assertEqual(self.dpip("users", "remove", "ann", "--yes"), "Removed ann.\n")
+        self.assertIn("ann", self.dpip("users", "remove", "ann", "--yes", code=1))
 
     def test_flags_go_before_the_environment_and_that_before_the_file(self) -> None:
         config = self.folder / "config"

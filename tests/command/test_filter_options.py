@@ -31,8 +31,11 @@ class FilterOptionsTests(SynchronousTestCase):
     def test_help_says_what_each_filter_takes(self) -> None:
         result = CliRunner().invoke(FilterCommand("x"), ["--help"])
         told = " ".join(result.output.split())
-        self.assertIn("(box_blur) A whole number from 1 to 100. (median) A whole number from 1 to 3.", told)
-        self.assertIn("(blur, sharpen) A number from 0.3 to 100.", told)
+        self.assertIn(
+            "(median) Pixels to each side: 1 is a 3 x 3 square. [a whole number from 1 to 3; default: 1]",
+            told,
+        )
+        self.assertIn("(crop, pad) Width to height, such as 16:9 or 1.5.", told)
 
     def test_chains(self) -> None:
         self.assertEqual(

@@ -12,17 +12,20 @@ from dpip.command.progress import LiveDisplay, PlainDisplay, display_on
 
 
 class PlainTests(SynchronousTestCase):
-    def test_a_line_at_the_ends_and_every_few_seconds_between(self) -> None:
+    def printed(self, total: int | None, seconds_each: float) -> list[str]:
         clock, stream = Clock(), StringIO()
         with PlainDisplay(stream, clock.seconds) as display:
             stage = display.begin("blur", "uploading", 100)
             stage.say("compiling")
             for done in range(100):
-                clock.advance(0.125)
-                stage.show(f"{done} filtered", done)
+                clock.advance(seconds_each)
+                stage.show(f"{done} filtered", done, total)
             stage.finish("all done")
+        return stream.getvalue().splitlines()
+
+    def test_a_line_at_the_ends_and_every_ten_seconds_between(self) -> None:
         self.assertEqual(
-            stream.getvalue().splitlines(),
+            self.printed(None, 0.25),
             [
                 "blur: uploading",
                 "blur: compiling",
@@ -31,6 +34,10 @@ class PlainTests(SynchronousTestCase):
                 "blur: all done",
             ],
         )
+
+    def test_a_line_for_each_twentieth_but_not_many_a_second(self) -> None:
+        self.assertEqual(self.printed(100, 1)[2:-1], [f"blur: {done} filtered" for done in range(5, 100, 5)])
+        self.assertEqual(len(self.printed(100, 0.125)), 9)
 
     def test_what_is_no_terminal_gets_plain_lines(self) -> None:
         self.assertIsInstance(display_on(StringIO(), Clock()), PlainDisplay)

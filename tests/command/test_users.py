@@ -120,12 +120,12 @@ class UsersTests(UsersTestCase):
         for name in ("w1", "w2"):
             workload = Workload(name, "eve", spec, name, 1.0)
             self.with_datastore(lambda d, w=workload: self.successResultOf(d.add_workload(w, None)))
-        self.assertEqual(self.done("remove", "eve"), "Removed eve and 2 workloads.\n")
+        self.assertEqual(self.done("remove", "eve", "--yes"), "Removed eve and 2 workloads.\n")
         self.assertEqual(self.done("list"), "")
 
     def test_the_last_admin_stays(self) -> None:
         self.done("add", "root", "--admin", stdin="a good password\n")
-        self.assertIn("last admin", self.refused("remove", "root"))
+        self.assertIn("last admin", self.refused("remove", "root", "--yes"))
 
     def test_unknown_users_and_who_is_known(self) -> None:
         self.done("add", "eve", stdin="a good password\n")

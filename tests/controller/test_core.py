@@ -173,6 +173,7 @@ class CoreTestCase(TestCase):
             admission=AdmissionControl(self.images.space, 10**6, 10**7, RetryAfterQueue(lambda: 0.0)),
             authenticate_worker={"worker-token": WORKER}.get,
             dismiss_worker=self.dismissed.append,
+            restart_worker=lambda name: name == "own",
             expel_worker=self.expelled.append,
             accuse_worker=lambda by, what: self.accused.append((by, what)),
             join_tokens=self.join_tokens,
@@ -381,6 +382,11 @@ class DrainTests(CoreTestCase):
         self.assertEqual(self.dismissed, [])
         self.ok(self.controller.drain_worker(ADMIN, "w1"))
         self.assertEqual(self.dismissed, ["w1"])
+
+    def test_only_the_worker_of_this_process_is_resumed(self) -> None:
+        self.refused(self.controller.resume_worker(ANN, "own"), Forbidden)
+        self.ok(self.controller.resume_worker(ADMIN, "own"))
+        self.refused(self.controller.resume_worker(ADMIN, "w1"), Conflict)
 
 
 class WorkerViewTests(CoreTestCase):

@@ -7,7 +7,7 @@ from twisted.trial.unittest import TestCase
 
 from dpip.controller.options import ControllerOptions, megapixels
 from dpip.runtime.addresses import parse
-from dpip.runtime.options import size
+from dpip.runtime.options import certificate_hosts, size
 from dpip.tap import ServiceOptions as EmbeddedOptions
 
 
@@ -33,6 +33,18 @@ class OptionsTests(TestCase):
         self.assertEqual(megapixels("0.5"), 500_000)
         for nonsense in ("", "much", "-1M", "1X"):
             self.assertRaises(ValueError, size, nonsense)
+
+    def test_the_certificate_is_for_all_that_clients_may_say(self) -> None:
+        tls = ("--http", "10.0.0.1:8080", "--http-tls")
+        self.assertEqual(certificate_hosts(self.parsed(*tls)), ("10.0.0.1",))
+        more = ("--api-url", "https://images.example:444/", "--tls-names", "a.example, 10.0.0.9,10.0.0.1")
+        names = ("10.0.0.1", "images.example", "a.example", "10.0.0.9")
+        self.assertEqual(certificate_hosts(self.parsed(*tls, *more)), names)
+        everywhere = self.parsed("--http", ":8080", "--http-tls")
+        self.assertIn("127.0.0.1", certificate_hosts(everywhere))
+        children = everywhere.child_arguments(0, "127.0.0.1:1", 3)  # type: ignore[attr-defined]
+        self.assertIn(",".join(certificate_hosts(everywhere)), children)
+        self.assertRaises(usage.UsageError, self.parsed, *tls, "--tls-names", "not a name")
 
     def test_a_network_needs_tls_or_a_proxy(self) -> None:
         refused = self.assertRaises(usage.UsageError, self.parsed, "--http", ":8080")

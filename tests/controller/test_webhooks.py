@@ -72,6 +72,7 @@ class DeliveryTests(DatastoreTestCase):
         self.assertEqual(url, HOOK.url)
         said = json.loads(body)
         self.assertEqual((said["workload_id"], said["filtered"], said["failed"]), ("w1", 1, 0))
+        self.assertEqual(said["finished_at"], "2023-11-14T22:13:27.250Z")
         expected = hmac.new(
             HOOK.secret.encode(), headers["DPIP-Timestamp"].encode() + b"." + body, hashlib.sha256
         )

@@ -502,6 +502,15 @@ class TalkTests(WorkersCase):
         self.assertEqual(self.agent.heard[-1], "leave")
         self.assertRaises(NotFound, self.workers.dismiss, "nobody")
 
+    def test_the_log_tells_the_drained_from_the_lost(self) -> None:
+        for say, words in (
+            (lambda: None, "is lost"),
+            (lambda: self.worker.say("leaving"), "has left"),
+            (lambda: self.workers.dismiss(self.link.info.name), "is drained"),
+        ):
+            say()
+            self.assertEqual(self.link.how_it_ended, words)
+
     def test_jobs_are_taken_in_one_message(self) -> None:
         jobs = (job(1), job(2), job(3))
         self.worker.link.result(self.link.run(jobs))

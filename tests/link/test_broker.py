@@ -26,9 +26,11 @@ from dpip.link.broker import (
     MAX_UNJOINED_PER_ADDRESS,
     REPORT_BYTES,
     UNJOINED_BYTES,
+    Broker,
     Callee,
     CallRefused,
     CallTimeout,
+    LinkClientFactory,
     LinkLost,
     call,
     notify,
@@ -279,6 +281,23 @@ class StrangerTests(BrokerCase):
         self.assertFalse(stranger.dropped)
         self.clock.advance(0.1)
         self.assertTrue(stranger.dropped)
+
+    def test_a_controller_that_is_none_is_told_from_one(self) -> None:
+        """The API's port, by plain HTTP or with TLS: it answers, or waits for a request."""
+        for said, words in (
+            (b"", "nothing came that a controller would send"),
+            (b"HTTP/1.1 400 Bad", "web server"),
+        ):
+            lines: list[str] = []
+            broker: Any = Broker(
+                LinkClientFactory(self.clock, lambda _: None, lambda *_: None), True, self.clock, lines.append
+            )
+            broker.makeConnection(FakeTransport(broker, False, address(), address()))
+            if said:
+                broker.dataReceived(said)
+            self.clock.advance(JOIN_SECONDS)
+            self.assertIn(words, "".join(lines))
+            self.assertIn("--pb", "".join(lines))
 
     def test_one_that_keeps_calling_without_joining_is_dropped_in_time_too(self) -> None:
         wire = Wire(self.door, self.clock)

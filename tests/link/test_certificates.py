@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL, crypto
@@ -54,6 +55,20 @@ class Files(SynchronousTestCase):
         second = self.load(NOW + 5)
         self.assertEqual(identity(first), identity(second))
         self.assertEqual((self.state / TOKEN_FILE).read_text(), f"{first.token}\n")
+
+    def test_changed_names_renew_the_certificate_and_nothing_else(self) -> None:
+        first = self.load()
+        second = Authority.load_or_create(self.state, NOW, ["10.0.0.1", "images.example", "fd00::1"])
+        self.assertNotEqual(identity(first), identity(second))
+        self.assertEqual((second.pem, second.token), (first.pem, first.token))
+        again = Authority.load_or_create(self.state, NOW, ["images.example", "fd00::1", "10.0.0.1"])
+        self.assertEqual(identity(again), identity(second))
+        shown = again._server.certificate.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
+        self.assertIn("images.example", shown.get_values_for_type(x509.DNSName))
+        addresses = map(str, shown.get_values_for_type(x509.IPAddress))
+        self.assertEqual({*addresses}, {"10.0.0.1", "fd00::1", "127.0.0.1", "::1"})
 
     def test_everything_is_for_the_owner_alone(self) -> None:
         self.load()
@@ -438,7 +453,6 @@ def _with_chain(server: Authority, root: Authority) -> CertificateOptions:
 
 def _forged(pinned: Authority, forger: Authority) -> CertificateOptions:
     """Everything of a certificate of ``pinned`` but the signature, which is the forger's."""
-    from cryptography import x509
     from cryptography.hazmat.primitives import hashes
 
     real = pinned._server.certificate

@@ -61,7 +61,7 @@ class FlowTests(PageTest):
         page = self.page
         page.get_by_label("Filter", exact=True).select_option("blur")
         page.get_by_label("Sigma").fill("8")
-        page.get_by_text("Waiting: no joined worker has its filters and tags.").wait_for()
+        page.get_by_text("Waiting: No worker has joined.").wait_for()
         self.start_worker()
         self._sees_why_there_is_no_preview()
         slider = page.get_by_role("slider", name=re.compile("Border between before and after"))

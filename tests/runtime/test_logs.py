@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stdout
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from twisted.python import usage
 from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
+from dpip import __version__
 from dpip.api_process.tap import Options as ApiOptions
 from dpip.controller.options import ControllerOptions
 from dpip.runtime import logs
@@ -64,8 +67,26 @@ class ProcessLogTests(SynchronousTestCase):
             twistd.postOptions()
             self.assertIs(twistd["logger"], logs.process_log)
             self.assertEqual((logs.process_log.path, logs.process_log.json), ("", True))
-            with self.assertRaises(usage.UsageError):
+            with self.assertRaises(SystemExit) as ended:
                 options.parseOptions(["--log-format", "xml", *self.needed(options)])
+            usage_line, error = str(ended.exception).splitlines()
+            self.assertIn(f"twistd [options] {options.process_name}", usage_line)
+            self.assertIn("text or json", error)
+
+    def test_the_version_is_that_of_dpip(self) -> None:
+        for options in (ControllerOptions(), WorkerOptions(), ApiOptions()):
+            with redirect_stdout(io.StringIO()) as said, self.assertRaises(SystemExit):
+                options.parseOptions(["--version"])
+            self.assertEqual(said.getvalue(), f"DPIP {__version__}\n")
+
+    def test_what_twisted_says_of_each_retry_is_left_out(self) -> None:
+        file = logs.ProcessLog()
+        file.path = self.mktemp()
+        log = Logger(observer=LogPublisher(file()))
+        log.info("Scheduling retry {attempt} to connect {endpoint} in {delay} seconds.", attempt=1, delay=0.1)
+        log.info("another line")
+        (line,) = Path(file.path).read_text().splitlines()
+        self.assertIn("another line", line)
 
     def needed(self, options: usage.Options) -> list[str]:
         return [] if isinstance(options, ControllerOptions) else ["--controller", "localhost:1"]
@@ -84,5 +105,6 @@ class ProcessLogTests(SynchronousTestCase):
     def test_every_log_that_goes_to_a_file_is_bounded(self) -> None:
         self.assertEqual(self.logs_to(), "dpip.log")
         self.assertEqual(self.logs_to("-n", "--logfile", "own.log"), "own.log")
-        for arguments in (["-n"], ["-n", "--logfile", "-"], ["--syslog"]):
-            self.assertIsNone(self.logs_to(*arguments), arguments)
+        for arguments in (["-n"], ["-n", "--logfile", "-"]):
+            self.assertEqual(self.logs_to(*arguments), "", arguments)
+        self.assertIsNone(self.logs_to("--syslog"))

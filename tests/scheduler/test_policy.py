@@ -276,7 +276,7 @@ class WhyTests(PolicyTestCase):
 
     def test_no_worker_can(self) -> None:
         self.add(3, filters=("rare",))
-        self.assertEqual(self.why(1), [(3, "no joined worker has its filters and tags")])
+        self.assertEqual(self.why(1), [(3, "No worker has joined")])
         self.join("plain")
         self.world.settle()
         self.assertEqual(self.why(1), [(3, "no joined worker has its filters and tags")])

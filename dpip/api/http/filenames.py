@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Final
 from urllib.parse import quote
 
 from dpip.filters.output import EXTENSIONS
+
+PICTURE_TYPES: Final = tuple(sorted(EXTENSIONS))
+"""The content types of all pictures that are taken or given."""
 
 _MAX_LENGTH = 120  # characters …
 _MAX_BYTES = 200  # … and bytes in UTF-8: file systems have names of 255, and archives number theirs

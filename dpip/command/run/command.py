@@ -48,6 +48,9 @@ reached, 130 after Ctrl-C, 2 for wrong usage, 1 for anything else.
     help="The folder for the results; made when it is not there.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run that OUT holds: what is finished stays.")
+@click.option("--overwrite", is_flag=True, help="Filter all again, and write over files of the same name.")
+@click.option("--rename", is_flag=True, help="Filter all again; where a name is taken, add a number.")
+@click.option("--no-times", is_flag=True, help="Results get the present time, not that of their originals.")
 @click.option("--name", metavar="NAME", default="", help="What the server calls it.")
 @click.option("--delete", is_flag=True, help="Delete the workload from the server in the end.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each image, and one for all.")
@@ -56,6 +59,9 @@ def run(
     inputs: tuple[str, ...],
     folder: Path,
     resume: bool,
+    overwrite: bool,
+    rename: bool,
+    no_times: bool,
     steps: FilterSteps,
     output: dict[str, Any],
     options: ExecutorOptions,
@@ -66,24 +72,30 @@ def run(
     """Filter files, and all images in folders.
 
     IN is a file, a folder (with the folders in it, but nothing whose name begins with a dot), or a pattern
-    such as 'scans/**/*.tif'. The results have the names of the originals; nothing is ever written over
-    another file. What is not an image is passed over in folders and patterns, and told. Without a server,
-    this machine does the work: compute processes are started for it, and no port is opened.
+    such as 'scans/**/*.tif'. The results have the names and times of the originals; no original is ever
+    written over, nor any other file but earlier results. The same command again does only what is new or has
+    changed. What is not an image is passed over in folders and patterns, and told. Without a server, this
+    machine does the work: compute processes are started for it, and no port is opened.
     """
+    if overwrite and rename:
+        raise click.UsageError("Give either --overwrite or --rename.")
     task = _task(inputs, steps, output, options, resume)
     _check_folder(folder)
 
     from dpip.command.event_loop import run as run_reactor
     from dpip.command.run.images import RunImages
     from dpip.command.run.inputs import Inputs
-    from dpip.command.run.journal import Journal
+    from dpip.command.run.journal import Journal, Manner
     from dpip.command.run.report import RunReport
 
     if task is not None:
         Inputs(task.inputs, folder).check()
-    with closing(Journal.opened(folder.absolute(), task, resume)) as journal:
+    manner = Manner("overwrite" if overwrite else "rename" if rename else "update", not no_times)
+    named, folder = folder, folder.resolve()
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    with closing(Journal.opened(folder, task, resume, manner)) as journal:
         _check_same_inputs(inputs, journal.task.inputs)
-        files = Inputs(journal.task.inputs, folder)
+        files = Inputs(journal.task.inputs, folder, journal.has_result)
         files.check()
         report = RunReport(journal.folder, as_json)
         images = RunImages(files, journal, report)
@@ -92,8 +104,11 @@ def run(
                 lambda reactor: _filter(reactor, images, options, name, delete)
             )
         except KeyboardInterrupt:
-            resumed = f"dpip run -o {shlex.quote(str(folder))} --resume"
+            resumed = f"dpip run -o {shlex.quote(str(named))} --resume"
             click.echo(f"{report.done} images were done. Go on with: {resumed}", err=True)
+            raise
+        except Exception:
+            journal.forget_if_unused(missing)
             raise
         report.finish(seconds, options.server, workload_ids)
     if report.failed:
@@ -104,14 +119,21 @@ async def _filter(
     reactor: Any, images: RunImages, options: ExecutorOptions, name: str, delete: bool
 ) -> tuple[float, Sequence[str]]:
     """Filter the images; returns the seconds, and the workloads made. Raises ClickException, ClientError."""
-    from dpip.command.progress import display_on_terminal
+    from dpip.command.progress import display_on_terminal, lines_on
     from dpip.command.run.display import RunDisplay
-    from dpip.command.run.executor import open_executor
+    from dpip.command.run.executor import local_engine, open_executor
 
-    journal, task = images.journal, images.journal.task
+    journal, task, report = images.journal, images.journal.task, images.report
     filters = "+".join(step["name"] for step in task.steps)
+    if options.login is None:
+        images.engine = local_engine(task.steps)
+        if not await images.is_anything_left():  # so nothing needs to be started
+            journal.end()
+            return 0.0, ()
     with display_on_terminal(sys.stderr, reactor) as terminal:
-        display = RunDisplay(terminal, filters, options)
+        display = RunDisplay(
+            terminal, filters, options, lines=lambda: lines_on(sys.stderr), beside=report.beside
+        )
         async with (
             open_executor(
                 reactor,
@@ -125,6 +147,7 @@ async def _filter(
             ) as executor,
             images.counting(display.expect),
         ):
+            images.engine = images.engine or executor.engine
             await executor.run()
             seconds = display.seconds
     journal.end()

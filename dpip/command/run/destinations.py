@@ -42,6 +42,12 @@ def place(part: Path, wanted: Path) -> Path:
     raise AssertionError("there is always another number")
 
 
+def replace(part: Path, old: Path) -> Path:
+    """Move the file ``part`` over an old one. Raises OSError."""
+    old.parent.mkdir(parents=True, exist_ok=True)
+    return part.replace(old)
+
+
 def names(wanted: Path) -> Iterator[Path]:
     """Yield the name itself, and then with numbers from 2: ``a.png``, ``a-2.png``, …"""
     yield wanted

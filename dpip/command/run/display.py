@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import click
-from attrs import define, field
+from attrs import define, field, frozen
 
 from dpip.client import ClientError, Counts
 from dpip.command.progress import Display, Stage
@@ -20,11 +20,20 @@ if TYPE_CHECKING:  # a circle of types: an executor gets a display, which shows 
 _COMPILING: Final = "Compiling"  # the beginning of the log's line about it
 
 
+@frozen
+class Beside:
+    """Images that are not this run's work: ``earlier`` were done by an earlier one, others are skipped."""
+
+    earlier: int = 0
+    skipped: int = 0
+
+
 @define(eq=False)
 class RunDisplay:
     """Shows the stages of a run on ``display``; ``total`` is the number of images, None while it is unknown.
 
-    Without a server there is no line for uploads.
+    It includes those that earlier runs have done. Without a server there is no stage of uploads. Where
+    ``display`` shows nothing, the stage that ``lines`` makes gets all in one line now and then.
     """
 
     display: Display
@@ -32,12 +41,16 @@ class RunDisplay:
     options: ExecutorOptions
     total: int | None = None
     now: Callable[[], float] = time.monotonic
+    lines: Callable[[], Stage | None] = lambda: None
+    beside: Callable[[], Beside] = Beside
     _began: float = field(default=0.0, init=False)
     _warned: bool = field(default=False, init=False)
+    _stalled: str = field(default="", init=False)
     _starting: Stage | None = field(default=None, init=False)
     _uploads: Stage | None = field(default=None, init=False)
     _filtering: Stage | None = field(default=None, init=False)
     _saving: Stage | None = field(default=None, init=False)
+    _lines: Stage | None = field(default=None, init=False)
 
     def starting(self) -> None:
         """Show that the compute processes of this machine are being started."""
@@ -56,30 +69,50 @@ class RunDisplay:
         self._uploads = self.display.begin("upload", "") if self.options.login else None
         self._filtering = self.display.begin("filter", self.filter)
         self._saving = self.display.begin("save", "")
+        self._lines = self.lines()
         executor.changed = lambda: self._show(executor.counts)
 
     def expect(self, total: int) -> None:
         """Set the number of images."""
         self.total = total
 
+    def stalled(self, why: str) -> None:
+        """Say why nothing is being filtered; empty as soon as something is."""
+        if why and why != self._stalled and self._lines is not None:
+            self._lines.say(why)
+        self._stalled = why
+
     def _show(self, counts: Counts) -> None:
         assert self._filtering is not None
         assert self._saving is not None
-        ended = counts.done + counts.failed
+        beside = self.beside()
         of = "" if self.total is None else f" of {self.total}"
+        filtered = beside.earlier + counts.filtered + counts.failed
+        ended = beside.earlier + counts.done + counts.failed
         if self._uploads is not None:
-            self._uploads.show(f"{counts.uploaded}{of} uploaded", counts.uploaded, self.total)
-        failed = f", {counts.failed} failed" if counts.failed else ""
+            sent = beside.earlier + counts.uploaded
+            refused = f", {counts.refused} refused" if counts.refused else ""
+            self._uploads.show(f"{sent}{of} uploaded{refused}", sent + counts.refused, self.total)
+        others = _others(counts, beside)
+        waiting = f", {counts.waiting} waiting" if counts.waiting else ""
         self._filtering.show(
-            f"{counts.waiting} waiting, {counts.running} running, {counts.filtered} done{failed}",
-            counts.filtered + counts.failed,
-            self.total,
+            f"{filtered}{of}, {counts.running} running{waiting}{others}", filtered, self.total
         )
-        rate = ended / max(self.seconds, 0.001)
-        left = ""
-        if self.total is not None and counts.done:
-            left = f", {duration((self.total - ended) / rate)} left"
-        self._saving.show(f"{counts.done} saved, {figure(rate)} images/s{left}", ended, self.total)
+        speed = self._speed(counts, ended)
+        self._saving.show(f"{counts.done} saved{speed}", ended, self.total)
+        if self._lines is not None and (ended or counts.running):
+            self._lines.show(f"{ended}{of}, {counts.running} running{others}{speed}", ended, self.total)
+
+    def _speed(self, counts: Counts, ended: int) -> str:
+        """Format the rate and the time left, as far as something has been done and something goes on."""
+        if self._stalled:
+            return f"; {self._stalled}"
+        seconds = max(self.seconds, 0.001)
+        rate = f", {figure(counts.done / seconds)} images/s" if counts.done else ""
+        here = counts.done + counts.failed
+        if self.total is None or not here:
+            return rate
+        return f"{rate}, {duration(max(0, self.total - ended) * seconds / here)} left"
 
     def trouble(self, error: ClientError) -> None:
         """Show that a request has failed and will be tried again."""
@@ -94,6 +127,12 @@ class RunDisplay:
     def seconds(self) -> float:
         """The seconds since :meth:`begin`."""
         return self.now() - self._began
+
+
+def _others(counts: Counts, beside: Beside) -> str:
+    """Format the images that have failed, are skipped, or were done by an earlier run."""
+    kinds = ((counts.failed, "failed"), (beside.skipped, "skipped"), (beside.earlier, "done earlier"))
+    return "".join(f", {number} {kind}" for number, kind in kinds if number)
 
 
 def figure(number: float) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from dpip import __version__
 from dpip.client import Counts, Sender, UploadPipeline
 from dpip.command.log_file import log_to
 from dpip.command.run.display import RunDisplay
@@ -20,12 +21,21 @@ class Executor(Protocol):
 
     changed: Callable[[], object]
     counts: Counts
+    engine: str
 
     @property
     def workload_ids(self) -> Sequence[str]: ...
 
     async def run(self) -> None:
         """Return when every item has ended."""
+
+
+def local_engine(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Name what filters on this machine: DPIP's version, and those of other packages' filters."""
+    from dpip.filters import registry
+
+    others = (step["name"] for step in steps if not registry.is_built_in(step["name"]))
+    return " ".join((__version__, *(f"{name} {registry.find(name).version}" for name in others)))
 
 
 @asynccontextmanager
@@ -42,7 +52,8 @@ async def open_executor(
     """Open an executor on the server that the display's options name, else on this machine.
 
     ``name`` is for workloads on the server, ``pipeline`` has options for UploadPipeline; this machine ignores
-    both. It logs to ``log_path``, which is removed after a success, and has its temporary files beside it.
+    both. It logs to ``log_path``, which stays only if the filters do not start, and has its temporary files
+    beside it.
 
     Raises ClickException, ClientError, OSError.
     """
@@ -50,10 +61,18 @@ async def open_executor(
     if options.login is None:
         log_to(log_path, display.heard)
         display.starting()
-        async with local_executor(reactor, options.slots, log_path.parent, sender, steps, output) as local:
-            display.begin(local, f"ready, {local.pool.slots} at once")
-            yield local
-        log_path.unlink(missing_ok=True)
+        ready = False
+        try:
+            async with local_executor(
+                reactor, options.slots, log_path.parent, sender, steps, output
+            ) as local:
+                ready = True
+                local.engine = local_engine(steps)
+                display.begin(local, f"ready, {local.pool.slots} at once")
+                yield local
+        finally:
+            if ready:
+                log_path.unlink(missing_ok=True)
         return
     connecting = connected(
         reactor,
@@ -65,5 +84,7 @@ async def open_executor(
     async with connecting as client:
         make = partial(client.create_workload, name=name, steps=steps, output=output, numbering="frames")
         remote = UploadPipeline(client, reactor, sender, make, concurrency=options.connections, **pipeline)
+        remote.engine = str((await client.status())["version"])
+        remote.stalled = display.stalled
         display.begin(remote)
         yield remote

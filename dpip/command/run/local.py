@@ -58,7 +58,7 @@ async def local_executor(
             yield LocalExecutor(pool, directory, sender, steps, output)
         except TimeoutError:
             raise click.ClickException(
-                f"The filters were not ready within {_START_SECONDS:g} seconds; the log says why."
+                f"The filters were not ready within {_START_SECONDS:g} seconds; the log in {parent} says why."
             ) from None
         finally:
             await pool.stop()
@@ -124,6 +124,7 @@ class LocalExecutor:
     memory: MemoryBudget = field(factory=lambda: MemoryBudget(int(memory()[1] * _SHARE)))
     changed: Callable[[], object] = lambda: None
     counts: Counts = field(factory=Counts, init=False)
+    engine: str = ""
     workload_ids: Sequence[str] = ()
     _chain: Sequence[tuple[str, dict[str, Any]]] = field(init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False)

@@ -12,7 +12,7 @@ import click
 from attrs import define, field
 
 from dpip.client import Fetched
-from dpip.command.run.display import duration, figure
+from dpip.command.run.display import Beside, duration, figure
 from dpip.command.run.inputs import Found
 from dpip.command.tables import counted, json_line, plain
 
@@ -32,11 +32,16 @@ class RunReport:
     done: int = 0
     failed: int = 0
     renamed: int = 0
-    earlier: int = 0  # finished by an earlier run
+    replaced: int = 0  # took the place of earlier results
+    earlier: int = 0  # finished by an earlier run, and unchanged since
     skipped: Counter[str] = field(factory=Counter)  # by reason
     notices: dict[str, list[str]] = field(factory=dict)  # notice → names of results
     _failures: list[str] = field(factory=list, init=False)
     _skipped_names: list[str] = field(factory=list, init=False)
+
+    def beside(self) -> Beside:
+        """Count what is no work of this run."""
+        return Beside(self.earlier, self.skipped.total())
 
     def add_done(self, file: str, result: Path, fetched: Fetched, renamed: bool) -> None:
         """Note a result; ``file`` is the image's name in the journal."""
@@ -83,6 +88,7 @@ class RunReport:
                 "failed": self.failed,
                 "skipped": self.skipped.total(),
                 "finished_earlier": self.earlier,
+                "replaced": self.replaced,
                 "seconds": round(seconds, 3),
                 "output": printable(self.folder),
                 "server": server,
@@ -99,7 +105,9 @@ class RunReport:
         elif not self.earlier:
             yield "No images were found."
         if self.earlier:
-            yield f"{counted(self.earlier, 'image')} finished by an earlier run"
+            yield f"{counted(self.earlier, 'image')} done by an earlier run and unchanged since: skipped"
+        if self.replaced:
+            yield f"{counted(self.replaced, 'image')} took the place of earlier results"
         if self.renamed:
             yield f"{counted(self.renamed, 'image')} got a number in the name, as the name was taken"
         for notice, names in self.notices.items():

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from dpip.command.filter_options import FilterCommand, FilterSteps, checked
 from dpip.command.run.options import ExecutorOptions, executor_options
-from dpip.command.tables import counted, json_option, show_json
+from dpip.command.tables import counted, json_option, plain, show_json
+from dpip.command.video.codecs import CODECS, KINDS, check
 
-_KINDS: Final = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
+if TYPE_CHECKING:
+    from dpip.command.video.segments import Segments
+
 _WINDOW: Final = 150
 """Frames under way: enough for the slots of a large cluster, and some seconds of film to keep."""
 _BATCH: Final = 200
@@ -33,6 +35,8 @@ class VideoCommand(FilterCommand):
 Examples:
   dpip video holiday.mp4 -o gray.mp4 --filter grayscale
   dpip video holiday.mp4 -o small.mp4 --filter resize --width 640 --crf 23
+  dpip video overlay.mov -o overlay.webm --filter blur --codec vp9
+  dpip video holiday.mp4 -o gray.mp4 --filter grayscale --resume      goes on after Ctrl-C or a crash
   dpip run holiday.mp4 -o frames --filter grayscale      the frames as files
 """,
 )
@@ -47,11 +51,17 @@ Examples:
     help="The film to be made: .mp4, .mkv, .mov or .webm.",
 )
 @click.option("--overwrite", is_flag=True, help="Even if OUT is there already.")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished film; the same command does so, too.")
+@click.option(
+    "--codec",
+    type=click.Choice(list(CODECS)),
+    help="How the pictures are stored. [default: as in the original if OUT takes it, else h264, hevc or vp9]",
+)
 @click.option(
     "--crf",
     metavar="N",
     type=click.IntRange(0, 63),
-    help="Less is finer and larger. [default: 18; .webm: 24]",
+    help="Less is finer and larger. [default: h264 18, hevc 20, av1 and vp9 24]",
 )
 @click.option("--no-sound", is_flag=True, help="Leave the sound out.")
 @json_option
@@ -60,6 +70,8 @@ def video(
     film: Path,
     result: Path,
     overwrite: bool,
+    resume: bool,
+    codec: str | None,
     crf: int | None,
     no_sound: bool,
     steps: FilterSteps,
@@ -70,60 +82,92 @@ def video(
     """Filter a film, and keep its sound.
 
     The frames are filtered one by one, and joined again with the original's frame rate, size, colours,
-    rotation and sound; an odd last row or column is left out. Needs PyAV: pip install 'dpip[video]'.
+    transparency, rotation, sound, subtitles and chapters, as far as OUT's kind takes them; what it does not
+    is told. An odd last row or column is left out. Needs PyAV: pip install 'dpip[video]'.
     """
     if not steps:
         raise click.UsageError("Name a filter, such as --filter grayscale; 'dpip filters' lists them.")
     steps, _ = checked(steps, {}, known_here=options.login is None)
     _check_place(result, film, overwrite)
+    check(codec, crf, result.suffix.lower())
 
     from dpip.command.event_loop import run
     from dpip.command.run.display import duration, figure
+    from dpip.command.run.journal import FileState
+    from dpip.command.video.segments import Segments
 
-    part = result.with_name(f".{result.stem}.{os.getpid()}{result.suffix}")
+    state = FileState.of(film)
+    original = [str(film.absolute()), state.size, state.time]
+    chosen = codec, crf, not no_sound
+    task = {"film": original, "steps": steps, "codec": codec, "crf": crf}
+    segments = Segments(result.with_name(f".{result.name}.dpip-video"), task)
+    part = segments.folder / f"whole{result.suffix}"
     try:
-        frames, seconds = run(lambda reactor: _filter(reactor, film, part, crf, not no_sound, steps, options))
+        segments.open(resume)
+        frames, seconds, notices = run(
+            lambda reactor: _filter(reactor, film, part, result, segments, chosen, steps, options)
+        )
         part.replace(result)
+    except KeyboardInterrupt:
+        click.echo(f"{segments.frames} frames are kept. Go on with the same command, or --resume.", err=True)
+        raise
     finally:
         part.unlink(missing_ok=True)
+        segments.close()
+    segments.remove()
     if as_json:
-        show_json({"frames": frames, "seconds": round(seconds, 3), "output": str(result)})
+        facts = {"frames": frames, "seconds": round(seconds, 3), "output": str(result), "notices": notices}
+        show_json(facts)
         return
-    rate = figure(frames / max(seconds, 0.001))
-    click.echo(f"{counted(frames, 'frame')} in {duration(seconds)} ({rate} frames/s): {result}")
+    rate = f" ({figure(frames / max(seconds, 0.001))} frames/s)" if frames else ""
+    click.echo(f"{counted(frames, 'frame')} in {duration(seconds)}{rate}: {result}")
+    for notice in notices:
+        click.echo(f"Notice: {plain(notice)}")
 
 
 async def _filter(
     reactor: Any,
     path: Path,
     to: Path,
-    crf: int | None,
-    sound: bool,
+    result: Path,
+    segments: Segments,
+    chosen: tuple[str | None, int | None, bool],
     steps: FilterSteps,
     options: ExecutorOptions,
-) -> tuple[int, float]:
-    """Filter the film; returns the number of frames and the seconds. Raises ClickException, ClientError."""
+) -> tuple[int, float, list[str]]:
+    """Filter the film; returns the number of frames, the seconds and notices.
+
+    ``chosen`` are codec, CRF and whether to keep the sound. Raises ClickException, ClientError.
+    """
     from twisted.internet.threads import deferToThread
 
-    from dpip.command.progress import display_on_terminal
-    from dpip.command.run.display import RunDisplay
+    from dpip.command.progress import display_on_terminal, lines_on
+    from dpip.command.run.display import Beside, RunDisplay
     from dpip.command.run.executor import open_executor
     from dpip.command.run.films import Film
     from dpip.command.video.copy import FilmCopy
     from dpip.command.video.frames import FilmFrames
 
-    filters = "+".join(step["name"] for step in steps)
+    filters, (codec, crf, sound) = "+".join(step["name"] for step in steps), chosen
     with (
         display_on_terminal(sys.stderr, reactor) as terminal,
         Film(path) as film,
-        closing(FilmCopy(to, film, crf, sound)) as copy,
+        closing(FilmCopy(to, film, segments, crf, sound, codec, result)) as copy,
     ):
-        display = RunDisplay(terminal, filters, options, film.length)
+        done = segments.frames
+        display = RunDisplay(
+            terminal,
+            filters,
+            options,
+            film.length,
+            lines=lambda: lines_on(sys.stderr),
+            beside=lambda: Beside(earlier=done),
+        )
         async with open_executor(
             reactor,
             display,
             to.with_suffix(".log"),
-            FilmFrames(film, copy),
+            FilmFrames(film, copy, done),
             steps,
             {"format": "PNG"},
             f"dpip video {path.name}",
@@ -134,13 +178,13 @@ async def _filter(
         ) as executor:
             await executor.run()
             await deferToThread(copy.finish)
-            return executor.counts.done, display.seconds
+            return executor.counts.done, display.seconds, copy.notices
 
 
 def _check_place(result: Path, film: Path, overwrite: bool) -> None:
     """Raise UsageError when the film cannot be written there."""
-    if result.suffix.lower() not in _KINDS:
-        raise click.UsageError(f"-o {result}: the name of the film ends in one of {', '.join(_KINDS)}.")
+    if result.suffix.lower() not in KINDS:
+        raise click.UsageError(f"-o {result}: the name of the film ends in one of {', '.join(KINDS)}.")
     if result.exists() and result.samefile(film):
         raise click.UsageError("The result cannot take the place of the film that it is made from.")
     if result.exists() and not overwrite:

@@ -21,31 +21,32 @@ class FrameItem(Item):
 
     place: int
     pts: int | None
-    rotation: int
 
 
 @define(eq=False)
 class FilmFrames:
     """Sends a film's frames and writes the results in the film's order.
 
-    A frame is in memory while it is read and sent, and while it is fetched and written: a few at a time.
+    A frame is in memory while it is read and sent, and while it is fetched and written: a few at a time. The
+    first ``done`` frames are left out: the copy has them.
     """
 
     film: Film
     copy: FilmCopy
+    done: int = 0
     _run: str = field(factory=lambda: uuid4().hex)
     _frames: Iterator[FilmFrame] = field(init=False)
     _due: int = field(default=0, init=False)
     _turns: dict[int, Deferred[None]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._frames = self.film.frames()
+        self._frames = self.film.frames(progressive=True)
 
     async def next(self) -> Item | None:
         return await deferToThread(self._next)
 
     def uploaded(self, item: Item, image: Image) -> None:
-        """Note nothing: a film cannot be resumed."""
+        """Note nothing: of a film only whole pieces are resumed."""
 
     async def arrived(self, item: Item, result: Result) -> None:
         """Write a filtered frame when it is its turn. Raises ClickException when that fails."""
@@ -53,10 +54,10 @@ class FilmFrames:
         png = await result.read()
         await self._wait_for_turn(item.place)
         try:
-            await deferToThread(self.copy.write, png, item.pts, item.rotation)
+            await deferToThread(self.copy.write, png, item.pts)
         except OSError as error:
             raise click.ClickException(
-                f"{self.copy.path} cannot be written: {error.strerror or error}."
+                f"{self.copy.name} cannot be written: {error.strerror or error}."
             ) from error
         self._due += 1
         if self._due in self._turns:
@@ -72,14 +73,18 @@ class FilmFrames:
             await self._turns[place]
 
     def _next(self) -> Item | None:
-        frame = next(self._frames, None)
-        if frame is None:
-            return None
+        for frame in self._frames:
+            if frame.number == 0:
+                self.copy.look_at(frame)
+            if frame.number >= self.done:
+                return self._item(frame)
+        return None
+
+    def _item(self, frame: FilmFrame) -> FrameItem:
         return FrameItem(
             f"{frame.number:06}.png",
             frame.png(),
             f"{self._run}-{frame.number}",
-            place=frame.number,
+            place=frame.number - self.done,
             pts=frame.pts,
-            rotation=int(frame.picture.rotation),
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import tempfile
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
@@ -16,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.client import Fetched
 from dpip.command.run.destinations import place, with_suffix_for
 from dpip.command.run.inputs import Inputs
-from dpip.command.run.journal import Journal, RunTask
+from dpip.command.run.journal import FileState, Journal, RunTask, results_in
 from dpip.command.run.report import RunReport
 from tests.frames import encoded
 
@@ -96,7 +97,50 @@ class InputsTests(FolderTestCase):
     def test_a_link_to_a_folder_is_not_followed(self) -> None:
         self.write("photos/a.png")
         (self.folder / "photos" / "again").symlink_to(self.folder / "photos")
-        self.assertEqual(self.found("photos"), {"a.png": ""})
+        (self.folder / "photos" / "gone.png").symlink_to(self.folder / "nowhere")
+        self.assertEqual(
+            self.found("photos"), {"a.png": "", "again": "links to folders", "gone.png": "not a regular file"}
+        )
+
+    def test_results_of_earlier_runs_are_no_input_wherever_they_are(self) -> None:
+        """Beside their originals, in a folder of their own, named by a shell or by a pattern."""
+        self.write(
+            "photos/a.png", "photos/a-2.png", "photos/web/a.png", "photos/web/mine.png", "photos/b/c.png"
+        )
+        for folder, result in (("photos", "a-2.png"), ("photos/web", "a.png")):
+            with closing(Journal.opened(self.folder / folder, JournalTests.task, False)) as journal:
+                journal.finished("a", journal.folder / result, len(PICTURE))
+        originals = [
+            "a-2.png",
+            "a.png",
+            "b/c.png",
+            "web/mine.png",
+        ]  # the named folder's own results are wanted
+        self.assertEqual(self.originals("photos"), originals)
+        self.assertEqual(self.originals("photos/**/*.png"), originals)
+        self.assertEqual(self.originals("photos/web"), ["a.png", "mine.png"])
+
+        self.assertEqual(self.originals("photos", output="photos"), ["a.png", "b/c.png", "web/mine.png"])
+        self.assertEqual(
+            self.originals("photos/a.png", "photos/b", "photos/web", output="photos/web"),
+            ["a.png", "b/c.png", "web/mine.png"],
+        )
+        self.assertEqual(self.originals("photos/a-2.png", output="photos"), [])
+        self.assertEqual(
+            self.originals("photos/**/*.png", output="photos/web"), ["a-2.png", "a.png", "b/c.png"]
+        )
+
+    def originals(self, *named: str, output: str = "out") -> list[str]:
+        paths, folder = [str(self.folder / each) for each in named], self.folder / output
+        results = {os.path.realpath(path) for path in results_in(str(folder))}
+        inputs = Inputs(paths, folder, lambda path: os.path.realpath(path) in results)
+        return sorted(str(each.name) for each in inputs if not each.skip)
+
+    def test_a_file_is_filtered_once_however_often_it_is_named(self) -> None:
+        self.write("photos/sub/a.png")
+        self.assertEqual(
+            self.found("photos", "photos/sub"), {"photos/sub/a.png": "", "sub/a.png": "named twice"}
+        )
 
     def test_what_is_no_file_is_never_opened(self) -> None:
         os.mkfifo(self.folder / "pipe.png")
@@ -189,12 +233,62 @@ class JournalTests(FolderTestCase):
         first = self.opened(self.task)
         first.uploaded("a", "w1", 0)
         first.close()
-        error = self.assertRaises(click.UsageError, Journal.opened, self.folder, self.task, False)
+        other = RunTask(["/scans"], self.task.steps, self.task.output, None)
+        error = self.assertRaises(click.UsageError, Journal.opened, self.folder, other, False)
         self.assertIn("--resume", str(error))
         second = self.opened(self.task, resume=True)
         second.end()
         second.close()
         self.assertNotEqual(self.opened(self.task).run, first.run)
+
+    def test_the_same_command_goes_on_with_an_unfinished_run(self) -> None:
+        first = self.opened(RunTask(["/a", "/b"], self.task.steps, self.task.output, None))
+        first.uploaded("a", "w1", 0)
+        first.close()
+        again = self.opened(RunTask(["/b", "/a"], self.task.steps, self.task.output, None))
+        self.assertEqual((again.run, again.past("a").taken), (first.run, ("w1", 0)))
+
+    def test_a_next_run_knows_the_results_of_all_before(self) -> None:
+        self.write("a.png", "g.png", "gone.png")
+        other = RunTask(["/photos"], [{"name": "grayscale"}], {"format": None}, None)
+        state = FileState(7, 8, "hash")
+        for task, name in ((self.task, "a.png"), (other, "g.png"), (other, "gone.png")):
+            journal = self.opened(task)
+            journal.finished("photo", self.folder / name, len(PICTURE), (), state, "1.0")
+            journal.end()
+            journal.close()
+        (self.folder / "gone.png").unlink()
+        third = self.opened(self.task)
+        past = third.past("photo")
+        self.assertEqual((past.result, past.source, past.engine), ("a.png", state, "1.0"))
+        self.assertEqual(third.replaceable("photo"), self.folder / "a.png")
+        self.assertTrue(third.has_result(self.folder / "g.png"))
+        self.assertFalse(third.is_of_this_run(self.folder / "a.png"))
+        third.end()
+        third.close()
+        self.assertIsNone(self.opened(other).past("photo").result)
+
+    def test_what_others_have_changed_since_is_not_replaced(self) -> None:
+        self.write("a.png")
+        first = self.opened(self.task)
+        first.finished("photo", self.folder / "a.png", len(PICTURE))
+        first.end()
+        first.close()
+        os.utime(self.folder / "a.png", (1, 1))
+        self.assertIsNone(self.opened(self.task).replaceable("photo"))
+
+    def test_journals_of_the_version_before_are_understood(self) -> None:
+        task = {"inputs": ["/photos"], "steps": self.task.steps, "output": self.task.output, "server": None}
+        lines = [{"version": 1, "run": "r", "task": task}, {"ok": "a", "to": "a.png", "size": len(PICTURE)}]
+        self.write("a.png")
+        self.write(".dpip-run.jsonl", data="".join(json.dumps(line) + "\n" for line in lines).encode())
+        journal = self.opened(resume=True)
+        self.assertEqual((journal.run, journal.past("a").result), ("r", "a.png"))
+
+    def test_wrong_usage_makes_no_folder(self) -> None:
+        folder = self.folder / "new"
+        self.assertRaises(click.UsageError, Journal.opened, folder, None, True)
+        self.assertFalse(folder.exists())
 
     def test_another_task_is_not_a_resumed_one(self) -> None:
         self.opened(self.task).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.command.run.films import Film
 from dpip.command.video.copy import FilmCopy
+from dpip.command.video.segments import Segments
 from tests.command.test_demo import DPIP, ProcessTestCase
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 10
@@ -83,12 +85,22 @@ class FilmTestCase(SynchronousTestCase):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="dpip-test-")))
         self.film, self.result = self.folder / "film.mp4", self.folder / "copy.mp4"
 
-    def copied(self, **options: Any) -> None:
-        with Film(self.film) as film:
-            copy = FilmCopy(self.result, film, crf=5, **options)
-            for frame in film.frames():
-                copy.write(frame.png(), frame.pts, int(frame.picture.rotation))
+    def copied(self, **options: Any) -> list[str]:
+        """Copy the film unfiltered; returns the notices."""
+        segments = Segments(self.folder / ".parts", {})
+        with (
+            Film(self.film) as film,
+            closing(FilmCopy(self.result, film, segments, crf=5, **options)) as copy,
+        ):
+            segments.open(resume=False)
+            for frame in film.frames(progressive=True):
+                if frame.number == 0:
+                    copy.look_at(frame)
+                copy.write(frame.png(), frame.pts)
             copy.finish()
+            segments.remove()
+            segments.close()
+            return copy.notices
 
 
 class FilmFilesTests(FilmTestCase):
@@ -173,4 +185,6 @@ class VideoTests(ProcessTestCase):
             [f"{number:06}.png" for number in range(FRAMES)],
         )
         code, out, err = self.run_it(*DPIP, "run", "-o", "out", "--resume")
-        self.assertEqual((code, out), (0, "10 images finished by an earlier run\n"), err)
+        self.assertEqual(
+            (code, out), (0, "10 images done by an earlier run and unchanged since: skipped\n"), err
+        )
