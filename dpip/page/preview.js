@@ -12,14 +12,15 @@ const LONG_SECONDS = 3;
  * and an Error with the reason when this picture cannot be filtered.
  */
 export async function preview(file, spec, { signal, waiting }) {
+  // Not given up with the rest: what the server has made must be deleted, and its answer names it.
   const workload = await request("POST", "/workloads", {
     json: { ...spec, workload_name: `Preview of ${file.name}`.slice(0, 200) },
     key: newKey(),
-    signal,
   });
   const path = `/workloads/${workload.workload_id}`;
   hide(workload.workload_id);
   try {
+    signal.throwIfAborted();
     await sendFiles(workload.workload_id, [file], newKey(), { signal });
     const image = await result(path, { signal, waiting });
     return await request("GET", pictureUrl(image), { as: "blob", signal });
