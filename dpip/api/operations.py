@@ -129,10 +129,11 @@ _AFTER_EVENT = _header("Last-Event-ID", STRING, "Go on after this event.")
 _STREAM: dict[int, dict[str, Schema]] = {200: {"text/event-stream": ref("Event")}}
 _SAID = members(workload_id=STRING, deleted=BOOLEAN)
 _OUTPUT = members(
-    ("format", "quality", "metadata", "max_bytes", "raw"),
+    ("format", "quality", "metadata", "colour", "max_bytes", "raw"),
     format=or_null(STRING),
     quality=or_null({**INTEGER, "minimum": 1, "maximum": 100}),
-    metadata={"type": "string", "enum": ["keep", "strip"]},
+    metadata={"type": "string", "enum": ["keep", "strip", "strip-location", "copyright-only"]},
+    colour={"type": "string", "enum": ["keep", "srgb"]},
     max_bytes=or_null({**INTEGER, "minimum": 500}),
     raw={"type": "string", "enum": ["camera", "auto", "linear"]},
 )

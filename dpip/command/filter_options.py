@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import click
 
-_OUTPUT: Final = ("format", "quality", "metadata", "max_bytes", "raw")
+_OUTPUT: Final = ("format", "quality", "metadata", "colour", "max_bytes", "raw")
+#: Options that a filter's parameter has the name of.
+_NAMED: Final = {"colour": "output_colour"}
 FilterSteps = list[dict[str, Any]]
 _CONVERT: Final = {"name": "convert"}
 
@@ -238,7 +240,7 @@ def _output_options() -> Iterator[click.Option]:
     for option in OPTIONS:
         metavar = "|".join(option.choices).lower() if option.choices else "VALUE"
         yield click.Option(
-            [_option(option.name), f"output_{option.name}"],
+            [_option(_NAMED.get(option.name, option.name)), f"output_{option.name}"],
             metavar="SIZE" if option.name == "max_bytes" else metavar,
             callback=_size if option.name == "max_bytes" else None,
             help=option.description,

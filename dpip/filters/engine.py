@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os.path import basename
 from traceback import extract_tb
 from typing import Any
@@ -117,8 +117,35 @@ def _called(found: Filter, picture: Pixels, options: Mapping[str, Any]) -> Pixel
 
 def _area(chain: Sequence[tuple[Filter, Mapping[str, Any]]]) -> Area:
     """Say what all filters together do to the place of the pixels."""
-    every = {found.area(params) if callable(found.area) else found.area for found, params in chain} - {"same"}
+    each = [found.area(params) if callable(found.area) else found.area for found, params in chain]
+    every = set(each) - {"same"}
+    if each.count("turned") == 1:  # which may be cut, too
+        every -= {"cut"}
+    elif "turned" in every:
+        every = {"moved"}
     return every.pop() if len(every) == 1 else "moved" if every else "same"
+
+
+_Along = tuple[Callable[[Pixels], Pixels], ...]
+
+
+def _along(
+    done: _Along | None, found: Filter, params: Mapping[str, Any], size: tuple[int, ...], threads: int
+) -> _Along | None:
+    """Add what the filter does to a map of a picture of that height and width; None if the map is lost."""
+    way = found.maps(params) if callable(found.maps) else found.maps
+    if done is None or way == "lost":
+        return None
+    if way == "same":
+        return done
+
+    def apply(pixels: Pixels) -> Pixels:
+        from dpip.filters.resampling import resample
+
+        whole = resample(pixels, size[1], size[0]) if way == "sized" else pixels
+        return _step(found, whole, params, threads)
+
+    return (*done, apply)
 
 
 def _step(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
@@ -173,10 +200,12 @@ def process_steps(
 
     def filtered(frame: Any) -> Any:
         pixels, parts = frame.pixels, frame.groups
+        before, along = (pixels.shape[1], pixels.shape[0]), frame.along
         for found, params in chain:
+            along = _along(along, found, params, pixels.shape[:2], threads)
             pixels, parts = groups.each(lambda part: _step(found, part, params, threads), pixels, parts)  # noqa: B023
         sizes.append((pixels.shape[1], pixels.shape[0]))
-        return attrs.evolve(frame, pixels=pixels, groups=parts, area=area)
+        return attrs.evolve(frame, pixels=pixels, groups=parts, area=area, before=before, along=along)
 
     frames = map(filtered, picture.frames)
     if _stays(chain, wanted, picture, data):
@@ -200,5 +229,6 @@ def _stays(chain: Sequence[tuple[Filter, Any]], output: Mapping[str, Any], pictu
         and output["format"] in (None, picture.format)
         and output["quality"] is None
         and output["metadata"] == "keep"
+        and output["colour"] == "keep"
         and len(data) <= (output["max_bytes"] or len(data))
     )

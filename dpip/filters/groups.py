@@ -34,8 +34,15 @@ def each(function: Callable[[Pixels], Pixels], array: Pixels, groups: Groups) ->
         raise UnsupportedPicture(
             f"The picture has {len(bands)} bands besides its colours; the filter would make colours of them."
         )
-    planes = [first[..., None] if first.ndim == 2 else first, *(band[..., None] for band in bands)]
-    return np.concatenate(planes, axis=2), (planes[0].shape[2], *groups[1:])
+    result = joined([first, *bands])
+    return result, (result.shape[2] - len(bands), *groups[1:])
+
+
+def joined(parts: list[Pixels]) -> Pixels:
+    """Undo :func:`split`."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part[..., None] if part.ndim == 2 else part for part in parts], axis=2)
 
 
 def split(array: Pixels, groups: Groups) -> list[Pixels]:

@@ -28,7 +28,8 @@ class FileFormat:
     alpha: bool = True
     gray_alpha: bool = False
     side: int | None = None
-    #: What it holds besides pixels, of "exif", "icc", "xmp", "dpi".
+    #: What it holds besides pixels, of "exif", "icc", "xmp", "extended" (XMP's second packet), "photoshop"
+    #: (which IPTC is a part of), "dpi", "aspect" (the shape of a pixel), "space" (colours by numbers).
     metadata: frozenset[str] = frozenset()
     becomes: str = ""
 
@@ -49,7 +50,8 @@ class FileFormat:
         return wanted.name if (wanted.deep or not deep) and (wanted.alpha or not alpha) else "PNG"
 
 
-_ALL = frozenset({"exif", "icc", "xmp", "dpi"})
+_MOST = frozenset({"exif", "icc", "xmp"})
+_DENSITY = frozenset({"dpi", "aspect"})
 _RAW_EXTENSIONS = (
     *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".raf", ".rw2", ".orf", ".pef", ".srw"),
     *(".3fr", ".erf", ".kdc", ".dcr", ".mrw", ".mef", ".mos", ".rwl"),
@@ -58,21 +60,32 @@ _RAW_EXTENSIONS = (
 #: Every format that is read. Names are Pillow's where it has one; :data:`SPELLINGS` are understood, too.
 TABLE = (
     FileFormat(
-        "JPEG", "image/jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, side=65535, metadata=_ALL
+        *("JPEG", "image/jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")),
+        alpha=False,
+        side=65535,
+        metadata=_MOST | _DENSITY | {"extended", "photoshop"},
     ),
-    FileFormat("PNG", "image/png", (".png", ".apng"), many=True, deep=True, gray_alpha=True, metadata=_ALL),
-    FileFormat("WEBP", "image/webp", (".webp",), many=True, side=16383, metadata=_ALL - {"dpi"}),
-    FileFormat("BMP", "image/bmp", (".bmp", ".dib"), metadata=frozenset({"dpi"})),
-    FileFormat("GIF", "image/gif", (".gif",), many=True, side=65535),
+    FileFormat(
+        *("PNG", "image/png", (".png", ".apng")),
+        many=True,
+        deep=True,
+        gray_alpha=True,
+        metadata=_MOST | _DENSITY | {"space"},
+    ),
+    FileFormat("WEBP", "image/webp", (".webp",), many=True, side=16383, metadata=_MOST),
+    FileFormat("BMP", "image/bmp", (".bmp", ".dib"), metadata=frozenset({"dpi", "icc"})),
+    FileFormat(
+        "GIF", "image/gif", (".gif",), many=True, side=65535, metadata=frozenset({"icc", "xmp", "aspect"})
+    ),
     FileFormat(
         *("TIFF", "image/tiff", (".tif", ".tiff")),
         many=True,
         deep=True,
         floats=True,
         gray_alpha=True,
-        metadata=_ALL,
+        metadata=_MOST | _DENSITY | {"photoshop"},
     ),
-    FileFormat("AVIF", "image/avif", (".avif", ".avifs"), many=True, side=65535, metadata=_ALL - {"dpi"}),
+    FileFormat("AVIF", "image/avif", (".avif", ".avifs"), many=True, side=65535, metadata=_MOST),
     FileFormat(
         "JXL", "image/jxl", (".jxl",), deep=True, gray_alpha=True, metadata=frozenset({"exif", "xmp"})
     ),
@@ -80,7 +93,7 @@ TABLE = (
         *("JPEG2000", "image/jp2", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")),
         deep=True,
         gray_alpha=True,
-        metadata=_ALL - {"dpi"},
+        metadata=_MOST,
     ),
     FileFormat("QOI", "image/qoi", (".qoi",)),
     FileFormat(
@@ -128,7 +141,19 @@ OPTIONS = (
         maximum=100,
     ),
     Parameter(
-        "metadata", "choice", "keep", "Keep or strip EXIF, XMP and comments.", choices=("keep", "strip")
+        "metadata",
+        "choice",
+        "keep",
+        "Keep EXIF, XMP, IPTC and comments, leave them out, leave out only where the picture was taken, or "
+        "keep only whose it is.",
+        choices=("keep", "strip", "strip-location", "copyright-only"),
+    ),
+    Parameter(
+        "colour",
+        "choice",
+        "keep",
+        "Keep the original's colours with their profile, or convert them to sRGB.",
+        choices=("keep", "srgb"),
     ),
     Parameter(
         "max_bytes",

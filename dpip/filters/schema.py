@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "npt.NDArray[Any]"
 
 #: What became of the place of the pixels: each is where it was; the whole picture has another size; pixels
-#: were cut off, added or turned, and are as large as before; or anything else.
-Area: TypeAlias = Literal["same", "scaled", "cut", "moved"]
+#: were cut off, added or turned, and are as large as before; they were turned by a quarter; or anything else.
+Area: TypeAlias = Literal["same", "scaled", "cut", "turned", "moved"]
+#: What becomes of a map that belongs to the picture, such as a gain map: it is true as it is, in another size
+#: if the picture has another; it is, once the filter is applied to it too, in whatever size ("along") or in
+#: the picture's ("sized"); or it is not true any more.
+Along: TypeAlias = Literal["same", "along", "sized", "lost"]
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -208,6 +212,8 @@ class Filter:
     takes_floats: bool = False
     #: What the filter does to the place of the pixels, or a function of its parameters that tells it.
     area: Area | Callable[[Mapping[str, Any]], Area] = "moved"
+    #: What becomes of a map that belongs to the picture, or a function of the parameters that tells it.
+    maps: Along | Callable[[Mapping[str, Any]], Along] = "lost"
     #: Only the luma matters: the codec may return gray instead of RGB.
     luma_only: bool = False
     #: A pixel of the result may depend on any of the picture, or on its place: bands of rows are no pictures.

@@ -1,7 +1,7 @@
 // Which files are meant: those of a drop, folders and all, or of an input.
 
 // As dpip/filters/output.py has them: a test compares the two.
-const EXTENSIONS = "jpg jpeg jpe jfif png apng webp bmp dib gif tif tiff avif avifs jxl jp2 j2k j2c jpc jpf jpx qoi pnm ppm pgm pbm pam pfm tga icb vda vst heic heif hif heics heifs dds ico cur dng nef nrw cr2 cr3 arw sr2 raf rw2 orf pef srw 3fr erf kdc dcr mrw mef mos rwl".split(" ");
+const EXTENSIONS = "jpg jpeg jpe jfif mpo png apng webp bmp dib gif tif tiff avif avifs jxl jp2 j2k j2c jpc jpf jpx qoi pnm ppm pgm pbm pam pfm tga icb vda vst heic heif hif heics heifs dds ico cur dng nef nrw cr2 cr3 arw sr2 raf rw2 orf pef srw 3fr erf kdc dcr mrw mef mos rwl".split(" ");
 const PICTURES = new RegExp(`\\.(${EXTENSIONS.join("|")})$`, "i");
 const SYSTEM = /^(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)$/i;
 const TYPES = /^image\//;

@@ -134,7 +134,14 @@ class Parameters(TestCase):
 
 class Output(TestCase):
     def test_defaults(self) -> None:
-        nothing = {"format": None, "quality": None, "metadata": "keep", "max_bytes": None, "raw": "camera"}
+        nothing = {
+            "format": None,
+            "quality": None,
+            "metadata": "keep",
+            "colour": "keep",
+            "max_bytes": None,
+            "raw": "camera",
+        }
         self.assertEqual(registry.validate_output(None), nothing)
         self.assertEqual(registry.validate_output({}), nothing)
 
@@ -167,7 +174,7 @@ class Output(TestCase):
             accepted = registry.validate_output(output)
         except BadParameter:
             return
-        self.assertEqual(set(accepted), {"format", "quality", "metadata", "max_bytes", "raw"})
+        self.assertEqual(set(accepted), {"format", "quality", "metadata", "colour", "max_bytes", "raw"})
 
 
 class Steps(TestCase):

@@ -47,4 +47,5 @@ FILTER = Filter(
     takes_threads=True,
     whole_picture=True,
     area="same",
+    maps="same",
 )

@@ -12,4 +12,5 @@ FILTER = Filter(
     working_bytes=lambda shape, params: 0,
     takes_floats=True,
     area="same",
+    maps="same",
 )

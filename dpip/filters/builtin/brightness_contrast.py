@@ -28,4 +28,5 @@ FILTER = Filter(
     takes_threads=True,
     takes_floats=True,
     area="same",
+    maps="same",
 )

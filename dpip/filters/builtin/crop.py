@@ -9,7 +9,7 @@ import attrs
 
 from dpip.errors import BadParameter, UnsupportedPicture
 from dpip.filters.placing import offset, place_parameter, ratio
-from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.schema import Along, Filter, Parameter, Pixels
 from dpip.filters.shape import Shape
 
 _SMART = ("saliency", "entropy")
@@ -83,6 +83,12 @@ def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
     return of_pixel * shape.pixels if smart else 0
 
 
+def _maps(params: Mapping[str, Any]) -> Along:
+    """Tell that the same part of a map can be found, unless that is chosen by what is seen."""
+    placed = params["left"] is None or params["top"] is None
+    return "lost" if placed and params["place"] in _SMART else "sized"
+
+
 FILTER = Filter(
     name="crop",
     summary="A part of the picture.",
@@ -103,5 +109,6 @@ FILTER = Filter(
     whole_picture=True,
     takes_floats=True,
     area="cut",
+    maps=_maps,
     example={"width": 8},
 )

@@ -30,4 +30,5 @@ FILTER = Filter(
     whole_picture=True,
     takes_floats=True,
     area="cut",
+    maps="along",
 )

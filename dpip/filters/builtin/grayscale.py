@@ -34,6 +34,7 @@ FILTER = Filter(
     takes_threads=True,
     takes_floats=True,
     area="same",
+    maps="same",
     cuda="dpip.filters.cuda.grayscale",
     luma_only=True,
 )

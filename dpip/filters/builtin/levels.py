@@ -38,4 +38,5 @@ FILTER = Filter(
     check=_in_order,
     takes_floats=True,
     area="same",
+    maps="same",
 )

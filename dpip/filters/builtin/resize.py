@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from dpip.errors import BadParameter
-from dpip.filters.schema import Area, Filter, Parameter, Pixels
+from dpip.filters.schema import Along, Area, Filter, Parameter, Pixels
 from dpip.filters.shape import Shape
 
 
@@ -51,6 +51,10 @@ def _area(params: Mapping[str, Any]) -> Area:
     """Tell that the whole picture is seen, unless what is left over is cropped."""
     both = params["width"] is not None and params["height"] is not None
     return "moved" if both and params["fit"] == "cover" else "scaled"
+
+
+def _maps(params: Mapping[str, Any]) -> Along:
+    return "same" if _area(params) == "scaled" else "lost"
 
 
 def _needs_a_size(params: Mapping[str, Any]) -> None:
@@ -107,6 +111,7 @@ FILTER = Filter(
     check=_needs_a_size,
     takes_floats=True,
     area=_area,
+    maps=_maps,
     whole_picture=True,
     example={"width": 8},
 )

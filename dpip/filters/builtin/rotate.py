@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from dpip.filters.colours import BACKGROUND, with_background
-from dpip.filters.schema import Filter, Parameter, Pixels
+from dpip.filters.schema import Along, Area, Filter, Parameter, Pixels
 from dpip.filters.shape import Shape
 
 
@@ -52,6 +52,15 @@ def _working_bytes(shape: Shape, params: Mapping[str, Any]) -> float:
     return copy + 4.4 * filled.samples + 5.5 * _result_shape(shape, params).samples
 
 
+def _area(params: Mapping[str, Any]) -> Area:
+    return "turned" if params["angle"] % 180 == 90 else "cut"
+
+
+def _maps(params: Mapping[str, Any]) -> Along:
+    """Tell that nothing is added in the corners, if it is a quarter."""
+    return "along" if params["angle"] % 90 == 0 else "lost"
+
+
 FILTER = Filter(
     name="rotate",
     summary="Turn clockwise, by quarters or by any angle.",
@@ -66,5 +75,6 @@ FILTER = Filter(
     takes_threads=True,
     whole_picture=True,
     takes_floats=True,
-    area="cut",
+    area=_area,
+    maps=_maps,
 )

@@ -49,4 +49,5 @@ FILTER = Filter(
     takes_threads=True,
     takes_floats=True,
     area="same",
+    maps="same",
 )

@@ -48,6 +48,7 @@ FILTER = Filter(
     parameters=(Parameter("size", "integer", 256, "Pixels of the longer side.", 1, 4096),),
     takes_floats=True,
     area="scaled",
+    maps="same",
     result_shape=_result_shape,
     working_bytes=_working_bytes,
     whole_picture=True,

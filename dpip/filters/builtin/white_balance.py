@@ -93,4 +93,5 @@ FILTER = Filter(
     takes_threads=True,
     whole_picture=True,
     area="same",
+    maps="same",
 )

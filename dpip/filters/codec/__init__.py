@@ -63,7 +63,7 @@ def decode(
 def _decode(
     data: bytes, info: PictureInfo, budget: DecodeBudget, luma: bool, at_least: int, raw: str
 ) -> Picture:
-    from dpip.filters.codec import jpeg, pillow, png, webp
+    from dpip.filters.codec import bmp, gif, jpeg, pillow, png, webp
 
     if info.format == "JPEG":
         return jpeg.decode(data, budget, luma=luma, at_least=at_least)
@@ -83,6 +83,10 @@ def _decode(
         codec: Any = import_module(f"dpip.filters.codec.{_CODECS[info.format]}")
         picture: Picture = codec.decode(data, budget, info)
         return picture
+    if info.format == "BMP":
+        return bmp.decode(data, budget)
+    if info.format == "GIF":
+        return gif.decode(data, budget)
     return pillow.decode(data, info.format, budget)
 
 

@@ -9,36 +9,97 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dpip.filters.codec import changes
+from dpip.filters.codec import changes, pillow
+from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.indexed import numbers_of
-from dpip.filters.codec.picture import Frame, Pixels
+from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 
 _OPAQUE_FROM = 128
 _SAMPLE = 1 << 15  # pixels
 _FEW = 128  # grays: for more the palette of all is no larger
+_SQUARE = 49  # in the byte that tells the shape of a pixel
+_ICC = b"\x21\xff\x0bICCRGBG1012"
+_XMP = b"\x21\xff\x0bXMP DataXMP"
+_XMP_END = bytes((1, *range(255, -1, -1), 0))
 _STAYS = (0, 1)  # disposal methods that leave the picture where it is
 
 
-def encode(frames: Iterable[Frame], loop: int | None) -> bytes:
+def decode(data: bytes, budget: DecodeBudget) -> Picture:
+    """Decode a GIF, with its profile, XMP, and the shape of its pixels."""
+    picture = pillow.decode(data, "GIF", budget)
+    shape = data[12]
+    metadata = attrs.evolve(
+        picture.metadata,
+        icc=_profile(data),
+        xmp=_packet(data),
+        aspect=(64.0, shape + 15.0) if shape not in (0, _SQUARE) else None,
+    )
+    return attrs.evolve(picture, metadata=metadata)
+
+
+def _profile(data: bytes) -> bytes | None:
+    start = data.find(_ICC)
+    return b"".join(_blocks(data, start + len(_ICC))) or None if start >= 0 else None
+
+
+def _blocks(data: bytes, position: int) -> Iterator[bytes]:
+    while position < len(data) and data[position]:
+        yield data[position + 1 : position + 1 + data[position]]
+        position += 1 + data[position]
+
+
+def _packet(data: bytes) -> bytes | None:
+    """Return the XMP, which is not cut into blocks; behind it lies what looks like blocks."""
+    start = data.find(_XMP)
+    end = data.find(_XMP_END[:16], start) if start >= 0 else -1
+    return data[start + len(_XMP) : end] or None if end >= 0 else None
+
+
+def encode(frames: Iterable[Frame], loop: int | None, metadata: Metadata) -> bytes:
     """Encode 8-bit frames, gray, RGB or RGBA, all of one size."""
     parts: list[bytes] = []
     before: Frame | None = None
     for frame in frames:
         if before is None:
             height, width = frame.pixels.shape[:2]
-            parts.append(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
+            parts.append(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, _shape(metadata)))
             if loop is not None:
                 parts.append(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", min(loop, 65535), 0))
+            parts += _extensions(metadata)
         parts.append(_frame(frame, before))
         before = frame
     return b"".join((*parts, b"\x3b"))
+
+
+def _shape(metadata: Metadata) -> int:
+    """Return the byte that tells the shape of a pixel; 0 if that is a square."""
+    if metadata.aspect is None:
+        return 0
+    across, down = metadata.aspect
+    return min(255, max(1, round(64 * down / across - 15)))
+
+
+def _extensions(metadata: Metadata) -> Iterator[bytes]:
+    if metadata.icc:
+        yield _ICC + _in_blocks(metadata.icc)
+    if metadata.xmp:
+        yield _XMP + metadata.xmp + _XMP_END
+    for kind, text in metadata.extra:
+        if kind == pillow.COMMENT:
+            yield b"\x21\xfe" + _in_blocks(text)
+
+
+def _in_blocks(data: bytes) -> bytes:
+    pieces = (data[at : at + 255] for at in range(0, len(data), 255))
+    return b"".join(bytes((len(piece),)) + piece for piece in pieces) + b"\0"
 
 
 def _frame(frame: Frame, before: Frame | None) -> bytes:

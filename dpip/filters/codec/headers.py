@@ -149,6 +149,7 @@ def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
     """Read the frame header. The colours are known to be luma and chroma if an earlier segment says so."""
     file.seek(2)
     luma = exact = False
+    listed: tuple[int, int] | None = None
     for _ in range(_MAX_PARTS):
         kind = _jpeg_marker(file)
         if kind <= 0x01 or 0xD0 <= kind <= 0xD7:  # these have no length; 0 is data and no marker
@@ -165,26 +166,36 @@ def _jpeg(file: BinaryIO, start: bytes) -> PictureInfo:
                 "fine": sampling not in _JPEG_COARSE,
                 "exact": exact,
             }
-            return PictureInfo("JPEG", width, height, channels, bits, traits=_true(traits))
+            views = _views(file, listed, (width, height)) if listed else 0
+            return PictureInfo("JPEG", width, height, channels, bits, 1 + views, traits=_true(traits))
         if kind in (_JPEG_APP0, _JPEG_APP14):
             body = file.read(max(0, length - 2))
             luma |= body.startswith(b"JFIF\0") if kind == _JPEG_APP0 else _is_adobe_luma(body)
         elif kind == _JPEG_TABLES:
             exact |= sum(file.read(max(0, length - 2))[1:65]) < _JPEG_EXACT
         else:
-            file.seek(length - 2, 1)
+            place = file.tell()
+            if kind == _JPEG_APP2 and listed is None and file.read(4) == b"MPF\0":
+                listed = (place, place + length - 2)
+            file.seek(place + length - 2)
     raise ValueError
 
 
 #: Sampling of the first channel, across and down, with which the colours have a quarter of the pixels.
 _JPEG_COARSE = (b"\x22", b"\x41")
-_JPEG_APP0, _JPEG_APP14, _JPEG_TABLES = 0xE0, 0xEE, 0xDB
+_JPEG_APP0, _JPEG_APP2, _JPEG_APP14, _JPEG_TABLES = 0xE0, 0xE2, 0xEE, 0xDB
 #: The sum of the first table of quantisation at quality 90, about; below, files are larger.
 _JPEG_EXACT = 720
 
 
 def _is_adobe_luma(body: bytes) -> bool:
     return body.startswith(b"Adobe") and body[11:12] == b"\1"
+
+
+def _views(file: BinaryIO, listed: tuple[int, int], size: tuple[int, int]) -> int:
+    from dpip.filters.metadata import multipicture  # few pictures need it, and every start would wait for it
+
+    return multipicture.views(file, *listed, size)
 
 
 def _jpeg_marker(file: BinaryIO) -> int:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from dpip.errors import UnsupportedPicture
-from dpip.filters.codec import colours, pillow
+from dpip.filters.codec import pillow
 from dpip.filters.codec.budget import DecodeBudget
+from dpip.filters.codec.gainmap import GAIN_LEFT_OUT
 from dpip.filters.codec.info import PictureInfo
-from dpip.filters.codec.metadata import bare_exif, reset_orientation
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+from dpip.filters.metadata import exif, spaces, xmp
 
 
 def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
@@ -29,16 +30,17 @@ def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
         images = [file[first], *(file[number] for number in range(len(file)) if number != first)]
         said = images[0].info
         metadata = Metadata(
-            exif=reset_orientation(bare_exif(said.get("exif"))),
+            exif=exif.bare(said.get("exif")),
             icc=said.get("icc_profile") or None,
             xmp=said.get("xmp") or None,
+            space=_space(said),
         )
         return Picture(
             "HEIF",
             _frames(images, budget),
             frame_count=len(images),
             metadata=metadata,
-            notices=[*_left_out(said), *colours.notices(_nclx(said), metadata.icc)],
+            notices=_left_out(said),
         )
 
 
@@ -78,12 +80,14 @@ def _pixels(image: Any) -> Pixels:
 def _left_out(said: dict[str, Any]) -> list[str]:
     notices = []
     if said.get("depth_images"):
-        notices.append("The depth map of the original was left out.")
+        notices.append(xmp.DEPTH_LEFT_OUT)
     if any("gainmap" in kind.lower() for kind in said.get("aux") or ()):
-        notices.append("The gain map of the original was left out: it does not shine on HDR screens.")
+        notices.append(GAIN_LEFT_OUT)
     return notices
 
 
-def _nclx(said: dict[str, Any]) -> tuple[int, int] | None:
+def _space(said: dict[str, Any]) -> spaces.Space | None:
     profile = said.get("nclx_profile")
-    return (profile["color_primaries"], profile["transfer_characteristics"]) if profile else None
+    if not profile or said.get("icc_profile"):
+        return None
+    return spaces.of_code(profile["color_primaries"], profile["transfer_characteristics"])

@@ -1,17 +1,17 @@
 """JPEG through libjpeg-turbo (simplejpeg), which releases the GIL where Pillow's codec does not.
 
-Metadata never goes through a library: its segments are copied from the original into the result. Sources:
-ITU-T T.81 for the format, the Independent JPEG Group's jcparam.c for the scale of quality.
+Metadata never goes through a library: see :mod:`dpip.filters.metadata.jpeg`. Sources: ITU-T T.81 for the
+format, the Independent JPEG Group's jcparam.c for the scale of quality.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import re
 import struct
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -22,24 +22,23 @@ from PIL import Image, ImageFile
 from dpip.errors import CorruptPicture, UnsupportedPicture
 from dpip.filters.codec import pillow
 from dpip.filters.codec.budget import DecodeBudget
-from dpip.filters.codec.metadata import orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+from dpip.filters.codec.upright import upright
+from dpip.filters.metadata import exif, jpeg
+from dpip.filters.metadata.jpeg import DQT, segments
 
-_EXIF = b"Exif\x00\x00"
-_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
-_ICC = b"ICC_PROFILE\x00"
+if TYPE_CHECKING:
+    from dpip.filters.metadata.multipicture import Attributes, Following
+
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: Processes of T.81 that libjpeg-turbo or Pillow's build of it may not support.
 _RARE = {0xC3: "a lossless one"} | dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical one")
 _RARE |= dict.fromkeys((0xC9, 0xCA, 0xCB), "an arithmetically coded one")
-_APP0, _APP1, _APP2, _APP13, _DQT, _SOS, _COM = 0xE0, 0xE1, 0xE2, 0xED, 0xDB, 0xDA, 0xFE
-_LONGEST = 65533
 DEFAULT_QUALITY = 90
 MAX_SCANS = 200
 """A progressive JPEG has about ten, and few files have a hundred."""
 MAX_SCANNED = 3 * 10**9
 """The limit on pixels times scans: ten scans of the largest picture are a third of it."""
-_MARKER = re.compile(rb"\xff[^\xff]")
 _SCAN = b"\xff\xda"  # cannot occur in entropy-coded data, where a zero follows each FF
 
 _SUBSAMPLINGS = ("444", "422", "420", "440", "411")
@@ -62,34 +61,94 @@ def decode(data: bytes, budget: DecodeBudget, *, luma: bool = False, at_least: i
         raise UnsupportedPicture(
             f"The JPEG has {scans} scans, which are too many for a picture of this size."
         )
-    metadata = _metadata(parts)
+    metadata, notices = jpeg.read(parts)
+    pixels, style, metadata = _decoded(data, parts, metadata, budget, luma, at_least, notices)
+    first = Frame(pixels)
+    picture = Picture("JPEG", (first,), metadata=metadata, style=style, notices=notices)
+    return picture if at_least or jpeg.is_alone(data) else _with_others(data, picture, first, budget, luma)
+
+
+@attrs.frozen
+class StereoView:
+    """What a file says of one of several pictures in it, alone."""
+
+    metadata: Metadata
+    attributes: Attributes
+
+
+def _with_others(data: bytes, picture: Picture, first: Frame, budget: DecodeBudget, luma: bool) -> Picture:
+    """Add what follows the first picture in its file: its gain map, and other views of the scene."""
+    from dpip.filters.metadata import multipicture  # few files need it
+
+    after = multipicture.following(data)
+    picture.notices.extend(after.notices)
+    picture = attrs.evolve(picture, gain=after.gain)
+    if len(after.views) > budget.frames:  # an index so odd that the header's reader did not see it
+        picture.notices.append("Further pictures in the file were left out.")
+        return picture
+    if not after.views:
+        return picture
+    view = StereoView(picture.metadata, multipicture.attributes(data, after.kinds[0]))
+    frames = chain((attrs.evolve(first, origin=view),), _others(after, budget, luma))
+    return attrs.evolve(picture, frames=frames, frame_count=1 + len(after.views), views=True)
+
+
+def _others(after: Following, budget: DecodeBudget, luma: bool) -> Iterator[Frame]:
+    """Decode the other views of a scene, each with its own metadata."""
+    from dpip.filters.metadata import multipicture
+
+    for data, kind in zip(after.views, after.kinds[1:], strict=True):
+        with pillow.damage_as_corrupt():
+            parts = list(segments(data))
+            metadata, _ = jpeg.read(parts)
+            pixels, _, metadata = _decoded(data, parts, metadata, budget, luma, 0, [])
+            yield Frame(pixels, origin=StereoView(metadata, multipicture.attributes(data, kind)))
+
+
+def _decoded(
+    data: bytes,
+    parts: list[tuple[int, bytes]],
+    metadata: Metadata,
+    budget: DecodeBudget,
+    luma: bool,
+    at_least: int,
+    notices: list[str],
+) -> tuple[Pixels, dict[str, Any], Metadata]:
+    """Return the pixels, upright, how they were coded, and the metadata that is true of them."""
     fresh = attrs.evolve(budget)
+    turn = exif.orientation(metadata.exif, metadata.xmp)
     try:
         height, width, colours, subsampling = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "Gray", "RGB"):
-            return _by_pillow(data, metadata, parts, budget)
+            return _by_pillow(data, metadata, parts, budget, notices)
         budget.take_frame(width, height, 1 if colours == "Gray" else 3)
         gray = colours == "Gray" or (luma and colours == "YCbCr")
         pixels = simplejpeg.decode_jpeg(
             data, "GRAY" if gray else "RGB", min_height=at_least, min_width=at_least
         )
     except ValueError:
-        return _by_pillow(data, metadata, parts, fresh)
-    pixels = upright(pixels[..., 0] if gray else pixels, orientation(metadata.exif))
+        budget.pixels, budget.frames = fresh.pixels, fresh.frames
+        return _by_pillow(data, metadata, parts, budget, notices)
     kept = subsampling if subsampling in _SUBSAMPLINGS else "420"
-    return _picture(pixels, metadata, _style(parts) | {"subsampling": kept})
+    return upright(pixels[..., 0] if gray else pixels, turn), _style(parts) | {"subsampling": kept}, metadata
 
 
 def _by_pillow(
-    data: bytes, metadata: Metadata, parts: list[tuple[int, bytes]], budget: DecodeBudget
-) -> Picture:
+    data: bytes,
+    metadata: Metadata,
+    parts: list[tuple[int, bytes]],
+    budget: DecodeBudget,
+    notices: list[str],
+) -> tuple[Pixels, dict[str, Any], Metadata]:
     try:
         picture = pillow.decode(data, "JPEG", budget)
         (frame,) = picture.frames
     except CorruptPicture as problem:
         raise _rare(_frame(parts)) or problem from problem
-    kept = attrs.evolve(metadata, icc=picture.metadata.icc)  # None if the pixels were converted by it
-    return _picture(frame.pixels, kept, _style(parts) | {"subsampling": "420"})
+    if _frame(parts).channels == 4:  # which Pillow has converted, by the profile if there is one
+        notices.append("The colours were converted from CMYK to RGB.")
+        metadata = attrs.evolve(metadata, icc=None)
+    return frame.pixels, _style(parts) | {"subsampling": "420"}, metadata
 
 
 @attrs.frozen
@@ -121,55 +180,8 @@ def _rare(frame: _FrameHeader) -> UnsupportedPicture | None:
     return None
 
 
-def _picture(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> Picture:
-    kept = attrs.evolve(metadata, exif=reset_orientation(metadata.exif))
-    return Picture("JPEG", (Frame(pixels),), metadata=kept, style=style)
-
-
-def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (marker, payload) of every segment up to the start of scan, as far as the file is whole.
-
-    What lies between segments is skipped.
-    """
-    position = 2
-    while found := _MARKER.search(data, position):
-        position = found.end()
-        marker = data[position - 1]
-        if marker <= 0x01 or 0xD0 <= marker <= 0xD7:  # these have no length; 0 is data and no marker
-            continue
-        if marker == _SOS or position + 2 > len(data):
-            return
-        (length,) = struct.unpack_from(">H", data, position)
-        yield marker, data[position + 2 : position + length]
-        position += max(length, 2)
-
-
-def _metadata(parts: list[tuple[int, bytes]]) -> Metadata:
-    exif = xmp = dpi = None
-    icc: dict[int, bytes] = {}
-    extra = []
-    for marker, payload in parts:
-        if marker == _APP1 and payload.startswith(_EXIF):
-            exif = exif or payload[len(_EXIF) :]
-        elif marker == _APP1 and payload.startswith(_XMP):
-            xmp = payload[len(_XMP) :]
-        elif marker == _APP2 and payload.startswith(_ICC) and len(payload) > 14:
-            icc[payload[12]] = payload[14:]
-        elif marker == _APP0 and payload.startswith(b"JFIF\x00") and len(payload) >= 12:
-            dpi = _density(*struct.unpack_from(">BHH", payload, 7))
-        elif marker in (_COM, _APP13):
-            extra.append((marker, payload))
-    profile = b"".join(icc[number] for number in sorted(icc))
-    return Metadata(exif, profile or None, xmp, dpi, tuple(extra))
-
-
-def _density(unit: int, across: int, down: int) -> tuple[float, float] | None:
-    scale = {1: 1.0, 2: 2.54}.get(unit)
-    return (across * scale, down * scale) if scale and across and down else None
-
-
 def _style(parts: list[tuple[int, bytes]]) -> dict[str, Any]:
-    tables = b"".join(payload for marker, payload in parts if marker == _DQT)
+    tables = b"".join(payload for marker, payload in parts if marker == DQT)
     progressive = any(marker in (0xC2, 0xC6, 0xCA, 0xCE) for marker, _ in parts if marker in _SOF)
     return {"quality": estimate_quality(tables), "progressive": progressive}
 
@@ -205,7 +217,7 @@ def _scaled_tables() -> npt.NDArray[np.int64]:
     return tables
 
 
-def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:
+def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any], notices: list[str]) -> bytes:
     """Encode an 8-bit gray or RGB array; ``style`` may hold quality, subsampling and progressive."""
     quality = style.get("quality", DEFAULT_QUALITY)
     subsampling = style.get("subsampling", "420")
@@ -217,7 +229,7 @@ def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:
         bare = simplejpeg.encode_jpeg(pixels[..., None], quality, "GRAY", "Gray")
     else:
         bare = simplejpeg.encode_jpeg(pixels, quality, "RGB", subsampling)
-    return _with_metadata(bare, metadata)
+    return jpeg.with_metadata(bare, metadata, notices)
 
 
 def _progressive(image: Image.Image, **options: Any) -> bytes:
@@ -229,31 +241,3 @@ def _progressive(image: Image.Image, **options: Any) -> bytes:
     finally:
         ImageFile.MAXBLOCK = block
     return out.getvalue()
-
-
-def _with_metadata(bare: bytes, metadata: Metadata) -> bytes:
-    across, down = (min(65535, max(1, round(x))) for x in metadata.dpi or (1, 1))
-    unit = 1 if metadata.dpi else 0
-    head = [(_APP0, b"JFIF\x00\x01\x01" + struct.pack(">BHHBB", unit, across, down, 0, 0))]
-    if metadata.exif:
-        head.append((_APP1, _EXIF + metadata.exif))
-    if metadata.xmp:
-        head.append((_APP1, _XMP + metadata.xmp))
-    head += _icc_segments(metadata.icc or b"")
-    head += metadata.extra
-    # A segment holds 64 KiB; longer metadata, which only another format can have, does not fit a JPEG.
-    kept = [_segment(marker, payload) for marker, payload in head if len(payload) <= _LONGEST]
-    start = 2
-    if bare[2:4] == b"\xff\xe0":
-        start = 4 + int.from_bytes(bare[4:6])
-    return b"".join((b"\xff\xd8", *kept, bare[start:]))
-
-
-def _icc_segments(profile: bytes) -> list[tuple[int, bytes]]:
-    size = _LONGEST - 14
-    pieces = [profile[at : at + size] for at in range(0, len(profile), size)]
-    return [(_APP2, _ICC + bytes((n, len(pieces))) + piece) for n, piece in enumerate(pieces, 1)]
-
-
-def _segment(marker: int, payload: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload

@@ -16,9 +16,10 @@ from dpip.filters.alpha import channel_count
 from dpip.filters.codec import colours, pillow
 from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.info import PictureInfo
-from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.codec.probes import boxes, jpeg2000
+from dpip.filters.codec.upright import upright
+from dpip.filters.metadata import exif
 
 _EXIF, _XMP = b"JpgTiffExif->JP2", bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
 _RESTRICTED = b"\2\0\0"  # how a box of colours begins that holds a profile
@@ -28,8 +29,7 @@ _UNTOUCHED = 100  # quality
 def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
     """Decode a picture, upright as its EXIF says."""
     metadata = _metadata(data)
-    turn = orientation(metadata.exif)
-    metadata = attrs.evolve(metadata, exif=reset_orientation(metadata.exif))
+    turn = exif.orientation(metadata.exif, metadata.xmp)
     if info.bits == 8:
         picture = pillow.decode(data, "JPEG2000", budget)
         frames: Iterator[Frame] = (
@@ -55,18 +55,18 @@ def _deep(data: bytes, budget: DecodeBudget, info: PictureInfo, turn: int) -> It
 def _metadata(data: bytes) -> Metadata:
     if data.startswith(jpeg2000.CODESTREAM):
         return Metadata()
-    exif = xmp = icc = None
+    tags = xmp = icc = None
     for kind, body in boxes.within(data):
         if kind == b"uuid" and body[:16] == _XMP:
             xmp = body[16:]
         elif kind == b"uuid" and body[:16] == _EXIF:
-            exif = bare_exif(body[16:])
+            tags = exif.bare(body[16:])
         elif kind == b"jp2h":
             profiles = [
                 part[3:] for name, part in boxes.within(body) if name == b"colr" and part[:1] in b"\2\3"
             ]
             icc = profiles[0] if profiles else None
-    return Metadata(exif=exif, icc=icc, xmp=xmp)
+    return Metadata(exif=tags, icc=icc, xmp=xmp)
 
 
 def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:

@@ -9,15 +9,16 @@ import io
 import struct
 from typing import Any
 
+import attrs
 import imagecodecs
 import numpy as np
 
 from dpip.filters.codec import colours
 from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.info import PictureInfo
-from dpip.filters.codec.metadata import bare_exif, reset_orientation
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.codec.probes import boxes, jpegxl
+from dpip.filters.metadata import exif, spaces
 
 _DISTANCE = 1.0  # libjxl's for pictures that look the same
 _EFFORT = 4
@@ -42,11 +43,13 @@ def decode(data: bytes, budget: DecodeBudget, info: PictureInfo) -> Picture:
         pixels = pixels[..., : head.channels - head.others]
     if head.linear:
         pixels = colours.with_srgb_curve(pixels, head.alpha)
-    elif not head.plain_colours:
+    elif not head.plain_colours and head.code is None:
         notices.append("The original's colours are not sRGB, and were taken as that: they look different.")
     style = {"lossless": head.lossless}
     frame = Frame(np.ascontiguousarray(pixels))
-    return Picture("JXL", (frame,), metadata=_metadata(data), style=style, notices=notices)
+    space = spaces.of_code(*head.code) if head.code is not None and not head.linear else None
+    metadata = attrs.evolve(_metadata(data), space=space)
+    return Picture("JXL", (frame,), metadata=metadata, style=style, notices=notices)
 
 
 def _dtype(head: jpegxl.Head) -> Any:
@@ -59,9 +62,9 @@ def _metadata(data: bytes) -> Metadata:
     if data.startswith(jpegxl.CODESTREAM):
         return Metadata()
     found = dict(boxes.within(data))
-    exif = found.get(b"Exif", b"")
-    start = 4 + struct.unpack_from(">I", exif)[0] if len(exif) > 8 else 0
-    return Metadata(exif=reset_orientation(bare_exif(exif[start:])), xmp=found.get(b"xml ") or None)
+    box = found.get(b"Exif", b"")
+    start = 4 + struct.unpack_from(">I", box)[0] if len(box) > 8 else 0
+    return Metadata(exif=exif.bare(box[start:]), xmp=found.get(b"xml ") or None)
 
 
 def encode(pixels: Pixels, metadata: Metadata, style: dict[str, Any]) -> bytes:

@@ -122,6 +122,8 @@ def encoding(format: str, frame: Shape, info: PictureInfo, output: Mapping[str, 
     style = info.traits if format == info.format else frozenset[str]()
     written = ENCODING[format](fitted, style, output)
     copy = fitted.bytes if fitted != frame else 0
+    if output.get("colour") == "srgb" or "icc" not in BY_NAME[format].metadata:
+        copy += fitted.bytes  # the colours may be converted
     return attrs.evolve(written, peak=max(fitting, written.peak + copy))
 
 

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 
+from dpip.filters.metadata.parts import Metadata as Metadata
 from dpip.filters.schema import Area as Area
 from dpip.filters.schema import Pixels as Pixels
-
-
-@attrs.frozen
-class Metadata:
-    """What a file says besides its pixels.
-
-    ``exif`` is a TIFF structure (from "II" or "MM" on), ``icc`` a profile, ``xmp`` an XML packet, ``dpi`` the
-    resolution; ``extra`` has parts that only the original's own format knows, as (kind, bytes).
-    """
-
-    exif: bytes | None = None
-    icc: bytes | None = None
-    xmp: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    extra: tuple[tuple[Any, bytes], ...] = ()
 
 
 @attrs.frozen
@@ -42,8 +28,13 @@ class Frame:
     groups: tuple[int, ...] = ()
     #: What the picture's own codec wants to know when it writes the frame.
     origin: Any = attrs.field(default=None, repr=False)
-    #: What a filter has done to the place of the pixels since the frame was read.
+    #: What a filter has done to the place of the pixels since the frame was read, and its size then.
     area: Area = "same"
+    before: tuple[int, int] | None = None
+    #: What the filters would do to a map that belongs to the picture; None if no map is true of it any more.
+    along: tuple[Callable[[Pixels], Pixels], ...] | None = ()
+    #: The colours have been converted to sRGB, so the original's profile is not true of them.
+    converted: bool = False
 
 
 @attrs.frozen
@@ -53,7 +44,11 @@ class Picture:
     format: str
     frames: Iterable[Frame]
     frame_count: int = 1
-    metadata: Metadata = Metadata()
+    metadata: Metadata = attrs.field(factory=Metadata)
+    #: The frames are views of one scene, as of a stereo pair: none is before another.
+    views: bool = False
+    #: A JPEG that tells how much brighter each place is on HDR screens.
+    gain: bytes | None = attrs.field(default=None, repr=False)
     #: How often an animation plays: 0 is for ever, None is not stated.
     loop: int | None = None
     style: dict[str, Any] = attrs.field(factory=dict)

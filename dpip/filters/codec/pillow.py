@@ -9,17 +9,19 @@ from typing import Any
 
 import attrs
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from dpip.errors import CorruptPicture, PictureError, UnsupportedPicture
 from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.indexed import Indexed
-from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+from dpip.filters.codec.upright import upright
+from dpip.filters.metadata import exif
 
 # We check the number of pixels before Pillow sees the file; its own limit is lower than our default.
 Image.MAX_IMAGE_PIXELS = None
 
+COMMENT = b"comment"  # of a GIF
 _LONGEST_REASON = 200  # characters
 
 #: Pillow's modes, and those to convert them to for the filters; others are refused.
@@ -83,9 +85,9 @@ def decode(data: bytes, format: str, budget: DecodeBudget) -> Picture:
         budget.check_count(count)
         return Picture(
             format=format,
-            frames=_frames(image, count, orientation(metadata.exif), budget),
+            frames=_frames(image, count, exif.orientation(metadata.exif, metadata.xmp), budget),
             frame_count=count,
-            metadata=_upright_metadata(metadata, image),
+            metadata=attrs.evolve(metadata, icc=None) if image.mode in ("CMYK", "LAB") else metadata,
             loop=image.info.get("loop"),
             style={"colours": _COLOURS[image.mode]} if image.mode in _COLOURS else {},
         )
@@ -161,6 +163,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
     Without a profile that works CMYK is returned as it is: Pillow has a plain formula for it.
     """
+    from PIL import ImageCms  # few pictures need it
+
     try:
         embedded = io.BytesIO(profile or b"")
         lab = image.mode == "LAB"
@@ -172,9 +176,10 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if converted is None else converted
 
 
-def exif_of(image: Image.Image) -> bytes | None:
-    """Return the EXIF of a file that Pillow has opened."""
-    return _metadata(image).exif
+def orientation(image: Image.Image) -> int:
+    """Return the orientation of a file that Pillow has opened, 1 to 8 as in EXIF."""
+    found = _metadata(image)
+    return exif.orientation(found.exif, found.xmp)
 
 
 def _metadata(image: Image.Image) -> Metadata:
@@ -182,16 +187,12 @@ def _metadata(image: Image.Image) -> Metadata:
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     dpi = info.get("dpi")
     return Metadata(
-        exif=bare_exif(info.get("exif")),
+        exif=exif.bare(info.get("exif")),
         icc=info.get("icc_profile") or None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        extra=((COMMENT, info["comment"]),) if image.format == "GIF" and info.get("comment") else (),
     )
-
-
-def _upright_metadata(metadata: Metadata, image: Image.Image) -> Metadata:
-    icc = metadata.icc if image.mode not in ("CMYK", "LAB") else None
-    return attrs.evolve(metadata, exif=reset_orientation(metadata.exif), icc=icc)
 
 
 def encode(pixels: Pixels, format: str, metadata: Metadata, **options: Any) -> bytes:

@@ -5,6 +5,7 @@ Pillow reduces 16-bit colour to 8, and its codec takes 60 to 90 % of a job's tim
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -20,19 +21,16 @@ from dpip.filters.alpha import channel_count
 from dpip.filters.codec import changes, deflate, pillow
 from dpip.filters.codec.budget import DecodeBudget
 from dpip.filters.codec.indexed import Indexed, indexed
-from dpip.filters.codec.metadata import bare_exif, orientation, reset_orientation, upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+from dpip.filters.codec.upright import upright
 from dpip.filters.kernels import png_rows
+from dpip.filters.metadata import exif, png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 #: Allowed bits by colour type (table 11.1).
 _BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}
-#: Ancillary chunks that are true whatever a filter does to the pixels.
-_KEPT = frozenset({b"gAMA", b"cHRM", b"sRGB", b"cICP", b"tEXt", b"zTXt", b"iTXt", b"tIME"})
-_XMP = b"XML:com.adobe.xmp\x00"
-_PER_METRE = 39.3701
 _LEVEL = 6  # of compression for few colours, which is worth its time there
 # Adam7: first column and row, step across and down, of each pass.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -66,19 +64,19 @@ def decode(data: bytes, budget: DecodeBudget) -> Picture:
     chunks = list(_chunks(data))
     header = _Header(*struct.unpack(">IIBBBBB", chunks[0][1]))
     header.check()
-    metadata = _metadata(chunks)
+    metadata, notices = png.read(chunks)
     kinds = {kind for kind, _ in chunks}
-    turn = orientation(metadata.exif)
-    kept = attrs.evolve(metadata, exif=reset_orientation(metadata.exif))
     if header.bits < 8 or header.colour not in _CHANNELS or b"acTL" in kinds:
         style = {"colours": 1 << header.bits} if header.bits <= 8 and header.colour in (0, 3) else {}
-        return attrs.evolve(pillow.decode(data, "PNG", budget), metadata=kept, style=style)
+        picture = pillow.decode(data, "PNG", budget)
+        return attrs.evolve(picture, metadata=metadata, style=style, notices=notices)
     budget.take_frame(header.width, header.height, _CHANNELS[header.colour] * header.bits // 8)
     pixels = _pixels(header, b"".join(body for kind, body in chunks if kind == b"IDAT"))
     key = next((body for kind, body in chunks if kind == b"tRNS"), None)
     if key is not None and header.colour in (0, 2):
         pixels = _colour_key(pixels, key)
-    return Picture("PNG", (Frame(upright(pixels, turn)),), metadata=kept)
+    turn = exif.orientation(metadata.exif, metadata.xmp)
+    return Picture("PNG", (Frame(upright(pixels, turn)),), metadata=metadata, notices=notices)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -149,33 +147,6 @@ def _colour_key(pixels: Pixels, key: bytes) -> Pixels:
     opaque = (planes != colour).any(axis=2, keepdims=True)
     alpha = opaque.astype(planes.dtype) * planes.dtype.type(np.iinfo(planes.dtype).max)
     return np.concatenate((planes, alpha), axis=2)
-
-
-def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
-    exif = icc = xmp = dpi = None
-    extra = []
-    for kind, body in chunks:
-        if kind == b"eXIf":
-            exif = bare_exif(body)
-        elif kind == b"iCCP":
-            icc = _profile(body)
-        elif kind == b"pHYs" and len(body) == 9 and body[8] == 1:
-            across, down = struct.unpack_from(">II", body)
-            dpi = (across / _PER_METRE, down / _PER_METRE)
-        elif kind == b"iTXt" and body.startswith(_XMP + b"\x00"):
-            xmp = body[len(_XMP) + 2 :].split(b"\x00", 2)[-1]
-        elif kind in _KEPT:
-            extra.append((kind, body))
-    return Metadata(exif, icc, xmp, dpi, tuple(extra))
-
-
-def _profile(body: bytes) -> bytes | None:
-    """Return the ICC profile; None for a damaged one, which says nothing about the pixels."""
-    packed = body.partition(b"\x00")[2][1:]
-    try:
-        return zlib.decompressobj().decompress(packed, 16 << 20) or None
-    except zlib.error:
-        return None
 
 
 def encode(pixels: Pixels, metadata: Metadata, colours: int = 0) -> bytes:
@@ -277,15 +248,4 @@ def _pieces(kind: bytes, body: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
-    if metadata.icc:
-        yield chunk(b"iCCP", b"ICC profile\x00\x00" + zlib.compress(metadata.icc))
-    for kind, body in metadata.extra:
-        if not (metadata.icc and kind == b"sRGB"):  # never both
-            yield chunk(kind, body)
-    if metadata.dpi:
-        across, down = (round(x * _PER_METRE) for x in metadata.dpi)
-        yield chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
-    if metadata.exif:
-        yield chunk(b"eXIf", metadata.exif)
-    if metadata.xmp:
-        yield chunk(b"iTXt", _XMP + b"\x00\x00\x00\x00" + metadata.xmp)
+    return itertools.starmap(chunk, png.chunks(metadata))

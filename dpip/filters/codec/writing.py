@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import attrs
@@ -12,9 +12,10 @@ import numpy as np
 from dpip.errors import UnsupportedPicture
 from dpip.filters import groups
 from dpip.filters.alpha import channel_count, has_alpha
-from dpip.filters.codec import colours, gif, icc, jpeg, netpbm, pillow, png, webp
-from dpip.filters.codec.indexed import indexed
+from dpip.filters.codec import bmp, colouring, gif, jpeg, netpbm, pillow, png, webp
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
+from dpip.filters.metadata import exif, fitting
+from dpip.filters.metadata.parts import Change
 from dpip.filters.output import BY_NAME
 
 
@@ -28,34 +29,31 @@ def write(picture: Picture, frames: Iterable[Frame], output: dict[str, Any]) -> 
     style = dict(picture.style) if format == picture.format else {}
     if output["quality"]:
         style["quality"] = output["quality"]
-    if picture.frame_count > 1 and not BY_NAME[format].many:
+    several = picture.frame_count > 1
+    if picture.views and format not in ("JPEG", "TIFF"):
+        picture.notices.append(f"{format} has the first of the {picture.frame_count} views; JPEG holds all.")
+        frames, several = islice(frames, 1), False
+    if several and not BY_NAME[format].many and not picture.views:
         raise UnsupportedPicture(
             f"The original has {picture.frame_count} frames and {format} holds one picture."
         )
     if format != picture.format:  # the number of a disposal method means something else in another format
         frames = (attrs.evolve(frame, disposal=0) for frame in frames)
+    if picture.gain is not None and format != "JPEG":
+        from dpip.filters.codec.gainmap import GAIN_LEFT_OUT  # few pictures have one
+
+        picture.notices.append(GAIN_LEFT_OUT)
+    result = _Result(picture, format, output, style)
     if format == "TIFF":
-        return _pages(iter(frames), picture, output, style), format
+        return result.pages(frames), format
     frames = (_in_one_group(frame, format, picture.notices) for frame in frames)
     fitted = (attrs.evolve(frame, pixels=_fit(frame.pixels, format, picture.notices)) for frame in frames)
-    if format == "AVIF":
-        return _avif(_of_one_size(fitted, format), picture, output, style), format
-    if picture.frame_count > 1 or format == "GIF":
-        return _animation(fitted, format, picture, output, style), format
-    frame = next(iter(fitted))
-    metadata = _metadata(picture, format, output, frame.pixels)
-    pixels = _in_plain_colours(frame.pixels, format, metadata, picture.notices)
+    if format == "JPEG":
+        return result.jpegs(fitted), format
+    if several or format in ("GIF", "AVIF"):
+        return result.animation(_of_one_size(fitted, format)), format
+    pixels, metadata = result.described(next(iter(fitted)))
     return _still(pixels, format, metadata, style), format
-
-
-def _pages(frames: Iterator[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:
-    """Write a TIFF, page by page: those before are not in memory any more as arrays."""
-    from dpip.filters.codec import tiff  # see codec.decode
-
-    first = next(frames)
-    metadata = _metadata(picture, "TIFF", output, groups.split(first.pixels, first.groups)[0])
-    own = picture.format == "TIFF" and output["metadata"] == "keep"
-    return tiff.encode(chain((first,), frames), metadata, style, picture.notices, own_tags=own)
 
 
 def _in_one_group(frame: Frame, format: str, notices: list[str]) -> Frame:
@@ -67,8 +65,6 @@ def _in_one_group(frame: Frame, format: str, notices: list[str]) -> Frame:
 
 
 def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any]) -> bytes:
-    if format == "JPEG":
-        return jpeg.encode(pixels, metadata, style)
     if format == "PNG":
         return png.encode(pixels, metadata, style.get("colours", 0))
     if format == "WEBP":
@@ -89,44 +85,9 @@ def _still(pixels: Pixels, format: str, metadata: Metadata, style: dict[str, Any
         return netpbm.encode(pixels, metadata, style)
     if format == "PFM":
         return netpbm.encode_floats(pixels)
-    if format == "BMP" and "colours" in style:
-        few = indexed(pixels, style["colours"])
-        if few is not None and few.table.shape[1] < 4:
-            return pillow.encode_indexed(few, format, metadata)
+    if format == "BMP":
+        return bmp.encode(pixels, metadata, style)
     return pillow.encode(pixels, format, metadata)
-
-
-def _avif(frames: Iterator[Frame], picture: Picture, output: dict[str, Any], style: dict[str, Any]) -> bytes:
-    from dpip.filters.codec import avif
-
-    first = next(frames)
-    metadata = _metadata(picture, "AVIF", output, first.pixels)
-    return avif.encode(chain((first,), frames), picture, metadata, style)
-
-
-def _in_plain_colours(pixels: Pixels, format: str, metadata: Metadata, notices: list[str]) -> Pixels:
-    """Convert to sRGB what has a profile, for a format without room for one."""
-    if metadata.icc is None or "icc" in BY_NAME[format].metadata:
-        return pixels
-    converted = colours.in_srgb(pixels, metadata.icc)
-    if converted is None:
-        return pixels
-    notices.append(f"{format} is written without a profile: the colours were converted to sRGB.")
-    return converted
-
-
-def _animation(
-    frames: Iterator[Frame], format: str, picture: Picture, output: dict[str, Any], style: dict[str, Any]
-) -> bytes:
-    frames = _of_one_size(frames, format)
-    if format == "GIF":
-        return gif.encode(frames, picture.loop)
-    first = next(frames)
-    metadata = _metadata(picture, format, output, first.pixels)
-    every = chain((first,), frames)
-    if format == "PNG":
-        return png.encode_animation(every, picture, metadata)
-    return webp.encode_animation(every, picture, metadata, style)
 
 
 def _of_one_size(frames: Iterator[Frame], format: str) -> Iterator[Frame]:
@@ -142,26 +103,114 @@ def _of_one_size(frames: Iterator[Frame], format: str) -> Iterator[Frame]:
         yield frame
 
 
-def _metadata(picture: Picture, format: str, output: dict[str, Any], pixels: Pixels) -> Metadata:
-    """Choose the metadata that the result keeps, and tell what the format has no room for."""
-    metadata = picture.metadata
-    if format != picture.format and output["metadata"] == "keep":
-        _tell_lost(metadata, format, picture.notices)
-    profile = icc.fitting(metadata.icc, channel_count(pixels))
-    if output["metadata"] == "strip":
-        return Metadata(icc=profile)  # colours need the profile
-    extra = metadata.extra if format == picture.format else ()
-    return attrs.evolve(metadata, icc=profile, extra=extra)
+@attrs.frozen
+class _Result:
+    """What is to be written; the methods return the file, or what goes into it."""
+
+    picture: Picture
+    format: str
+    output: dict[str, Any]
+    style: dict[str, Any]
+
+    def described(
+        self, frame: Frame, metadata: Metadata | None = None, *, gain: bool = False
+    ) -> tuple[Pixels, Metadata]:
+        """Return pixels and metadata as the format holds them; by default the metadata are the picture's."""
+        metadata = self.picture.metadata if metadata is None else metadata
+        pixels, own, converted = self._coloured(frame.pixels, metadata)
+        wanted = self.wanted(converted=converted, gain=gain)
+        return pixels, fitting.fitted(own, _change(frame, metadata), wanted, self.picture.notices)
+
+    def wanted(self, *, converted: bool = False, gain: bool = False) -> fitting.Wanted:
+        same = self.format == self.picture.format
+        return fitting.Wanted(self.format, self.output["metadata"], same, gain, converted)
+
+    def _coloured(self, pixels: Pixels, metadata: Metadata) -> tuple[Pixels, Metadata, bool]:
+        to_srgb = self.output["colour"] == "srgb"
+        return colouring.fitted(pixels, metadata, self.wanted(), to_srgb, self.picture.notices)
+
+    def pages(self, frames: Iterator[Frame]) -> bytes:
+        """Write a TIFF, page by page: those before are not in memory any more as arrays."""
+        from dpip.filters.codec import tiff  # see codec.decode
+
+        first = next(frames)
+        own = self.picture.format == "TIFF" and self.output["metadata"] in ("keep", fitting.WITHOUT_PLACE)
+        part = attrs.evolve(first, pixels=groups.split(first.pixels, first.groups)[0])
+        metadata = Metadata() if own else self.described(part)[1]
+        coloured = map(self._page, chain((first,), frames))
+        return tiff.encode(
+            coloured, metadata, self.style, self.picture.notices, self.wanted() if own else None
+        )
+
+    def _page(self, frame: Frame) -> Frame:
+        """Convert the colours of a page where that is wanted or needed."""
+        metadata = self.picture.metadata
+        if self.picture.format == "TIFF" and frame.origin is not None:
+            metadata = attrs.evolve(metadata, icc=frame.origin.profile)
+        parts = groups.split(frame.pixels, frame.groups)
+        first, _, converted = self._coloured(parts[0], metadata)
+        if not converted:
+            return frame
+        return attrs.evolve(frame, pixels=groups.joined([first, *parts[1:]]), converted=True)
+
+    def jpegs(self, frames: Iterator[Frame]) -> bytes:
+        """Write a JPEG, with its gain map if it still has one, or one for each view."""
+        first = next(frames)
+        if self.picture.views:
+            return self._views(chain((first,), frames))
+        if self.picture.gain is not None:
+            return self._with_gain_map(first)
+        return self._jpeg(*self.described(first))
+
+    def _jpeg(self, pixels: Pixels, metadata: Metadata) -> bytes:
+        return jpeg.encode(pixels, metadata, self.style, self.picture.notices)
+
+    def _views(self, frames: Iterator[Frame]) -> bytes:
+        """Write all views of a scene, each with its own metadata."""
+        from dpip.filters.metadata import multipicture
+
+        pictures, said = [], []
+        for frame in frames:
+            pictures.append(self._jpeg(*self.described(frame, frame.origin.metadata)))
+            said.append(frame.origin.attributes)
+        return multipicture.joined(pictures, said)
+
+    def _with_gain_map(self, frame: Frame) -> bytes:
+        from dpip.filters.codec import gainmap
+        from dpip.filters.metadata import multipicture, xmp
+
+        gain = gainmap.filtered(self.picture, frame, self.wanted(), self.output)
+        pixels, metadata = self.described(frame, gain=gain is not None)
+        if gain is None:
+            return self._jpeg(pixels, metadata)
+        if metadata.xmp:
+            metadata = attrs.evolve(metadata, xmp=xmp.with_gain_map_length(metadata.xmp, len(gain)))
+        return multipicture.joined([self._jpeg(pixels, metadata), gain], [multipicture.Attributes()] * 2)
+
+    def animation(self, frames: Iterator[Frame]) -> bytes:
+        """Write an animation, or a still picture in a format for both."""
+        first = next(frames)
+        pixels, metadata = self.described(first)
+        rest = (
+            attrs.evolve(frame, pixels=self._coloured(frame.pixels, self.picture.metadata)[0])
+            for frame in frames
+        )
+        every = chain((attrs.evolve(first, pixels=pixels),), rest)
+        if self.format == "GIF":
+            return gif.encode(every, self.picture.loop, metadata)
+        if self.format == "PNG":
+            return png.encode_animation(every, self.picture, metadata)
+        if self.format == "AVIF":
+            from dpip.filters.codec import avif
+
+            return avif.encode(every, self.picture, metadata, self.style)
+        return webp.encode_animation(every, self.picture, metadata, self.style)
 
 
-_LOST = {"exif": "EXIF", "xmp": "XMP"}
-
-
-def _tell_lost(metadata: Metadata, format: str, notices: list[str]) -> None:
-    room = BY_NAME[format].metadata
-    lost = [word for part, word in _LOST.items() if getattr(metadata, part) and part not in room]
-    if lost:
-        notices.append(f"{format} has no room for {' and '.join(lost)}: left out.")
+def _change(frame: Frame, metadata: Metadata) -> Change:
+    height, width = frame.pixels.shape[:2]
+    turn = exif.orientation(metadata.exif, metadata.xmp)
+    return Change(frame.before or (width, height), (width, height), frame.area, turn, frame.along == ())
 
 
 def _fit(pixels: Pixels, format: str, notices: list[str]) -> Pixels:

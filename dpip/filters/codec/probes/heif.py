@@ -23,6 +23,7 @@ _DERIVED = frozenset({b"thmb", b"auxl", b"dimg", b"prem", b"base", b"tbas"})
 _CODED = frozenset(
     {b"hvc1", b"hev1", b"av01", b"grid", b"iden", b"iovl", b"unci", b"jpeg", b"avc1", b"vvc1", b"j2k1"}
 )
+_DEPTH = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth", b"urn:mpeg:hevc:2015:auxid:2")
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 
 
@@ -34,6 +35,8 @@ class Content:
     bits: int
     alpha: bool
     nclx: tuple[int, int] | None = None
+    gain: bool = False
+    depth: bool = False
 
 
 def probe(file: BinaryIO, format: str) -> PictureInfo:
@@ -72,6 +75,11 @@ def _entry_size(stsd: bytes) -> tuple[int, int]:
     """Return width and height of a visual sample entry."""
     width, height = struct.unpack_from(">HH", stsd, 8 + 8 + 24)
     return width, height
+
+
+def _is_depth(property: tuple[bytes, bytes]) -> bool:
+    kind, body = property
+    return kind == b"auxC" and body[4:].startswith(_DEPTH)
 
 
 @attrs.define
@@ -148,7 +156,9 @@ class _Items:
         if not sizes:
             raise ValueError
         alpha = any(kind == b"auxC" and body[4:].startswith(_ALPHA) for kind, body in self.properties)
-        return Content(sizes, max(self._bits(), default=8), alpha, self._nclx())
+        gain = b"tmap" in self.kinds.values()
+        depth = any(map(_is_depth, self.properties))
+        return Content(sizes, max(self._bits(), default=8), alpha, self._nclx(), gain, depth)
 
     def _sizes(self, item: int) -> Iterator[tuple[int, int]]:
         for kind, body in self._properties(item):

@@ -34,6 +34,9 @@ class Head:
     lossless: bool = False
     plain_colours: bool = True  # sRGB, or gray with its curve
     linear: bool = False  # those colours, but in linear light
+    code: tuple[int, int] | None = (
+        None  # primaries and curve by the numbers of ITU-T H.273, if those tell them
+    )
     curve_at: int = 0  # the bit of the codestream at which four tell the curve, if they do
 
     @property
@@ -188,7 +191,9 @@ def _with_colours(head: Head, bits: _Bits) -> Head:
     curve, end = bits.enumerated(), bits.place
     plain, linear = known and curve == SRGB, known and curve == _LINEAR
     at = end - 4 if _FOUR_BITS_FROM <= curve < _FOUR_BITS_FROM + 16 else 0
-    return attrs.evolve(head, gray=gray, plain_colours=plain, linear=linear, curve_at=at)
+    named = {(1, 1): 1, (9, 1): 9, (11, 1): 12, (11, 11): 11}.get((primaries, white))
+    code = (named, curve) if named is not None else None
+    return attrs.evolve(head, gray=gray, plain_colours=plain, linear=linear, curve_at=at, code=code)
 
 
 def with_srgb_curve(stream: bytes) -> bytes:

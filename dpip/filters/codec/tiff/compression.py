@@ -14,7 +14,7 @@ from PIL import Image
 from dpip.filters.codec import deflate
 from dpip.filters.codec.picture import Pixels
 from dpip.filters.codec.tiff import tags
-from dpip.filters.codec.tiff.tags import Directory, Layout
+from dpip.filters.metadata.directories import Directory, Layout
 
 RAW, JPEG, DEFLATE, OLD_DEFLATE = 1, 7, 8, 32946
 _FAX = {2: "tiff_ccitt", 3: "group3", 4: "group4"}

@@ -21,12 +21,13 @@ from PIL import Image
 from dpip.errors import CorruptPicture, NotAnImage, UnsupportedPicture
 from dpip.filters.codec import headers, jpeg, pillow
 from dpip.filters.codec.budget import DecodeBudget
-from dpip.filters.codec.metadata import upright
 from dpip.filters.codec.picture import Frame, Metadata, Picture, Pixels
 from dpip.filters.codec.tiff import kinds, tags
 from dpip.filters.codec.tiff.compression import NAMES
 from dpip.filters.codec.tiff.kinds import Kind, Palette
-from dpip.filters.codec.tiff.tags import Directory, Layout
+from dpip.filters.codec.upright import upright
+from dpip.filters.metadata.directories import Directory, Layout
+from dpip.filters.metadata.jpeg import segments
 
 # What it logs is also raised, or it is about tags that are not needed.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -73,8 +74,9 @@ class Page:
     levels: tuple[Level, ...]
     quality: int
     nodata: float | None
-    #: The pixels were turned upright, so that no place on a map is true of them.
-    turned: bool
+    #: The orientation by which the pixels were turned upright.
+    turn: int
+    profile: bytes | None = None
 
 
 def decode(data: bytes, budget: DecodeBudget) -> Picture:
@@ -92,26 +94,40 @@ def decode(data: bytes, budget: DecodeBudget) -> Picture:
         first = tags.read(data, layout, file.pages[0].offset)
     notices: list[str] = []
     reader = _Reader(data, layout, budget, notices)
-    return Picture("TIFF", reader.frames(), count, _metadata(first, layout), notices=notices)
+    return Picture("TIFF", reader.frames(), count, _metadata(first, layout, notices), notices=notices)
 
 
-def _metadata(directory: Directory, layout: Layout) -> Metadata:
+def _metadata(directory: Directory, layout: Layout, notices: list[str]) -> Metadata:
     """Return what other formats keep of the first page."""
-    value = {tag: directory[tag].value for tag in (tags.XMP, tags.PROFILE) if tag in directory}
-    photometric = directory.get(tags.PHOTOMETRIC)
-    rgb_or_gray = photometric is None or layout.parsed(photometric) not in ((5,), (8,), (9,))
+    packet = directory.get(tags.XMP)
     return Metadata(
-        exif=tags.exif(tags.described(directory), layout),
-        icc=value.get(tags.PROFILE) if rgb_or_gray else None,
-        xmp=value.get(tags.XMP),
-        dpi=_dpi(directory, layout),
+        exif=tags.exif(tags.described(directory), layout, notices),
+        icc=_profile(directory, layout),
+        xmp=packet.value if packet is not None else None,
+        dpi=_resolution(directory, layout, {2: 1.0, 3: 2.54}),
+        photoshop=tags.resources(directory),
+        aspect=_aspect(directory, layout),
     )
 
 
-def _dpi(directory: Directory, layout: Layout) -> tuple[float, float] | None:
+def _profile(directory: Directory, layout: Layout) -> bytes | None:
+    """Return the profile, unless it is for colours that are shown as RGB."""
+    photometric = directory.get(tags.PHOTOMETRIC)
+    rgb_or_gray = photometric is None or layout.parsed(photometric) not in ((5,), (8,), (9,))
+    return directory[tags.PROFILE].value if tags.PROFILE in directory and rgb_or_gray else None
+
+
+def _aspect(directory: Directory, layout: Layout) -> tuple[float, float] | None:
+    """Return the shape of a pixel where the resolution has no unit, and pixels are no squares."""
+    found = _resolution(directory, layout, {1: 1.0})
+    return found if found is not None and found[0] != found[1] and min(found) > 0 else None
+
+
+def _resolution(directory: Directory, layout: Layout, units: dict[int, float]) -> tuple[float, float] | None:
+    """Return the resolution across and down, if it is in one of the units, by the factors of those."""
     unit = directory.get(tags.RESOLUTION_UNIT)
     numbers = layout.parsed(unit) if unit is not None else (2,)
-    per_inch = {2: 1.0, 3: 2.54}.get(int(numbers[0])) if numbers else None
+    per_inch = units.get(int(numbers[0])) if numbers else None
     pairs = [
         layout.parsed(directory[tag]) for tag in (tags.X_RESOLUTION, tags.Y_RESOLUTION) if tag in directory
     ]
@@ -214,7 +230,8 @@ class _Reader:
             levels=tuple(self._levels(page, levels, turn)),
             quality=self._quality(page),
             nodata=self._nodata(page, kind),
-            turned=turn != 1,
+            turn=turn,
+            profile=_profile(directory, self.layout),
         )
         if stored.nodata is not None:
             gaps = array == array.dtype.type(stored.nodata)
@@ -334,7 +351,7 @@ class _Reader:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    return jpeg.segments(data) if data[:2] == b"\xff\xd8" else iter(())
+    return segments(data) if data[:2] == b"\xff\xd8" else iter(())
 
 
 def _check_size(piece: bytes, compression: int, pixels: int, samples: int) -> None:

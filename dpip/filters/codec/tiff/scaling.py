@@ -9,7 +9,7 @@ import re
 
 from dpip.filters.codec.picture import Area
 from dpip.filters.codec.tiff import tags
-from dpip.filters.codec.tiff.tags import Directory, Layout, Tag
+from dpip.filters.metadata.directories import Directory, Layout, Tag
 
 _SCALE, _TIE_POINTS, _TRANSFORMATION, _KEYS = 33550, 33922, 34264, 34735
 _MAP = frozenset({_SCALE, 33918, 33919, 33920, _TIE_POINTS, _TRANSFORMATION, _KEYS, 34736, 34737})
@@ -35,16 +35,19 @@ def fitted(
     after: Size,
     notices: list[str],
     *,
-    turned: bool,
+    turn: int,
 ) -> Directory:
     """Return the tags for a picture that had the size ``before`` and has the size ``after``.
 
-    ``area`` tells what the filters did to the place of the pixels; before, it may have been ``turned``.
+    ``area`` tells what the filters did to the place of the pixels; before, it may have had the
+    orientation ``turn``.
     """
     if area == "same" and before != after:
         area = "moved"
     result = dict(directory)
-    elsewhere = turned or area in ("cut", "moved")
+    elsewhere = turn != 1 or area in ("cut", "turned", "moved")
+    if (turn >= 5) != (area == "turned"):
+        _swap_resolution(result)
     if elsewhere:
         _leave_out(result, _MAP, "The place on the map was left out: the pixels have moved.", notices)
     if elsewhere or before != after:
@@ -80,6 +83,13 @@ def _leave_out(
         del directory[tag]
     if found:
         notices.append(notice)
+
+
+def _swap_resolution(directory: Directory) -> None:
+    """Exchange the resolutions across and down, if there are both."""
+    if tags.X_RESOLUTION in directory and tags.Y_RESOLUTION in directory:
+        across, down = directory[tags.X_RESOLUTION], directory[tags.Y_RESOLUTION]
+        directory[tags.X_RESOLUTION], directory[tags.Y_RESOLUTION] = down, across
 
 
 def _scale_resolution(directory: Directory, layout: Layout, across: float, down: float) -> None:

@@ -1,24 +1,23 @@
-"""Directories of tags, as a TIFF and EXIF have them: read, written, and which of them a result keeps.
-
-A value is kept as the bytes that it has in the file, in the file's byte order, so nothing is lost of kinds
-that nobody here understands. Sources: TIFF 6.0, BigTIFF, EXIF 2.32, Photoshop's image resources.
-"""
+"""The tags of a TIFF's pages: which of them a result keeps. Sources: TIFF 6.0, EXIF 2.32."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
-from typing import Literal
-
-import attrs
+from dpip.filters.metadata import exif as exif_tags
+from dpip.filters.metadata import photoshop
+from dpip.filters.metadata.directories import EXIF as EXIF
+from dpip.filters.metadata.directories import GPS as GPS
+from dpip.filters.metadata.directories import Directory, Layout
+from dpip.filters.metadata.directories import Tag as Tag
+from dpip.filters.metadata.directories import only as only
+from dpip.filters.metadata.directories import read as read
+from dpip.filters.metadata.directories import table as table
 
 SUBFILE, WIDTH, HEIGHT, PHOTOMETRIC, DESCRIPTION = 254, 256, 257, 262, 270
 XMP, PROFILE, SUB_DIRECTORIES = 700, 34675, 330
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
-_DIRECTORIES = frozenset({EXIF, GPS, INTEROPERABILITY})
-_EXIF_SIZE = (40962, 40963)  # width and height
-_PHOTOSHOP, _LAYERS = 34377, 37724
+IPTC, PHOTOSHOP, _LAYERS = 33723, 34377, 37724
+
+_NOT_EXIF = {XMP, PROFILE, IPTC, PHOTOSHOP, RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION}
 
 #: Tags on how a page is stored and what its pixels are. All others describe the picture and are kept.
 STRUCTURE = frozenset(
@@ -28,190 +27,11 @@ STRUCTURE = frozenset(
         *(*range(529, 533), *range(32995, 32999), *range(33628, 33632), 34412, _LAYERS, *range(65420, 65481)),
     }
 )
-#: Bytes of one number of each type; 13 and 18 are places of directories.
-SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
-#: Their codes in struct; those of rational numbers are for each of the two parts.
-_CODES = {1: "B", 3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I", 16: "Q"}
-_CODES |= {17: "q", 18: "Q"}
-_MOST = 4096  # tags in a directory
-
-
-@attrs.frozen
-class Layout:
-    """How a file writes numbers: ``order`` as in struct; places have 4 bytes, or 8 in a BigTIFF."""
-
-    order: Literal["<", ">"] = "<"
-    big: bool = False
-
-    @classmethod
-    def of(cls, data: bytes) -> Layout:
-        order: Literal["<", ">"] = ">" if data[:2] == b"MM" else "<"
-        return cls(order, struct.unpack_from(order + "H", data, 2)[0] == 43)
-
-    @property
-    def place(self) -> str:
-        return self.order + ("Q" if self.big else "I")
-
-    @property
-    def count(self) -> str:
-        return self.order + ("Q" if self.big else "H")
-
-    @property
-    def entry(self) -> str:
-        return self.order + ("HHQ8s" if self.big else "HHI4s")
-
-    @property
-    def inline(self) -> int:
-        """The bytes of a place, or of a value in its stead."""
-        return 8 if self.big else 4
-
-    @property
-    def header(self) -> bytes:
-        """The file's first bytes; the place of the first directory follows them."""
-        mark = b"II" if self.order == "<" else b"MM"
-        return mark + struct.pack(
-            self.order + ("HHH" if self.big else "H"), *((43, 8, 0) if self.big else (42,))
-        )
-
-    def numbers(self, kind: int, *values: float) -> Tag:
-        """Make an entry of numbers of that type."""
-        pairs = 2 if kind in (5, 10) else 1
-        value = struct.pack(f"{self.order}{len(values)}{_CODES[kind]}", *values)
-        return Tag(kind, len(values) // pairs, value)
-
-    def parsed(self, entry: Tag) -> tuple[float, ...]:
-        """Return the numbers of an entry, two for each rational one; none if it holds others."""
-        code = _CODES.get(entry.kind)
-        if code is None:
-            return ()
-        numbers: tuple[float, ...] = struct.unpack(
-            f"{self.order}{len(entry.value) // struct.calcsize(code)}{code}", entry.value
-        )
-        return numbers
-
-
-@attrs.frozen
-class Tag:
-    """A tag's type, the number of its values, and their bytes; ``within`` is the directory it points to."""
-
-    kind: int
-    count: int
-    value: bytes = attrs.field(repr=False)
-    within: dict[int, Tag] | None = None
-
-
-Directory = dict[int, Tag]
-
-
-def read(data: bytes, layout: Layout, offset: int, wanted: frozenset[int] | None = None) -> Directory:
-    """Read the directory at ``offset``, and those within it, by default all tags.
-
-    What lies outside the file is left out, and so is the rest where values are larger than the file together:
-    they overlap.
-    """
-    return _read(data, layout, offset, wanted, _Room(len(data)), depth=0)
-
-
-@attrs.define
-class _Room:
-    left: int
-
-    def take(self, size: int) -> bool:
-        self.left -= size
-        return self.left >= 0
-
-
-def _read(
-    data: bytes, layout: Layout, offset: int, wanted: frozenset[int] | None, room: _Room, depth: int
-) -> Directory:
-    found: Directory = {}
-    start = offset + struct.calcsize(layout.count)
-    if offset <= 0 or start > len(data):
-        return found
-    (count,) = struct.unpack_from(layout.count, data, offset)
-    size = struct.calcsize(layout.entry)
-    for place in range(start, start + min(count, _MOST) * size, size):
-        if place + size > len(data):
-            break
-        tag, kind, number, value = struct.unpack_from(layout.entry, data, place)
-        if kind not in SIZES or tag in found or (wanted is not None and tag not in wanted):
-            continue
-        if tag in _DIRECTORIES:
-            if depth < 2 and (within := _within(data, layout, value, room, depth)):
-                found[tag] = Tag(4, 1, b"", within)
-            continue
-        length = SIZES[kind] * number
-        (at,) = (
-            (place + size - layout.inline,) if length <= layout.inline else struct.unpack(layout.place, value)
-        )
-        if at + length <= len(data) and room.take(length):
-            found[tag] = Tag(kind, number, data[at : at + length])
-    return found
-
-
-def _within(data: bytes, layout: Layout, value: bytes, room: _Room, depth: int) -> Directory:
-    (place,) = struct.unpack_from(layout.order + "I", value)
-    if layout.big:
-        (place,) = struct.unpack(layout.place, value)
-    return _read(data, layout, place, None, room, depth + 1)
-
-
-def table(
-    directory: Directory, layout: Layout, start: int, shared: dict[bytes, int] | None = None
-) -> tuple[bytes, int]:
-    """Write a directory that will lie at ``start``, after its values and those within it.
-
-    Returns the bytes and the directory's own place in the file; the place of the next directory, at its end,
-    is 0. ``shared`` has long values that are in the file already, with their places, and gets the new ones.
-    """
-    body = bytearray()
-    rows = bytearray()
-    for tag in sorted(directory):
-        entry = directory[tag]
-        value = entry.value
-        if entry.within is not None:
-            inside, place = table(entry.within, layout, start + len(body))
-            body += inside + bytes(len(inside) % 2)
-            kind = 18 if layout.big else 4
-            rows += struct.pack(layout.entry, tag, kind, 1, struct.pack(layout.place, place))
-        else:
-            if len(value) > layout.inline:
-                place = -1 if shared is None else shared.get(value, -1)
-                if place < 0:
-                    place = start + len(body)
-                    body += value + bytes(len(value) % 2)
-                    if shared is not None and len(value) > 64:
-                        shared[value] = place
-                value = struct.pack(layout.place, place)
-            rows += struct.pack(layout.entry, tag, entry.kind, entry.count, value.ljust(layout.inline, b"\0"))
-    count = struct.pack(layout.count, len(directory))
-    return bytes(body + count + rows + bytes(layout.inline)), start + len(body)
 
 
 def described(directory: Directory) -> Directory:
     """Return the tags that a result keeps: all that describe the picture and are still true of it."""
-    kept = {tag: entry for tag, entry in directory.items() if tag not in STRUCTURE}
-    if _PHOTOSHOP in kept:
-        resources = _without_thumbnail(kept[_PHOTOSHOP].value)
-        kept[_PHOTOSHOP] = Tag(kept[_PHOTOSHOP].kind, len(resources), resources)
-    return kept
+    return {tag: entry for tag, entry in directory.items() if tag not in STRUCTURE}
 
 
 def has_layers(directory: Directory) -> bool:
@@ -219,58 +39,25 @@ def has_layers(directory: Directory) -> bool:
     return _LAYERS in directory
 
 
-def _without_thumbnail(resources: bytes) -> bytes:
-    """Leave out Photoshop's small picture of the original (resources 1033 and 1036)."""
-    kept = bytearray()
-    position = 0
-    while resources[position : position + 4] == b"8BIM" and position + 12 <= len(resources):
-        (number,) = struct.unpack_from(">H", resources, position + 4)
-        name = resources[position + 6] + 1
-        start = position + 6 + name + name % 2
-        if start + 4 > len(resources):
-            break
-        (size,) = struct.unpack_from(">I", resources, start)
-        end = start + 4 + size + size % 2
-        if number not in (1033, 1036):
-            kept += resources[position:end]
-        position = end
-    return bytes(kept)
-
-
-def exif(directory: Directory, layout: Layout) -> bytes | None:
+def exif(directory: Directory, layout: Layout, notices: list[str]) -> bytes | None:
     """Return the tags as EXIF, which other formats hold: a small TIFF without pixels."""
     small = Layout(layout.order)
     kept = {
         tag: entry
         for tag, entry in directory.items()
-        if tag not in STRUCTURE | {XMP, PROFILE, RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION}
-        and entry.kind < 16
+        if tag not in STRUCTURE | _NOT_EXIF and entry.kind not in (16, 17, 18)
     }
-    if not kept:
-        return None
-    head = small.header
-    body, place = table(kept, small, len(head) + 4)
-    return head + struct.pack(small.place, place) + body
+    return exif_tags.written(kept, small, notices)
 
 
 def of_exif(data: bytes | None) -> tuple[Directory, Layout]:
     """Return the tags of EXIF, and how their numbers are written."""
-    if not data or data[:4] not in (b"II*\0", b"MM\0*"):
-        return {}, Layout()
-    layout = Layout.of(data)
-    (place,) = struct.unpack_from(layout.place, data, 4) if len(data) >= 8 else (0,)
-    return described(read(data, layout, place)), layout
+    directory, layout = exif_tags.parsed(data)
+    return described(directory), layout
 
 
-def with_size(directory: Directory, layout: Layout, width: int, height: int) -> Directory:
-    """Correct the size in EXIF, where it says one."""
-    photo = directory.get(EXIF)
-    if photo is None or photo.within is None:
-        return directory
-    sizes = zip(_EXIF_SIZE, (width, height), strict=True)
-    right = {tag: layout.numbers(4, size) for tag, size in sizes if tag in photo.within}
-    return directory | {EXIF: attrs.evolve(photo, within=photo.within | right)}
-
-
-def only(directory: Directory, tags: Iterable[int]) -> Directory:
-    return {tag: directory[tag] for tag in tags if tag in directory}
+def resources(directory: Directory) -> bytes | None:
+    """Return Photoshop's image resources; made of IPTC if the page has that alone."""
+    if PHOTOSHOP in directory:
+        return directory[PHOTOSHOP].value
+    return photoshop.of_iptc(directory[IPTC].value) if IPTC in directory else None

@@ -11,16 +11,19 @@ import numpy as np
 
 from dpip.errors import UnsupportedPicture
 from dpip.filters import groups
-from dpip.filters.codec import icc
 from dpip.filters.codec.picture import Frame, Metadata, Pixels
 from dpip.filters.codec.tiff import compression, kinds, scaling, tags
 from dpip.filters.codec.tiff.kinds import Kind
 from dpip.filters.codec.tiff.reader import Level, Page
-from dpip.filters.codec.tiff.tags import Directory, Layout, Tag
+from dpip.filters.metadata import exif, fitting, icc, photoshop
+from dpip.filters.metadata.directories import Directory, Layout, Tag
+from dpip.filters.metadata.fitting import Wanted
+from dpip.filters.metadata.parts import Change
 from dpip.filters.resampling import resample
 
 _SHORT, _LONG, _RATIONAL, _UNDEFINED, _LONG8 = 3, 4, 5, 7, 16
 _LARGEST = 2**32 - 2**20  # bytes of a TIFF whose places have 32 bits
+_LARGEST_GAP = 1 << 20
 _YCBCR_RANGE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
 
 
@@ -29,23 +32,23 @@ def encode(
     metadata: Metadata,
     style: dict[str, Any],
     notices: list[str],
-    *,
-    own_tags: bool = True,
+    own: Wanted | None = None,
 ) -> bytes:
     """Encode the pages one by one.
 
-    With ``own_tags`` a page of a TIFF has the tags that it had there; else, and if it comes from another
-    format, the first page has those of ``metadata``. ``style`` may hold the ``quality`` of JPEG.
+    With ``own`` a page of a TIFF has the tags that it had there, as far as they are wanted; else, and if it
+    comes from another format, the first page has those of ``metadata``. ``style`` may hold the ``quality`` of
+    JPEG.
     """
     described, layout = tags.of_exif(metadata.exif)
     writer: _Writer | None = None
     for number, frame in enumerate(frames):
         page = frame.origin if isinstance(frame.origin, Page) else None
         if writer is None:
-            layout = page.layout if page is not None and own_tags else layout
+            layout = page.layout if page is not None and own is not None else layout
             writer = _Writer(attrs.evolve(layout, big=page is not None and page.layout.big), style, notices)
-        if page is not None and own_tags:
-            writer.add(frame, page, writer.own(frame, page))
+        if page is not None and own is not None:
+            writer.add(frame, page, writer.own(frame, page, own))
         else:
             first = _of_metadata(described, metadata, layout) if number == 0 else {}
             writer.add(frame, page or _plain(frame, layout), first)
@@ -56,7 +59,7 @@ def _plain(frame: Frame, layout: Layout) -> Page:
     """Say how a page is stored that comes from another format."""
     height, width = frame.pixels.shape[:2]
     kind = Kind(bits=8 * frame.pixels.itemsize)
-    return Page(kind, width, height, 0, layout, {}, compression.RAW, 1, None, None, (), 0, None, turned=False)
+    return Page(kind, width, height, 0, layout, {}, compression.RAW, 1, None, None, (), 0, None, turn=1)
 
 
 def _of_metadata(described: Directory, metadata: Metadata, layout: Layout) -> Directory:
@@ -70,7 +73,19 @@ def _of_metadata(described: Directory, metadata: Metadata, layout: Layout) -> Di
             scaling.rational(layout, dpi) for dpi in metadata.dpi
         )
         more[tags.RESOLUTION_UNIT] = layout.numbers(_SHORT, 2)
-    return described | more
+    elif metadata.aspect:
+        more[tags.X_RESOLUTION], more[tags.Y_RESOLUTION] = (
+            scaling.rational(layout, number) for number in metadata.aspect
+        )
+        more[tags.RESOLUTION_UNIT] = layout.numbers(_SHORT, 1)
+    return described | more | _resources(metadata.photoshop)
+
+
+def _resources(resources: bytes | None) -> Directory:
+    """Return Photoshop's image resources, and IPTC once more, as most programs look for it."""
+    found = {tags.PHOTOSHOP: Tag(1, len(resources), resources)} if resources else {}
+    iptc = photoshop.iptc(resources)
+    return found | ({tags.IPTC: Tag(_UNDEFINED, len(iptc), iptc)} if iptc else {})
 
 
 @attrs.frozen
@@ -98,19 +113,21 @@ class _Writer:
         self._link = len(self._out)
         self._out += bytes(self.layout.inline)
 
-    def own(self, frame: Frame, page: Page) -> Directory:
+    def own(self, frame: Frame, page: Page, wanted: Wanted) -> Directory:
         """Return the page's own tags, as far as they are true of the result."""
         height, width = frame.pixels.shape[:2]
         before, after = (page.width, page.height), (width, height)
-        kept = scaling.fitted(
-            page.tags, page.layout, frame.area, before, after, self.notices, turned=page.turned
-        )
+        kept = scaling.fitted(page.tags, page.layout, frame.area, before, after, self.notices, turn=page.turn)
+        change = Change(before, after, frame.area, page.turn, frame.along == ())
+        wanted = attrs.evolve(wanted, converted=frame.converted)
+        kept = fitting.page_tags(kept, page.layout, change, wanted, self.notices)
         channels = 1 if frame.pixels.ndim == 2 else frame.pixels.shape[2]
         kept = scaling.with_channels(kept, page.channels, channels, self.notices)
         if tags.PROFILE in kept:
             first = groups.of(frame.pixels, frame.groups)[0]
             shown_as_rgb = page.kind.photometric in (kinds.CMYK, kinds.CIELAB, kinds.ICCLAB)
-            profile = None if shown_as_rgb else icc.fitting(kept[tags.PROFILE].value, first)
+            gone = shown_as_rgb or frame.converted
+            profile = None if gone else icc.fitting(kept[tags.PROFILE].value, first)
             del kept[tags.PROFILE]
             if profile is not None:
                 kept[tags.PROFILE] = Tag(_UNDEFINED, len(profile), profile)
@@ -119,8 +136,7 @@ class _Writer:
     def add(self, frame: Frame, page: Page, described: Directory) -> None:
         """Add a page, and its smaller pictures made anew from it."""
         samples = self._samples(frame, page)
-        height, width = samples.array.shape[:2]
-        described = tags.with_size(described, self.layout, width, height)
+        described = self._with_notes(described)
         smaller = [(level, self._level(frame, page, level)) for level in page.levels]
         reduced = {tags.SUBFILE: self.layout.numbers(_LONG, 1)}
         within = [self._directory(small, page, reduced) for level, small in smaller if level.within]
@@ -132,6 +148,16 @@ class _Writer:
         for level, small in smaller:
             if not level.within:
                 self._chain(self._directory(small, page, reduced))
+
+    def _with_notes(self, described: Directory) -> Directory:
+        """Put the notes of the camera's maker where they lay, if nothing lies there yet."""
+        free = len(self._out) == self._link + self.layout.inline
+        described = exif.kept_in_place(described, self.notices, len(self._out), _LARGEST_GAP if free else 0)
+        notes = exif.maker_notes(described)
+        if notes is not None and notes.at is not None:
+            self._out += bytes(notes.at - len(self._out)) + notes.value
+            self._out += bytes(len(self._out) % 2)
+        return described
 
     def finished(self) -> bytes:
         return bytes(self._out)
