@@ -15,6 +15,8 @@ from twisted.trial.unittest import TestCase
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600  # seconds; the first start on a machine compiles the filters
 DPIP = [sys.executable, "-c", "from dpip.command import main; main(prog_name='dpip')"]
+#: One compute child: each takes longer to start than these pictures take.
+RUN, VIDEO = ((*DPIP, command, "--slots", "1") for command in ("run", "video"))
 
 
 def _heed_ctrl_c() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.command.test_demo import DPIP, PATIENCE, ProcessTestCase
+from tests.command.test_demo import DPIP, PATIENCE, RUN, ProcessTestCase
 from tests.frames import encoded
 from tests.system.processes import PASSWORD, Cluster
 
@@ -63,12 +63,12 @@ class RunTests(RunTestCase):
         hidden = [path.name for path in (self.folder / "out").iterdir() if path.name.startswith(".")]
         self.assertEqual((hidden, list(self.temporary.iterdir())), ([".dpip-run.jsonl"], []))
 
-        code, out, err = self.run_it(*DPIP, "run", "photos/0.png", "-o", "out", "--resume")
+        code, out, err = self.run_it(*RUN, "photos/0.png", "-o", "out", "--resume")
         self.assertEqual((code, out), (2, ""), err)
         self.assertIn("is of", err)
         (self.photos / "broken.jpg").unlink()
         (self.photos / "new.jpg").write_bytes(encoded(7, 160, 120, "JPEG"))
-        code, out, err = self.run_it(*DPIP, "run", "-o", "out", "--resume", "--json")
+        code, out, err = self.run_it(*RUN, "-o", "out", "--resume", "--json")
         self.assertEqual(code, 0, out + err)
         *ended, summary = lines(out)
         self.assertEqual(
@@ -79,7 +79,7 @@ class RunTests(RunTestCase):
     def test_no_image(self) -> None:
         shutil.rmtree(self.photos)
         self.photos.mkdir()
-        code, out, err = self.run_it(*DPIP, "run", "photos", "-o", "out", "--filter", "grayscale")
+        code, out, err = self.run_it(*RUN, "photos", "-o", "out", "--filter", "grayscale")
         self.assertEqual((code, out, err), (0, "No images were found.\n", ""))
 
     def test_wrong_usage_says_what_is_right(self) -> None:
@@ -95,7 +95,7 @@ class RunTests(RunTestCase):
             (("photos", "-o", "out", "-f", "blur", "--server", "localhost"), "http://127.0.0.1:8080"),
         ):
             with self.subTest(arguments=arguments):
-                code, out, err = self.run_it(*DPIP, "run", *arguments)
+                code, out, err = self.run_it(*RUN, *arguments)
                 self.assertEqual((code, out), (2, ""), err)
                 self.assertRegex(err, r"^Usage: .*\nError: .*\n$")
                 self.assertIn(words, err)
@@ -105,9 +105,7 @@ class RunTests(RunTestCase):
         data = [encoded(number, 1280, 720, "JPEG") for number in range(4)]
         for number in range(100):
             (self.photos / f"large-{number}.jpg").write_bytes(data[number % 4])
-        process = self.start(
-            *DPIP, "run", "photos", "-o", "out", "--filter", "blur", "--slots", "1", "--json"
-        )
+        process = self.start(*RUN, "photos", "-o", "out", "--filter", "blur", "--json")
         assert process.stdout is not None
         self.assertIn('"status": "done"', process.stdout.readline())
         process.send_signal(signal.SIGINT)
@@ -119,7 +117,7 @@ class RunTests(RunTestCase):
         before = {name: (self.folder / "out" / name).stat().st_mtime_ns for name in self.results}
         self.assertGreater(len(before), 0)
         self.assertEqual(list(self.temporary.iterdir()), [])
-        code, out, err = self.run_it(*DPIP, "run", "-o", "out", "--resume", "--json")
+        code, out, err = self.run_it(*RUN, "-o", "out", "--resume", "--json")
         self.assertEqual(code, 0, err)
         summary = lines(out)[-1]
         self.assertEqual((summary["done"], summary["finished_earlier"]), (106 - len(before), len(before)))
@@ -130,7 +128,7 @@ class RunTests(RunTestCase):
     def test_a_server_that_is_not_there(self) -> None:
         self.environment["DPIP_TOKEN"] = "T"
         code, out, err = self.run_it(
-            *DPIP, "run", "photos", "-o", "out", "-f", "blur", "--server", "http://127.0.0.1:9"
+            *RUN, "photos", "-o", "out", "-f", "blur", "--server", "http://127.0.0.1:9"
         )
         self.assertEqual((code, out), (4, ""), err)
         self.assertIn("No answer from http://127.0.0.1:9", err)
@@ -140,18 +138,18 @@ class RunTests(RunTestCase):
         if not os.path.exists("/dev/full"):
             self.skipTest("this system has no device that is always full")
         into_it = ("sh", "-c", 'exec "$@" > /dev/full', "sh")
-        code, _, err = self.run_it(*into_it, *DPIP, "run", "photos", "-o", "out", "-f", "invert")
+        code, _, err = self.run_it(*into_it, *RUN, "photos", "-o", "out", "-f", "invert")
         self.assertEqual((code, err.splitlines()[-1]), (1, "Error: No space left on device."))
 
     def test_a_full_disk(self) -> None:
         out = self.folder / "out"
         out.mkdir()
         (out / "sub").write_text("where a folder should be")
-        code, _, err = self.run_it(*DPIP, "run", "photos", "-o", "out", "-f", "grayscale")
+        code, _, err = self.run_it(*RUN, "photos", "-o", "out", "-f", "grayscale")
         self.assertEqual(code, 1, err)
         self.assertRegex(err, r"Error: sub/\d.jpg could not be written to .*/out: .*go on with --resume\.\n$")
         (out / "sub").unlink()
-        code, _, err = self.run_it(*DPIP, "run", "-o", "out", "--resume")
+        code, _, err = self.run_it(*RUN, "-o", "out", "--resume")
         self.assertEqual((code, len(self.results)), (0, 6), err)
 
 
@@ -165,7 +163,7 @@ class ServerTests(RunTestCase):
             cluster.start_worker("w", "--slots", "1")
             server = f"http://127.0.0.1:{cluster.http}"
             self.environment |= {"DPIP_SERVER": server, "DPIP_TOKEN": token(server)}
-            process = self.start(*DPIP, "run", "photos", "-o", "out", "--filter", "blur", "--json")
+            process = self.start(*RUN, "photos", "-o", "out", "--filter", "blur", "--json")
             assert process.stdout is not None
             self.assertIn('"status": "done"', process.stdout.readline())
             controller.kill()

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.command.run.films import Film
 from dpip.command.video.copy import FilmCopy
 from dpip.command.video.segments import Segments
-from tests.command.test_demo import DPIP, ProcessTestCase
+from tests.command.test_demo import RUN, VIDEO, ProcessTestCase
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 10
 
@@ -146,7 +146,7 @@ class VideoTests(ProcessTestCase):
         make_film(self.folder / "film.mp4")
 
     def test_a_film_in_gray_keeps_times_and_sound(self) -> None:
-        command = (*DPIP, "video", "film.mp4", "-o", "gray.mp4", "-f", "grayscale")
+        command = (*VIDEO, "film.mp4", "-o", "gray.mp4", "-f", "grayscale")
         code, out, err = self.run_it(*command)
         self.assertEqual((code, err), (0, ""), out)
         self.assertRegex(out, r"^10 frames in \d+:\d\d \([\d.]+ frames/s\): gray\.mp4\n$")
@@ -162,7 +162,7 @@ class VideoTests(ProcessTestCase):
         self.assertIn("gray.mp4 is there already", err)
 
     def test_a_filter_that_changes_the_size(self) -> None:
-        command = (*DPIP, "video", "film.mp4", "-o", "small.mkv", "-f", "resize", "--width", "31", "--json")
+        command = (*VIDEO, "film.mp4", "-o", "small.mkv", "-f", "resize", "--width", "31", "--json")
         code, out, err = self.run_it(*command)
         self.assertEqual(code, 0, out + err)
         self.assertEqual(traits(self.folder / "small.mkv")["size"], (30, 22))
@@ -173,18 +173,18 @@ class VideoTests(ProcessTestCase):
             ("gray.txt", "ends in one of .mp4"),
             ("none/gray.mp4", "no folder none"),
         ):
-            code, _, err = self.run_it(*DPIP, "video", "film.mp4", "-o", result, "-f", "grayscale")
+            code, _, err = self.run_it(*VIDEO, "film.mp4", "-o", result, "-f", "grayscale")
             self.assertEqual(code, 2)
             self.assertIn(words, err)
 
     def test_the_frames_as_files(self) -> None:
-        code, out, err = self.run_it(*DPIP, "run", "film.mp4", "-o", "out", "-f", "invert")
+        code, out, err = self.run_it(*RUN, "film.mp4", "-o", "out", "-f", "invert")
         self.assertEqual((code, err), (0, ""), out)
         self.assertEqual(
             sorted(path.name for path in (self.folder / "out" / "film").iterdir()),
             [f"{number:06}.png" for number in range(FRAMES)],
         )
-        code, out, err = self.run_it(*DPIP, "run", "-o", "out", "--resume")
+        code, out, err = self.run_it(*RUN, "-o", "out", "--resume")
         self.assertEqual(
             (code, out), (0, "10 images done by an earlier run and unchanged since: skipped\n"), err
         )
