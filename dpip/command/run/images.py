@@ -103,11 +103,12 @@ class RunImages:
             state = await deferToThread(_with_hash, item)
             written = self._place(item, part, wanted)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise click.ClickException(
                 f"{plain(printable(item.result))} could not be written to {folder}: "
                 f"{error.strerror or error}. Put that right, and go on with --resume."
             ) from error
+        finally:  # an error, or Ctrl-C
+            part.unlink(missing_ok=True)
         self.journal.finished(item.known_as, written, fetched.size, fetched.notices, state, self.engine)
         self.report.add_done(item.known_as, written, fetched, written.name != wanted.name)
 
