@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, taggedValue
 
 from dpip.model import (
@@ -596,7 +597,7 @@ class IImageStore(Interface):
     """Files of pictures, atomic and durable, with a directory for each workload."""
 
     def incoming() -> IIncomingFile:
-        """A new temporary file on the same filesystem, to be written as bytes arrive. Raises DiskFull."""
+        """A new upload, to be written as bytes arrive: in memory while it is small."""
 
     def keep(
         incoming: IIncomingFile,
@@ -606,12 +607,19 @@ class IImageStore(Interface):
         max_pixels: int,
         spec: WorkloadSpec | None = None,
     ) -> Deferred[StoredFile]:
-        """Keep an upload: read its header, fsync, rename into the workload's directory, fsync that.
+        """Keep one upload; fails as one of :meth:`keep_many` would."""
 
-        With a ``spec`` the memory is reckoned that its job will need.
+    def keep_many(
+        files: Sequence[tuple[IIncomingFile, str, ImageType, str]],
+        max_pixels: int,
+        spec: WorkloadSpec | None = None,
+    ) -> Deferred[Sequence[StoredFile | Failure]]:
+        """Keep uploads, each as ``(incoming, directory, type, image id)``: read its header, give it a name in
+        the workload's directory, fsync it, and fsync each directory once. Each has its own outcome.
 
-        The name is new each time, so nothing that exists is ever replaced. Raises NotAnImage, TooLarge
-        (too many pixels), DiskFull; the temporary file is gone then.
+        With a ``spec`` the memory is reckoned that the job of each will need. The names are new each time, so
+        nothing that exists is ever replaced. An upload fails with WrongHash, NotAnImage, TooLarge (too many
+        pixels), DiskFull, RetryLater; nothing is left of it then.
         """
 
     def discard(path: str) -> Deferred[None]:
@@ -628,7 +636,7 @@ class IImageStore(Interface):
 
 
 class IIncomingFile(Interface):
-    """One upload's temporary file. Writes are synchronous and small, and are hashed."""
+    """One upload on its way in. Writes are synchronous and small."""
 
     size = Attribute("Bytes written so far (int).")
     sha256 = Attribute("Hex digest of the bytes written so far (str).")

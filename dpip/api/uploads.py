@@ -51,7 +51,7 @@ class UploadRoutes:
 
     async def _originals(self, call: ApiCall, files: Sequence[IIncomingFile]) -> Sequence[Image]:
         workload_id = call.fields.required("workload_id")
-        hashes = [file.sha256 for file in files]
+        hashes = [] if call.header("Idempotency-Key") is None else [file.sha256 for file in files]
         key = key_of(call, "images", {"workload_id": workload_id, "files": hashes})
         sizes = [file.size for file in files]
         name = None if key is None else key.key
@@ -66,12 +66,10 @@ class UploadRoutes:
         ids = [self.ids() for _ in files]
         pixels = self.controller.max_pixels
         keeping = [
-            self.image_store.keep(
-                file, workload.directory, ImageType.ORIGINAL, image_id, pixels, workload.spec
-            )
+            (file, workload.directory, ImageType.ORIGINAL, image_id)
             for image_id, file in zip(ids, files, strict=True)
         ]
-        outcomes = await gathered(keeping)
+        outcomes = await self.image_store.keep_many(keeping, pixels, workload.spec)
         kept = [outcome for outcome in outcomes if isinstance(outcome, StoredFile)]
         if len(kept) == len(files):
             return list(zip(ids, kept, strict=True))

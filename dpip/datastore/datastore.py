@@ -15,6 +15,7 @@ from attrs import Factory, define, field
 from sqlalchemy import Connection
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -95,7 +96,8 @@ class Datastore(Service):
     ``startService`` creates or migrates the file and may raise ``migrate.UnknownDatabase``; ``stopService``
     takes nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called
     when a workload is new, when its counts have changed, and when workers were given its jobs. ``commits``
-    measures how long transactions take.
+    measures how long transactions take. ``call_later`` is the reactor's: with it commits that follow each
+    other closely wait for more.
     """
 
     log = Logger()
@@ -106,6 +108,7 @@ class Datastore(Service):
     _monotonic: Callable[[], float] = time.monotonic
     _changed: Callable[[str], object] = field(default=lambda _: None)
     _commits: Histogram = field(factory=Histogram)
+    _call_later: Callable[..., IDelayedCall] | None = None
     _live: LiveWorkloads = field(
         default=Factory(lambda self: LiveWorkloads(self._monotonic, self._changed), takes_self=True),
         init=False,
@@ -116,7 +119,9 @@ class Datastore(Service):
 
     def startService(self) -> None:
         migrate.prepare(self._path)
-        self._storage = Connections.open(self._path, self._reactor, self._make_threads, self._commits)
+        self._storage = Connections.open(
+            self._path, self._reactor, self._make_threads, self._commits, self._call_later, self._monotonic
+        )
         super().startService()
 
     @deferred

@@ -112,7 +112,7 @@ class RemoteCase(TestCase):
             self.workers.stop()
 
     def _mark(self, text: str) -> Any:
-        mark = self.store.incoming()
+        mark = self.store.temporary_file()
         mark.write(text.encode())
         return os.path.basename(mark.path), mark
 

@@ -17,7 +17,7 @@ from tests.chaos.steps import Lanes, Strike
 _STRIKES = (
     Strike("first start", "fsync", "signal=KILL", 3),
     Strike("first start", "pwrite64", "error=ENOSPC", 40),
-    Strike("work", "renameat", "signal=KILL", 1),  # an original is about to get its name
+    Strike("work", "fsync", "signal=KILL", 6),  # an original has its name, and is not durable
     Strike("work", "fdatasync", "signal=KILL", 5),
     Strike("work", "fsync", "error=EIO", 8),
     Strike("work", "pwrite64", "error=ENOSPC", 60),

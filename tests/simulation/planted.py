@@ -77,13 +77,16 @@ def _code(source: str, name: str, module: ModuleType) -> CodeType:
 
 
 _STORE = "dpip.store.image_store:ImageStore"
+_WRITING = "dpip.store.writing"
 _DATA = "dpip.datastore"
 _CORE = "dpip.controller.core:Controller"
 _HELD_JOBS = "dpip.scheduler.held_jobs:HeldJobs"
 
 _DURABLE = {
-    "file not fsynced": Bug(f"{_STORE}._keep", "sync(descriptor)", "pass"),
-    "name not fsynced": Bug(f"{_STORE}._place", "sync(folder)", "pass"),
+    "file not fsynced": Bug(f"{_WRITING}:Write.sync", "sync(self._descriptor)", "pass"),
+    "name not fsynced": Bug(
+        f"{_WRITING}:StoreWriter._write_part", "self._attempt(inside, sync, folder)", "pass"
+    ),
     "directory not fsynced": Bug(f"{_STORE}._descend", "sync(parent)", "pass"),
     "store not fsynced": Bug(f"{_STORE}.startService", "sync_folder(folder)", "pass"),
     "commits not fsynced": Bug(
