@@ -17,6 +17,7 @@ from dpip.model import (
     AcceptedOriginal,
     Activity,
     CertificateRecord,
+    CommitReceipt,
     Delivery,
     DueWebhook,
     Eta,
@@ -201,28 +202,33 @@ class IController(Interface):
         from the store; so they are when the commit is refused.
         """
 
-    def held(by: Principal, image_id: str) -> Deferred[LeasedJob]:
-        """The job for which the worker holds this original. Raises NotFound for any other image."""
+    def held(by: Principal, image_ids: Sequence[str]) -> Deferred[Sequence[LeasedJob | None]]:
+        """The jobs for which the worker holds these originals; None for any other image."""
 
-    def check_lease(by: Principal, lease: Lease) -> Deferred[LeasedJob]:
-        """The job of a lease that the worker holds. Raises StaleLease.
+    def check_leases(by: Principal, leases: Sequence[Lease]) -> Deferred[Sequence[LeasedJob | None]]:
+        """The jobs of leases that the worker holds; None for one that is stale.
 
-        It is an offence to ask for a lease that was never the worker's.
+        Each lease that was never the worker's is an offence.
         """
 
     def accuse(by: Principal, lease: Lease, what: str) -> Deferred[None]:
         """Charge the worker with an offence: its result under this lease is not what it says. Another worker
         may try the job."""
 
-    def commit_result(by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
-        """Complete the job with its durable result. The same content again gets the same answer. Raises
-        StaleLease, and the file is removed then."""
+    def commit_results(
+        by: Principal, results: Sequence[tuple[Lease, StoredFile]]
+    ) -> Deferred[Sequence[CommitReceipt]]:
+        """Complete jobs with their durable results; a receipt for each, in their order. The same content
+        again gets the same receipt. One whose lease is stale is refused, and its file removed."""
 
     def image(
         by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Deferred[Image]:
         """An image by its id, or by its ``seq`` within ``workload_id``. Raises NotFound, and Malformed for a
         number without ``workload_id``."""
+
+    def find_images(by: Principal, image_ids: Sequence[str]) -> Deferred[Sequence[Image | None]]:
+        """The images with these ids; None for each that :meth:`image` would not find."""
 
     def thumbnail(
         by: Principal, reference: str, workload_id: str | None, type: ImageType | None
@@ -424,6 +430,9 @@ class IDatastore(Interface):
     def image(image_id: str) -> Deferred[Image | None]:
         """An original or a result by its id."""
 
+    def images_by_id(image_ids: Sequence[str]) -> Deferred[Sequence[Image | None]]:
+        """Originals and results by their ids, in this order."""
+
     def image_at(workload_id: str, type: ImageType, seq: int) -> Deferred[Image | None]:
         """An original or a result by its place."""
 
@@ -443,6 +452,11 @@ class IDatastore(Interface):
         and ``file`` is not needed. Raises StaleLease, and QuotaExceeded when the owner uses more than its
         quota already: the job stays leased then.
         """
+
+    def finish_many(
+        results: Sequence[tuple[Lease, StoredFile]], worker: str, now: float
+    ) -> Deferred[Sequence[tuple[Image, bool] | Failure]]:
+        """Do what :meth:`finish` does for several results, each with its own outcome."""
 
     def fail(lease: Lease, code: str, detail: str, now: float) -> Deferred[tuple[str, int] | None]:
         """Make a leased job failed. The workload and the place, or None for a stale lease, which changes

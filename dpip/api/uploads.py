@@ -20,7 +20,7 @@ from dpip.api.views import image_json
 from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage
 from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile, Workload
-from dpip.store.results import keep_result
+from dpip.store.results import SentResult, keep_results
 
 T = TypeVar("T")
 
@@ -82,8 +82,11 @@ class UploadRoutes:
         [file] = files
         file.claimed = fields.required("sha256").lower()
         lease = Lease(_number(fields, "job"), _number(fields, "attempt"), fields.required("nonce"))
-        job = await self.controller.check_lease(by, lease)
-        return await keep_result(self.controller, self.image_store, by, job, file, fields.words("notices"))
+        sent = SentResult(lease, lambda: file, fields.words("notices"))
+        [outcome] = await keep_results(self.controller, self.image_store, by, [sent])
+        if isinstance(outcome, DpipError):
+            raise outcome
+        return outcome
 
 
 def _checked(files: Sequence[IIncomingFile]) -> Sequence[IIncomingFile]:

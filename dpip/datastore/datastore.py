@@ -17,6 +17,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dpip.datastore import (
@@ -28,12 +29,12 @@ from dpip.datastore import (
     jobs,
     migrate,
     purge,
-    results,
     retries,
     uploads,
     webhooks,
 )
 from dpip.datastore import images as image_rows
+from dpip.datastore import results as result_rows
 from dpip.datastore import workers as worker_rows
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.connections import Connections
@@ -227,6 +228,7 @@ class Datastore(Service):
 
     knows_key = _reads(idempotency_keys.is_known)
     image = _reads(image_rows.get)
+    images_by_id = _reads(image_rows.by_ids)
     image_at = _reads(image_rows.at)
     images = _reads(image_rows.page)
     paths = _reads(image_rows.paths)
@@ -257,14 +259,28 @@ class Datastore(Service):
 
     @deferred
     async def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> tuple[Image, bool]:
-        image, fresh = await self._submit(results.FINISH, results.FinishOperation(lease, worker, file, now))
-        if fresh:
-            self._live.ended(image.workload_id, image.seq, file, now)
-        return image, fresh
+        [outcome] = await self.finish_many([(lease, file)], worker, now)
+        if isinstance(outcome, Failure):
+            outcome.raiseException()
+        return outcome
+
+    @deferred
+    async def finish_many(
+        self, results: Sequence[tuple[Lease, StoredFile]], worker: str, now: float
+    ) -> Sequence[tuple[Image, bool] | Failure]:
+        if self._storage is None:
+            raise RetryLater("The database is closed.")
+        finishes = [result_rows.FinishOperation(lease, worker, file, now) for lease, file in results]
+        outcomes = await self._storage.writer.submit_many(result_rows.FINISH, finishes)
+        for outcome in outcomes:
+            if not isinstance(outcome, Failure) and outcome[1]:
+                image, _ = outcome
+                self._live.ended(image.workload_id, image.seq, image.file, now)
+        return outcomes
 
     @deferred
     async def fail(self, lease: Lease, code: str, detail: str, now: float) -> tuple[str, int] | None:
-        place = await self._submit(results.FAIL, results.FailOperation(lease, code, detail, now))
+        place = await self._submit(result_rows.FAIL, result_rows.FailOperation(lease, code, detail, now))
         if place is not None:
             self._live.ended(*place, None, now)
         return place

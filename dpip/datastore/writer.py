@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -75,9 +76,33 @@ _CALLS: OperationKind[_Call, Any] = OperationKind(_run_calls)
 
 @define(eq=False)
 class _Operation:
+    """``answer`` is called with the result, a DpipError or a Failure, in the reactor's thread."""
+
     kind: OperationKind[Any, Any]
     argument: Any
-    deferred: Deferred[Any] = field(factory=Deferred)
+    answer: Callable[[Any], object]
+
+
+def _fire(done: Deferred[Any], result: Any) -> None:
+    if isinstance(result, DpipError):
+        done.errback(result)
+    else:
+        done.callback(result)  # a Failure fails it
+
+
+@define(eq=False)
+class _Gathered:
+    """The answers of operations that were asked for together; they may be of several transactions."""
+
+    results: list[Any]
+    left: int
+    done: Deferred[Any] = field(factory=Deferred, init=False)
+
+    def set(self, place: int, result: Any) -> None:
+        self.results[place] = Failure(result) if isinstance(result, DpipError) else result
+        self.left -= 1
+        if not self.left:
+            self.done.callback(self.results)
 
 
 @define(eq=False)
@@ -117,19 +142,38 @@ class Writer:
     def submit(self, kind: OperationKind[A, R], argument: A) -> Deferred[R]:
         """Do one operation; its result. Fails with its own DpipError, or with the group's RetryLater or
         DiskFull."""
-        operation = _Operation(kind, argument)
+        done: Deferred[R] = Deferred()
+        refused = self._add(kind, [_Operation(kind, argument, lambda result: _fire(done, result))])
+        return done if refused is None else fail(refused)
+
+    def submit_many(
+        self, kind: OperationKind[A, R], arguments: Sequence[A]
+    ) -> Deferred[Sequence[R | Failure]]:
+        """Do several operations; the result or the failure of each. Fails when none of them is taken."""
+        gathered = _Gathered([None] * len(arguments), len(arguments))
+        if not arguments:
+            return succeed([])
+        operations = [
+            _Operation(kind, argument, partial(gathered.set, place))
+            for place, argument in enumerate(arguments)
+        ]
+        refused = self._add(kind, operations)
+        return gathered.done if refused is None else fail(refused)
+
+    def _add(self, kind: OperationKind[A, R], operations: Sequence[_Operation]) -> RetryLater | None:
+        """Queue the operations; or return why not."""
         with self._lock:
             if self._stopped is not None:
-                return fail(RetryLater("The server is shutting down."))
+                return RetryLater("The server is shutting down.")
             if kind.sheds and len(self._waiting) >= self._limit:
-                return fail(RetryLater("The database has more to write than it can. Try again in a second."))
-            self._waiting.append(operation)
+                return RetryLater("The database has more to write than it can. Try again in a second.")
+            self._waiting.extend(operations)
             idle, self._draining = not self._draining, True
         if idle:
             self._start()
         elif self._window is not None and len(self._waiting) >= _FULL:
             self._close_window()
-        return operation.deferred
+        return None
 
     def _start(self) -> None:
         """Begin with what waits, at the end of the window."""
@@ -261,7 +305,4 @@ def arranged(group: Iterable[_Operation]) -> list[list[_Operation]]:
 def _answer(group: list[_Operation], results: list[Any]) -> None:
     """Answer the whole group with one call in the reactor's thread."""
     for operation, result in zip(group, results, strict=True):
-        if isinstance(result, DpipError):
-            operation.deferred.errback(result)
-        else:
-            operation.deferred.callback(result)  # a Failure fails it
+        operation.answer(result)

@@ -100,7 +100,7 @@ class FileTransport:
         return Source(path, file.sha256)
 
     async def deliver_result(self, verdict: Verdict) -> None:
-        result = wire.ResultFile(self.job.lease, verdict.size, verdict.sha256, verdict.notices)
+        result = wire.ResultFile.of(self.job.lease, verdict.size, verdict.sha256, verdict.notices)
         if await self._local.deliver(result):
             return
         try:

@@ -245,7 +245,7 @@ class ArrangementTests(SynchronousTestCase):
         for place, (name, things) in enumerate(wanted):
             touches = None if things is None else lambda argument: argument[1]
             kind = kinds.setdefault((name, things is None), OperationKind(lambda c, a: [], touches))
-            group.append(_Operation(kind, (place, things)))
+            group.append(_Operation(kind, (place, things), str))
         names = {id(kind): name for (name, _), kind in kinds.items()}
         batches = arranged(group)
         return [names[id(b[0].kind)] + "".join(str(o.argument[0]) for o in b) for b in batches]
@@ -275,7 +275,7 @@ class ArrangementTests(SynchronousTestCase):
         for name in "abc":
             plain[name] = OperationKind[Any, Any](lambda c, a: [], lambda argument: argument[1])
         group = [
-            _Operation(barrier if things is None else plain[name], (place, things))
+            _Operation(barrier if things is None else plain[name], (place, things), str)
             for place, (name, things) in enumerate(wanted)
         ]
         batches = arranged(group)

@@ -14,6 +14,7 @@ from dpip.interfaces import IController
 from dpip.link.api_messages import CALLS, error_of, plain, plain_error, valued
 from dpip.model import (
     Activity,
+    CommitReceipt,
     Delivery,
     Eta,
     Failure,
@@ -96,6 +97,11 @@ VALUES: list[tuple[Any, Any]] = [
     ),
     (Updates("e-0", (Update("", Progress(Workload("i", "o", SPEC, "d", 1.0))),), snapshot=True), Updates),
     ((1, 2), Sequence[int]),
+    ((Lease(1, 2, "n"),), Sequence[Lease]),
+    ((None, IMAGE), Sequence[Image | None]),
+    ((None, LeasedJob(Lease(1, 2, "n"), "w", IMAGE, "r", (), {})), Sequence[LeasedJob | None]),
+    (((Lease(1, 2, "n"), FILE),), Sequence[tuple[Lease, StoredFile]]),
+    ((CommitReceipt(IMAGE), CommitReceipt(None, "c", "d", {"x": 1}, 5)), Sequence[CommitReceipt]),
     ((), Sequence[str]),
 ]
 

@@ -154,7 +154,7 @@ _UPLOADS = {
         f"{_CORE}.commit_originals", "self.scheduler.jobs_waiting(workload_id, [", "list(["
     ),
     "the scheduler is not told of results": Bug(
-        f"{_CORE}.commit_result", "self.scheduler.result_committed(lease)", "pass"
+        f"{_CORE}._committed", "self.scheduler.result_committed(lease)", "pass"
     ),
     "counted twice": Bug(
         f"{_DATA}.results:_count", "tally.done += ending.state is JobState.DONE", "tally.done += 1"
