@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-WINDOW_SECONDS: Final = 0.04
+WINDOW_SECONDS: Final = 0.05
 """From the beginning of one exchange to that of the next; after that an item alone waits for nothing."""
 
 T = TypeVar("T")

@@ -21,8 +21,10 @@ A receipt's code means what the same error means for a result alone.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from errno import ENOSPC
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -355,10 +357,11 @@ class _Wanted:
         if data is None or sha256(data).hexdigest() != self.job.original.file.sha256:
             return False
         try:
-            self.path.write_bytes(data)
+            with open(self.path, "wb", buffering=0) as file:
+                written = file.write(data)
         except OSError as error:
             return _no_room(error)
-        return True
+        return written == len(data) or _no_room(OSError(ENOSPC, os.strerror(ENOSPC)))
 
 
 @frozen(eq=False)

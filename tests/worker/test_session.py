@@ -277,7 +277,7 @@ class HttpTests(WorkingCase):
     async def test_a_full_disk_hands_the_job_back_and_later_takes_it(self) -> None:
         await self.start()
         spool = self.session.spool
-        room = self.patch(spool, "has_room_for", lambda size: False)
+        room = self.patch(spool, "take_room", lambda size: False)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
         self.assertEqual(self.api.requests, [])
@@ -290,7 +290,7 @@ class HttpTests(WorkingCase):
         self.patch(shift_module, "_FIRST_PAUSE", 1000.0)
         self.patch(shift_module, "_MAX_PAUSE", 1000.0)
         await self.start()
-        self.patch(self.session.spool, "has_room_for", lambda size: False)
+        self.patch(self.session.spool, "take_room", lambda size: False)
         await self.record.link.run([self.give(1)])
         await self.said("goes back to the controller")
         await self.session.stopService()
