@@ -21,6 +21,9 @@ _STRIKES = (
     Strike("work", "fdatasync", "signal=KILL", 5),
     Strike("work", "fsync", "error=EIO", 8),
     Strike("work", "pwrite64", "error=ENOSPC", 60),
+    Strike("batches", "fsync", "signal=KILL", 5),  # some originals of one request are durable
+    Strike("batches", "fsync", "error=EIO", 9),  # a result of a batch is not durable, or its folder
+    Strike("batches", "fdatasync", "signal=KILL", 5),
 )
 
 
