@@ -23,7 +23,6 @@ _STRIKES = (
     Strike("work", "pwrite64", "error=ENOSPC", 60),
     Strike("batches", "fsync", "signal=KILL", 5),  # some originals of one request are durable
     Strike("batches", "fsync", "error=EIO", 9),  # a result of a batch is not durable, or its folder
-    Strike("batches", "fdatasync", "signal=KILL", 5),
 )
 
 

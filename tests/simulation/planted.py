@@ -224,56 +224,30 @@ _COMPUTING = {
 }
 
 _BATCHES = {
-    "receipts before the commit": Bug(
+    "results of a batch are shifted by one": Bug(
         "dpip.api.batches:BatchRoutes.upload_results",
-        "outcomes = await keep_results(self.controller, self.image_store, call.by, sent)",
-        "from twisted.internet.defer import Deferred\n"
-        "    kept = keep_results(self.controller, self.image_store, call.by, sent)\n"
-        "    Deferred.fromCoroutine(kept).addErrback(lambda _: None)\n"
-        "    outcomes = [None] * len(sent)",
+        "zip(body.results, body.incoming, strict=True)",
+        "zip(body.results, [*body.incoming[1:], *body.incoming[:1]], strict=True)",
     ),
-    "receipts are shifted by one": Bug(
-        "dpip.worker.transfer:Transfer._post_batch",
-        "receipts = iter(_receipts(await self._text(response), len(sent)))",
-        "given = _receipts(await self._text(response), len(sent))\n"
-        "    receipts = iter([*given[1:], *given[:1]])",
+    "a receipt without a file": Bug(
+        "dpip.store.results:_store", "one.outcome = _explained(outcome)", "one.outcome = one.sent"
     ),
-    "files of a batch are not fsynced": Bug(
-        f"{_WRITING}:StoreWriter._write_part",
-        "for write in _unfailed(writes):\n            self._attempt([write], write.sync)",
-        "for write in _unfailed(writes) if len(writes) == 1 else ():\n"
-        "            self._attempt([write], write.sync)",
+    "any receipt is a good one": Bug(
+        "dpip.worker.transfer:is_kept", "return not receipt.code", "return True"
     ),
-    "one folder of a batch is fsynced": Bug(
-        f"{_WRITING}:StoreWriter._write_part", "in folders.values()", "in list(folders.values())[:1]"
-    ),
-    "a failed fsync within a batch is passed over": Bug(
-        f"{_WRITING}:StoreWriter._write_part",
-        "self._attempt([write], write.sync)",
-        "self._attempt([], write.sync)",
+    "small files lose their end": Bug(
+        "dpip.store.incoming:MemoryContent.place",
+        "_write_all(descriptor, self._data)",
+        "os.write(descriptor, self._data[:-1])",
     ),
     "the commit window never closes": Bug(
         f"{_DATA}.writer:Writer._start", "self._call_later(left, self._close_window)", "None"
     ),
-    "a batch never waits to an end": Bug(
+    "a batch waits for ever": Bug(
         "dpip.worker.batches:Batches._schedule",
         "self._timer = self._clock.callLater(pause, self._begin)",
         "pause or self._begin()",
     ),
-    "an exchange that fails is the last": Bug(
-        "dpip.worker.batches:Batches._ended",
-        "self._busy = False",
-        "self._busy = isinstance(answers, Failure)",
-    ),
-    "a stale result takes the batch along": Bug(
-        f"{_CORE}.commit_results",
-        "self._stale(file) if job is None",
-        "(self._discard([other for _, other in results]), self._stale(file))[1] if job is None",
-    ),
-    "answers of a batch are shifted by one": Bug(
-        f"{_DATA}.writer:_Gathered.set", "self.results[place] =", "self.results[place - 1] ="
-    ),
-    "a refused result stays": Bug(f"{_CORE}._stale", "self._discard([file])", "pass"),
     "uploads keep their memory": Bug(
         "dpip.store.incoming:MemoryContent.discard", "self._memory.give_back(len(self._data))", "pass"
     ),
