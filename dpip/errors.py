@@ -67,6 +67,10 @@ class StaleLease(Conflict):
     code = "stale-lease"
     title = "The job is not leased to this worker any more"
 
+    @classmethod
+    def of_a_result(cls) -> StaleLease:
+        return cls("This job is not leased to this worker, or not any more.")
+
 
 class TooMany(Conflict):
     """The user has as many of these as one may have: some must go before another comes."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, taggedValue
 
 from dpip.model import (
@@ -16,6 +17,7 @@ from dpip.model import (
     AcceptedOriginal,
     Activity,
     CertificateRecord,
+    CommitReceipt,
     Delivery,
     DueWebhook,
     Eta,
@@ -218,28 +220,33 @@ class IController(Interface):
         from the store; so they are when the commit is refused.
         """
 
-    def held(by: Principal, image_id: str) -> Deferred[LeasedJob]:
-        """The job for which the worker holds this original. Raises NotFound for any other image."""
+    def held(by: Principal, image_ids: Sequence[str]) -> Deferred[Sequence[LeasedJob | None]]:
+        """The jobs for which the worker holds these originals; None for any other image."""
 
-    def check_lease(by: Principal, lease: Lease) -> Deferred[LeasedJob]:
-        """The job of a lease that the worker holds. Raises StaleLease.
+    def check_leases(by: Principal, leases: Sequence[Lease]) -> Deferred[Sequence[LeasedJob | None]]:
+        """The jobs of leases that the worker holds; None for one that is stale.
 
-        It is an offence to ask for a lease that was never the worker's.
+        Each lease that was never the worker's is an offence.
         """
 
     def accuse(by: Principal, lease: Lease, what: str) -> Deferred[None]:
         """Charge the worker with an offence: its result under this lease is not what it says. Another worker
         may try the job."""
 
-    def commit_result(by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
-        """Complete the job with its durable result. The same content again gets the same answer. Raises
-        StaleLease, and the file is removed then."""
+    def commit_results(
+        by: Principal, results: Sequence[tuple[Lease, StoredFile]]
+    ) -> Deferred[Sequence[CommitReceipt]]:
+        """Complete jobs with their durable results; a receipt for each, in their order. The same content
+        again gets the same receipt. One whose lease is stale is refused, and its file removed."""
 
     def image(
         by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Deferred[Image]:
         """An image by its id, or by its ``seq`` within ``workload_id``. Raises NotFound, and Malformed for a
         number without ``workload_id``."""
+
+    def find_images(by: Principal, image_ids: Sequence[str]) -> Deferred[Sequence[Image | None]]:
+        """The images with these ids; None for each that :meth:`image` would not find."""
 
     def thumbnail(
         by: Principal, reference: str, workload_id: str | None, type: ImageType | None
@@ -486,6 +493,9 @@ class IDatastore(Interface):
     def image(image_id: str) -> Deferred[Image | None]:
         """An original or a result by its id."""
 
+    def images_by_id(image_ids: Sequence[str]) -> Deferred[Sequence[Image | None]]:
+        """Originals and results by their ids, in this order."""
+
     def image_at(workload_id: str, type: ImageType, seq: int) -> Deferred[Image | None]:
         """An original or a result by its place."""
 
@@ -511,6 +521,11 @@ class IDatastore(Interface):
         and ``file`` is not needed. Raises StaleLease, and QuotaExceeded when the owner uses more than its
         quota already: the job stays leased then.
         """
+
+    def finish_many(
+        results: Sequence[tuple[Lease, StoredFile]], worker: str, now: float
+    ) -> Deferred[Sequence[tuple[Image, bool] | Failure]]:
+        """Do what :meth:`finish` does for several results, each with its own outcome."""
 
     def fail(lease: Lease, code: str, detail: str, now: float) -> Deferred[tuple[str, int] | None]:
         """Make a leased job failed. The workload and the place, or None for a stale lease, which changes
@@ -673,7 +688,7 @@ class IImageStore(Interface):
     """Files of pictures, atomic and durable, with a directory for each workload."""
 
     def incoming() -> IIncomingFile:
-        """A new temporary file on the same filesystem, to be written as bytes arrive. Raises DiskFull."""
+        """A new upload, to be written as bytes arrive: in memory while it is small."""
 
     def keep(
         incoming: IIncomingFile,
@@ -683,12 +698,19 @@ class IImageStore(Interface):
         max_pixels: int,
         spec: WorkloadSpec | None = None,
     ) -> Deferred[StoredFile]:
-        """Keep an upload: read its header, fsync, rename into the workload's directory, fsync that.
+        """Keep one upload; fails as one of :meth:`keep_many` would."""
 
-        With a ``spec`` the memory is reckoned that its job will need.
+    def keep_many(
+        files: Sequence[tuple[IIncomingFile, str, ImageType, str]],
+        max_pixels: int,
+        spec: WorkloadSpec | None = None,
+    ) -> Deferred[Sequence[StoredFile | Failure]]:
+        """Keep uploads, each as ``(incoming, directory, type, image id)``: read its header, give it a name in
+        the workload's directory, fsync it, and fsync each directory once. Each has its own outcome.
 
-        The name is new each time, so nothing that exists is ever replaced. Raises NotAnImage, TooLarge
-        (too many pixels), DiskFull; the temporary file is gone then.
+        With a ``spec`` the memory is reckoned that the job of each will need. The names are new each time, so
+        nothing that exists is ever replaced. An upload fails with WrongHash, NotAnImage, TooLarge (too many
+        pixels), DiskFull, RetryLater; nothing is left of it then.
         """
 
     def discard(path: str) -> Deferred[None]:
@@ -705,7 +727,7 @@ class IImageStore(Interface):
 
 
 class IIncomingFile(Interface):
-    """One upload's temporary file. Writes are synchronous and small, and are hashed."""
+    """One upload on its way in. Writes are synchronous and small."""
 
     size = Attribute("Bytes written so far (int).")
     sha256 = Attribute("Hex digest of the bytes written so far (str).")

@@ -338,6 +338,17 @@ class LeasedJob:
 
 
 @frozen
+class CommitReceipt:
+    """What became of one of several results: its image, or an error's code, words and facts."""
+
+    image: Image | None
+    code: str = ""
+    detail: str = ""
+    members: Params = field(factory=dict)
+    retry_after: int = 0
+
+
+@frozen
 class GpuLoad:
     name: str
     load_percent: float

@@ -17,10 +17,12 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dpip.api.archive import ArchiveRoutes
+from dpip.api.batches import BatchRoutes
 from dpip.api.events import EventRoutes
 from dpip.api.http import problems
 from dpip.api.http.answers import Answer, cut_short, write_answer
 from dpip.api.http.auth import Access, check_access, secret_of
+from dpip.api.http.batches import ResultsBody
 from dpip.api.http.bodies import Body, SmallBody, UploadBody
 from dpip.api.http.forms import Fields, read_fields
 from dpip.api.http.gate import Gate, is_encrypted
@@ -95,6 +97,7 @@ def all_routes(
         *WorkloadRoutes(controller, specs, clock).routes(),
         *PresetRoutes(controller, specs).routes(),
         *ImageRoutes(controller, image_store).routes(),
+        *BatchRoutes(controller, image_store).routes(),
         *UploadRoutes(controller, image_store, ids).routes(),
         *UserRoutes(controller).routes(),
         *TokenRoutes(controller).routes(),
@@ -182,6 +185,7 @@ class Server:
             request.header,
             fields,
             upload,
+            body if isinstance(body, ResultsBody) else None,
             lambda: self.controller.authenticate(secret_of(request.header, encrypted, route.by_link)),
             encrypted=encrypted,
         )
@@ -243,6 +247,7 @@ def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
     """
     known = {(route.method, route.path): route for route in routes}
     upload, show = known["POST", "/images"], known["GET", "/images/<reference>"]
+    batches = {b"GET": known["GET", "/images/batch"], b"POST": known["POST", "/images/batch"]}
     poll, login = known["GET", "/workloads/<workload_id>"], known["POST", "/login"]
 
     def answer(request: Request) -> bool:
@@ -250,6 +255,8 @@ def shortcut(server: Server, routes: Sequence[Route]) -> Shortcut:
         match request.method, request.segments:
             case b"POST", (b"images",):
                 route = upload
+            case b"GET" | b"POST", (b"images", b"batch"):
+                route = batches[request.method]
             case b"GET", (b"images", reference) if reference:
                 route, arguments = show, {"reference": reference.decode()}
             case b"GET", (b"workloads", workload_id) if workload_id:

@@ -14,6 +14,7 @@ from dpip.api.http.problems import LATER
 from dpip.api.http.routes import Route
 from dpip.api.operations import OPERATIONS, SCHEMAS, UNDOCUMENTED, Operation
 from dpip.api.schemas import INTEGER, STRING, ref
+from dpip.http.batch import CONTENT_TYPE as BATCH
 
 #: What an answer gives that other operations take: parameter, where it is in the answer, which paths mean it.
 _GIVEN: Final = {
@@ -145,6 +146,8 @@ def _security(route: Route) -> Sequence[dict[str, list[str]]]:
 def _body(operation: Operation) -> dict[str, Any] | None:
     if operation.upload is not None:
         return {"required": True, "content": {"multipart/form-data": {"schema": operation.upload}}}
+    if operation.batch is not None:
+        return {"required": True, "content": {BATCH: {"schema": operation.batch}}}
     if operation.body is None:
         return None
     kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")

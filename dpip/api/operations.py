@@ -26,6 +26,7 @@ from dpip.api.schemas import (
     or_null,
     ref,
 )
+from dpip.http.batch import CONTENT_TYPE as BATCH
 from dpip.runtime.metrics import CONTENT_TYPE
 
 _PARAMETER: Schema = members(
@@ -96,14 +97,16 @@ def _header(name: str, schema: Schema, description: str) -> Json:
 
 @frozen
 class Operation:
-    """What a route takes and gives. ``body`` is taken as JSON, form or multipart, ``upload`` as multipart;
-    ``answers`` are contents by type, for each status that is no error."""
+    """What a route takes and gives. ``body`` is taken as JSON, form or multipart, ``upload`` as multipart,
+    ``batch`` as ``dpip.http.batch`` has it; ``answers`` are contents by type, for each status that is no
+    error."""
 
     answers: dict[int, dict[str, Schema]]
     errors: tuple[int, ...] = ()
     parameters: tuple[Json, ...] = ()
     body: Schema | None = None
     upload: Schema | None = None
+    batch: Schema | None = None
 
 
 def _json(schema: Schema, status: int = 200) -> dict[int, dict[str, Schema]]:
@@ -253,6 +256,14 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
             _SEQS,
             _LIMIT,
         ),
+    ),
+    ("GET", "/images/batch"): Operation(
+        {200: {BATCH: FILE}},
+        (422,),
+        (_query("ids", STRING, "Up to 16 image ids, with commas between them.", required=True),),
+    ),
+    ("POST", "/images/batch"): Operation(
+        _json(members(receipts=array(members(code=STRING, detail=STRING)))), (507,), batch=FILE
     ),
     ("GET", "/images/<reference>"): Operation(
         {200: _PICTURE, 206: _PICTURE, 304: {}},

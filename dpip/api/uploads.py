@@ -20,7 +20,7 @@ from dpip.api.views import image_json
 from dpip.errors import BadParameter, DpipError, Forbidden, NotAnImage
 from dpip.interfaces import IController, IImageStore, IIncomingFile
 from dpip.model import Image, ImageType, Lease, Principal, Role, StoredFile, Workload
-from dpip.store.results import keep_result
+from dpip.store.results import SentResult, keep_results
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class UploadRoutes:
 
     async def _originals(self, call: ApiCall, files: Sequence[IIncomingFile]) -> Sequence[Image]:
         workload_id = call.fields.required("workload_id")
-        hashes = [file.sha256 for file in files]
+        hashes = [] if call.header("Idempotency-Key") is None else [file.sha256 for file in files]
         key = key_of(call, "images", {"workload_id": workload_id, "files": hashes})
         sizes = [file.size for file in files]
         name = None if key is None else key.key
@@ -66,12 +66,10 @@ class UploadRoutes:
         ids = [self.ids() for _ in files]
         pixels = self.controller.max_pixels
         keeping = [
-            self.image_store.keep(
-                file, workload.directory, ImageType.ORIGINAL, image_id, pixels, workload.spec
-            )
+            (file, workload.directory, ImageType.ORIGINAL, image_id)
             for image_id, file in zip(ids, files, strict=True)
         ]
-        outcomes = await gathered(keeping)
+        outcomes = await self.image_store.keep_many(keeping, pixels, workload.spec)
         kept = [outcome for outcome in outcomes if isinstance(outcome, StoredFile)]
         if len(kept) == len(files):
             return list(zip(ids, kept, strict=True))
@@ -84,8 +82,11 @@ class UploadRoutes:
         [file] = files
         file.claimed = fields.required("sha256").lower()
         lease = Lease(_number(fields, "job"), _number(fields, "attempt"), fields.required("nonce"))
-        job = await self.controller.check_lease(by, lease)
-        return await keep_result(self.controller, self.image_store, by, job, file, fields.words("notices"))
+        sent = SentResult(lease, lambda: file, fields.words("notices"))
+        [outcome] = await keep_results(self.controller, self.image_store, by, [sent])
+        if isinstance(outcome, DpipError):
+            raise outcome
+        return outcome
 
 
 def _checked(files: Sequence[IIncomingFile]) -> Sequence[IIncomingFile]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cachetools import TTLCache
@@ -166,15 +165,19 @@ class RemoteController:
         return images
 
     @deferred
-    async def held(self, by: Principal, image_id: str) -> LeasedJob:
-        job: LeasedJob = await self._ask("held", by, image_id)
-        self._jobs[by, job.lease] = job
-        return job
+    async def held(self, by: Principal, image_ids: Sequence[str]) -> Sequence[LeasedJob | None]:
+        jobs: Sequence[LeasedJob | None] = await self._ask("held", by, image_ids)
+        for job in filter(None, jobs):
+            self._jobs[by, job.lease] = job
+        return jobs
 
     @deferred
-    async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
-        """Return the job as the download left it here a moment ago, or ask: the commit decides anyway."""
-        return self._jobs.get((by, lease)) or await self._ask("check_lease", by, lease)
+    async def check_leases(self, by: Principal, leases: Sequence[Lease]) -> Sequence[LeasedJob | None]:
+        """Return jobs as the download left them here a moment ago, or ask: the commit decides anyway."""
+        known = [self._jobs.get((by, lease)) for lease in leases]
+        unknown = [lease for lease, job in zip(leases, known, strict=True) if job is None]
+        asked = iter(await self._ask("check_leases", by, unknown) if unknown else ())
+        return [next(asked) if job is None else job for job in known]
 
     def accuse(self, by: Principal, lease: Lease, what: str) -> Deferred[None]:
         self._jobs.pop((by, lease), None)
@@ -185,10 +188,18 @@ class RemoteController:
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
         if by.role is Role.WORKER:
-            with suppress(NotFound):  # else it may have been lent, for a thumbnail
-                return (await self.held(by, reference)).original
+            [job] = await self.held(by, [reference])
+            if job is not None:  # else it may have been lent, for a thumbnail
+                return job.original
         image: Image = await self._ask("image", by, reference, workload_id, type)
         return image
+
+    @deferred
+    async def find_images(self, by: Principal, image_ids: Sequence[str]) -> Sequence[Image | None]:
+        jobs = await self.held(by, image_ids) if by.role is Role.WORKER else [None] * len(image_ids)
+        others = [image_id for image_id, job in zip(image_ids, jobs, strict=True) if job is None]
+        asked = iter(await self._ask("find_images", by, others) if others else ())
+        return [next(asked) if job is None else job.original for job in jobs]
 
 
 def _no_controller() -> RetryLater:

@@ -31,6 +31,7 @@ from dpip.errors import (
     Malformed,
     NotFound,
     QuotaExceeded,
+    RetryLater,
     StaleLease,
     TooLarge,
     WrongHash,
@@ -41,6 +42,7 @@ from dpip.model import (
     ALL,
     UNFINISHED,
     Activity,
+    CommitReceipt,
     IdempotencyKey,
     Image,
     ImageType,
@@ -407,21 +409,26 @@ class Controller:
         return [original.image for original in accepted]
 
     @deferred
-    async def held(self, by: Principal, image_id: str) -> LeasedJob:
+    async def held(self, by: Principal, image_ids: Sequence[str]) -> Sequence[LeasedJob | None]:
+        return [self._held(by, image_id) for image_id in image_ids]
+
+    def _held(self, by: Principal, image_id: str) -> LeasedJob | None:
         job = self.scheduler.holds(by.session, image_id) if by.role is Role.WORKER else None
-        if job is None:
-            raise no_image(image_id)
-        self.meters.given[ImageType.ORIGINAL] += job.original.file.size
+        if job is not None:
+            self.meters.given[ImageType.ORIGINAL] += job.original.file.size
         return job
 
     @deferred
-    async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
+    async def check_leases(self, by: Principal, leases: Sequence[Lease]) -> Sequence[LeasedJob | None]:
+        return [await self._leased(by, lease) for lease in leases]
+
+    async def _leased(self, by: Principal, lease: Lease) -> LeasedJob | None:
+        if by.role is not Role.WORKER:
+            return None
         job = self.scheduler.leased(by.session, lease) or self._recent_results.get((by.session, lease))
-        if by.role is Role.WORKER and job is not None:
-            return job
-        if by.role is Role.WORKER and not await self.datastore.was_leased(lease, by.name):
+        if job is None and not await self.datastore.was_leased(lease, by.name):
             self.accuse_worker(by, f"a result for job {lease.job}, which was never leased to it")
-        raise StaleLease("This job is not leased to this worker, or not any more.")
+        return job
 
     @deferred
     async def accuse(self, by: Principal, lease: Lease, what: str) -> None:
@@ -429,13 +436,34 @@ class Controller:
         self.accuse_worker(by, what)
 
     @deferred
-    async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:
-        try:
-            job = await self.check_lease(by, lease)
-            image, fresh = await self.datastore.finish(lease, by.name, file, self.clock())
-        except _REFUSED:
-            self._discard([file])
-            raise
+    async def commit_results(
+        self, by: Principal, results: Sequence[tuple[Lease, StoredFile]]
+    ) -> Sequence[CommitReceipt]:
+        jobs = await self.check_leases(by, [lease for lease, _ in results])
+        held = [result for job, result in zip(jobs, results, strict=True) if job is not None]
+        outcomes = iter(await self.datastore.finish_many(held, by.name, self.clock()))
+        return [
+            self._stale(file) if job is None else self._committed(by, job, lease, file, next(outcomes))
+            for job, (lease, file) in zip(jobs, results, strict=True)
+        ]
+
+    def _stale(self, file: StoredFile) -> CommitReceipt:
+        self._discard([file])
+        return _refusal(StaleLease.of_a_result())
+
+    def _committed(
+        self,
+        by: Principal,
+        job: LeasedJob,
+        lease: Lease,
+        file: StoredFile,
+        outcome: tuple[Image, bool] | Failure,
+    ) -> CommitReceipt:
+        if isinstance(outcome, Failure):
+            if outcome.check(*_REFUSED):
+                self._discard([file])
+            return _refusal(outcome.value)
+        image, fresh = outcome
         if fresh:
             self.meters.attempt_ended(by.name, [name for name, _ in job.steps], Outcome.DONE)
             self.meters.taken[ImageType.FILTERED] += file.size
@@ -443,18 +471,45 @@ class Controller:
             self._discard([file])
         self._recent_results[by.session, lease] = job
         self.scheduler.result_committed(lease)
-        return image
+        return CommitReceipt(image)
 
     @deferred
     async def image(
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
     ) -> Image:
         if by.role is Role.WORKER:
-            lent = self.thumbnails.lent_image(by.session, reference)
-            return lent or (await self.held(by, reference)).original
+            lent = self._lent(by, reference)
+            if lent is None:
+                raise no_image(reference)
+            return lent
         image = await self._find_image(by, reference, workload_id, type)
         self.meters.given[image.type] += image.file.size
         return image
+
+    @deferred
+    async def find_images(self, by: Principal, image_ids: Sequence[str]) -> Sequence[Image | None]:
+        if by.role is Role.WORKER:
+            return [self._lent(by, image_id) for image_id in image_ids]
+        found = await self.datastore.images_by_id(image_ids)
+        own = {image.workload_id for image in found if image is not None}
+        own = {each for each in own if await self._knows(by, each)}
+        images = [image if image is not None and image.workload_id in own else None for image in found]
+        for image in filter(None, images):
+            self.meters.given[image.type] += image.file.size
+        return images
+
+    def _lent(self, by: Principal, image_id: str) -> Image | None:
+        """An image that this worker may read now: for a thumbnail, or as the original of a job."""
+        lent = self.thumbnails.lent_image(by.session, image_id)
+        job = None if lent is not None else self._held(by, image_id)
+        return lent if job is None else job.original
+
+    async def _knows(self, by: Principal, workload_id: str) -> bool:
+        try:
+            await self._known_workload(by, workload_id)
+        except NotFound:
+            return False
+        return True
 
     async def _find_image(
         self, by: Principal, reference: str, workload_id: str | None, type: ImageType | None
@@ -699,6 +754,12 @@ class Controller:
 # After these the datastore has kept nothing of a file for certain. After another failure of a commit it may
 # have: then the file stays until the sweep has looked for its row.
 _REFUSED = (NotFound, Forbidden, Conflict, TooLarge, KeyReused)
+
+
+def _refusal(error: BaseException | None) -> CommitReceipt:
+    if not isinstance(error, DpipError):  # a bug, which has been logged
+        error = RetryLater("The result could not be recorded. The server's log says why.")
+    return CommitReceipt(None, error.code, error.detail, error.members, error.retry_after or 0)
 
 
 def _for_newcomers(token: JoinToken) -> NewcomersToken:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from attrs import define
-from twisted.internet.defer import gatherResults
 from twisted.logger import Logger
 
 from dpip.errors import DpipError
@@ -14,10 +14,8 @@ from dpip.link import worker_messages as wire
 from dpip.model import Principal
 from dpip.runtime.coroutines import deferred
 from dpip.store.image_store import ImageStore
-from dpip.store.local_transfer import TransferDirectory
-from dpip.store.results import keep_result
-
-_MAX_SENTENCE = 500
+from dpip.store.local_transfer import TakenFile, TransferDirectory
+from dpip.store.results import SentResult, keep_results, receipts_of
 
 
 @define
@@ -53,17 +51,9 @@ class LocalResults:
         self, by: Principal, directory: TransferDirectory, results: Sequence[wire.ResultFile]
     ) -> wire.Receipts:
         """Keep all results at the same time, so that they share fsyncs and a transaction."""
-        keeping = [self._keep_result(by, directory, result) for result in results]
-        return wire.Receipts(tuple(await gatherResults(keeping, consumeErrors=True)))
+        sent = [SentResult(one.lease, partial(_take, directory, one), one.notices) for one in results]
+        return receipts_of(await keep_results(self.controller, self.store, by, sent))
 
-    @deferred
-    async def _keep_result(
-        self, by: Principal, directory: TransferDirectory, result: wire.ResultFile
-    ) -> wire.Receipt:
-        try:
-            job = await self.controller.check_lease(by, result.lease)
-            file = directory.take_file(wire.result_name(job.lease), result.size, result.sha256)
-            await keep_result(self.controller, self.store, by, job, file, result.notices)
-        except DpipError as error:
-            return wire.Receipt(error.code, error.detail[:_MAX_SENTENCE])
-        return wire.Receipt()
+
+def _take(directory: TransferDirectory, result: wire.ResultFile) -> TakenFile:
+    return directory.take_file(wire.result_name(result.lease), result.size, result.sha256)

@@ -72,8 +72,10 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         state / "dpip.sqlite",
         reactor,
         host.make_threads,
+        host.monotonic,
         changed=feed.workload_changed,
         commits=meters.commits,
+        call_later=reactor.callLater,
     )
     telemetry = Telemetry(state / "telemetry.sqlite", reactor, host.make_threads)
     image_store = ImageStore(
@@ -143,7 +145,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     )
 
     def mark_store(text: str) -> tuple[str, IIncomingFile]:
-        mark = image_store.incoming()
+        mark = image_store.temporary_file()
         mark.write(text.encode())
         return os.path.basename(mark.path), mark
 

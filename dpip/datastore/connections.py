@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import define
 from sqlalchemy import Engine
+from twisted.internet.interfaces import IDelayedCall
 
 from dpip.datastore import engine
 from dpip.datastore.reader import Reader
@@ -27,13 +29,19 @@ class Connections:
 
     @classmethod
     def open(
-        cls, path: Path, reactor: FromThreads, make_threads: MakeThreads, commits: Histogram
+        cls,
+        path: Path,
+        reactor: FromThreads,
+        make_threads: MakeThreads,
+        commits: Histogram,
+        call_later: Callable[..., IDelayedCall] | None,
+        monotonic: Callable[[], float],
     ) -> Connections:
         write, read = engine.writing(path), engine.reading(path, _READERS)
         writing, reading = make_threads(1, "datastore-write"), make_threads(_READERS, "datastore-read")
         writing.start()
         reading.start()
-        writer = Writer(reactor, writing, write, commits)
+        writer = Writer(reactor, writing, write, commits, call_later=call_later, monotonic=monotonic)
         return cls(writer, Reader(reactor, reading, read), (writing, reading), (write, read))
 
     @deferred

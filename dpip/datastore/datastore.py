@@ -15,7 +15,9 @@ from attrs import Factory, define, field
 from sqlalchemy import Connection
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from dpip.datastore import (
@@ -27,7 +29,6 @@ from dpip.datastore import (
     jobs,
     migrate,
     purge,
-    results,
     retries,
     uploads,
     webhooks,
@@ -35,6 +36,7 @@ from dpip.datastore import (
 from dpip.datastore import images as image_rows
 from dpip.datastore import places as place_rows
 from dpip.datastore import presets as preset_rows
+from dpip.datastore import results as result_rows
 from dpip.datastore import workers as worker_rows
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.connections import Connections
@@ -97,7 +99,8 @@ class Datastore(Service):
     ``startService`` creates or migrates the file and may raise ``migrate.UnknownDatabase``; ``stopService``
     takes nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called
     when a workload is new, when its counts have changed, and when workers were given its jobs. ``commits``
-    measures how long transactions take.
+    measures how long transactions take. ``call_later`` is the reactor's: with it commits that follow each
+    other closely wait for more.
     """
 
     log = Logger()
@@ -108,6 +111,7 @@ class Datastore(Service):
     _monotonic: Callable[[], float] = time.monotonic
     _changed: Callable[[str], object] = field(default=lambda _: None)
     _commits: Histogram = field(factory=Histogram)
+    _call_later: Callable[..., IDelayedCall] | None = None
     _live: LiveWorkloads = field(
         default=Factory(lambda self: LiveWorkloads(self._monotonic, self._changed), takes_self=True),
         init=False,
@@ -118,7 +122,9 @@ class Datastore(Service):
 
     def startService(self) -> None:
         migrate.prepare(self._path)
-        self._storage = Connections.open(self._path, self._reactor, self._make_threads, self._commits)
+        self._storage = Connections.open(
+            self._path, self._reactor, self._make_threads, self._commits, self._call_later, self._monotonic
+        )
         super().startService()
 
     @deferred
@@ -231,6 +237,7 @@ class Datastore(Service):
 
     knows_key = _reads(idempotency_keys.is_known)
     image = _reads(image_rows.get)
+    images_by_id = _reads(image_rows.by_ids)
     image_at = _reads(image_rows.at)
     images = _reads(image_rows.page)
     images_at = _reads(image_rows.at_places)
@@ -263,14 +270,28 @@ class Datastore(Service):
 
     @deferred
     async def finish(self, lease: Lease, worker: str, file: StoredFile, now: float) -> tuple[Image, bool]:
-        image, fresh = await self._submit(results.FINISH, results.FinishOperation(lease, worker, file, now))
-        if fresh:
-            self._live.ended(image.workload_id, image.seq, file, now)
-        return image, fresh
+        [outcome] = await self.finish_many([(lease, file)], worker, now)
+        if isinstance(outcome, Failure):
+            outcome.raiseException()
+        return outcome
+
+    @deferred
+    async def finish_many(
+        self, results: Sequence[tuple[Lease, StoredFile]], worker: str, now: float
+    ) -> Sequence[tuple[Image, bool] | Failure]:
+        if self._storage is None:
+            raise RetryLater("The database is closed.")
+        finishes = [result_rows.FinishOperation(lease, worker, file, now) for lease, file in results]
+        outcomes = await self._storage.writer.submit_many(result_rows.FINISH, finishes)
+        for outcome in outcomes:
+            if not isinstance(outcome, Failure) and outcome[1]:
+                image, _ = outcome
+                self._live.ended(image.workload_id, image.seq, image.file, now)
+        return outcomes
 
     @deferred
     async def fail(self, lease: Lease, code: str, detail: str, now: float) -> tuple[str, int] | None:
-        place = await self._submit(results.FAIL, results.FailOperation(lease, code, detail, now))
+        place = await self._submit(result_rows.FAIL, result_rows.FailOperation(lease, code, detail, now))
         if place is not None:
             self._live.ended(*place, None, now)
         return place

@@ -38,6 +38,15 @@ def get(connection: Connection, image_id: str) -> Image | None:
     return None if row is None else image_of(row)
 
 
+_BY_IDS = as_json(_SELECT.where(images.c.public.in_(select(given("public").c.public))))
+
+
+def by_ids(connection: Connection, image_ids: Sequence[str]) -> Sequence[Image | None]:
+    rows = fetch(connection, _BY_IDS, [(text(image_id),) for image_id in image_ids])
+    found = {image.id: image for image in map(image_of, rows)}
+    return [found.get(image_id) for image_id in image_ids]
+
+
 def at(connection: Connection, workload_id: str, type: ImageType, seq: int) -> Image | None:
     found = page(connection, workload_id, type, seq - 1, 1)
     return found[0] if found and found[0].seq == seq else None

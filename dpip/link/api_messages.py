@@ -36,7 +36,7 @@ from dpip.interfaces import IController
 from dpip.link.codec import is_of
 from dpip.model import Params
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Changes whenever an old peer could misunderstand a new one."""
 
 

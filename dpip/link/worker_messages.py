@@ -45,7 +45,7 @@ from dpip.link.codec import decode as decode
 from dpip.link.codec import decode_either as decode_either
 from dpip.link.codec import encode as encode
 from dpip.link.codec import protocol_of as protocol_of
-from dpip.model import MAX_NOTICES, Lease, LeasedJob, Load, Outcome
+from dpip.model import MAX_NOTICE, MAX_NOTICES, Lease, LeasedJob, Load, Outcome
 
 PROTOCOL = 4
 MAX_REPORT = 128 * 1024
@@ -201,16 +201,28 @@ class AttemptEndings:
     endings: tuple[AttemptEnding, ...] = field(validator=max_len(BATCH))
 
 
+def _is_possible(instance: object, attribute: object, lease: Lease) -> None:
+    """Raises ValueError for a lease that no datastore can have."""
+    if not 0 <= lease.job < 2**63 or not 0 <= lease.attempt < 2**63 or len(lease.nonce) > 64:
+        raise ValueError("a lease is out of range")
+
+
 @frozen
 class ResultFile:
-    """A filtered picture in the worker's transfer directory, under the :func:`result_name` of its lease."""
+    """A filtered picture: in the worker's transfer directory, under the :func:`result_name` of its lease, or
+    behind the message in a body over HTTP (``dpip.http.batch``)."""
 
-    lease: Lease
+    lease: Lease = field(validator=_is_possible)
     size: int = field(validator=_within(int, 1, 2**50))
     sha256: str = field(validator=_hexadecimal)
     notices: tuple[str, ...] = field(
         default=(), validator=and_(max_len(MAX_NOTICES), deep_iterable(_sentence))
     )
+
+    @classmethod
+    def of(cls, lease: Lease, size: int, sha256: str, notices: Sequence[str]) -> ResultFile:
+        """Return the message, with as many notices as it may have."""
+        return cls(lease, size, sha256, tuple([each[:MAX_NOTICE] for each in notices[:MAX_NOTICES]]))
 
 
 @frozen

@@ -6,8 +6,9 @@
     <root>/desks/<random>/…                                     results from workers on this machine
     <root>/<workload>/originals|results/<image id>.<random>.<ext>
 
-A file has its name only when all its bytes are on the disk, and the name is on the disk before anybody is
-told of it. No name here comes from a client, and no symbolic link below the root is followed.
+Nobody is told of a file, and no row refers to it, before its bytes and its name are on the disk. A crash may
+leave a name with half of the bytes: the sweep removes it. No name here comes from a client, and no symbolic
+link below the root is followed.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ import secrets
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from dpip.errors import NotFound, RetryLater, TooLarge
+from dpip.errors import NotFound, RetryLater
 from dpip.filters.codec.headers import PictureInfo, probe
 from dpip.filters.memory import memory_needed
 from dpip.filters.output import BY_NAME
@@ -40,8 +43,15 @@ from dpip.runtime.platform import sync, sync_folder
 from dpip.runtime.threads import FromThreads, MakeThreads, RealThreads, Threads, in_thread
 from dpip.store import orphans
 from dpip.store.disk_space import MIB, DiskSpace
-from dpip.store.incoming import IncomingFile, os_errors_explained
+from dpip.store.incoming import (
+    IncomingContent,
+    IncomingFile,
+    TemporaryFile,
+    UploadMemory,
+    os_errors_explained,
+)
 from dpip.store.local_transfer import TransferDirectory
+from dpip.store.writing import StorePlace, StoreWriter, Write
 
 T = TypeVar("T")
 
@@ -52,7 +62,8 @@ _SLUG = 40  # characters of a workload's name in its directory's
 _OURS = re.compile(r"[a-z0-9-]{1,40}-[0-9a-z]{26}", re.ASCII)  # what :func:`directory_for` makes
 _DURABLE_NAMES = 10_000
 _UNKNOWN_FACTOR = 20  # bytes for each of the decoded picture: the most that filters of ours take
-_KEEPERS = 8  # threads that wait for fsync, which gives up the interpreter
+_LARGE_LANES = 2  # an fsync of a large file may take long: small ones never wait for it
+_IN_MEMORY = 32 * MIB
 _READERS = 2
 _STEPS = {"", ".", ".."}  # names that lead elsewhere
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -63,14 +74,6 @@ def _make_directory(name: str, parent: int) -> bool:
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
     except FileExistsError:
-        return False
-    return True
-
-
-def _exists(name: str, folder: int) -> bool:
-    try:
-        os.lstat(name, dir_fd=folder)
-    except FileNotFoundError:
         return False
     return True
 
@@ -111,6 +114,11 @@ def _component(name: str) -> str:
     return name
 
 
+def _content_of(incoming: IIncomingFile) -> IncomingContent:
+    assert isinstance(incoming, IncomingFile | TemporaryFile)
+    return incoming.hand_over()
+
+
 def directory_of(path: str) -> str:
     """The workload's directory of a stored file's path."""
     return path.partition("/")[0]
@@ -121,7 +129,7 @@ class ImageStore(Service):
     """The store at ``root``, which the paths of stored files are relative to.
 
     ``floor`` bytes of its disk stay free for what must not be refused, see :class:`DiskSpace`.
-    ``probe(path)`` reads a picture's header; ``disk_usage(path)`` is as :func:`shutil.disk_usage`.
+    ``probe(path or bytes)`` reads a picture's header; ``disk_usage(path)`` is as :func:`shutil.disk_usage`.
     """
 
     log = Logger()
@@ -131,7 +139,7 @@ class ImageStore(Service):
         root: Path,
         reactor: FromThreads,
         make_threads: MakeThreads = RealThreads,
-        probe: Callable[[str], PictureInfo] = probe,
+        probe: Callable[[str | bytes], PictureInfo] = probe,
         floor: int = 512 * MIB,
         disk_usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage,
         monotonic: Callable[[], float] = time.monotonic,
@@ -141,32 +149,46 @@ class ImageStore(Service):
         self._reactor = reactor
         self._probe = probe
         self._token = token
-        self._keepers: Threads = make_threads(_KEEPERS, "images-keep")
+        self._writers: Threads = make_threads(1, "images-write")
+        self._large_writers: Threads = make_threads(_LARGE_LANES, "images-write-large")
+        self._small = self._writer(self._writers, 1)
+        self._large = self._writer(self._large_writers, _LARGE_LANES)
+        self._memory = UploadMemory(_IN_MEMORY)
         self._readers: Threads = make_threads(_READERS, "images-read")
         self._tidiers: Threads = make_threads(1, "images-tidy")  # deleting much never delays a result
         self.space = DiskSpace(lambda: disk_usage(self.root)[::2], monotonic, floor)
         self._durable: set[str] = set()
         self._has_transfer_directories = False
 
+    def _writer(self, threads: Threads, lanes: int) -> StoreWriter:
+        return StoreWriter(self._reactor, threads, self._probe, self._open_folder, self._name_for, lanes)
+
     def startService(self) -> None:
         for folder in (self.root, os.path.join(self.root, INCOMING)):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         for folder in (self.root, os.path.dirname(self.root)):  # what all stored files lie below
             sync_folder(folder)
-        for threads in (self._keepers, self._readers, self._tidiers):
+        for threads in self._all_threads():
             threads.start()
         super().startService()
 
     def stopService(self) -> None:
         """Stop, and return when files that were being made durable are so."""
         super().stopService()
-        for threads in (self._keepers, self._readers, self._tidiers):
+        for threads in self._all_threads():
             threads.stop()
+
+    def _all_threads(self) -> tuple[Threads, ...]:
+        return self._writers, self._large_writers, self._readers, self._tidiers
 
     # Files come in
 
     def incoming(self) -> IncomingFile:
-        return IncomingFile(self._new_name())
+        return IncomingFile(self.temporary_file, self._memory)
+
+    def temporary_file(self) -> TemporaryFile:
+        """Make a file that has a path from the beginning. Raises DiskFull, RetryLater."""
+        return TemporaryFile(self._new_name())
 
     def _new_name(self) -> str:
         return os.path.join(self.root, INCOMING, self._token(16))
@@ -193,62 +215,34 @@ class ImageStore(Service):
         max_pixels: int,
         spec: WorkloadSpec | None = None,
     ) -> Deferred[StoredFile]:
-        assert isinstance(incoming, IncomingFile)
-        if not self.running:
-            incoming.abandon()
-            return fail(_closed())
-        place = directory, type, image_id
-        descriptor = incoming.hand_over()
-        return self._in_thread(self._keepers, self._keep, incoming, descriptor, place, max_pixels, spec)
+        kept = self.keep_many([(incoming, directory, type, image_id)], max_pixels, spec)
+        return kept.addCallback(lambda outcomes: outcomes[0])  # a Failure fails it
 
-    def _keep(
+    def keep_many(
         self,
-        incoming: IncomingFile,
-        descriptor: int,
-        place: tuple[str, ImageType, str],
+        files: Sequence[tuple[IIncomingFile, str, ImageType, str]],
         max_pixels: int,
-        spec: WorkloadSpec | None,
-    ) -> StoredFile:
-        try:
-            with os_errors_explained():
-                sha256 = incoming.verified(descriptor)
-                info = self._checked(incoming.path, max_pixels)
-                sync(descriptor)  # when it fails, nothing is known of the bytes, and a second try may lie
-                path = self._place(incoming.path, *place, info.format)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(incoming.path)
-            raise
-        finally:
-            os.close(descriptor)
-        return StoredFile(path, incoming.size, sha256, _picture(info, incoming.size, spec), incoming.name)
+        spec: WorkloadSpec | None = None,
+    ) -> Deferred[Sequence[StoredFile | Failure]]:
+        if not self.running:
+            for incoming, *_ in files:
+                incoming.abandon()
+            return fail(_closed())
+        picture_of = partial(_picture, spec=spec)
+        writes = [
+            Write(_content_of(incoming), StorePlace(directory, type, image_id), max_pixels, picture_of)
+            for incoming, directory, type, image_id in files
+        ]
+        writer = self._small if all(write.content.is_small for write in writes) else self._large
+        return writer.write(writes).addCallback(lambda done: [write.outcome for write in done])
 
-    def _checked(self, path: str, max_pixels: int) -> PictureInfo:
-        info = self._probe(path)
-        if info.pixels > max_pixels:
-            raise TooLarge(
-                f"The picture has {info.pixels:,} pixels; this server takes at most {max_pixels:,}.",
-                pixels=info.pixels,
-                limit=max_pixels,
-            )
-        return info
+    def _name_for(self, image_id: str, format: str) -> str:
+        return f"{image_id}.{self._token(2)}{BY_NAME[format].extensions[0]}"
 
-    def _place(self, source: str, directory: str, type: ImageType, image_id: str, format: str) -> str:
-        """Give the file its name, durably. A name that exists is never taken over."""
-        name = f"{image_id}.{self._token(2)}{BY_NAME[format].extensions[0]}"
-        folder = self._folder(directory, _FOLDERS[type])
-        try:
-            if _exists(name, folder):  # nobody else makes this name after the look
-                raise FileExistsError(f"{directory}: {name} is there already")
-            os.rename(source, name, dst_dir_fd=folder)
-            try:
-                sync(folder)
-            except BaseException:
-                os.unlink(name, dir_fd=folder)
-                raise
-        finally:
-            os.close(folder)
-        return f"{directory}/{_FOLDERS[type]}/{name}"
+    def _open_folder(self, directory: str, type: ImageType) -> tuple[int, str]:
+        """Return a descriptor of the folder and its path; see :meth:`_folder`."""
+        kind = _FOLDERS[type]
+        return self._folder(directory, kind), f"{directory}/{kind}"
 
     def _folder(self, directory: str, kind: str) -> int:
         """A descriptor of the folder, after every name from the root to it has been made durable."""

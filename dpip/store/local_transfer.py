@@ -19,14 +19,14 @@ from attrs import define, field, frozen
 
 from dpip.errors import NotFound
 from dpip.link.worker_messages import ANSWER, PROOF
-from dpip.store.incoming import IncomingFile, os_errors_explained
+from dpip.store.incoming import TemporaryFile, os_errors_explained
 
 _PROOF_BYTES = 32
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @define(eq=False)
-class TakenFile(IncomingFile):
+class TakenFile(TemporaryFile):
     """A file that was taken over from a transfer directory."""
 
     claimed: str | None = field(kw_only=True)

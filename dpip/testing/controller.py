@@ -18,6 +18,7 @@ from dpip.interfaces import IAdmission, IController, IImageStore
 from dpip.model import (
     ALL,
     Activity,
+    CommitReceipt,
     Eta,
     Failure,
     IdempotencyKey,
@@ -392,15 +393,23 @@ class MemoryController:
         return images
 
     @_asked
-    async def held(self, by: Principal, image_id: str) -> LeasedJob:
-        for known, job in self._all_jobs():
-            if job.original.id == image_id and job.holder == by.session and by.role is Role.WORKER:
-                return known.leased_job(job)
-        raise errors.NotFound(f"There is no image {image_id!r}.")
+    async def held(self, by: Principal, image_ids: Sequence[str]) -> Sequence[LeasedJob | None]:
+        jobs = {
+            job.original.id: known.leased_job(job)
+            for known, job in self._all_jobs()
+            if job.holder == by.session and by.role is Role.WORKER
+        }
+        return [jobs.get(image_id) for image_id in image_ids]
 
     @_asked
-    async def check_lease(self, by: Principal, lease: Lease) -> LeasedJob:
-        known, job = self._by_lease(by, lease)
+    async def check_leases(self, by: Principal, leases: Sequence[Lease]) -> Sequence[LeasedJob | None]:
+        return [self._leased(by, lease) for lease in leases]
+
+    def _leased(self, by: Principal, lease: Lease) -> LeasedJob | None:
+        try:
+            known, job = self._by_lease(by, lease)
+        except errors.StaleLease:
+            return None
         return known.leased_job(job)
 
     @_asked
@@ -408,17 +417,22 @@ class MemoryController:
         """Do nothing: the log says so."""
 
     @_asked
-    async def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Image:
+    async def commit_results(
+        self, by: Principal, results: Sequence[tuple[Lease, StoredFile]]
+    ) -> Sequence[CommitReceipt]:
+        return [await self._commit_result(by, lease, file) for lease, file in results]
+
+    async def _commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> CommitReceipt:
         try:
             known, job = self._by_lease(by, lease)
-        except errors.StaleLease:
+        except errors.StaleLease as stale:
             await self.image_store.discard(file.path)
-            raise
+            return CommitReceipt(None, stale.code, stale.detail)
         workload_id, seq = known.workload.id, job.original.seq
         result = Image(job.result_id, workload_id, ImageType.FILTERED, seq, file, self.clock())
         known.end_job(job, result, self.clock())
         self.feed.workload_changed(workload_id)
-        return result
+        return CommitReceipt(result)
 
     @_asked
     async def image(
@@ -434,6 +448,11 @@ class MemoryController:
         if not found or type not in (None, found[0].type) or workload_id not in (None, found[0].workload_id):
             raise errors.NotFound(f"There is no image {reference!r}.")
         return found[0]
+
+    @_asked
+    async def find_images(self, by: Principal, image_ids: Sequence[str]) -> Sequence[Image | None]:
+        readable = {image.id: image for image in self._readable(by)}
+        return [readable.get(image_id) for image_id in image_ids]
 
     @_asked
     async def thumbnail(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from attrs import define, field, frozen
 
@@ -15,9 +15,6 @@ from dpip.worker.compute_child import Verdict
 from dpip.worker.local_transfer import LocalTransfer
 from dpip.worker.spool import Spool
 from dpip.worker.transfer import NotTransferred, Transfer
-
-_ROOM: Final = 3
-"""Times the original's size that must be free: for it, and for a result that compresses worse."""
 
 
 @frozen
@@ -50,20 +47,19 @@ class HttpTransport:
     """Transfers the files over HTTP, through the spool."""
 
     job: LeasedJob
-    result: str = field(init=False)
+    result: str = field(default="", init=False)  # once the original has been fetched
     _spool: Spool
     _transfer: Transfer
-    _source: Path = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._source, result = self._spool.pair()
-        self.result = str(result)
+    _files: tuple[Path, Path] | None = field(default=None, init=False)
 
     async def fetch_original(self) -> Source:
-        if not self._spool.has_room_for(_ROOM * self.job.original.file.size):
+        self._files = self._spool.pair(self.job.original.file.size)
+        if self._files is None:
             raise NotTransferred(Outcome.RETURNED, "disk-full", "The worker's disk is full.")
-        await self._transfer.download(self.job, self._source)
-        return Source(str(self._source))
+        source, result = self._files
+        self.result = str(result)
+        await self._transfer.download(self.job, source)
+        return Source(str(source))
 
     async def deliver_result(self, verdict: Verdict) -> None:
         await self.send(self.result, verdict)
@@ -72,7 +68,7 @@ class HttpTransport:
         await self._transfer.upload(self.job, Path(path), verdict)
 
     def remove_files(self) -> None:
-        for path in (self._source, self.result):
+        for path in self._files or ():
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -100,7 +96,7 @@ class FileTransport:
         return Source(path, file.sha256)
 
     async def deliver_result(self, verdict: Verdict) -> None:
-        result = wire.ResultFile(self.job.lease, verdict.size, verdict.sha256, verdict.notices)
+        result = wire.ResultFile.of(self.job.lease, verdict.size, verdict.sha256, verdict.notices)
         if await self._local.deliver(result):
             return
         try:

@@ -28,7 +28,7 @@ from dpip.worker import resources
 from dpip.worker.child_main import UNCONFINED
 from dpip.worker.compute_pool import COMMAND, ComputePool
 from dpip.worker.session import WorkerSession
-from dpip.worker.spool import Spool
+from dpip.worker.spool import Spool, memory_directory
 
 _WORD: Final = re.compile(r"[\w.@+-]{1,64}")
 
@@ -86,7 +86,12 @@ class WorkerOptions(ProcessOptions):
             "Of a controller here: its join token [default: DPIP_STATE_DIR, or the user's].",
         ],
         ["join-token-file", None, None, "Where the controller's join token is [default: DPIP_JOIN_TOKEN]."],
-        ["spool-dir", None, None, "For images on their way [default: the temporary directory]."],
+        [
+            "spool-dir",
+            None,
+            None,
+            "For images on their way [default: memory for small ones, and the temporary directory].",
+        ],
     ]
 
     optFlags: ClassVar[list[list[Any]]] = [
@@ -154,7 +159,8 @@ def make_worker(
 ) -> WorkerSession:
     """Build a worker. ``read_token`` is called for each attempt to join; see ``token_reader``."""
     gpus = resources.Gpus()
-    spool = Spool(spool_dir or Path(tempfile.gettempdir()))
+    memory = None if spool_dir else memory_directory()
+    spool = Spool(spool_dir or Path(tempfile.gettempdir()), memory=memory)
     pool = ComputePool(reactor, time.monotonic, slots or resources.cores(), resources.job_memory(), command)
     return WorkerSession(
         connector=Connector(controller, read_token, reactor),

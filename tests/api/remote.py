@@ -49,7 +49,7 @@ class RemoteBackend(RealBackend):
         return _Following(api, self.controller)
 
     def _mark(self: Any, text: str) -> Any:
-        mark = self.store.incoming()
+        mark = self.store.temporary_file()
         mark.abandon()  # the tests count files
         return "mark", mark
 

@@ -26,6 +26,7 @@ from tests.api.fixture import ApiTest
 
 #: Asked for in a test of its presence, or to pass over what our own answers hold.
 EXAMPLES: dict[str, Any] = {
+    "ids": "i,j",
     "workload_id": "w",
     "type": "original",
     "limit": "5",
@@ -82,14 +83,14 @@ class OpenApiTests(ApiTest):
             said = api["paths"][path][route.method.lower()]
             known = {one["name"] for one in said["parameters"] if one["in"] != "path"}
             schemas = [one["schema"] for one in said.get("requestBody", {}).get("content", {}).values()]
-            known |= {name for schema in schemas for name in schema["properties"]}
+            known |= {name for schema in schemas for name in schema.get("properties", ())}
             fields, headers = Asked({name: EXAMPLES[name] for name in known if name in EXAMPLES}), set()
 
             def header(name: str, headers: set[str] = headers) -> str | None:
                 headers.add(name)
                 return None
 
-            call = ApiCall("r", by, "-", header, Fields(fields), None, lambda: succeed(by))
+            call = ApiCall("r", by, "-", header, Fields(fields), None, None, lambda: succeed(by))
             handled = Deferred.fromCoroutine(route.handler(call, **dict.fromkeys(names, "0")))
             handled.addErrback(lambda failure: failure.trap(DpipError))
             self.successResultOf(handled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.api import (
     test_archive,
+    test_batches,
     test_create_workload,
     test_events,
     test_image,
@@ -53,6 +54,14 @@ class RealQuotaTests(RealBackend, test_quota.QuotaTests):
 
 
 class RealResultTests(RealBackend, test_result.ResultTests):
+    pass
+
+
+class RealResultBatchTests(RealBackend, test_batches.ResultBatchTests):
+    pass
+
+
+class RealDownloadBatchTests(RealBackend, test_batches.DownloadBatchTests):
     pass
 
 

@@ -77,7 +77,7 @@ class ResultTests(ApiTest):
         response = await self.send(result_form(job.lease, picture(), sha256="0" * 64))
         self.assertEqual(self.assert_problem(response, 422, "wrong-hash")["parameter"], "sha256")
         self.assertEqual([facts[1] for facts in self.calls("accuse")], [job.lease])
-        self.assertEqual(self.calls("commit_result"), [])
+        self.assertEqual(self.calls("commit_results"), [])
         self.assert_nothing_left()
 
     async def test_a_stale_lease_changes_nothing(self) -> None:
@@ -102,13 +102,13 @@ class ResultTests(ApiTest):
 
     async def test_a_lease_that_is_lost_while_the_file_is_stored(self) -> None:
         job = await self.leased()
-        keep = self.store.keep
+        keep = self.store.keep_many
 
         def lose_then_keep(*arguments):
             self.controller.requeue(job.lease)
             return keep(*arguments)
 
-        self.store.keep = lose_then_keep
+        self.store.keep_many = lose_then_keep
         self.assert_problem(await self.send(result_form(job.lease, picture())), 409, "stale-lease")
 
     async def test_fields_that_are_missing_or_wrong(self) -> None:

@@ -66,6 +66,8 @@ RULES: Final[dict[tuple[str, str], Rule]] = {
     ("PUT", "/presets/<path:name>"): Rule(Access.USERS, status=201, fields={"filter": "blur", "force": True}),
     ("DELETE", "/presets/<path:name>"): Rule(Access.USERS, status=404),
     ("GET", "/images"): Rule(Access.USERS, _PRIVATE, query="?workload_id={workload_id}&type=original"),
+    ("GET", "/images/batch"): Rule(Access.ANY, query="?ids=never-was", workers_get=200),
+    ("POST", "/images/batch"): Rule(Access.WORKERS, status=415, workers_get=415),  # without a body
     ("GET", "/images/<reference>"): Rule(Access.ANY, _PRIVATE),
     ("GET", "/images/<reference>/thumbnail"): Rule(Access.USERS, _PRIVATE, 503),  # no worker makes it
     ("POST", "/images"): Rule(Access.ANY, _PRIVATE, 201, workers_get=409),

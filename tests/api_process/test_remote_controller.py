@@ -73,7 +73,7 @@ class LinkedTests(SynchronousTestCase):
         apis = ApiProcesses(
             admit=lambda secret: None,
             controller=self.real,
-            put_mark=lambda text: ("mark", store.incoming()),
+            put_mark=lambda text: ("mark", store.temporary_file()),
             new_nonce=ids,
             terms=ApiTerms("1", {}, 100, 100, 0, lambda hosts: ""),
             admission=admission,

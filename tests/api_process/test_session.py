@@ -112,7 +112,7 @@ class RemoteCase(TestCase):
             self.workers.stop()
 
     def _mark(self, text: str) -> Any:
-        mark = self.store.incoming()
+        mark = self.store.temporary_file()
         mark.write(text.encode())
         return os.path.basename(mark.path), mark
 
@@ -280,11 +280,11 @@ class LinkTests(RemoteCase):
         job = self.real.lease("w")
         assert job is not None
         self.assertEqual(await self.controller.image(worker, "i", None, None), original)
-        self.assertEqual(await self.controller.check_lease(worker, job.lease), job)
-        self.assertEqual([entry for entry in self.real.log if entry[0] == "check_lease"], [])
+        self.assertEqual(await self.controller.check_leases(worker, [job.lease]), [job])
+        self.assertEqual([entry for entry in self.real.log if entry[0] == "check_leases"], [])
         self.real.requeue(job.lease)
-        with self.assertRaises(StaleLease):
-            await self.controller.commit_result(worker, job.lease, file)
+        [receipt] = await self.controller.commit_results(worker, [(job.lease, file)])
+        self.assertEqual((receipt.image, receipt.code), (None, StaleLease.code))
         with self.assertRaises(NotFound):
             await self.controller.image(worker, "i", None, None)
 

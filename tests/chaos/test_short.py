@@ -17,10 +17,12 @@ from tests.chaos.steps import Lanes, Strike
 _STRIKES = (
     Strike("first start", "fsync", "signal=KILL", 3),
     Strike("first start", "pwrite64", "error=ENOSPC", 40),
-    Strike("work", "renameat", "signal=KILL", 1),  # an original is about to get its name
+    Strike("work", "fsync", "signal=KILL", 6),  # an original has its name, and is not durable
     Strike("work", "fdatasync", "signal=KILL", 5),
     Strike("work", "fsync", "error=EIO", 8),
     Strike("work", "pwrite64", "error=ENOSPC", 60),
+    Strike("batches", "fsync", "signal=KILL", 5),  # some originals of one request are durable
+    Strike("batches", "fsync", "error=EIO", 9),  # a result of a batch is not durable, or its folder
 )
 
 

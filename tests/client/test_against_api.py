@@ -46,7 +46,7 @@ class ApiTests(ServedTestCase):
             incoming.write(file.getvalue())
             kept = await self.store.keep(incoming, job.workload_id, ImageType.FILTERED, job.result_id, 10**9)
             worker = await self.controller.authenticate(self.controller.join_worker("w"))
-            await self.controller.commit_result(worker, job.lease, kept)
+            await self.controller.commit_results(worker, [(job.lease, kept)])
 
     async def test_the_whole_way(self) -> None:
         await self.login()

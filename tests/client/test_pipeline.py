@@ -82,7 +82,7 @@ class PipelineTestCase(ServedTestCase):
                 file = await self.store.keep(
                     incoming, job.workload_id, ImageType.FILTERED, job.result_id, 10**9
                 )
-                await self.controller.commit_result(worker, job.lease, file)
+                await self.controller.commit_results(worker, [(job.lease, file)])
 
 
 @define(eq=False)

@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from dpip.controller.accounts import Accounts
@@ -229,6 +230,22 @@ class CoreTestCase(TestCase):
         self.scheduler.held[WORKER.session, leased.lease] = leased
         return leased
 
+    def is_leased(self, by: Principal, lease: Lease) -> bool:
+        [job] = self.ok(self.controller.check_leases(by, [lease]))
+        return job is not None
+
+    def committed(self, result: tuple[Principal, Lease, StoredFile]) -> Image:
+        by, lease, file = result
+        [receipt] = self.ok(self.controller.commit_results(by, [(lease, file)]))
+        assert receipt.image is not None, receipt
+        image: Image = receipt.image
+        return image
+
+    def not_committed(self, result: tuple[Principal, Lease, StoredFile], kind: type[DpipError]) -> None:
+        by, lease, file = result
+        [receipt] = self.ok(self.controller.commit_results(by, [(lease, file)]))
+        self.assertEqual((receipt.image, receipt.code), (None, kind.code))
+
     def files(self) -> list[Path]:
         return [path for path in Path(self.images.absolute("incoming")).parent.rglob("*") if path.is_file()]
 
@@ -353,7 +370,7 @@ class ReservedQuotaTests(CoreTestCase):
         with closing(connected), connected:
             connected.execute("UPDATE users SET used = 10001 WHERE name = 'dan'")
         result = self.stored(self.made, png(9), ImageType.FILTERED)
-        self.refused(self.controller.commit_result(WORKER, job.lease, result), QuotaExceeded)
+        self.not_committed((WORKER, job.lease, result), QuotaExceeded)
         self.assertEqual(len(self.files()), 1)
         self.assertEqual(
             self.ok(self.datastore.fail(job.lease, "result-refused", "", 1.0)), (self.made.id, 0)
@@ -543,7 +560,7 @@ class CourseTests(CoreTestCase):
         self.assertEqual((ended, progress.workload.failed), (1, 1))
         self.assertEqual(self.scheduler.log[-1], ("dropped", made.id))
         file = self.stored(made, png(2), ImageType.FILTERED)
-        self.refused(self.controller.commit_result(WORKER, leased.lease, file), StaleLease)
+        self.not_committed((WORKER, leased.lease, file), StaleLease)
         progress, retried = self.ok(self.controller.retry_images(ANN, made.id, None))
         self.assertEqual((retried, progress.workload.failed), (1, 0))
         self.assertEqual(
@@ -580,7 +597,7 @@ class ResultTests(CoreTestCase):
         original = self.upload(made, png(1))
         leased = self.leased_job(made)
         file = self.stored(made, png(2), ImageType.FILTERED)
-        image = self.ok(self.controller.commit_result(WORKER, leased.lease, file))
+        image = self.committed((WORKER, leased.lease, file))
         self.assertEqual((image.id, image.seq), (leased.result_id, original.seq))
         self.assertEqual(self.scheduler.log[-1], ("committed", leased.lease))
         found = self.ok(self.controller.image(ANN, "0", made.id, None))
@@ -591,22 +608,67 @@ class ResultTests(CoreTestCase):
         self.upload(made, png(1))
         leased = self.leased_job(made)
         kept = self.stored(made, png(2), ImageType.FILTERED)
-        first = self.ok(self.controller.commit_result(WORKER, leased.lease, kept))
+        first = self.committed((WORKER, leased.lease, kept))
         again = self.stored(made, png(2), ImageType.FILTERED)
-        self.assertEqual(self.ok(self.controller.commit_result(WORKER, leased.lease, again)), first)
+        self.assertEqual(self.committed((WORKER, leased.lease, again)), first)
         other = self.stored(made, png(3), ImageType.FILTERED)
-        self.refused(self.controller.commit_result(WORKER, leased.lease, other), StaleLease)
+        self.not_committed((WORKER, leased.lease, other), StaleLease)
         self.assertEqual(len(self.files()), 2, "one original, one result")
+
+    def test_each_of_several_has_its_own_receipt(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        leased = self.leased_job(made)
+        kept = self.stored(made, png(2), ImageType.FILTERED)
+        stray = self.stored(made, png(3), ImageType.FILTERED)
+        again = self.stored(made, png(2), ImageType.FILTERED)
+        other = self.stored(made, png(4), ImageType.FILTERED)
+        stale = evolve(leased.lease, attempt=9)
+        results = [(leased.lease, kept), (stale, stray), (leased.lease, again), (leased.lease, other)]
+        first, second, third, fourth = self.ok(self.controller.commit_results(WORKER, results))
+        self.assertEqual(first.image.id, leased.result_id)
+        self.assertEqual((second.image, second.code), (None, StaleLease.code))
+        self.assertEqual(third, first)
+        self.assertEqual((fourth.image, fourth.code), (None, StaleLease.code))
+        self.assertEqual(len(self.files()), 2, "one original, one result")
+        self.assertEqual(self.ok(self.controller.commit_results(WORKER, results))[:1], [first])
+
+    def test_each_guess_within_a_batch_is_an_offence(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        leased = self.leased_job(made)
+        guesses = [evolve(leased.lease, nonce=f"guess {number}") for number in range(3)]
+        found = self.ok(self.controller.check_leases(WORKER, [guesses[0], leased.lease, *guesses[1:]]))
+        self.assertEqual(found, [None, leased, None, None])
+        self.assertEqual([who for who, _ in self.accused], [WORKER] * 3)
+
+    def test_a_bug_in_recording_one_result_is_no_other_results_trouble(self) -> None:
+        made = self.workload()
+        self.upload(made, png(1))
+        leased = self.leased_job(made)
+        kept = self.stored(made, png(2), ImageType.FILTERED)
+        finish = self.datastore.finish_many
+
+        def broken(results: Any, *args: Any) -> Any:
+            done = finish(results[1:], *args)
+            return done.addCallback(lambda found: [Failure(ZeroDivisionError()), *found])
+
+        self.patch(self.datastore, "finish_many", broken)
+        self.scheduler.held[WORKER.session, Lease(99, 1, "n")] = leased
+        results = [(Lease(99, 1, "n"), self.stored(made, png(3), ImageType.FILTERED)), (leased.lease, kept)]
+        receipts = self.ok(self.controller.commit_results(WORKER, results))
+        self.assertEqual([one.code for one in receipts], [RetryLater.code, ""])
+        self.assertEqual(len(self.files()), 3, "what may have been recorded stays")
 
     def test_a_lease_of_another_session_or_none_is_stale(self) -> None:
         made = self.workload()
         self.upload(made, png(1))
         leased = self.leased_job(made)
-        self.refused(self.controller.check_lease(evolve(WORKER, session="other"), leased.lease), StaleLease)
-        self.refused(self.controller.check_lease(WORKER, evolve(leased.lease, attempt=9)), StaleLease)
-        self.refused(self.controller.check_lease(ANN, leased.lease), StaleLease)
+        self.assertFalse(self.is_leased(evolve(WORKER, session="other"), leased.lease))
+        self.assertFalse(self.is_leased(WORKER, evolve(leased.lease, attempt=9)))
+        self.assertFalse(self.is_leased(ANN, leased.lease))
         file = self.stored(made, png(2), ImageType.FILTERED)
-        self.refused(self.controller.commit_result(WORKER, evolve(leased.lease, nonce="x"), file), StaleLease)
+        self.not_committed((WORKER, evolve(leased.lease, nonce="x"), file), StaleLease)
         self.assertEqual(len(self.files()), 1, "the original alone")
 
     def test_a_result_for_a_lease_that_never_was_the_workers_is_an_offence(self) -> None:
@@ -621,7 +683,7 @@ class ResultTests(CoreTestCase):
             (WORKER, evolve(leased.lease, job=leased.lease.job + 1)),
         ):
             self.accused.clear()
-            self.refused(self.controller.check_lease(by, lie), StaleLease)
+            self.assertFalse(self.is_leased(by, lie))
             self.assertEqual([who for who, _ in self.accused], [by])
 
     def test_a_result_that_comes_late_is_stale_and_no_offence(self) -> None:
@@ -629,21 +691,19 @@ class ResultTests(CoreTestCase):
         self.upload(made, png(1))
         late = self.leased_job(made).lease
         self.scheduler.held.clear()
-        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
-        self.refused(
-            self.controller.check_lease(evolve(WORKER, session="after it came back"), late), StaleLease
-        )
+        self.assertFalse(self.is_leased(WORKER, late))
+        self.assertFalse(self.is_leased(evolve(WORKER, session="after it came back"), late))
         self.ok(self.datastore.release([(late, Outcome.LOST)], self.clock.seconds()))
         self.ok(self.datastore.lease([(late.job, "w2", "another")], self.clock.seconds()))
-        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
+        self.assertFalse(self.is_leased(WORKER, late))
         self.ok(self.controller.cancel_workload(ANN, made.id))
-        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
+        self.assertFalse(self.is_leased(WORKER, late))
         self.ok(self.controller.delete_workload(ANN, made.id))
-        self.refused(self.controller.check_lease(WORKER, late), StaleLease)
+        self.assertFalse(self.is_leased(WORKER, late))
         self.assertEqual(self.accused, [])
 
     def test_a_user_who_asks_for_a_lease_is_nobody_to_accuse(self) -> None:
-        self.refused(self.controller.check_lease(ANN, Lease(1, 1, "n")), StaleLease)
+        self.assertFalse(self.is_leased(ANN, Lease(1, 1, "n")))
         self.assertEqual(self.accused, [])
 
     def test_the_job_of_a_worker_that_lies_about_its_result_goes_back(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.datastore import engine
@@ -243,7 +245,7 @@ class ArrangementTests(SynchronousTestCase):
         for place, (name, things) in enumerate(wanted):
             touches = None if things is None else lambda argument: argument[1]
             kind = kinds.setdefault((name, things is None), OperationKind(lambda c, a: [], touches))
-            group.append(_Operation(kind, (place, things)))
+            group.append(_Operation(kind, (place, things), str))
         names = {id(kind): name for (name, _), kind in kinds.items()}
         batches = arranged(group)
         return [names[id(b[0].kind)] + "".join(str(o.argument[0]) for o in b) for b in batches]
@@ -273,7 +275,7 @@ class ArrangementTests(SynchronousTestCase):
         for name in "abc":
             plain[name] = OperationKind[Any, Any](lambda c, a: [], lambda argument: argument[1])
         group = [
-            _Operation(barrier if things is None else plain[name], (place, things))
+            _Operation(barrier if things is None else plain[name], (place, things), str)
             for place, (name, things) in enumerate(wanted)
         ]
         batches = arranged(group)
@@ -290,3 +292,80 @@ class ArrangementTests(SynchronousTestCase):
                     self.assertTrue(before < after or (same and before == after))
                 elif set(earlier.argument[1]) & set(later.argument[1]):
                     self.assertLess(before, after)
+
+
+class WindowTests(WriterTestCase):
+    """While commits are frequent, each waits for more operations."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.writer = Writer(
+            self.threads,
+            self.threads,
+            self.engine,
+            call_later=self.clock.callLater,
+            monotonic=self.clock.seconds,
+        )
+        self.numbers = count()
+
+    def asked(self) -> Deferred[int]:
+        return self.writer.call(insert, next(self.numbers))
+
+    def committed(self, seconds: float) -> None:
+        """One operation and its commit, and then that much time."""
+        self.asked()
+        self.threads.run()
+        self.clock.advance(seconds)
+
+    def test_an_image_alone_waits_for_nothing(self) -> None:
+        for number in range(4):  # an upload, its lease, its result, and what is recorded of it
+            self.committed(0.001)
+            self.assertEqual(self.commits, number + 1)
+
+    def test_seldom_commits_wait_for_nothing(self) -> None:
+        for number in range(12):
+            self.committed(0.021)
+            self.assertEqual(self.commits, number + 1)
+
+    def test_what_comes_within_the_window_shares_a_commit(self) -> None:
+        for _ in range(5):
+            self.committed(0.001)
+        works = [self.asked() for _ in range(3)]
+        self.threads.run()
+        self.clock.advance(0.018)
+        self.threads.run()
+        works.append(self.asked())
+        self.assertEqual((self.commits, [work.called for work in works]), (5, [False] * 4))
+        self.clock.advance(0.001)
+        self.threads.run()
+        self.assertEqual((self.commits, [work.called for work in works]), (6, [True] * 4))
+
+    def test_the_window_closes_when_many_wait(self) -> None:
+        for _ in range(5):
+            self.committed(0.0)
+        works = [self.asked() for _ in range(32)]
+        self.threads.run()
+        self.assertEqual((self.commits, works[-1].called), (6, True))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_comes_during_a_commit_waits_for_the_window_after_it(self) -> None:
+        for _ in range(4):
+            self.committed(0.001)
+        self.asked()
+        late: list[Deferred[int]] = []
+        event.listen(self.engine, "commit", lambda _: late or late.append(self.asked()))
+        self.threads.run()
+        self.assertEqual((self.commits, late[0].called), (5, False))
+        self.clock.advance(0.02)
+        self.threads.run()
+        self.assertEqual((self.commits, late[0].called), (6, True))
+
+    def test_the_end_does_not_wait_for_the_window(self) -> None:
+        for _ in range(5):
+            self.committed(0.001)
+        work = self.asked()
+        stopped = self.writer.stop()
+        self.threads.run()
+        self.assertTrue(work.called and stopped.called)
+        self.assertEqual((self.commits, self.clock.getDelayedCalls()), (6, []))

@@ -14,6 +14,7 @@ from dpip.interfaces import IController
 from dpip.link.api_messages import CALLS, error_of, plain, plain_error, valued
 from dpip.model import (
     Activity,
+    CommitReceipt,
     Delivery,
     Eta,
     Failure,
@@ -106,6 +107,11 @@ VALUES: list[tuple[Any, Any]] = [
     ((WorkerJob("w", 3, None, (("blur", {"sigma": 1.0}),), True),), Sequence[WorkerJob]),
     (PlaceSelection("a", True, PlaceOrder.NAME, True), PlaceSelection),
     ((RequestTimes("GET", "/images", "2xx", (1, 0, 2), 0.5),), Sequence[RequestTimes]),
+    ((Lease(1, 2, "n"),), Sequence[Lease]),
+    ((None, IMAGE), Sequence[Image | None]),
+    ((None, LeasedJob(Lease(1, 2, "n"), "w", IMAGE, "r", (), {})), Sequence[LeasedJob | None]),
+    (((Lease(1, 2, "n"), FILE),), Sequence[tuple[Lease, StoredFile]]),
+    ((CommitReceipt(IMAGE), CommitReceipt(None, "c", "d", {"x": 1}, 5)), Sequence[CommitReceipt]),
     ((), Sequence[str]),
 ]
 

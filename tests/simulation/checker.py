@@ -42,7 +42,8 @@ def _state(controller: Machine) -> Any:
 
 def _spooled(world: World) -> Iterator[str]:
     for machine in world.machines.values():
-        left = [path.name for path in (machine.disk.root / "spool").glob("dpip-spool-*/*")]
+        spools = [machine.disk.root / "spool", machine.disk.root / "memory"]
+        left = [path.name for spool in spools for path in spool.glob("dpip-spool-*/*")]
         if machine.process is not None and left:
             yield f"temporary files of {machine.name} are left: {left}"
 
@@ -61,6 +62,8 @@ def _reserved(controller: Machine) -> Iterator[str]:
     in_flight = parts.site.gate.controller.admission.in_flight
     if in_flight or parts.image_store.space._reserved:
         yield f"room is reserved for uploads that have ended: {in_flight} bytes"
+    if parts.image_store._memory.held:
+        yield f"uploads that have ended hold memory: {parts.image_store._memory.held} bytes"
     incoming = list((controller.disk.root / "images" / "incoming").glob("*"))
     if incoming and controller.incarnation == 1:
         yield f"temporary files of uploads are left: {len(incoming)}"
@@ -74,7 +77,8 @@ def _leaks(world: World) -> None:
             world.violated(f"a delayed call of {machine.name} is left: {timer._function!r}")
         for child in machine.process.children:
             world.violated(f"a compute child of {machine.name} is left: {child.pid}")
-        left = list((machine.disk.root / "spool").glob("dpip-spool-*"))
+        spools = [machine.disk.root / "spool", machine.disk.root / "memory"]
+        left = [path for spool in spools for path in spool.glob("dpip-spool-*")]
         if left:
             world.violated(f"a spool of {machine.name} is left: {len(left)}")
     for end in world.network.ends:

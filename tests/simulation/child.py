@@ -16,8 +16,8 @@ from dpip.worker.child_main import REPLIES
 from tests.simulation.pictures import filtered, nature
 
 _WARM_UP = 0.5
-_COMPUTE = (0.03, 0.3)
-"""Mean seconds; a worker's filters are fast or slow."""
+_COMPUTE = (0.003, 0.03, 0.3)
+"""Mean seconds; a worker's filters are so fast that results go in batches, or slower."""
 _SIGKILL, _SIGSEGV = 9, 11
 
 
@@ -97,9 +97,8 @@ class SimulatedChild:
     def _done(self, job: dict[str, Any], data: bytes, seconds: float) -> None:
         result = filtered(data, job["steps"], self._engine.filters, self._engine.fingerprint)
         Path(job["result"]).write_bytes(result)
-        self._answer(
-            job, "done", seconds, sha256=hashlib.sha256(result).hexdigest(), content_type="image/png"
-        )
+        sha256 = hashlib.sha256(result).hexdigest()
+        self._answer(job, "done", seconds, sha256=sha256, size=len(result), content_type="image/png")
 
     def _answer(self, job: dict[str, Any], outcome: str, seconds: float, **facts: Any) -> None:
         self._busy = False

@@ -39,6 +39,7 @@ class Disk:
             None  # told of a commit that fails, and is there afterwards
         )
         self.slowness = 1.0
+        self.fails_to_sync: Callable[[], bool] = lambda: False  # a file, this time
         self.before_sync: Callable[[str], None] = lambda path: None
         self.after_sync: Callable[[str], None] = lambda path: None
         self._sizes: dict[int, int] = {}  # of files, by inode: bytes that are on the platter
@@ -72,6 +73,7 @@ class Disk:
         self.full = self.busy = False
         self.unsure = None
         self.slowness = 1.0
+        self.fails_to_sync = lambda: False
         self.before_sync = self.after_sync = lambda path: None
 
     def committing(self, database: str, synchronous: int) -> None:
@@ -160,6 +162,8 @@ def watched(disk_of: Callable[[str], Disk | None]) -> Iterator[None]:
             return
         if disk.full and not os.path.isdir(path):
             raise OSError(errno.ENOSPC, "No space left on device")
+        if not os.path.isdir(path) and disk.fails_to_sync():
+            raise OSError(errno.EIO, "Input/output error")
         disk.before_sync(path)
         disk.synced(path)
         disk.after_sync(path)

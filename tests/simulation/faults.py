@@ -154,6 +154,17 @@ def disk_full(scene: Scene) -> Undo:
     return room
 
 
+def bad_sectors(scene: Scene) -> Undo:
+    """Now and then a file of the controller cannot be made durable."""
+    machine, share = scene.controller, scene.chance.choice((0.1, 0.5))
+    machine.disk.fails_to_sync = lambda: scene.chance.random() < share
+
+    def good() -> None:
+        machine.disk.fails_to_sync = lambda: False
+
+    return good
+
+
 def database_busy(scene: Scene) -> Undo:
     """Another process writes to the database."""
     machine = scene.controller
@@ -252,6 +263,7 @@ KINDS: Sequence[Callable[[Scene], Undo | None]] = (
     kill_at_sync,
     hang,
     disk_full,
+    bad_sectors,
     database_busy,
     slow_disk,
     unsure_commit,

@@ -193,7 +193,12 @@ class WorkerNode:
             cores=self.slots,
             gpus=_NoGpus(),
             pool=ComputePool(process, process.host.monotonic, self.slots, _GIB),
-            spool=Spool(process.disk.root / "spool", disk_usage=process.disk.usage),
+            spool=Spool(
+                process.disk.root / "spool",
+                disk_usage=process.disk.usage,
+                memory=process.disk.root / "memory",
+                monotonic=process.host.monotonic,
+            ),
             sampler=_Gauge(process),
             reactor=process,
             in_thread=lambda function, *arguments: in_thread(process, threads, function, *arguments),

@@ -77,13 +77,16 @@ def _code(source: str, name: str, module: ModuleType) -> CodeType:
 
 
 _STORE = "dpip.store.image_store:ImageStore"
+_WRITING = "dpip.store.writing"
 _DATA = "dpip.datastore"
 _CORE = "dpip.controller.core:Controller"
 _HELD_JOBS = "dpip.scheduler.held_jobs:HeldJobs"
 
 _DURABLE = {
-    "file not fsynced": Bug(f"{_STORE}._keep", "sync(descriptor)", "pass"),
-    "name not fsynced": Bug(f"{_STORE}._place", "sync(folder)", "pass"),
+    "file not fsynced": Bug(f"{_WRITING}:Write.sync", "sync(self._descriptor)", "pass"),
+    "name not fsynced": Bug(
+        f"{_WRITING}:StoreWriter._write_part", "self._attempt(inside, sync, folder)", "pass"
+    ),
     "directory not fsynced": Bug(f"{_STORE}._descend", "sync(parent)", "pass"),
     "store not fsynced": Bug(f"{_STORE}.startService", "sync_folder(folder)", "pass"),
     "commits not fsynced": Bug(
@@ -151,7 +154,7 @@ _UPLOADS = {
         f"{_CORE}.commit_originals", "self.scheduler.jobs_waiting(workload_id, [", "list(["
     ),
     "the scheduler is not told of results": Bug(
-        f"{_CORE}.commit_result", "self.scheduler.result_committed(lease)", "pass"
+        f"{_CORE}._committed", "self.scheduler.result_committed(lease)", "pass"
     ),
     "counted twice": Bug(
         f"{_DATA}.results:_count", "tally.done += ending.state is JobState.DONE", "tally.done += 1"
@@ -220,4 +223,34 @@ _COMPUTING = {
     ),
 }
 
-BUGS: dict[str, Bug] = {**_DURABLE, **_LEASES, **_UPLOADS, **_OWNERS, **_LINKS, **_COMPUTING}
+_BATCHES = {
+    "results of a batch are shifted by one": Bug(
+        "dpip.api.batches:BatchRoutes.upload_results",
+        "zip(body.results, body.incoming, strict=True)",
+        "zip(body.results, [*body.incoming[1:], *body.incoming[:1]], strict=True)",
+    ),
+    "a receipt without a file": Bug(
+        "dpip.store.results:_store", "one.outcome = _explained(outcome)", "one.outcome = one.sent"
+    ),
+    "any receipt is a good one": Bug(
+        "dpip.worker.transfer:is_kept", "return not receipt.code", "return True"
+    ),
+    "small files lose their end": Bug(
+        "dpip.store.incoming:MemoryContent.place",
+        "_write_all(descriptor, self._data)",
+        "os.write(descriptor, self._data[:-1])",
+    ),
+    "the commit window never closes": Bug(
+        f"{_DATA}.writer:Writer._start", "self._call_later(left, self._close_window)", "None"
+    ),
+    "a batch waits for ever": Bug(
+        "dpip.worker.batches:Batches._schedule",
+        "self._timer = self._clock.callLater(pause, self._begin)",
+        "pause or self._begin()",
+    ),
+    "uploads keep their memory": Bug(
+        "dpip.store.incoming:MemoryContent.discard", "self._memory.give_back(len(self._data))", "pass"
+    ),
+}
+
+BUGS: dict[str, Bug] = {**_BATCHES, **_DURABLE, **_LEASES, **_UPLOADS, **_OWNERS, **_LINKS, **_COMPUTING}

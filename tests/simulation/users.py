@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from dpip.client import ApiError, Client, ClientError, Unreachable
@@ -95,8 +95,13 @@ class User:
         made = await self._until_done("orders", lambda: self.client.create_workload(name, numbering="ids"))
         order = Order(made.workload_id, made.filter)
         self.orders.append(order)
-        for number in range(self._images):
-            await self._upload(order, self._original(f"{order.filter}-{number}"))
+        originals = [self._original(f"{order.filter}-{number}") for number in range(self._images)]
+        if self._chance.random() < 0.4:  # all at once
+            works = [Deferred.fromCoroutine(self._upload(order, original)) for original in originals]
+            await gatherResults(works, consumeErrors=True)
+            originals = []
+        for original in originals:
+            await self._upload(order, original)
             if self._chance.random() < 0.3:
                 await self._pause(self._chance.expovariate(1 / _THINKING))
             if self._chance.random() < 0.3:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.python.failure import Failure
 from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from dpip.errors import DiskFull, DpipError, NotAnImage, NotFound, RetryLater, TooLarge
+from dpip.errors import DiskFull, DpipError, NotAnImage, NotFound, RetryLater, TooLarge, WrongHash
 from dpip.filters.codec.headers import PictureInfo
 from dpip.model import ImageType, StoredFile, StoredPicture
 from dpip.runtime.threads import InlineThreads
+from dpip.store import writing
 from dpip.store.disk_space import MIB, DiskSpace
 from dpip.store.image_store import ImageStore, directory_for, directory_of
-from dpip.store.incoming import IncomingFile
+from dpip.store.incoming import SMALL, IncomingFile, TemporaryFile, UploadMemory
 
 ID = "01hf8zk3v5t2qjw9x7yb4m6n0c"
 DIRECTORY = f"holiday-{ID}"
@@ -49,8 +52,10 @@ class StoreTestCase(SynchronousTestCase):
         self.addCleanup(store.stopService)
         return store
 
-    def probe(self, path: str) -> PictureInfo:
-        self.assertTrue(os.path.getsize(path), "the file is there, with all its bytes")
+    def probe(self, source: str | bytes) -> PictureInfo:
+        """As a codec's: small uploads are bytes in memory, larger ones files."""
+        size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+        self.assertTrue(size, "it is there, with all its bytes")
         return self.info
 
     def incoming(self, data: bytes = b"picture") -> IncomingFile:
@@ -65,13 +70,25 @@ class StoreTestCase(SynchronousTestCase):
         kept: StoredFile = self.successResultOf(work)
         return kept
 
-    def refused(self, kind: type[DpipError], file: IncomingFile | None = None) -> DpipError:
+    def keep_many(
+        self, files: Sequence[tuple[IncomingFile | TemporaryFile, str, ImageType, str]]
+    ) -> Sequence[StoredFile | Failure]:
+        outcomes: Sequence[StoredFile | Failure] = self.successResultOf(self.store.keep_many(files, 10_000))
+        return outcomes
+
+    def refused(self, kind: type[DpipError], file: IncomingFile | TemporaryFile | None = None) -> DpipError:
         """Keep a file and be refused; nothing of it is left then."""
         work = self.store.keep(file or self.incoming(), DIRECTORY, ImageType.ORIGINAL, "image1", 10_000)
         error = self.failureResultOf(work, kind).value
         assert isinstance(error, DpipError)
         self.assertEqual(self.files(), [])
         return error
+
+    def spilled(self, data: bytes = b"picture") -> TemporaryFile:
+        """An upload in a temporary file, as large ones are."""
+        file = self.store.temporary_file()
+        file.write(data)
+        return file
 
     def files(self) -> list[str]:
         """Everything below the root that is not a directory."""
@@ -124,10 +141,11 @@ class KeepTests(StoreTestCase):
         self.assertEqual(len(paths), 5)
 
     def test_a_name_that_exists_is_never_taken_over(self) -> None:
-        self.store = self.opened(token=self.tokens("x", "1234", "y", "1234"))
+        self.store = self.opened(token=self.tokens("1234", "1234", "temporary", "1234"))
         first = self.keep(b"first")
-        work = self.store.keep(self.incoming(b"second"), DIRECTORY, ImageType.ORIGINAL, "image1", 10_000)
-        self.failureResultOf(work, RetryLater)
+        for second in (self.incoming, self.spilled):
+            work = self.store.keep(second(b"second"), DIRECTORY, ImageType.ORIGINAL, "image1", 10_000)
+            self.failureResultOf(work, RetryLater)
         self.assertEqual(Path(self.store.absolute(first.path)).read_bytes(), b"first")
         self.assertEqual(self.files(), [first.path])
 
@@ -153,6 +171,7 @@ class KeepTests(StoreTestCase):
         self.assertEqual(self.files(), [])
         self.assertRaises(ValueError, file.write, b"more")
         self.assertRaises(ValueError, self.store.keep, file, DIRECTORY, ImageType.ORIGINAL, "image1", 10_000)
+        self.assertEqual(self.store._memory.held, 0)
 
     def test_only_a_workloads_own_directory_is_written_to(self) -> None:
         for directory in ("", ".", "..", "../elsewhere", "/etc", "a/b", "incoming", "nul\0"):
@@ -174,7 +193,7 @@ class DurabilityTests(StoreTestCase):
 
     def name_of(self, descriptor: int) -> str:
         path = os.path.relpath(os.readlink(f"/proc/self/fd/{descriptor}"), self.root)
-        return "file" if path.startswith("incoming/") else path
+        return re.sub(r"\.[0-9a-f]{4}\.", ".", path)  # without what is random
 
     def tell(self, name: str, told: Callable[..., str]) -> None:
         real = getattr(os, name)
@@ -193,24 +212,47 @@ class DurabilityTests(StoreTestCase):
         self.opened()
         self.assertEqual(self.calls, ["sync .", "sync .."])
 
-    def test_the_file_first_then_its_name_and_the_way_to_it(self) -> None:
+    def test_the_way_to_it_then_the_file_then_its_name(self) -> None:
         self.keep()
         expected = [
-            "sync file",
             f"make {DIRECTORY}",
             "sync .",
             "make originals",
             f"sync {DIRECTORY}",
-            "rename",
+            f"sync {DIRECTORY}/originals/image1.png",
             f"sync {DIRECTORY}/originals",
         ]
         self.assertEqual(self.calls, expected)
+
+    def test_a_temporary_file_gets_its_name_and_then_both_are_made_durable(self) -> None:
+        self.keep()
+        self.calls.clear()
+        work = self.store.keep(self.spilled(), DIRECTORY, ImageType.ORIGINAL, "image1", 10_000)
+        self.successResultOf(work)
+        self.assertEqual(
+            self.calls,
+            ["rename", f"sync {DIRECTORY}/originals/image1.png", f"sync {DIRECTORY}/originals"],
+        )
+
+    def test_each_folder_is_synced_once_for_all_that_are_new_in_it(self) -> None:
+        self.keep()
+        self.keep(type=ImageType.FILTERED)
+        self.calls.clear()
+        types = [ImageType.ORIGINAL, ImageType.FILTERED, ImageType.ORIGINAL]
+        outcomes = self.keep_many([(self.incoming(), DIRECTORY, type, "image1") for type in types])
+        self.assertTrue(all(isinstance(outcome, StoredFile) for outcome in outcomes))
+        folders = [f"sync {DIRECTORY}/originals", f"sync {DIRECTORY}/results"]
+        self.assertEqual(self.calls[3:], folders)
+        self.assertEqual(
+            sorted(self.calls[:3]), sorted([f"{folders[0]}/image1.png"] * 2 + [f"{folders[1]}/image1.png"])
+        )
 
     def test_the_way_is_made_durable_once(self) -> None:
         self.keep()
         self.calls.clear()
         self.keep()
-        self.assertEqual(self.calls, ["sync file", "rename", f"sync {DIRECTORY}/originals"])
+        expected = [f"sync {DIRECTORY}/originals/image1.png", f"sync {DIRECTORY}/originals"]
+        self.assertEqual(self.calls, expected)
 
     def test_after_a_restart_it_is_made_durable_again(self) -> None:
         """The process before may have been killed between making a directory and syncing it."""
@@ -247,7 +289,7 @@ class RefusalTests(StoreTestCase):
 
     def test_a_disk_that_fills_while_writing(self) -> None:
         for number in (errno.ENOSPC, errno.EDQUOT):
-            file = self.incoming()
+            file = self.spilled()
             failing = self.failing("write", number)
             self.assertRaises(DiskFull, file.write, b"more")
             failing.restore()
@@ -262,24 +304,39 @@ class RefusalTests(StoreTestCase):
             given.append(bytes(data))
             return real(descriptor, data[:3])
 
-        file = self.store.incoming()
         self.patch(os, "write", write)
-        file.write(b"12345678")
-        self.assertEqual(given, [b"12345678", b"45678", b"78"])
-        self.assertEqual(file.size, 8)
-        self.assertEqual(Path(file.path).read_bytes(), b"12345678")
-        file.abandon()
+        for arrived in (self.incoming, self.spilled):
+            file = arrived(b"12345678")
+            kept = self.successResultOf(
+                self.store.keep(file, DIRECTORY, ImageType.ORIGINAL, "image1", 10_000)
+            )
+            self.assertEqual(given, [b"12345678", b"45678", b"78"])
+            self.assertEqual(kept.size, 8)
+            self.assertEqual(Path(self.store.absolute(kept.path)).read_bytes(), b"12345678")
+            given.clear()
 
     def test_a_disk_that_is_full_at_the_start(self) -> None:
-        self.failing("open", errno.ENOSPC)
-        self.assertRaises(DiskFull, self.store.incoming)
+        file = self.incoming()
+        failing = self.failing("open", errno.ENOSPC)
+        self.assertRaises(DiskFull, self.store.temporary_file)
+        self.failureResultOf(self.store.keep(file, DIRECTORY, ImageType.ORIGINAL, "i", 10_000), DiskFull)
+        failing.restore()
+        self.assertEqual(self.files(), [])
+
+    def test_a_disk_that_fills_while_a_small_file_is_written(self) -> None:
+        file = self.incoming()
+        failing = self.failing("write", errno.ENOSPC)
+        self.refused(DiskFull, file)
+        failing.restore()
 
     def test_a_failed_sync_of_the_file_is_the_end_of_it(self) -> None:
         for number, kind in ((errno.ENOSPC, DiskFull), (errno.EIO, RetryLater)):
             with self.subTest(number=number):
-                file = self.incoming()
-                self.failing("fsync", number)
-                self.refused(kind, file)
+                for arrived in (self.incoming, self.spilled):
+                    file = arrived()
+                    failing = self.failing("fsync", number)
+                    self.refused(kind, file)
+                    failing.restore()
 
     def test_a_failed_sync_of_the_name_takes_the_name_back(self) -> None:
         self.keep()
@@ -290,7 +347,7 @@ class RefusalTests(StoreTestCase):
         self.assertEqual(len(calls), 2, "and it is not tried again")
 
     def test_a_failed_rename_leaves_nothing(self) -> None:
-        file = self.incoming()
+        file = self.spilled()
         self.failing("rename", errno.EIO)
         self.refused(RetryLater, file)
 
@@ -316,7 +373,7 @@ class RefusalTests(StoreTestCase):
         self.failureResultOf(work, TooLarge)
         self.info = PNG
         for name in ("mkdir", "rename", "fsync"):
-            file = self.incoming()
+            file = self.spilled()
             failing = self.failing(name, errno.EIO)
             self.failureResultOf(
                 self.store.keep(file, OTHER, ImageType.FILTERED, "image1", 10_000), RetryLater
@@ -324,6 +381,118 @@ class RefusalTests(StoreTestCase):
             failing.restore()
         self.incoming().abandon()
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+
+class BatchTests(StoreTestCase):
+    """Files that are written together: each has its own outcome."""
+
+    def batch(self, *directories: str) -> Sequence[StoredFile | Failure]:
+        return self.keep_many(
+            [
+                (self.incoming(b"%d" % place), directory, ImageType.FILTERED, f"image{place}")
+                for place, directory in enumerate(directories)
+            ]
+        )
+
+    def failures(self, outcomes: Sequence[StoredFile | Failure]) -> list[type[BaseException] | None]:
+        return [one.type if isinstance(one, Failure) else None for one in outcomes]
+
+    def test_what_is_no_picture_or_not_what_was_said_leaves_its_neighbours_alone(self) -> None:
+        def probe(source: str | bytes) -> PictureInfo:
+            if source == b"no picture":
+                raise NotAnImage("It is none.")
+            return evolve(PNG, pixels=10_001) if source == b"huge" else PNG
+
+        self.store = self.opened(probe=probe)
+        contents = [b"first", b"no picture", b"second", b"lie", b"huge", b"third"]
+        files = [self.incoming(content) for content in contents]
+        files[3].claimed = "0" * 64
+        outcomes = self.keep_many([(file, DIRECTORY, ImageType.FILTERED, "i") for file in files])
+        self.assertEqual(self.failures(outcomes), [None, NotAnImage, None, WrongHash, TooLarge, None])
+        kept = [one.path for one in outcomes if isinstance(one, StoredFile)]
+        self.assertEqual(self.files(), sorted(kept))
+        self.assertEqual(
+            [Path(self.store.absolute(path)).read_bytes() for path in kept], [b"first", b"second", b"third"]
+        )
+
+    def test_a_folder_that_cannot_be_synced_fails_all_that_are_new_in_it_and_no_other(self) -> None:
+        for directory in (DIRECTORY, OTHER):
+            self.keep(directory=directory, type=ImageType.FILTERED)
+        before, real = self.files(), os.fsync
+
+        def fsync(descriptor: int) -> None:
+            if os.readlink(f"/proc/self/fd/{descriptor}").endswith(f"{DIRECTORY}/results"):
+                raise OSError(errno.EIO, "")
+            real(descriptor)
+
+        self.patch(os, "fsync", fsync)
+        outcomes = self.batch(DIRECTORY, OTHER, DIRECTORY, OTHER)
+        self.assertEqual(self.failures(outcomes), [RetryLater, None, RetryLater, None])
+        kept = [one.path for one in outcomes if isinstance(one, StoredFile)]
+        self.assertEqual(self.files(), sorted([*before, *kept]))
+
+    def test_a_file_that_cannot_be_synced_fails_alone(self) -> None:
+        self.keep(type=ImageType.FILTERED)
+        calls: list[int] = []
+        self.failing("fsync", errno.EIO, lambda: calls.append(1) is None and len(calls) == 2)
+        outcomes = self.batch(DIRECTORY, DIRECTORY, DIRECTORY)
+        self.assertEqual(self.failures(outcomes), [None, RetryLater, None])
+        self.assertEqual(len(self.files()), 3)
+
+    def test_more_than_may_be_open_at_once_are_written_in_parts(self) -> None:
+        self.patch(writing, "AT_ONCE", 2)
+        outcomes = self.batch(*[DIRECTORY] * 5)
+        self.assertEqual(self.failures(outcomes), [None] * 5)
+        self.assertEqual(len(self.files()), 5)
+
+    def test_after_the_end_nothing_of_them_is_left(self) -> None:
+        files = [(self.incoming(), DIRECTORY, ImageType.FILTERED, "i") for _ in range(3)]
+        self.store.stopService()
+        self.failureResultOf(self.store.keep_many(files, 10_000), RetryLater)
+        self.assertEqual((self.files(), self.store._memory.held), ([], 0))
+
+
+class MemoryTests(StoreTestCase):
+    """Small uploads are held in memory, within a budget; all else goes into temporary files."""
+
+    def temporary_files(self) -> int:
+        return len(list((self.root / "incoming").iterdir()))
+
+    def test_a_small_one_touches_the_disk_once(self) -> None:
+        file = self.incoming(bytes(SMALL))
+        self.assertEqual((self.temporary_files(), self.store._memory.held), (0, SMALL))
+        kept = self.successResultOf(self.store.keep(file, DIRECTORY, ImageType.ORIGINAL, "i", 10_000))
+        self.assertEqual((self.files(), self.store._memory.held), ([kept.path], 0))
+
+    def test_a_larger_one_spills(self) -> None:
+        file = self.incoming(b"x" * SMALL)
+        file.write(b"y")
+        self.assertEqual((self.temporary_files(), self.store._memory.held), (1, 0))
+        self.assertEqual(file.sha256, hashlib.sha256(b"x" * SMALL + b"y").hexdigest())
+        kept = self.successResultOf(self.store.keep(file, DIRECTORY, ImageType.ORIGINAL, "i", 10_000))
+        self.assertEqual((self.files(), kept.size, kept.sha256), ([kept.path], SMALL + 1, file.sha256))
+
+    def test_when_the_memory_is_used_up_all_spill(self) -> None:
+        self.store._memory.limit = 10
+        first, second = self.incoming(b"12345678"), self.incoming(b"12345678")
+        self.assertEqual(self.temporary_files(), 1)
+        first.abandon()
+        third = self.incoming(b"12345678")
+        self.assertEqual((self.temporary_files(), self.store._memory.held), (1, 8))
+        outcomes = self.keep_many([(one, DIRECTORY, ImageType.ORIGINAL, "i") for one in (second, third)])
+        self.assertEqual([one.size for one in outcomes if isinstance(one, StoredFile)], [8, 8])
+        self.assertEqual((self.temporary_files(), self.store._memory.held), (0, 0))
+
+    def test_what_fails_gives_its_memory_back(self) -> None:
+        self.info = evolve(PNG, pixels=10_001)
+        self.refused(TooLarge)
+        self.assertEqual(self.store._memory.held, 0)
+
+    def test_the_memory_counts_what_is_held(self) -> None:
+        budget = UploadMemory(10)
+        self.assertEqual([budget.take(6), budget.take(5), budget.take(4)], [True, False, True])
+        budget.give_back(6)
+        self.assertTrue(budget.take(5))
 
 
 class LinkTests(StoreTestCase):
@@ -445,7 +614,7 @@ class SweepTests(StoreTestCase):
         self.assertEqual(self.files(), sorted([known.path, fresh.path]))
 
     def test_uploads_that_nobody_goes_on_with_go(self) -> None:
-        old, new = self.incoming(), self.incoming()
+        old, new = self.spilled(), self.spilled()
         self.addCleanup(new.abandon)
         self.age(os.path.relpath(old.path, self.root))
         self.assertEqual(self.sweep({}), 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
 from typing import Any
 
@@ -53,13 +54,20 @@ class PlainClient:
     def upload(
         self, workload_id: str, name: str, data: bytes, send_type: bool = False, key: str | None = None
     ) -> Answer:
-        boundary = uuid.uuid4().hex
         fields = {"workload_id": workload_id, **({"type": "original"} if send_type else {})}
+        return self.upload_files(fields, [(name, data)], key)
+
+    def upload_files(
+        self, fields: Mapping[str, str], files: Sequence[tuple[str, bytes]], key: str | None = None
+    ) -> Answer:
+        """All of them in one request."""
+        boundary = uuid.uuid4().hex
         parts = [
             f'--{boundary}\r\nContent-Disposition: form-data; name="data"; filename="{name}"\r\n'
             "Content-Type: image/png\r\n\r\n".encode()
             + data
             + b"\r\n"
+            for name, data in files
         ]
         parts += [
             f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email import message_from_bytes
 from email.policy import HTTP
 from typing import Any
@@ -19,6 +19,8 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from dpip.http.batch import CONTENT_TYPE, BatchReader, list_head
+from dpip.link.worker_messages import Receipt, Receipts, ResultFile, ResultFiles, decode, encode
 from dpip.model import Image, ImageType, Lease, LeasedJob, Step, StoredFile, StoredPicture
 
 TOKEN = "the worker's token"
@@ -63,6 +65,8 @@ class Api(Resource):
     def behave(self, request: Request) -> Any:
         if request.getHeader("authorization") != f"Bearer {self.token}":
             return problem(request, 401, "Who are you?")
+        if request.path == b"/images/batch":
+            return self.take_results(request) if request.method == b"POST" else self.give_originals(request)
         if request.method == b"POST":
             self.results.append(form(request))
             request.setResponseCode(201)
@@ -71,6 +75,39 @@ class Api(Resource):
         if name not in self.originals:
             return problem(request, 404, f"No image {name}.")
         return self.originals[name]
+
+    def give_originals(self, request: Request) -> bytes:
+        ids = request.args[b"ids"][0].decode().split(",")  # type: ignore[index]
+        found = [self.originals.get(image_id) for image_id in ids]
+        listed = [{"status": 404} if data is None else {"status": 200, "size": len(data)} for data in found]
+        return list_head(json.dumps(listed).encode()) + b"".join(filter(None, found))
+
+    def take_results(self, request: Request) -> bytes:
+        results, pictures = batch(request)
+        for result, data in zip(results, pictures, strict=True):
+            fields = {"job": str(result.lease.job), "attempt": str(result.lease.attempt)}
+            fields |= {"nonce": result.lease.nonce, "sha256": result.sha256}
+            fields |= {"notices": json.dumps(result.notices)} if result.notices else {}
+            self.results.append((fields, data))
+        return encode(Receipts((Receipt(),) * len(results)))
+
+
+def batch(request: Request) -> tuple[Sequence[ResultFile], Sequence[bytes]]:
+    """The results in a batch, and the bytes of each."""
+    assert request.getHeader("content-type") == CONTENT_TYPE
+    body: bytes = request.content.read()
+    results: list[ResultFile] = []
+    pictures: list[bytearray] = []
+
+    def listed(data: bytes) -> list[int]:
+        results.extend(decode(data, ResultFiles).results)
+        pictures.extend(bytearray() for _ in results)
+        return [result.size for result in results]
+
+    reader = BatchReader(listed, lambda place, data: pictures[place].extend(data))
+    reader.write(body)
+    reader.end()
+    return results, [bytes(picture) for picture in pictures]
 
 
 def problem(request: Request, status: int, detail: str, retry_after: int | None = None) -> bytes:

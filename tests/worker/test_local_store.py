@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from dpip.controller.local_results import LocalResults
 from dpip.controller.workers import Workers
-from dpip.errors import DpipError, NotAnImage, RetryLater, StaleLease
+from dpip.errors import DpipError, NotAnImage, RetryLater
 from dpip.filters.codec.headers import PictureInfo
 from dpip.link.broker import CallRefused, call
 from dpip.link.worker_messages import ResultFile, ResultFiles, TransferPaths, encode, result_name
-from dpip.model import Image, ImageType, Lease, LeasedJob, Outcome, Principal, StoredFile
+from dpip.model import CommitReceipt, Image, ImageType, Lease, LeasedJob, Outcome, Principal, StoredFile
 from dpip.store.image_store import ImageStore
 from dpip.worker import compute_child as child_module
 from tests.worker import test_session
@@ -35,14 +36,19 @@ class Office:
         self.refusal: DpipError | None = None
         self._root = root
 
-    def check_lease(self, by: Principal, lease: Lease) -> Deferred[LeasedJob]:
-        return succeed(self.jobs[lease]) if lease in self.jobs else fail(StaleLease("Not leased."))
+    def check_leases(self, by: Principal, leases: Sequence[Lease]) -> Deferred[Sequence[LeasedJob | None]]:
+        return succeed([self.jobs.get(lease) for lease in leases])
 
-    def commit_result(self, by: Principal, lease: Lease, file: StoredFile) -> Deferred[Image]:
+    def commit_results(
+        self, by: Principal, results: Sequence[tuple[Lease, StoredFile]]
+    ) -> Deferred[Sequence[CommitReceipt]]:
+        return succeed([self._commit(lease, file) for lease, file in results])
+
+    def _commit(self, lease: Lease, file: StoredFile) -> CommitReceipt:
         if self.refusal is not None:
-            return fail(self.refusal)
+            return CommitReceipt(None, self.refusal.code, self.refusal.detail)
         self.results.append((lease.nonce, (self._root / file.path).read_bytes()))
-        return succeed(Image("result", "workload", ImageType.FILTERED, 0, file, 1.0))
+        return CommitReceipt(Image("result", "workload", ImageType.FILTERED, 0, file, 1.0))
 
 
 class LocalCase(test_session.WorkingCase):

@@ -14,15 +14,16 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from dpip.errors import BadCertificate
+from dpip.errors import BadCertificate, StaleLease
 from dpip.link import session as session_module
 from dpip.link.broker import CallRefused
 from dpip.link.certificates import Authority
+from dpip.link.worker_messages import Receipt, Receipts, encode
 from dpip.model import LeasedJob, Outcome, Role
 from dpip.worker import compute_child as child_module
 from dpip.worker import heartbeat as pulse_module
 from dpip.worker import job_runner as shift_module
-from tests.worker.api import answering, job
+from tests.worker.api import job
 from tests.worker.cluster import ClusterCase, lease
 
 
@@ -257,7 +258,10 @@ class WorkingTests(WorkingCase):
 class HttpTests(WorkingCase):
     async def test_a_stale_result_is_no_trouble(self) -> None:
         await self.start()
-        self.api.next = [self.api.behave, answering(409)]
+        self.api.next = [
+            self.api.behave,
+            lambda _: encode(Receipts((Receipt(StaleLease.code, "Not leased."),))),
+        ]
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "stale-lease")})
 
@@ -273,7 +277,7 @@ class HttpTests(WorkingCase):
     async def test_a_full_disk_hands_the_job_back_and_later_takes_it(self) -> None:
         await self.start()
         spool = self.session.spool
-        room = self.patch(spool, "has_room_for", lambda size: False)
+        room = self.patch(spool, "take_room", lambda size: False)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "disk-full")})
         self.assertEqual(self.api.requests, [])
@@ -286,7 +290,7 @@ class HttpTests(WorkingCase):
         self.patch(shift_module, "_FIRST_PAUSE", 1000.0)
         self.patch(shift_module, "_MAX_PAUSE", 1000.0)
         await self.start()
-        self.patch(self.session.spool, "has_room_for", lambda size: False)
+        self.patch(self.session.spool, "take_room", lambda size: False)
         await self.record.link.run([self.give(1)])
         await self.said("goes back to the controller")
         await self.session.stopService()

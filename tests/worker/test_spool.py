@@ -27,6 +27,12 @@ os._exit(1)
 """
 
 
+def files(spool: Spool, size: int = 0) -> tuple[Path, Path]:
+    pair = spool.pair(size)
+    assert pair is not None
+    return pair
+
+
 class SpoolTests(SynchronousTestCase):
     def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
@@ -41,7 +47,7 @@ class SpoolTests(SynchronousTestCase):
 
     def test_names_are_never_given_twice(self) -> None:
         spool = self.spool()
-        paths = [path for _ in range(10) for path in spool.pair()]
+        paths = [path for _ in range(10) for path in files(spool)]
         self.assertEqual(len(set(paths)), 20)
         self.assertEqual({path.parent for path in paths}, {spool.path})
 
@@ -50,14 +56,14 @@ class SpoolTests(SynchronousTestCase):
 
     def test_closing_removes_everything(self) -> None:
         spool = self.spool()
-        spool.pair()[0].write_bytes(b"x")
+        files(spool)[0].write_bytes(b"x")
         spool.close()
         spool.close()
         self.assertEqual(list(self.parent.iterdir()), [])
 
     def test_what_a_dead_worker_left_is_removed_and_a_living_ones_is_not(self) -> None:
         living = self.spool()
-        living.pair()[0].write_bytes(b"in use")
+        files(living)[0].write_bytes(b"in use")
         subprocess.run([sys.executable, "-c", DIES, str(self.parent)], check=False)
         self.assertEqual(len(list(self.parent.iterdir())), 2)
         new = self.spool()
@@ -97,10 +103,45 @@ class SpoolTests(SynchronousTestCase):
             (200, 120, 100, True), (200, 120, 101, False),
         ):  # fmt: skip
             spool = self.spool(floor=100, disk_usage=lambda path, t=total, f=free: (t, t - f, f))
-            self.assertIs(spool.has_room_for(size), room, (total, free, size))
+            self.assertIs(spool.take_room(size), room, (total, free, size))
+
+    def test_what_was_given_is_counted_until_the_disk_is_looked_at_again(self) -> None:
+        free, now, looks = 1000, 0.0, []
+        spool = self.spool(
+            disk_usage=lambda path: looks.append(now) or (10_000, 0, free), monotonic=lambda: now
+        )
+        self.assertEqual(
+            [spool.take_room(400), spool.take_room(400), spool.take_room(400)], [True, True, False]
+        )
+        now, free = 1.0, 500
+        self.assertEqual([spool.take_room(400), spool.take_room(400)], [True, False])
+        self.assertEqual(looks, [0.0, 1.0])
+
+    def test_without_room_for_an_original_and_its_result_there_are_no_files(self) -> None:
+        spool = self.spool(disk_usage=lambda path: (10_000, 0, 900))
+        self.assertIsNone(spool.pair(301))
+        files(spool, 300)
+
+    def test_small_pictures_are_kept_in_memory_while_there_is_room(self) -> None:
+        memory, rooms = self.parent.parent / "memory", {}
+        spool = self.spool(memory=memory, disk_usage=lambda path: (10**9, 0, rooms.get(path, 10**8)))
+        places = [files(spool, size)[0].parent.parent for size in (1, 512 * 1024, 512 * 1024 + 1)]
+        self.assertEqual(places, [memory, memory, self.parent])
+        rooms[memory] = 0
+        full = self.spool(memory=memory, disk_usage=lambda path: (10**9, 0, rooms.get(path, 10**8)))
+        self.assertEqual(files(full, 1)[0].parent.parent, self.parent)
+        for one in (spool, full):
+            one.close()
+        self.assertEqual(list(memory.iterdir()), [])
+
+    def test_a_memory_that_cannot_be_used_is_none(self) -> None:
+        memory = self.parent.parent / "memory"
+        memory.write_text("no directory")
+        spool = self.spool(memory=memory)
+        self.assertEqual(files(spool, 1)[0].parent.parent, self.parent)
 
     def test_one_that_was_tidied_away_comes_back(self) -> None:
         spool = self.spool()
         shutil.rmtree(spool.path)
         self.assertGreater(spool.free(), 0)
-        spool.pair()[0].write_bytes(b"x")
+        files(spool)[0].write_bytes(b"x")

@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import TestCase
 from twisted.web.http import Request
 
-from dpip.errors import Malformed
+from dpip.errors import Malformed, NotAnImage, RetryLater, StaleLease
+from dpip.http.batch import list_head
 from dpip.link.certificates import Authority
-from dpip.model import Outcome
+from dpip.link.worker_messages import Receipt, Receipts, encode
+from dpip.model import LeasedJob, Outcome
 from dpip.worker import transfer as transfer_module
 from dpip.worker.compute_child import Verdict
 from dpip.worker.transfer import TRIES, ApiAddress, Closed, NotTransferred, TokenRefused, Transfer
-from tests.worker.api import TOKEN, Api, answering, cut, hang, job
+from tests.worker.api import TOKEN, Api, Handler, answering, cut, hang, job
 
 PICTURE = b"an original picture" * 100
 
@@ -31,7 +34,10 @@ def verdict(data: bytes, *notices: str) -> Verdict:
 
 
 class TransferCase(TestCase):
+    """Pictures go one by one, unless ``small`` says otherwise."""
+
     timeout = 30
+    small = -1
     authority: str | None = None
 
     async def setUp(self) -> None:
@@ -41,6 +47,7 @@ class TransferCase(TestCase):
         self.path = self.directory / "spooled"
         self.patch(transfer_module, "_FIRST_PAUSE", 0.001)
         self.patch(transfer_module, "_MAX_PAUSE", 0.002)
+        self.patch(transfer_module, "_SMALL", self.small)
         self.api = Api()
         self.job = job(7, PICTURE)
         self.api.originals["image7"] = PICTURE
@@ -244,6 +251,150 @@ class UploadTests(TransferCase):
         for _ in range(2):
             trouble = await self.failing(self.upload())
             self.assertEqual(trouble.detail, "The API answered with status 422.")
+
+
+class BatchTransferTests(TransferCase):
+    """Small pictures go together, and alone where a batch does not bring them through."""
+
+    small = 100_000
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.jobs = [job(number, b"original %d" % number) for number in range(4)]
+        for number in range(4):
+            self.api.originals[f"image{number}"] = b"original %d" % number
+        self.transfer = self.make()
+
+    def ways(self) -> list[str]:
+        """What was asked for, in short."""
+        return [f"{method} {path.rpartition('/')[2]}" for method, path in self.api.requests]
+
+    def download(self, *jobs: LeasedJob) -> list[Deferred[None]]:
+        return [
+            Deferred.fromCoroutine(self.transfer.download(each, self.directory / each.original.id))
+            for each in jobs
+        ]
+
+    def send(self, *jobs: LeasedJob) -> list[Deferred[None]]:
+        works = []
+        for each in jobs:
+            data = b"result %d" % each.lease.job
+            path = self.directory / each.result_id
+            path.write_bytes(data)
+            works.append(
+                Deferred.fromCoroutine(self.transfer.upload(each, path, verdict(data, "It is dark.")))
+            )
+        return works
+
+    def receipts(self, *codes: str) -> Handler:
+        answer = encode(Receipts(tuple(Receipt(code, "Why." if code else "") for code in codes)))
+        return lambda request: answer
+
+    async def test_originals_come_together(self) -> None:
+        await gatherResults(self.download(*self.jobs))
+        for each in self.jobs:
+            data = (self.directory / each.original.id).read_bytes()
+            self.assertEqual(data, b"original %d" % each.lease.job)
+        self.assertEqual(self.ways(), ["GET batch"])
+
+    async def test_results_go_together(self) -> None:
+        await gatherResults(self.send(*self.jobs))
+        self.assertEqual([data for _, data in self.api.results], [b"result %d" % n for n in range(4)])
+        self.assertEqual(self.api.results[1][0]["nonce"], "nonce1")
+        self.assertEqual(json.loads(self.api.results[1][0]["notices"]), ["It is dark."])
+        self.assertEqual(self.ways(), ["POST batch"])
+
+    async def test_an_original_that_is_missing_or_damaged_fails_alone(self) -> None:
+        del self.api.originals["image1"]
+        self.api.originals["image2"] = b"original X"
+        first, missing, damaged, last = self.download(*self.jobs)
+        await gatherResults([first, last])
+        trouble = await self.assertFailure(missing, NotTransferred)
+        self.assertEqual((trouble.outcome, trouble.code), (Outcome.CRASHED, "original-missing"))
+        trouble = await self.assertFailure(damaged, NotTransferred)
+        self.assertEqual((trouble.outcome, trouble.code), (Outcome.CRASHED, "original-damaged"))
+
+    async def test_each_result_has_its_own_receipt(self) -> None:
+        self.api.next = [self.receipts("", StaleLease.code, NotAnImage.code, RetryLater.code)]
+        kept, stale, refused, again = self.send(*self.jobs)
+        await kept
+        trouble = await self.assertFailure(stale, NotTransferred)
+        self.assertEqual(
+            (trouble.outcome, trouble.code, trouble.void), (Outcome.RETURNED, "stale-lease", True)
+        )
+        trouble = await self.assertFailure(refused, NotTransferred)
+        self.assertEqual((trouble.outcome, trouble.code), (Outcome.FAILED, "result-refused"))
+        await again
+        self.assertEqual([data for _, data in self.api.results], [b"result 3"])
+        self.assertEqual(self.ways(), ["POST batch", "POST images"])
+
+    async def test_a_lost_answer_is_asked_for_again(self) -> None:
+        def lost(request: Request) -> Any:
+            self.api.behave(request)
+            return cut(request)
+
+        self.api.next = [lost, answering(503)]
+        await gatherResults(self.send(*self.jobs))
+        self.assertEqual(self.ways(), ["POST batch"] * 3)
+        self.assertEqual(len(self.api.results), 8)
+
+    async def test_an_api_that_knows_no_batches_gets_them_one_by_one(self) -> None:
+        self.api.next = [answering(404), *[self.api.behave] * 4, answering(405)]
+        await gatherResults(self.download(*self.jobs))
+        await gatherResults(self.send(*self.jobs))
+        alone = [f"GET image{number}" for number in range(4)]
+        self.assertEqual(
+            sorted(self.ways()), sorted(["GET batch", "POST batch", *alone, *["POST images"] * 4])
+        )
+
+    async def test_answers_that_make_no_sense(self) -> None:
+        for answer in (b"", b"\xff" * 10, list_head(b"[]"), list_head(b'[{"status": 200, "size": 9}]') * 2):
+            self.api.next = [lambda _, answer=answer: answer]  # type: ignore[misc]
+            await gatherResults(self.download(self.jobs[0]))
+        for answer in (b"", b"{}", encode(Receipts(())), encode(Receipts((Receipt(),) * 3))):
+            self.api.next = [lambda _, answer=answer: answer]  # type: ignore[misc]
+            await gatherResults(self.send(self.jobs[0]))
+        ways = [way for way, _ in groupby(self.ways())]  # a connection may be closed by our end
+        self.assertEqual(ways, ["GET batch", "GET image0"] * 4 + ["POST batch", "POST images"] * 4)
+
+    async def test_a_result_that_is_not_what_was_said_goes_alone(self) -> None:
+        first, second = self.send(*self.jobs[:2])
+        (self.directory / "result0").write_bytes(b"longer than it was")
+        await gatherResults([first, second])
+        self.assertEqual(self.ways(), ["POST batch", "POST images"])
+
+    async def test_large_ones_go_alone(self) -> None:
+        self.patch(transfer_module, "_SMALL", 9)
+        await gatherResults(self.download(self.jobs[0]))
+        self.assertEqual(self.ways(), ["GET image0"])
+
+    async def test_a_dead_token_ends_all_of_them(self) -> None:
+        self.api.token = "another"
+        for waiting in [*self.download(*self.jobs), *self.send(*self.jobs)]:
+            await self.assertFailure(waiting, TokenRefused)
+
+    async def test_when_the_link_is_lost_all_of_a_batch_end_and_what_waits_too(self) -> None:
+        reached: Deferred[None] = Deferred()
+
+        def hanging(request: Request) -> Any:
+            reached.callback(None)
+            return hang(request)
+
+        self.api.next = [hanging]
+        under_way = self.send(*self.jobs[:2])
+        await reached
+        waiting = self.send(*self.jobs[2:])
+        await self.transfer.close()
+        for each in [*under_way, *waiting]:
+            await self.assertFailure(each, Closed)
+        self.assertEqual(self.ways(), ["POST batch"])
+
+    async def test_a_disk_that_is_full_fails_one_alone(self) -> None:
+        full = Deferred.fromCoroutine(self.transfer.download(self.jobs[0], Path("/dev/full")))
+        [good] = self.download(self.jobs[1])
+        await good
+        trouble = await self.assertFailure(full, NotTransferred)
+        self.assertEqual((trouble.outcome, trouble.code), (Outcome.RETURNED, "disk-full"))
 
 
 class ClosingTests(TransferCase):

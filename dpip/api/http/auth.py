@@ -28,6 +28,7 @@ class Access(Enum):
     PUBLIC = frozenset[Role]()
     ANY = frozenset(Role)
     USERS = frozenset({Role.USER, Role.ADMIN})
+    WORKERS = frozenset({Role.WORKER})
     ADMINS = frozenset({Role.ADMIN})
 
 

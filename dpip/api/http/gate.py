@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from dpip.api.http.auth import Access, check_access, secret_of
+from dpip.api.http.batches import ResultsBody
 from dpip.api.http.bodies import Body, Held, SmallBody, UploadBody, too_large
 from dpip.api.http.forms import check_type
 from dpip.api.http.late_refusals import LateRefusals
 from dpip.api.http.limits import HttpLimits
 from dpip.api.http.multipart import boundary_of
 from dpip.api.http.problems import UnsupportedBody
-from dpip.errors import DpipError, QuotaExceeded
+from dpip.errors import DpipError, Malformed, QuotaExceeded
+from dpip.http.batch import CONTENT_TYPE, MAX_BODY
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Principal, Role
 from dpip.runtime.coroutines import deferred
@@ -53,6 +55,8 @@ class Gate:
         request.principal = await self.controller.authenticate(secret)
         if is_upload(request):  # for every role
             return await self._upload(request, request.principal, length)
+        if is_batch(request):
+            return self._batch(request, request.principal, length)
         access = self.access(request)
         if access is not None and access is not Access.PUBLIC:
             check_access(access, request.principal)
@@ -78,6 +82,16 @@ class Gate:
             raise
         return UploadBody(admission, self.image_store, boundary, self.limits, files, turn)
 
+    def _batch(self, request: Request, by: Principal, length: int | None) -> ResultsBody:
+        check_access(Access.WORKERS, by)
+        if request.header("Content-Type") != CONTENT_TYPE:
+            raise not_a_batch()
+        if length is None:
+            raise Malformed("A batch needs a Content-Length.")
+        if length > MAX_BODY:
+            raise too_large(MAX_BODY)
+        return ResultsBody(self.controller.admit_upload(by, length, None), self.image_store)
+
     async def _room_of(self, request: Request, by: Principal, length: int | None) -> int | None:
         """Return how many bytes the user's uploads under way may take. Raises QuotaExceeded."""
         if by.role is not Role.USER or by.quota is None:  # an admin's may go to workloads of others
@@ -95,6 +109,10 @@ def is_upload(request: Request) -> bool:
     return request.method == b"POST" and request.segments == (b"images",)
 
 
+def is_batch(request: Request) -> bool:
+    return request.method == b"POST" and request.segments == (b"images", b"batch")
+
+
 def is_encrypted(request: Request, behind_proxy: bool) -> bool:
     """Say whether the request has come by TLS all the way; behind a proxy that is the proxy's task."""
     return behind_proxy or bool(request.isSecure())
@@ -108,6 +126,10 @@ def not_multipart() -> UnsupportedBody:
     return UnsupportedBody(
         "Send pictures as multipart/form-data, for example: curl -F workload_id=… -F data=@a.png …/images"
     )
+
+
+def not_a_batch() -> UnsupportedBody:
+    return UnsupportedBody(f"Send results as {CONTENT_TYPE}.")
 
 
 def _begin(turn: Held | None) -> None:

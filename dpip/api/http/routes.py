@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from dpip.api.http.answers import Answer, json_answer
 from dpip.api.http.auth import Access
+from dpip.api.http.batches import ResultsBody
 from dpip.api.http.bodies import UploadBody
 from dpip.api.http.forms import Fields
 from dpip.api.http.streams import Streamed
@@ -34,6 +35,7 @@ class ApiCall:
     header: Callable[[str], str | None] = field(repr=False)
     fields: Fields = field(repr=False)
     upload: UploadBody | None
+    results: ResultsBody | None
     still_allowed: Callable[[], Deferred[Principal]] = field(repr=False)
     encrypted: bool = False  # on its whole way, as far as we know
 

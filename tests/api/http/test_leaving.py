@@ -58,7 +58,7 @@ class LeavingTests(ApiTest):
         wire = Wire(self.site)
         wire.send(self.upload_bytes)
         wire.hang_up()
-        self.store.keep = lambda *_: 1 / 0
+        self.store.keep_many = lambda *_: 1 / 0
         held.release()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assert_nothing_left()
