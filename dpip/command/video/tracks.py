@@ -29,7 +29,7 @@ class Track(Protocol):
 
 
 @define(eq=False)
-class Copied:
+class CopiedTrack:
     """A track whose packets are copied as they are; only times that do not rise are corrected."""
 
     stream: Any
@@ -47,7 +47,7 @@ class Copied:
 
 
 @define(eq=False)
-class Encoded:
+class EncodedTrack:
     """A track of sound that is encoded again, as the kind of file does not take the original's codec."""
 
     stream: Any
@@ -130,7 +130,7 @@ class Tracks:
             return None
         if kind in ("audio", "subtitle") and self._fits(stream):
             made = out.add_stream_from_template(stream)
-            return Copied(_labelled(made, stream))
+            return CopiedTrack(_labelled(made, stream))
         if kind == "audio":
             return self._encoded(out, stream)
         if kind == "attachment" and self.kind == ".mkv":
@@ -151,7 +151,7 @@ class Tracks:
         made.layout = _layout(stream)
         words = f"The sound{_which(stream)} is {_codec(stream)}, which does not go into {self.kind}"
         self.notices.append(f"{words}: it was encoded again as {'Opus' if name == 'libopus' else 'AAC'}.")
-        return Encoded(_labelled(made, stream))
+        return EncodedTrack(_labelled(made, stream))
 
     def _fits(self, stream: Any) -> bool:
         """Try whether the kind of file takes the stream."""

@@ -46,7 +46,7 @@ class ShownStages:
 
 
 @define(eq=False)
-class Work:
+class ShownWork:
     """An executor, as far as a display sees it."""
 
     counts: Counts
@@ -70,7 +70,7 @@ class DisplayTests(SynchronousTestCase):
             lines=lambda: self.line,
             beside=lambda: self.beside,
         )
-        self.work = Work(Counts())
+        self.work = ShownWork(Counts())
         self.display.begin(self.work)
 
     def show(self, **counts: int) -> tuple[str, ...]:
