@@ -11,7 +11,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from tests.system.processes import PASSWORD, Cluster, Process
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 """After which a test gives up waiting: only ever reached when something is broken."""
 
 PAGE = {"X-DPIP-Page": "1"}
