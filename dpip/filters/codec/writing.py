@@ -185,7 +185,8 @@ class _Result:
             return self._jpeg(pixels, metadata)
         if metadata.xmp:
             metadata = attrs.evolve(metadata, xmp=xmp.with_gain_map_length(metadata.xmp, len(gain)))
-        return multipicture.joined([self._jpeg(pixels, metadata), gain], [multipicture.Attributes()] * 2)
+        said = [multipicture.Attributes(multipicture.PRIMARY), multipicture.Attributes()]
+        return multipicture.joined([self._jpeg(pixels, metadata), gain], said)
 
     def animation(self, frames: Iterator[Frame]) -> bytes:
         """Write an animation, or a still picture in a format for both."""

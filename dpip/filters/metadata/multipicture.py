@@ -18,7 +18,8 @@ from dpip.filters.metadata.directories import Directory, Layout, Tag
 _VERSION, _COUNT, _ENTRIES = 0xB000, 0xB001, 0xB002
 _ATTRIBUTES = range(0xB101, 0xB210)
 _MOST, _SEGMENTS, _LONGEST_VALUE, _LONGEST_HEAD = 32, 1000, 256, 1 << 20
-_FIRST = 0x20030000  # the kind of a picture that is shown where only one is: the representative one
+#: The kind of a picture that is shown where only one is, and that with the mark of the one to be shown.
+PRIMARY, _REPRESENTATIVE = 0x030000, 0x20030000
 _PREVIEWS = range(0x010001, 0x020000)  # kinds of pictures that are smaller ones of the first
 _STARTS = b"\xff\xd8\xff"
 _PADDING = 64  # bytes after the picture that need no word
@@ -64,7 +65,8 @@ def following(data: bytes) -> Following:
         pieces = [attrs.evolve(found, kind="other") if found.kind == "view" else found]
     views = tuple(data[each.place : each.place + each.size] for each in pieces if each.kind == "view")
     gains = [data[each.place : each.place + each.size] for each in pieces if each.kind == "gain"]
-    kinds = (_FIRST, *(each.attribute for each in pieces if each.kind == "view"))
+    first = _kind_of_first(data[slice(*places[0])]) if places else _REPRESENTATIVE
+    kinds = (first, *(each.attribute for each in pieces if each.kind == "view"))
     return Following(views, gains[0] if gains else None, tuple(_told(data, end, pieces)), kinds)
 
 
@@ -108,6 +110,15 @@ def _listed(data: bytes, place: tuple[int, int], size: tuple[int, int]) -> list[
 
 def _pieces(file: BinaryIO, payload: bytes, start: int, size: tuple[int, int]) -> Iterator[Piece]:
     """Yield the JPEGs that the index in ``payload``, which lies at ``start``, names besides the first."""
+    seen = set()
+    for attribute, length, offset in _entries(payload):
+        if offset and offset not in seen:
+            seen.add(offset)
+            yield _piece(file, start + len(jpeg.MPF) + offset, length, attribute, size)
+
+
+def _entries(payload: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield attribute, length and place of each entry of the index."""
     index = payload[len(jpeg.MPF) :]
     if index[:4] not in (b"II*\0", b"MM\0*"):
         return
@@ -115,13 +126,17 @@ def _pieces(file: BinaryIO, payload: bytes, start: int, size: tuple[int, int]) -
     (place,) = struct.unpack_from(layout.place, index, 4)
     entries = directories.read(index, layout, place).get(_ENTRIES)
     table = entries.value[: 16 * _MOST] if entries is not None else b""
-    seen = set()
     for attribute, length, offset, _, _ in struct.iter_unpack(
         layout.order + "IIIHH", table[: len(table) // 16 * 16]
     ):
-        if offset and offset not in seen:
-            seen.add(offset)
-            yield _piece(file, start + len(jpeg.MPF) + offset, length, attribute, size)
+        yield attribute, length, offset
+
+
+def _kind_of_first(payload: bytes) -> int:
+    try:
+        return next((attribute for attribute, _, offset in _entries(payload) if not offset), _REPRESENTATIVE)
+    except struct.error:
+        return _REPRESENTATIVE
 
 
 def _piece(file: BinaryIO, place: int, length: int, attribute: int, size: tuple[int, int]) -> Piece:

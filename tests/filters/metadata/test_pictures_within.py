@@ -13,6 +13,7 @@ from dpip.errors import PictureError
 from dpip.filters import process
 from dpip.filters.codec import probe
 from dpip.filters.metadata import multipicture
+from dpip.filters.metadata.directories import Layout
 from tests.filters.metadata.files import (
     GAIN,
     PICTURE,
@@ -55,6 +56,19 @@ class StereoTests(TestCase):
         self.assertEqual(said["MPImage2:MPImageType"], 0x020002)
         self.assertEqual(said["MPImage1:MPImageLength"], said["MPImage2:MPImageStart"])
 
+    def test_of_a_camera_that_writes_the_high_byte_first(self) -> None:
+        layout = Layout(">")
+        said = [
+            multipicture.Attributes(
+                kind, {0xB101: layout.numbers(4, number), 0xB205: layout.numbers(10, -5, 2)}, layout
+            )
+            for number, kind in ((1, 0x20020002), (2, 0x020002))
+        ]
+        data = multipicture.joined([photograph(), photograph(array=OTHER)], said)
+        found = said_by_exiftool(process(data, "flip").data)
+        self.assertEqual((found["MPImage1:MPImageType"], found["MPImage2:MPImageType"]), (0x020002, 0x020002))
+        self.assertEqual((found["MPF0:MPIndividualNum"], found["MPF0:ConvergenceAngle"]), (1, -2.5))
+
     def test_pillow_s_own(self) -> None:
         out = io.BytesIO()
         Image.fromarray(PICTURE).save(out, "MPO", save_all=True, append_images=[Image.fromarray(OTHER)])
@@ -91,6 +105,7 @@ class GainMapTests(TestCase):
     def test_lengths_and_places_are_right(self) -> None:
         said = said_by_exiftool(process(ultra_hdr(), "resize", {"width": 40}).data)
         self.assertEqual(said["MPF0:NumberOfImages"], 2)
+        self.assertEqual(said["MPImage1:MPImageType"], 0x030000)
         self.assertEqual(said["XMP-hdrgm:Version"], 1.0)
         first, second = (entry["Item"] for entry in said["XMP-Container:Directory"])
         self.assertEqual(second["Length"], said["MPImage2:MPImageLength"])
