@@ -37,6 +37,7 @@ _WORKERS: Final = 3  # are asked, one after the other
 _AT_ONCE: Final = 32  # are made at once: the workers have other things to do
 _EACH: Final = 2  # … and by a worker for each of its slots: one is fetched while another is made
 _PAUSE_SECONDS: Final = 0.5  # before the next look for memory, if no thumbnail ends before
+_ALWAYS_8_BITS: Final = ("JPEG", "WEBP", "BMP", "GIF")  # whatever rows of earlier versions say
 DECODED: Final = 2 * SIZE
 """Pixels of each side that a decoder must give at least, where it can give fewer."""
 _MAX_WAITING: Final = 1_000  # may wait to be made
@@ -184,8 +185,8 @@ def memory_for(file: StoredFile) -> int:
         picture.width,
         picture.height,
         picture.channels,
-        picture.bits if picture.format in ("PNG", "TIFF") else 8,
-        traits=frozenset({"progressive", "interlaced", "key"}),
+        8 if picture.format in _ALWAYS_8_BITS else picture.bits,
+        traits=frozenset({"progressive", "interlaced", "key", "spread"}),
     )
     return memory_needed(info, file.size, _STEPS, _OUTPUT, DECODED)
 

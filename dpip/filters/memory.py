@@ -6,7 +6,7 @@ take is in :mod:`dpip.filters.codec.memory`, what a filter takes in :class:`dpip
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -23,6 +23,7 @@ from dpip.filters.shape import Shape
 BASE = 16 * 2**20
 #: The share by which a heap in use is larger than what lies in it.
 _HEAP = 1.1
+_SIZES = 32
 
 Chain = Sequence[tuple[Filter, Mapping[str, Any]]]
 
@@ -48,13 +49,25 @@ def memory_needed(
 
 def _frames(info: PictureInfo, chain: Chain, at_least: int) -> Iterator[Shape]:
     """Yield what a decoded frame may be: pages have sizes of their own, and metadata may turn a picture."""
-    for width, height in info.sizes:
+    for width, height in _few(info.sizes):
         frame = Shape(max(width, 1), max(height, 1), min(info.channels, 4), -(-info.bits // 8))
         if info.format == "JPEG":
             frame = _jpeg_frame(info, frame, chain, at_least)
         yield frame
         if info.format in TURNED:
             yield frame.turned
+
+
+def _few(sizes: Collection[tuple[int, int]]) -> Collection[tuple[int, int]]:
+    """Take many sizes together that are much alike, since each takes time here."""
+    if len(sizes) <= _SIZES:
+        return sizes
+    largest: dict[tuple[int, int], tuple[int, int]] = {}
+    for width, height in sizes:
+        alike = width.bit_length(), height.bit_length()
+        known = largest.get(alike, (0, 0))
+        largest[alike] = max(width, known[0]), max(height, known[1])
+    return largest.values()
 
 
 def _jpeg_frame(info: PictureInfo, frame: Shape, chain: Chain, at_least: int) -> Shape:
@@ -73,8 +86,9 @@ def _frame_memory(info: PictureInfo, file: int, frame: Shape, chain: Chain, outp
     decoder = DECODING[info.format](info)
     held = file + frame.bytes * (1 + (info.format in TURNED)) + decoder.stays(frame, file)
     steps, result = _steps(frame, chain)
+    decoding = file + _HEAP * decoder.peak(frame, file)
     if result is None:
-        return int(held + _HEAP * steps)
+        return int(max(decoding, held + _HEAP * steps))
     format = output["format"] or BY_NAME[info.format].of_result(
         info.frames, result.sample_bytes > 1, result.has_alpha
     )
@@ -86,9 +100,7 @@ def _frame_memory(info: PictureInfo, file: int, frame: Shape, chain: Chain, outp
     if output["max_bytes"]:
         parts, kept, written = _tried_again(info, result, written, kept)
     work = max(steps, result.bytes + written.peak)
-    return int(
-        max(file + kept + _HEAP * decoder.peak(frame, file), held + kept + _HEAP * work, held + kept + parts)
-    )
+    return int(kept + max(decoding, held + _HEAP * work, held + parts))
 
 
 def _tried_again(

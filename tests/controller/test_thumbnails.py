@@ -180,12 +180,13 @@ class ThumbnailsTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_large_picture_needs_much_and_a_jpeg_less_than_its_pixels(self) -> None:
-        def need(format: str) -> int:
-            picture = StoredPicture(format, "", 10_000, 10_000, 0, 4 if format == "PNG" else 3, 8)
+        def need(format: str, bits: int = 8) -> int:
+            picture = StoredPicture(format, "", 10_000, 10_000, 0, 4 if format == "PNG" else 3, bits)
             return memory_for(evolve(IMAGE.file, picture=picture)) >> 20
 
         self.assertGreater(need("PNG"), 3500)
-        self.assertLess(need("JPEG"), 900)  # of which are 600 what a progressive one keeps
+        self.assertGreater(need("AVIF", 16), need("AVIF") + 600)
+        self.assertLess(need("JPEG", 16), 900)  # of which are 600 what a progressive one keeps
 
     def test_few_are_made_at_once_and_a_bounded_number_waits(self) -> None:
         self.makers = [Maker("a", slots=16)]

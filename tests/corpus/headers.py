@@ -14,9 +14,10 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 
 from attrs import define, field
 
@@ -30,7 +31,8 @@ from tests.corpus.valid import files
 
 MAX_PIXELS = 10**6
 _MEMORY = 4 * 2**30
-_PART = 2000
+_PART = 2000  # files
+_PARTS = 20  # for a process
 
 
 @define
@@ -107,6 +109,21 @@ def _part(seed: int) -> Report:
     return examine(_PART, seed, lambda needed: limit.allow(needed, 1))
 
 
+def _in_processes(seeds: Sequence[int], processes: int) -> Report:
+    """Examine these parts in new processes, since decoders lose memory."""
+    report = Report()
+    with ProcessPoolExecutor(processes) as pool:
+        parts = {pool.submit(_part, seed): seed for seed in seeds}
+        for part in as_completed(parts):
+            try:
+                report.merge(part.result())
+            except BrokenProcessPool:
+                report.wrong.append(
+                    f"a decoder ended its process, at a file of seed {parts[part]} or another"
+                )
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=1_000_000)
@@ -115,18 +132,11 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     began, total = time.monotonic(), Report()
-    seeds = (options.seed * 1_000_000 + number for number in range(-(-options.mutants // _PART)))
-    with ProcessPoolExecutor(options.processes, max_tasks_per_child=20) as pool:
-        parts = {pool.submit(_part, seed): seed for seed in seeds}
-        for part in as_completed(parts):
-            try:
-                total.merge(part.result())
-            except BrokenProcessPool:
-                total.wrong.append(f"a decoder ended its process, perhaps at a file of seed {parts[part]}")
-                break
-            if time.monotonic() - began > 60 * options.minutes:
-                pool.shutdown(wait=False, cancel_futures=True)
-                break
+    seeds = iter(options.seed * 1_000_000 + number for number in range(-(-options.mutants // _PART)))
+    while (time.monotonic() - began < 60 * options.minutes) and (
+        parts := list(islice(seeds, _PARTS * options.processes))
+    ):
+        total.merge(_in_processes(parts, options.processes))
     print(f"{total.outcomes.total():,} files in {time.monotonic() - began:.0f} s")
     for outcome, count in total.outcomes.most_common():
         print(f"{count:9,} {outcome}")

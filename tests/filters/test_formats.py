@@ -149,6 +149,20 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(pixels_of(b"P1\n3 1\n1 01\n").tolist(), [[0, 255, 0]])
         self.assertRaises(CorruptPicture, pixels_of, b"P2 2 1 15 0")
         self.assertRaises(CorruptPicture, pixels_of, b"P2 2 1 15 0 16")
+        self.assertRaises(CorruptPicture, pixels_of, b"P2 2 1 15 0 -1")
+
+    def test_long_text_is_read_in_pieces(self) -> None:
+        """Of 64 KiB each, which end within words and between them."""
+        samples = np.arange(200 * 150, dtype=np.uint16).reshape(150, 200)
+        for gap in (b" ", b"\n" * 7, b" " * 70_000 + b"\n"):
+            count = 3 if len(gap) > 100 else samples.size
+            words = [b"%d" % sample for sample in samples.flat[:count]]
+            data = b"P2 %d 1 65535\n" % count + gap.join(words)
+            self.assertEqual(pixels_of(data)[0].tolist(), samples.flat[:count].tolist())
+            self.assertRaises(
+                CorruptPicture, pixels_of, data.replace(b"P2 %d" % count, b"P2 %d" % (count + 1))
+            )
+        self.assertRaises(CorruptPicture, pixels_of, b"P2 2 1 255\n1 " + b"2" * 200_000)
 
 
 class HeifTests(SynchronousTestCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,6 +62,20 @@ class ReckoningTests(SynchronousTestCase):
     def test_the_largest_page_counts(self) -> None:
         pages = PictureInfo("TIFF", 10, 10, 3, frames=2, pixels=9_000_100, sizes=((10, 10), (3000, 3000)))
         self.assertGreater(needed(pages), 9_000_000 * 3 * 3)
+
+    def test_thousands_of_sizes_are_reckoned_in_no_time(self) -> None:
+        """Each step takes some 10 microseconds for each size, in the thread that keeps an upload."""
+        sizes = tuple((100 + number % 100, 50 + number // 100) for number in range(10_000))
+        pages = PictureInfo("TIFF", 100, 50, 3, frames=10_000, pixels=10**8, sizes=sizes)
+        began = time.process_time()
+        reckoned = memory_needed(pages, 0, [("resize", {"width": 500, "linear": True})] * 5)
+        self.assertLess(time.process_time() - began, 0.5)
+        largest = memory_needed(evolve(pages, sizes=((199, 149),)), 0, [("resize", {"width": 500})])
+        self.assertGreater(reckoned, largest)
+
+    def test_a_picture_is_decoded_before_its_result_is_refused(self) -> None:
+        large = PictureInfo("PNG", 8000, 8000, 4)
+        self.assertGreater(needed(large, "resize", width=65_535), 2 * 4 * 64_000_000)
 
     def test_frames_are_decoded_one_by_one(self) -> None:
         film = PictureInfo("GIF", 1000, 1000, 4, frames=100)

@@ -71,7 +71,7 @@ def _pillow(info: PictureInfo) -> Decoding:
 
 def _avif(info: PictureInfo) -> Decoding:
     if info.bits > 8:  # imagecodecs
-        return Decoding(pixel=43 if info.channels == 4 else 27, file=1, kept=4)
+        return Decoding(pixel=43 if info.channels == 4 else 27, file=1, kept=8)
     alpha = 3 * (info.channels == 4)
     if info.frames > 1:
         return Decoding(pixel=29 + alpha, file=1, kept=16)
