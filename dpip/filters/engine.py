@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os.path import basename
 from traceback import extract_tb
 from typing import Any
@@ -80,7 +81,9 @@ def _fault(array: object, kinds: str = "uf") -> str:
     return ""
 
 
-def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
+def _run(
+    found: Filter, array: Pixels, params: Mapping[str, Any], threads: int, max_pixels: int = MAX_PIXELS
+) -> Pixels:
     """Apply the filter to a valid array; the filter sees H x W x 1 as H x W."""
     if array.dtype.kind == "f" and not found.takes_floats:
         raise UnsupportedPicture(
@@ -89,7 +92,7 @@ def _run(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) 
     single = array.ndim == 3 and array.shape[2] == 1
     height, width = array.shape[:2]
     shape = Shape(width, height, channel_count(array), array.itemsize)
-    shape.check_growth(found.shape_after(shape, params))
+    shape.check_growth(found.shape_after(shape, params), max_pixels)
     more = {"threads": threads} if found.takes_threads else {}
     picture = array[..., 0] if single else array
     result = choice.run(found, picture, params, threads) if picture.dtype.kind == "u" else None
@@ -148,8 +151,10 @@ def _along(
     return (*done, apply)
 
 
-def _step(found: Filter, array: Pixels, params: Mapping[str, Any], threads: int) -> Pixels:
-    return np.ascontiguousarray(_run(found, _checked(array), params, threads))
+def _step(
+    found: Filter, array: Pixels, params: Mapping[str, Any], threads: int, max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    return np.ascontiguousarray(_run(found, _checked(array), params, threads, max_pixels))
 
 
 def _place(error: Exception) -> str:
@@ -187,8 +192,9 @@ def process_steps(
     previews: a codec that decodes a smaller picture faster may return one of that many pixels each way.
 
     Raises UnknownFilter and BadParameter as :mod:`dpip.filters.registry` does; PictureTooLarge, before it
-    decodes, for more than ``max_pixels`` pixels over all frames; CorruptPicture and UnsupportedPicture for
-    pictures that cannot be filtered; FilterFailed when a filter's function raises or returns no picture.
+    decodes, for more than ``max_pixels`` pixels over all frames, and for a larger result; CorruptPicture and
+    UnsupportedPicture for pictures that cannot be filtered; FilterFailed when a filter's function raises or
+    returns no picture.
     """
     chain = [(found := registry.find(name), found.validate(params)) for name, params in steps]
     wanted = registry.validate_output(output)
@@ -203,7 +209,8 @@ def process_steps(
         before, along = (pixels.shape[1], pixels.shape[0]), frame.along
         for found, params in chain:
             along = _along(along, found, params, pixels.shape[:2], threads)
-            pixels, parts = groups.each(lambda part: _step(found, part, params, threads), pixels, parts)  # noqa: B023
+            step = partial(_step, found, params=params, threads=threads, max_pixels=max_pixels)
+            pixels, parts = groups.each(step, pixels, parts)
         sizes.append((pixels.shape[1], pixels.shape[0]))
         return attrs.evolve(frame, pixels=pixels, groups=parts, area=area, before=before, along=along)
 

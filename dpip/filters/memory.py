@@ -17,7 +17,7 @@ from dpip.filters.codec.headers import PictureInfo
 from dpip.filters.codec.memory import DECODING, TURNED, Encoding, encoding
 from dpip.filters.output import BY_NAME
 from dpip.filters.schema import Filter
-from dpip.filters.shape import Shape
+from dpip.filters.shape import MAX_PIXELS, Shape
 
 #: For what is imported at first use, tables, and small pictures.
 BASE = 16 * 2**20
@@ -34,6 +34,7 @@ def memory_needed(
     steps: Sequence[tuple[str, Mapping[str, Any]]],
     output: Mapping[str, Any] | None = None,
     at_least: int = 0,
+    max_pixels: int = MAX_PIXELS,
 ) -> int:
     """Return the bytes that a compute child takes for a job beyond those that it has when idle.
 
@@ -44,7 +45,9 @@ def memory_needed(
     wanted = registry.validate_output(output)
     frames = _frames(info, chain, at_least)
     bands = max(1.0, info.channels / 4)  # of a TIFF, of which each is filtered alone
-    return BASE + int(bands * max(_frame_memory(info, file, frame, chain, wanted) for frame in frames))
+    return BASE + int(
+        bands * max(_frame_memory(info, file, frame, chain, wanted, max_pixels) for frame in frames)
+    )
 
 
 def _frames(info: PictureInfo, chain: Chain, at_least: int) -> Iterator[Shape]:
@@ -80,12 +83,14 @@ def _jpeg_frame(info: PictureInfo, frame: Shape, chain: Chain, at_least: int) ->
     return attrs.evolve(frame, width=frame.width * eighths // 8 + 1, height=frame.height * eighths // 8 + 1)
 
 
-def _frame_memory(info: PictureInfo, file: int, frame: Shape, chain: Chain, output: Mapping[str, Any]) -> int:
+def _frame_memory(
+    info: PictureInfo, file: int, frame: Shape, chain: Chain, output: Mapping[str, Any], max_pixels: int
+) -> int:
     """Reckon a job whose largest frame, or every frame, is ``frame``."""
     several = info.frames > 1
     decoder = DECODING[info.format](info)
     held = file + frame.bytes * (1 + (info.format in TURNED)) + decoder.stays(frame, file)
-    steps, result = _steps(frame, chain)
+    steps, result = _steps(frame, chain, max_pixels)
     decoding = file + _HEAP * decoder.peak(frame, file)
     if result is None:
         return int(max(decoding, held + _HEAP * steps))
@@ -114,13 +119,13 @@ def _tried_again(
     return written.file * info.frames, kept + every, Encoding(peak, written.file)
 
 
-def _steps(frame: Shape, chain: Chain) -> tuple[int, Shape | None]:
+def _steps(frame: Shape, chain: Chain, max_pixels: int) -> tuple[int, Shape | None]:
     """Return the most that a step takes besides the decoded frame, and what the last one makes, if it may."""
     most, shape = 0, frame
     for number, (found, params) in enumerate(chain):
         result, took = found.step_memory(shape, params)
         try:
-            shape.check_growth(result)
+            shape.check_growth(result, max_pixels)
         except PictureTooLarge:
             return most, None
         most, shape = max(most, took + (shape.bytes if number else 0)), result

@@ -6,7 +6,8 @@ import attrs
 
 from dpip.errors import PictureTooLarge
 
-#: A larger result is refused before it is computed.
+#: Pictures that are larger, over all frames, are refused before they are decoded, and results before they are
+#: computed, where nothing else is said.
 MAX_PIXELS = 100_000_000
 
 
@@ -50,11 +51,11 @@ class Shape:
         """The luma, with alpha where there is one."""
         return attrs.evolve(self, channels=2 if self.has_alpha else 1)
 
-    def check_growth(self, result: Shape) -> None:
+    def check_growth(self, result: Shape, max_pixels: int) -> None:
         """Raise PictureTooLarge for a result that is larger than a picture and the limit."""
-        if result.pixels > max(MAX_PIXELS, self.pixels):
+        if result.pixels > max(max_pixels, self.pixels):
             raise PictureTooLarge(
-                f"The result would have {result.width} x {result.height} pixels; the limit is {MAX_PIXELS:,}."
+                f"The result would have {result.width} x {result.height} pixels; the limit is {max_pixels:,}."
             )
 
     @property

@@ -228,7 +228,7 @@ class ImageStore(Service):
             for incoming, *_ in files:
                 incoming.abandon()
             return fail(_closed())
-        picture_of = partial(_picture, spec=spec)
+        picture_of = partial(_picture, spec=spec, max_pixels=max_pixels)
         writes = [
             Write(_content_of(incoming), StorePlace(directory, type, image_id), max_pixels, picture_of)
             for incoming, directory, type, image_id in files
@@ -344,8 +344,8 @@ class ImageStore(Service):
         return in_thread(self._reactor, threads, function, *args)
 
 
-def _picture(info: PictureInfo, size: int, spec: WorkloadSpec | None) -> StoredPicture:
-    memory, result_bytes = _reckoned(info, size, spec) if spec is not None else (0, 0)
+def _picture(info: PictureInfo, size: int, spec: WorkloadSpec | None, max_pixels: int) -> StoredPicture:
+    memory, result_bytes = _reckoned(info, size, spec, max_pixels) if spec is not None else (0, 0)
     return StoredPicture(
         *(info.format, info.content_type, info.width, info.height, memory),
         channels=min(info.channels, 4),
@@ -354,11 +354,11 @@ def _picture(info: PictureInfo, size: int, spec: WorkloadSpec | None) -> StoredP
     )
 
 
-def _reckoned(info: PictureInfo, size: int, spec: WorkloadSpec) -> tuple[int, int]:
+def _reckoned(info: PictureInfo, size: int, spec: WorkloadSpec, max_pixels: int) -> tuple[int, int]:
     """Return the memory that the job takes, and the bytes that its result will have."""
     try:
         return (
-            memory_needed(info, size, spec.steps, spec.output),
+            memory_needed(info, size, spec.steps, spec.output, max_pixels=max_pixels),
             result_bytes(info, size, spec.steps, spec.output),
         )
     except Exception:  # noqa: BLE001 - the filter may be a stranger's, or not here any more

@@ -126,7 +126,7 @@ class Filters:
             info = probe(data)
         except NotAnImage:  # it will be said what is wrong with it
             return 0
-        return memory_needed(info, len(data), job["steps"], job["output"], job["at_least"])
+        return memory_needed(info, len(data), job["steps"], job["output"], job["at_least"], job["max_pixels"])
 
     def process(self, data: bytes, job: Mapping[str, Any]) -> ComputeResult:
         from dpip.filters import process_steps

@@ -16,23 +16,24 @@ from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Counts, Fetched, Item, Sender, gather_bounded
-from dpip.errors import NotAnImage
+from dpip.errors import NotAnImage, PictureTooLarge
 from dpip.filters import registry
 from dpip.filters.codec.headers import probe
 from dpip.filters.memory import memory_needed
-from dpip.filters.shape import MAX_PIXELS
 from dpip.model import Outcome
 from dpip.runtime.tempdirs import LockedTempDir
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.worker.compute_child import ComputeTask, Verdict
 from dpip.worker.compute_pool import ComputePool
-from dpip.worker.resources import cores, job_memory, memory
+from dpip.worker.resources import cores, memory
 
 _PREFIX: Final = ".dpip-run-"
 _START_SECONDS: Final = 300.0
 _JOB_SECONDS: Final = 300.0
 _SHARE: Final = 0.8
 """The share of the memory free at the start that all jobs together may use; other programs need some."""
+_MAX_PIXELS: Final = 2**40
+"""One's own pictures may have any size: memory is the limit."""
 _AHEAD: Final = 2
 """Images under way for each slot: while one is filtered, another is searched, or its result is stored."""
 
@@ -52,7 +53,7 @@ async def local_executor(
     """
     with closing(LockedTempDir(parent, _PREFIX)) as files:
         directory = files.open()
-        pool = ComputePool(reactor, time.monotonic, slots or cores(), job_memory())
+        pool = ComputePool(reactor, time.monotonic, slots or cores(), _memory_for_jobs())
         try:
             await pool.start().addTimeout(_START_SECONDS, reactor)
             yield LocalExecutor(pool, directory, sender, steps, output)
@@ -62,6 +63,10 @@ async def local_executor(
             ) from None
         finally:
             await pool.stop()
+
+
+def _memory_for_jobs() -> int:
+    return int(memory()[1] * _SHARE)
 
 
 class MemoryBudget:
@@ -121,7 +126,8 @@ class LocalExecutor:
     sender: Sender
     steps: Sequence[Mapping[str, Any]]
     output: Mapping[str, Any]
-    memory: MemoryBudget = field(factory=lambda: MemoryBudget(int(memory()[1] * _SHARE)))
+    memory: MemoryBudget = field(factory=lambda: MemoryBudget(_memory_for_jobs()))
+    most: int = field(factory=lambda: memory()[0])
     changed: Callable[[], object] = lambda: None
     counts: Counts = field(factory=Counts, init=False)
     engine: str = ""
@@ -172,6 +178,8 @@ class LocalExecutor:
         self._count(unfiltered=1)
         try:
             path, needed = await deferToThread(self._as_file, item, source)
+            if needed > self.most:
+                return _too_large(needed, self.most)
             share = await self.memory.borrow(needed)
             self._count(given=1)
             try:
@@ -203,7 +211,10 @@ class LocalExecutor:
                 raise click.ClickException(reason) from error
             source = place
         try:
-            return source, memory_needed(probe(source), source.stat().st_size, self._chain, self.output)
+            size = source.stat().st_size
+            return source, memory_needed(
+                probe(source), size, self._chain, self.output, max_pixels=_MAX_PIXELS
+            )
         except NotAnImage:  # the compute process will say what is wrong with it
             return source, 0
 
@@ -214,7 +225,7 @@ class LocalExecutor:
                 result=str(made),
                 steps=tuple(self._chain),
                 output=self.output,
-                max_pixels=MAX_PIXELS,
+                max_pixels=_MAX_PIXELS,
                 threads=cores() if self._given == 1 else 1,
                 seconds=_JOB_SECONDS,
             )
@@ -226,3 +237,11 @@ class LocalExecutor:
         if verdict.code == "spool-error":
             return Verdict(Outcome.FAILED, "unreadable", verdict.detail)
         return verdict
+
+
+def _too_large(needed: int, most: int) -> Verdict:
+    words = (
+        f"Filtering it takes about {needed / 2**30:,.1f} GiB of memory, and this machine has "
+        f"{most / 2**30:,.1f}. A server whose workers have more can do it: --server."
+    )
+    return Verdict(Outcome.FAILED, PictureTooLarge.code, words)

@@ -76,7 +76,7 @@ class LocalExecutorTests(TestCase):
     def executor(self, sender: Told, step: str = "copy", **params: Any) -> LocalExecutor:
         chain = [(step, params)]
         self.enterContext(mock.patch.object(registry, "validate_steps", return_value=chain))
-        self.enterContext(mock.patch.object(local, "memory_needed", lambda _info, size, *_: size))
+        self.enterContext(mock.patch.object(local, "memory_needed", lambda _info, size, *_, **__: size))
         return LocalExecutor(self.pool, self.directory, sender, [], {}, MemoryBudget(1000))
 
     async def test_each_picture_comes_back_as_itself_and_nothing_stays(self) -> None:
@@ -98,6 +98,21 @@ class LocalExecutorTests(TestCase):
         await self.executor(sender).run()
         self.assertEqual(sender.failures, {"gone": "unreadable"})
         self.assertEqual(sender.results, {"good": b"PICTURE"})
+
+    async def test_what_needs_more_memory_than_the_machine_has_is_refused_in_words(self) -> None:
+        sender = Told([self.item("large", encoded(1)), self.item("small", b"x")])
+        executor = self.executor(sender)
+        executor.most = 100
+        await executor.run()
+        self.assertEqual(sender.failures, {"large": "picture-too-large"})
+        self.assertEqual(list(sender.results), ["small"])
+
+    async def test_memory_and_no_number_of_pixels_is_the_limit(self) -> None:
+        asked = mock.Mock(wraps=self.pool.submit)
+        self.enterContext(mock.patch.object(self.pool, "submit", asked))
+        await self.executor(Told([self.item("a")])).run()
+        [call] = asked.call_args_list
+        self.assertGreater(call.args[0].max_pixels, 300_000 * 300_000)
 
     async def test_what_fails_is_told_with_its_reason(self) -> None:
         sender = Told([self.item("a"), self.item("b")])
