@@ -11,7 +11,7 @@ from dpip.errors import NotAnImage, StaleLease, WrongHash
 from dpip.http.batch import CONTENT_TYPE, MAX_BODY, MAX_ITEMS, ArrivingBatch, list_head
 from dpip.link.worker_messages import ResultFile, ResultFiles, encode
 from dpip.model import Lease, LeasedJob
-from tests.api.client import Response
+from tests.api.client import Response, request_bytes
 from tests.api.fixture import ApiTest, noise, picture
 
 Sent = tuple[ResultFile, bytes]
@@ -123,6 +123,23 @@ class ResultBatchTests(ApiTest):
             "POST", "/images/batch", self.token, bytes(MAX_BODY + 1), {"Content-Type": CONTENT_TYPE}
         )
         self.assert_problem(large, 413, "too-large")
+        self.assert_nothing_left()
+
+    async def test_a_worker_whose_link_ends_while_the_body_comes_is_nobody_any_more(self) -> None:
+        [job] = await self.leased(1)
+        body = body_of(result(job.lease, picture()))
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": CONTENT_TYPE,
+            "Content-Length": str(len(body)),
+        }
+        connection = await self.connect()
+        connection.send(request_bytes("POST", "/images/batch", headers) + body[:-1])
+        while not any(request.principal for request in self.channels[-1].requests):
+            await self.turn()
+        self.controller.release_worker("w")
+        connection.send(body[-1:])
+        self.assert_problem(await connection.response(), 401, "not-logged-in")
         self.assert_nothing_left()
 
     async def test_users_send_none(self) -> None:

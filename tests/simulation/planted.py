@@ -232,9 +232,6 @@ _BATCHES = {
     "a receipt without a file": Bug(
         "dpip.store.results:_store", "one.outcome = _explained(outcome)", "one.outcome = one.sent"
     ),
-    "any receipt is a good one": Bug(
-        "dpip.worker.transfer:is_kept", "return not receipt.code", "return True"
-    ),
     "small files lose their end": Bug(
         "dpip.store.incoming:MemoryContent.place",
         "_write_all(descriptor, self._data)",
@@ -247,6 +244,15 @@ _BATCHES = {
         "dpip.worker.batches:Batches._schedule",
         "self._timer = self._clock.callLater(pause, self._begin)",
         "pause or self._begin()",
+    ),
+    "what comes during an exchange waits for ever": Bug(
+        "dpip.worker.batches:Batches._ended", "self._schedule()", "pass"
+    ),
+    "the writing thread begins once": Bug(
+        f"{_WRITING}:StoreWriter._next_group", "self._busy -= not group", "pass"
+    ),
+    "answers before a window are lost": Bug(
+        f"{_DATA}.writer:Writer._pause", "_answer(group, results)", "pass"
     ),
     "uploads keep their memory": Bug(
         "dpip.store.incoming:MemoryContent.discard", "self._memory.give_back(len(self._data))", "pass"

@@ -19,7 +19,6 @@ _NEAR = 20
 """After a change of the product a recorded seed may tell another story: so many others may see it instead."""
 _TELLING = (
     "results of a batch are shifted by one",
-    "a receipt without a file",
     "the commit window never closes",
     "a batch waits for ever",
     "file not fsynced",
