@@ -104,8 +104,8 @@ class Datastore(Service):
     ``startService`` makes or migrates its tables and raises what ``prepare`` does; ``stopService`` takes
     nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called when a
     workload is new, when its counts have changed, and when workers were given its jobs. ``commits`` measures
-    how long transactions take. ``call_later`` is the reactor's: with it commits that follow each other closely
-    wait for more.
+    how long transactions take. ``call_later`` is the reactor's: with it commits that follow each other
+    closely wait for more.
     """
 
     log = Logger()
