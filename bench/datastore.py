@@ -3,7 +3,7 @@
 Each job is three operations of its own (add_originals, lease, finish), ``LANES`` jobs under way, through the
 real writer thread beside a running reactor. Then: how long until all waiting jobs are read at a start?
 
-``python -m bench.datastore [jobs]``
+``python -m bench.datastore [jobs [postgresql]]``: with the word, on a durable PostgreSQL server of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred, gatherResults
 
 from bench.controlling import new_id, stored
+from dpip.datastore.database import Database
 from dpip.datastore.datastore import Datastore
 from dpip.model import Role, WaitingJob, Workload, WorkloadSpec
 
@@ -52,8 +55,8 @@ async def in_lanes(what: str, count: int, operations: int, one: Any) -> None:
     print(f"{what:22}{rate:8,.0f} jobs/s {operations * rate:8,.0f} operations/s {cpu * 1e6:6.0f} µs CPU each")
 
 
-async def measure(reactor: Any, path: Path, jobs: int) -> None:
-    datastore = Datastore(path, reactor)
+async def measure(reactor: Any, database: Path | Database, jobs: int) -> None:
+    datastore = Datastore(database, reactor)
     datastore.startService()
     await datastore.add_user("bench", "", Role.USER, None, time.time())
     spec = WorkloadSpec("bench", (("grayscale", {}),))
@@ -78,10 +81,36 @@ async def measure(reactor: Any, path: Path, jobs: int) -> None:
     await datastore.stopService()
 
 
-def main(reactor: Any, jobs: str = "20000") -> Deferred[None]:
-    folder = tempfile.TemporaryDirectory(dir=Path.cwd())  # /tmp may be memory, where fsync costs nothing
-    done = Deferred.fromCoroutine(measure(reactor, Path(folder.name) / "bench.sqlite", int(jobs)))
-    return done.addBoth(lambda result: (folder.cleanup(), result)[1])
+@contextmanager
+def place(folder: Path, kind: str) -> Iterator[Path | Database]:
+    """A new database. Raises SystemExit when there is no PostgreSQL."""
+    if kind == "sqlite":
+        yield folder / "bench.sqlite"
+        return
+    from dpip.datastore.postgres import PostgresDatabase
+    from tests.datastore import postgres_server
+
+    if why := postgres_server.why_not():
+        raise SystemExit(why)
+    folder.chmod(0o755)
+    server = postgres_server.Server(folder / "server", **_DURABLE)
+    server.make()
+    server.start()
+    try:
+        yield PostgresDatabase(server.url())
+    finally:
+        server.stop()
+
+
+_DURABLE = {"fsync": "on", "full_page_writes": "on", "autovacuum": "on", "shared_buffers": "128MB"}
+
+
+def main(reactor: Any, jobs: str = "20000", kind: str = "sqlite") -> Deferred[None]:
+    ends = ExitStack()
+    folder = ends.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd()))  # /tmp may be memory: no fsync
+    database = ends.enter_context(place(Path(folder), kind))
+    done = Deferred.fromCoroutine(measure(reactor, database, int(jobs)))
+    return done.addBoth(lambda result: (ends.close(), result)[1])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ are compared before anything is moved. The database is copied first, as of one c
 change and are only ever removed with their workload, after the database says so; a workload that goes while
 its images are being read goes from the copy as well. So every row of the copy has its file, and files beyond
 that are swept when the restored service starts.
+
+The backup of a service on PostgreSQL is the same: its rows are copied to a SQLite file. So a backup may be
+restored to either.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import shutil
 import sqlite3
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from io import BytesIO
@@ -23,13 +26,18 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from filelock import FileLock, Timeout
+from sqlalchemy import Connection, Engine, select
 
 from dpip import __version__
-from dpip.datastore import migrate
-from dpip.datastore.engine import writing
+from dpip.datastore import migrate, shared_secrets
+from dpip.datastore.database import SqliteDatabase
+from dpip.datastore.engine import reading, writing
+from dpip.datastore.leadership import Leadership
+from dpip.datastore.postgres import PostgresDatabase
 from dpip.datastore.schema import workloads
+from dpip.datastore.transfer import copy_rows
 from dpip.datastore.workloads import bury
 from dpip.errors import Conflict, Malformed, NotFound
 from dpip.runtime.platform import sync, sync_folder
@@ -56,13 +64,86 @@ class Saved:
     size: int
 
 
-def back_up(state: Path, to: Path) -> Saved:
-    """Write the state directory to a new file, which gets its name only when it is whole.
+@frozen
+class Service:
+    """What a service keeps: its state directory, its image store (by default in that), and its database where
+    that is not a file in the state directory."""
+
+    state: Path
+    store: Path = field(default=Factory(lambda self: self.state / _IMAGES, takes_self=True))
+    database: PostgresDatabase | None = None
+
+    def copy_database(self, copy: Path) -> None:
+        if self.database is None:
+            migrate.copy_database(self.state / DATABASE, copy)
+        else:
+            dump(self.database, copy)
+
+    def keys(self) -> Mapping[str, bytes]:
+        """The files of keys and tokens."""
+        found = {name: (self.state / name).read_bytes() for name in _KEYS if (self.state / name).exists()}
+        if self.database is not None:
+            with _connected(self.database.reading(1)) as connection:
+                found |= shared_secrets.read(connection)
+        return found
+
+    def is_present(self, workload: str) -> bool:
+        """Whether the service still has this workload."""
+        database = self.database or SqliteDatabase(self.state / DATABASE)
+        with _connected(database.reading(1)) as connection:
+            present = workloads.c.deleted.is_(None) & (workloads.c.public == workload)
+            return connection.scalar(select(workloads.c.id).where(present)) is not None
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def dump(database: PostgresDatabase, copy: Path) -> None:
+    """Write the rows of a PostgreSQL database to a new SQLite file."""
+    migrate.prepare(copy)
+    target = writing(copy, synchronous="OFF")
+    try:
+        with _connected(database.reading(1)) as source, target.begin() as connection:
+            copy_rows(source, connection)
+    finally:
+        target.dispose()
+
+
+def load(file: Path, database: PostgresDatabase, keys: Mapping[str, bytes]) -> int:
+    """Copy the rows of a SQLite file, and the keys, to a PostgreSQL database that has none; how many rows.
+
+    Raises Conflict when there are rows, or a controller uses the database; UnusableDatabase, RetryLater.
+    """
+    migrate.prepare(file)
+    leading = PostgresDatabase(database.url, Leadership())
+    if not leading.lead():
+        raise Conflict("A controller uses the database. End it first, or name another database.")
+    assert leading.leadership is not None
+    try:
+        leading.prepare()
+        with _connected(reading(file, 1)) as source, leading.writing().begin() as target:
+            count = copy_rows(source, target)
+            shared = {name: keys[name] for name in shared_secrets.NAMES if name in keys}
+            shared_secrets.keep(target, shared)
+    finally:
+        leading.leadership.resign()
+    return count
+
+
+def back_up(service: Service, to: Path) -> Saved:
+    """Write what a service has to a new file, which gets its name only when it is whole.
 
     Raises NotFound when there is no DPIP in the directory, or no folder for the file; Conflict when the file
     is there already.
     """
-    if not (state / DATABASE).exists():
+    state = service.state
+    if service.database is None and not (state / DATABASE).exists():
         raise NotFound(f"There is no DPIP in {state}. Say with --state-dir where the service's state is.")
     if to.exists():
         raise Conflict(f"{to} is there already: nothing is written over it.")
@@ -74,7 +155,7 @@ def back_up(state: Path, to: Path) -> Saved:
             TemporaryDirectory(prefix=".dpip-", dir=to.absolute().parent) as folder,
             open(unfinished, "xb", opener=_private) as file,
         ):
-            saved = _write(state, Path(folder), file)
+            saved = _write(service, Path(folder), file)
             file.flush()
             sync(file.fileno())
         unfinished.rename(to)
@@ -93,16 +174,15 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _write(state: Path, folder: Path, file: IO[bytes]) -> Saved:
-    copy = folder / DATABASE
-    migrate.copy_database(state / DATABASE, copy)
+def _write(service: Service, folder: Path, file: IO[bytes]) -> Saved:
+    state, copy = service.state, folder / DATABASE
+    service.copy_database(copy)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         archive = _Archive(tar)
         archive.add_bytes(_ABOUT, json.dumps(_about(copy)).encode())
-        for name in _KEYS:
-            if (state / name).exists():
-                archive.add_file(name, state / name)
-        saved, gone = _add_images(archive, state, copy)
+        for name, value in service.keys().items():
+            archive.add_bytes(name, value)
+        saved, gone = _add_images(archive, service, copy)
         if gone:
             _bury(copy, gone)
         if (state / _TELEMETRY).exists():
@@ -159,19 +239,19 @@ def _about(copy: Path) -> dict[str, object]:
     return {"format": _FORMAT, "version": __version__, "revision": revision, "made_at": time.time()}
 
 
-def _add_images(archive: _Archive, state: Path, copy: Path) -> tuple[Saved, set[str]]:
+def _add_images(archive: _Archive, service: Service, copy: Path) -> tuple[Saved, set[str]]:
     """Add the images; also the workloads that were deleted meanwhile. Raises NotFound for a missing file."""
     images, size, gone = 0, 0, set[str]()
     for workload, path, _ in _paths(copy):
         if workload in gone:
             continue
         try:
-            size += archive.add_file(f"{_IMAGES}/{path}", state / _IMAGES / path)
+            size += archive.add_file(f"{_IMAGES}/{path}", service.store / path)
             images += 1
         except FileNotFoundError:
-            if _is_present(state, workload):
+            if service.is_present(workload):
                 raise NotFound(
-                    f"{state / _IMAGES / path} is missing, though workload {workload} has it."
+                    f"{service.store / path} is missing, though workload {workload} has it."
                 ) from None
             gone.add(workload)
     return Saved(images, size), gone
@@ -188,13 +268,6 @@ def _paths(database: Path) -> Iterator[tuple[str, str, str]]:
         ).fetchall():
             yield from (row[1:] for row in rows)
             last = rows[-1][0]
-
-
-def _is_present(state: Path, workload: str) -> bool:
-    """Whether the service still has this workload."""
-    present = "SELECT 1 FROM workloads WHERE public = ? AND deleted IS NULL"
-    with closing(sqlite3.connect(state / DATABASE)) as database:
-        return database.execute(present, (workload,)).fetchone() is not None
 
 
 def _bury(copy: Path, gone: set[str]) -> None:
@@ -215,13 +288,18 @@ def verify(file: Path) -> Saved:
         return _unpack(file, tar, _format(file, tar), Path(folder), keep_images=False)
 
 
-def restore(file: Path, state: Path, replace: bool = False) -> Saved:
-    """Make a state directory of a backup. With ``replace``, what is there is moved into a folder of it, but
-    only when the backup has proved to be whole.
+def restore(file: Path, service: Service, replace: bool = False) -> Saved:
+    """Make a service of a backup. With ``replace``, what is in the state directory is moved into a folder of
+    it, but only when the backup has proved to be whole. A PostgreSQL database must be empty, and an image
+    store elsewhere.
 
-    Raises Conflict when a controller uses the directory, or something is in it; Malformed when the file is no
+    Raises Conflict when a controller uses the service, or something is in it; Malformed when the file is no
     backup, or one of a later version.
     """
+    state = service.state
+    elsewhere = service.store != state / _IMAGES
+    if elsewhere and service.store.exists() and any(service.store.iterdir()):
+        raise Conflict(f"{service.store} is not empty. Use another --store.")
     with _backup(file) as tar:
         format = _format(file, tar)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -229,8 +307,16 @@ def restore(file: Path, state: Path, replace: bool = False) -> Saved:
             _check_empty(state, replace)
             with TemporaryDirectory(prefix=_RESTORING, dir=state) as folder:
                 saved = _unpack(file, tar, format, Path(folder))
+                if service.database is not None:
+                    load(Path(folder) / DATABASE, service.database, Service(Path(folder)).keys())
+                    (Path(folder) / DATABASE).unlink()
                 os.sync()
                 _set_aside(state)
+                if elsewhere and (Path(folder) / _IMAGES).exists():
+                    service.store.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copytree(Path(folder) / _IMAGES, service.store, dirs_exist_ok=True)
+                    shutil.rmtree(Path(folder) / _IMAGES)
+                    os.sync()
                 _move_in(Path(folder), state)
             sync_folder(state)
     return saved
@@ -355,3 +441,17 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     if content is None:
         raise Malformed(f"{member.name!r} is not a file.")
     return content
+
+
+# From one database to another
+
+
+def move(state: Path, database: PostgresDatabase) -> int:
+    """Copy the rows and keys of a service that does not run to a PostgreSQL database; how many rows.
+
+    The state directory stays as it is. Raises NotFound when there is no DPIP in it, and as :func:`load` does.
+    """
+    if not (state / DATABASE).exists():
+        raise NotFound(f"There is no DPIP in {state}. Say with --state-dir where the service's state is.")
+    with _locked(state):
+        return load(state / DATABASE, database, Service(state).keys())

@@ -12,7 +12,14 @@ from zope.interface.interface import InterfaceClass
 
 from dpip.errors import NotFound, RetryLater
 from dpip.interfaces import IAdmission, IController
-from dpip.link.api_messages import ApiWelcome, RemoteMethod, calls_of, plain_arguments, valued
+from dpip.link.api_messages import (
+    TRUSTED_SECONDS,
+    ApiWelcome,
+    RemoteMethod,
+    calls_of,
+    plain_arguments,
+    valued,
+)
 from dpip.link.exchange import Exchange
 from dpip.model import (
     IdempotencyKey,
@@ -30,9 +37,6 @@ from dpip.model import (
 from dpip.runtime.coroutines import deferred
 from dpip.store.admission import AdmissionControl
 
-_TRUSTED_SECONDS = 10.0
-"""How long a token, or a workload's directory, is believed. The controller says when tokens die, and commits
-nothing into a workload that is gone; this is for what another process changes in the database."""
 _REMEMBERED = 10_000
 
 C = TypeVar("C", bound=type)
@@ -80,7 +84,7 @@ class RemoteController:
         self.max_pixels = 0
         self._admission = admission
         self._exchange: Exchange | None = None
-        bounds = _REMEMBERED, _TRUSTED_SECONDS, monotonic
+        bounds = _REMEMBERED, TRUSTED_SECONDS, monotonic
         self._principals: TTLCache[str, Principal] = TTLCache(*bounds)
         self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(*bounds)
         self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(*bounds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dpip import __version__
-from dpip.command.backups import backup, restore
+from dpip.command.backups import backup, migrate, restore
 from dpip.command.completion import completion
 from dpip.command.demo import demo
 from dpip.command.doctor import doctor
@@ -29,7 +29,7 @@ _COMMANDS = (
     *(login, logout, whoami, token),
     *(status, workloads, workload, images, download, filters, preset, workers, join_token),
     *(cancel, retry, seal, delete),
-    *(users, backup, restore, completion),
+    *(users, backup, restore, migrate, completion),
 )
 
 _EXAMPLES = """\b

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from attrs import asdict
 
-from dpip.command.server import Choice, server_options
+from dpip.command.server import Choice, database_option, server_options
 from dpip.command.tables import json_option, show_json
+
+if TYPE_CHECKING:
+    from dpip.datastore.postgres import PostgresDatabase
 
 _MARKS = {"ok": ("green", "ok"), "note": ("yellow", "note"), "bad": ("red", "BAD")}
 
 
 @click.command()
 @json_option
+@database_option
 @server_options
-def doctor(choice: Choice, as_json: bool) -> None:
+def doctor(choice: Choice, database: PostgresDatabase | None, as_json: bool) -> None:
     """Check this installation, and say what to do.
 
     Looks at the filters and file formats, the GPU, ports, disks and limits of this machine; and where a
-    server is named or logged in to, at the way to it and at its clock. Ends with 1 when something is bad.
+    server is named or logged in to, at the way to it and at its clock; and at the PostgreSQL database that
+    is named. Ends with 1 when something is bad.
     """
     from dpip.command.doctor_checks import checkup
 
     found = []
-    for finding in checkup(choice.named()):
+    for finding in checkup(choice.named(), database):
         found.append(asdict(finding))
         if not as_json:
             colour, mark = _MARKS[finding.state]

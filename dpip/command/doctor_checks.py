@@ -12,18 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import frozen
 
 from dpip import __version__
 from dpip.command.saved_logins import Login
 from dpip.command.tables import size
+
+if TYPE_CHECKING:
+    from dpip.datastore.postgres import PostgresDatabase
 
 _PORTS: Final = {8080: "the API (--http)", 8787: "workers (--pb)"}
 _ENOUGH_DISK: Final = 2 * 1024**3
@@ -41,10 +44,16 @@ class Finding:
     found: str
 
 
-def checkup(login: Login | None) -> Iterator[Finding]:
-    """Yield each finding as soon as it is there; ``login`` is for the server to look at, if any."""
-    checks = (_versions, _filters, _formats, _third_parties, _gpu, _confinement, _ports, _disks, _limits)
-    for check in checks if login is None else (*checks, partial(_server, login)):
+def checkup(login: Login | None, database: PostgresDatabase | None = None) -> Iterator[Finding]:
+    """Yield each finding as soon as it is there; ``login`` is for the server to look at, if any, as is
+    ``database``."""
+    checks: list[Callable[[], Iterator[Finding]]] = [_versions, _filters, _formats, _third_parties, _gpu]
+    checks += [_confinement, _ports, _disks, _limits]
+    if database is not None:
+        checks.append(partial(_database, database))
+    if login is not None:
+        checks.append(partial(_server, login))
+    for check in checks:
         try:
             yield from check()
         except Exception as error:  # noqa: BLE001 - a broken installation may raise anything
@@ -186,6 +195,20 @@ def _limits() -> Iterator[Finding]:
         yield Finding("limits", "note", f"only {soft} open files are allowed: ulimit -n {_ENOUGH_FILES * 4}")
     else:
         yield Finding("limits", "ok", f"{soft} open files are allowed")
+
+
+def _database(database: PostgresDatabase) -> Iterator[Finding]:
+    """Look at a PostgreSQL server as a controller does before it starts."""
+    from dpip.errors import DpipError
+
+    try:
+        version, warnings = database.look()
+    except DpipError as error:
+        yield Finding("database", "bad", error.detail)
+        return
+    yield Finding("database", "ok", f"PostgreSQL {version} can be used")
+    for warning in warnings:
+        yield Finding("database", "note", warning)
 
 
 def _server(login: Login) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from dpip.command.prompts import ask_password
 from dpip.controller.accounts import Accounts, check_name
 from dpip.controller.passwords import Passwords
 from dpip.datastore.datastore import Datastore
+from dpip.datastore.postgres import PostgresDatabase
 from dpip.errors import Conflict, NotFound
 from dpip.model import Activity, Role
 from dpip.runtime.options import default_state_dir
@@ -48,16 +49,19 @@ class LocalUsers:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path | None) -> Iterator[LocalUsers]:
-        """Open the state directory ``path``, None for the usual one. Raises NotFound when it has no state."""
+    def opened(cls, path: Path | None, postgres: PostgresDatabase | None = None) -> Iterator[LocalUsers]:
+        """Open the PostgreSQL database, or the state directory ``path``, None for the usual one.
+
+        Raises NotFound when there is no state.
+        """
         database = (path or default_state_dir()).absolute() / _DATABASE
-        if not database.exists():
+        if postgres is None and not database.exists():
             raise NotFound(
                 f"There is no DPIP in {database.parent}. Start the service once, or say with --state-dir (or "
                 "DPIP_STATE_DIR) where its state is."
             )
         here: Any = _Here()
-        datastore = Datastore(database, here, lambda most, name, nice=0: here)
+        datastore = Datastore(postgres or database, here, lambda most, name, nice=0: here)
         accounts = Accounts(datastore, Passwords(here, here), time.time, time.monotonic, os.urandom)
         datastore.startService()
         try:

@@ -17,6 +17,7 @@ from dpip.command.saved_logins import Login, login_to, newest_login
 
 if TYPE_CHECKING:
     from dpip.client import Client, ClientError
+    from dpip.datastore.postgres import PostgresDatabase
 
 T = TypeVar("T")
 _WATCH_SECONDS = 1.0
@@ -176,6 +177,38 @@ state_dir_option = click.option(
     envvar="DPIP_STATE_DIR",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the service keeps its state. [env: DPIP_STATE_DIR; default: the user's state directory]",
+)
+
+
+def parse_database(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> PostgresDatabase | None:
+    """Make the database of an option's value, or of the environment."""
+    from twisted.python.usage import UsageError
+
+    from dpip.datastore.postgres import PostgresDatabase
+    from dpip.runtime.options import database_argument, database_from_environment
+
+    try:
+        url = database_argument(text) if text else database_from_environment()
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+    except UsageError as error:
+        raise click.UsageError(f"{error}.") from None
+    return PostgresDatabase(url) if url else None
+
+
+database_option = click.option(
+    "--database",
+    metavar="URL",
+    callback=parse_database,
+    help="Of a service on PostgreSQL. [env: DPIP_DATABASE; default: a file in the state directory]",
+)
+store_option = click.option(
+    "--store",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the service keeps images. [default: images in the state directory]",
 )
 
 watch_option = click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C or the end.")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from dpip.command.prompts import ask_password, confirm
-from dpip.command.server import Choice, server_options, state_dir_option
+from dpip.command.server import Choice, database_option, server_options, state_dir_option
 from dpip.command.tables import Columns, counted, json_option, show, size
 
 if TYPE_CHECKING:
     from dpip.command.local_users import LocalUsers
     from dpip.command.remote_users import RemoteUsers
+    from dpip.datastore.postgres import PostgresDatabase
 
 Opened: TypeAlias = "AbstractContextManager[LocalUsers | RemoteUsers]"
 
@@ -34,8 +35,8 @@ Examples:
 def users() -> None:
     """Add, list and remove users, and set their passwords.
 
-    Asks the server that is named or logged in to. Without one, or with --state-dir, it works on the state
-    directory itself, for whoever may write there, whether the service runs or not.
+    Asks the server that is named or logged in to. Without one, or with --state-dir or --database, it works on
+    the state directory or database itself, for whoever may write there, whether the service runs or not.
     """
 
 
@@ -54,11 +55,18 @@ _name = click.argument("name")
 def _where(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add options that say whose users they are; the command gets them as a context manager ``opened``."""
 
+    @database_option
     @state_dir_option
     @server_options
     @wraps(command)
-    def chosen(*arguments: Any, state_dir: Path | None, choice: Choice, **options: Any) -> Any:
-        return command(*arguments, opened=_opened(state_dir, choice), **options)
+    def chosen(
+        *arguments: Any,
+        database: PostgresDatabase | None,
+        state_dir: Path | None,
+        choice: Choice,
+        **options: Any,
+    ) -> Any:
+        return command(*arguments, opened=_opened(database, state_dir, choice), **options)
 
     return chosen
 
@@ -119,15 +127,15 @@ def passwd(name: str, opened: Opened) -> None:
     click.echo(f"The password of {name} is changed.{directory.noticed}")
 
 
-def _opened(state_dir: Path | None, choice: Choice) -> Opened:
-    login = choice.named() if state_dir is None else None
+def _opened(database: PostgresDatabase | None, state_dir: Path | None, choice: Choice) -> Opened:
+    login = choice.named() if state_dir is None and database is None else None
     if login is not None:
         from dpip.command.remote_users import RemoteUsers
 
         return nullcontext(RemoteUsers(choice))
     from dpip.command.local_users import LocalUsers
 
-    return LocalUsers.opened(state_dir)
+    return LocalUsers.opened(state_dir, database)
 
 
 _COLUMNS: Columns = {

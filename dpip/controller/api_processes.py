@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.spread.pb import RemoteReference
 
@@ -78,6 +79,8 @@ class ApiProcesses:
     that text among the store's incoming ones. ``moved(url)`` is called when workers that use that address
     have to use another. ``admission`` admits this process's own uploads. ``calls`` are the methods of
     ``controller`` that may be asked for. ``serving`` fires when the first API process answers requests.
+    ``check_leading`` ends this process when another one may lead. Tokens are not forgotten before
+    ``forgotten_after`` seconds: until then API processes of an earlier leader may trust one.
     """
 
     log = Logger()
@@ -91,14 +94,18 @@ class ApiProcesses:
     clock: IReactorTime
     moved: Callable[[str], object]
     calls: Mapping[str, RemoteMethod] = CALLS
+    check_leading: Callable[[], object] = field(default=lambda: None)
+    forgotten_after: float = 0.0
     serving: Deferred[None] = field(factory=Deferred, init=False)
     _joined: dict[Broker, _ApiLink] = field(factory=dict, init=False)
     _turn: int = field(default=0, init=False)
     _given: dict[_Place, set[str]] = field(factory=dict, init=False)  # addresses that workers were told
     _moves: set[IDelayedCall] = field(factory=set, init=False)
     _stopped: bool = field(default=False, init=False)
+    _others_trust_until: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._others_trust_until = self.clock.seconds() + self.forgotten_after
         self.admission.announce = lambda _: self._share()
 
     # Joining
@@ -155,6 +162,7 @@ class ApiProcesses:
     # What API processes ask and tell
 
     def _answer(self, api: _ApiLink, name: str, arguments: list[Any]) -> Any:
+        self.check_leading()
         if name == "serving":
             return self._serving(api, *arguments)
         if name == "promised":
@@ -195,6 +203,8 @@ class ApiProcesses:
         Once this fires none accepts one that has died.
         """
         await DeferredList([self._forget(api, user) for api in self._joined.values()])
+        if (left := self._others_trust_until - self.clock.seconds()) > 0:
+            await deferLater(self.clock, left)
 
     @deferred
     async def _forget(self, api: _ApiLink, user: str) -> None:

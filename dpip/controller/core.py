@@ -128,6 +128,7 @@ class Controller:
     tags_of_workers: Callable[[], Collection[str]] = field(default=tuple)
     first_password_at: Callable[[], str | None] = field(default=lambda: None)
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
+    check_leading: Callable[[], object] = field(default=lambda: None)
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
         factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
     )
@@ -142,6 +143,7 @@ class Controller:
 
     @deferred
     async def authenticate(self, secret: str) -> Principal:
+        self.check_leading()
         return self.authenticate_worker(secret) or await self.accounts.authenticate(secret)
 
     @deferred

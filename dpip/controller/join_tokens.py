@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
@@ -13,14 +13,20 @@ from dpip.runtime.coroutines import deferred
 from dpip.runtime.threads import FromThreads, Threads, in_thread
 
 
+async def _alone() -> None:
+    """There are no other controllers."""
+
+
 @define
 class JoinTokens:
-    """Rotates the token in ``file``; ``threads`` write it, since that waits for the disk."""
+    """Rotates the token in ``file``; ``threads`` write it, since that waits for the disk. ``share`` passes
+    the file on to other controllers of the same DPIP."""
 
     file: TokenFile
     reactor: FromThreads
     threads: Threads
     clock: Callable[[], float]
+    share: Callable[[], Awaitable[None]] = _alone
     _one_at_a_time: DeferredLock = field(factory=DeferredLock, init=False)
 
     @deferred
@@ -32,5 +38,6 @@ class JoinTokens:
                 token = await in_thread(self.reactor, self.threads, self.file.write_new, now, seconds, grace)
             except OSError as error:
                 raise RetryLater(f"The join token cannot be written: {error.strerror}.") from None
+            await self.share()
             self.file.use(token, now, grace)
             return token

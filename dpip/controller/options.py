@@ -15,6 +15,8 @@ from dpip.runtime.options import (
     certificate_hosts,
     check_openness,
     coerce_defaults,
+    database_argument,
+    database_from_environment,
     default_state_dir,
     name_process_files,
     size,
@@ -76,6 +78,14 @@ class ControllerOptions(ProcessOptions):
             address,
         ],
         ["state-dir", None, None, "Database, images, keys [default: DPIP_STATE_DIR, or the user's]."],
+        [
+            "database",
+            None,
+            None,
+            "postgresql://user@host/name [default: DPIP_DATABASE, or a file in --state-dir].",
+            database_argument,
+        ],
+        ["store", None, None, "Where images are kept [default: images in --state-dir]."],
         ["api-url", None, None, "The API as workers reach it [default: the host they joined at]."],
         TLS_NAMES_OPTION,
         [
@@ -122,6 +132,8 @@ class ControllerOptions(ProcessOptions):
         if self["api-processes"] and self["http"].tls:
             raise usage.UsageError("--api-processes share a plain socket: use --http-tls instead of ssl:.")
         self["state-dir"] = Path(self["state-dir"] or default_state_dir()).absolute()
+        self["store"] = Path(self["store"] or self["state-dir"] / "images").absolute()
+        self["database"] = self["database"] or database_from_environment()
         name_process_files(self, self.process_name)
 
     def child_arguments(self, number: int, controller: str, socket: int) -> list[str]:
@@ -134,6 +146,7 @@ class ControllerOptions(ProcessOptions):
             "dpip-api",
             *("--controller", controller),
             *("--state-dir", str(self["state-dir"])),
+            *("--store", str(self["store"])),
             *("--number", str(number)),
             *("--log-format", self["log-format"]),
             *("--inherited-socket", str(socket)),

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 from filelock import FileLock, Timeout
@@ -24,8 +24,12 @@ from dpip.controller.api_children import SOCKET, ApiChildren
 from dpip.controller.api_processes import ApiProcesses
 from dpip.controller.feed import Feed
 from dpip.controller.options import ControllerOptions
+from dpip.controller.term import Term
 from dpip.controller.workers import Workers
+from dpip.datastore.database import Database, SqliteDatabase
 from dpip.datastore.datastore import Datastore
+from dpip.datastore.leadership import Leadership
+from dpip.datastore.postgres import PostgresDatabase
 from dpip.errors import DpipError
 from dpip.link.certificates import Authority, Presented, presented_over
 from dpip.link.join_token import write_secret
@@ -36,6 +40,8 @@ from dpip.runtime.options import certificate_hosts
 from dpip.runtime.startup import CannotStart, cannot_listen
 from dpip.runtime.threads import Threads
 from dpip.scheduler.service import Scheduler
+
+T = TypeVar("T")
 
 
 def over_tls(tls: CertificateOptions, factory: IProtocolFactory) -> IProtocolFactory:
@@ -84,6 +90,8 @@ class ControllerService(Service):
     api_url: str = field(default="", init=False)
     workers_port: int = field(default=0, init=False)
     authority: Authority = field(init=False)
+    database: Database = field(init=False)
+    term: Term | None = field(default=None, init=False)
     _lock: FileLock = field(init=False)
     _parts: Parts = field(init=False)
     _ports: list[IListeningPort] = field(factory=list, init=False)
@@ -106,15 +114,40 @@ class ControllerService(Service):
     def startService(self) -> None:
         """Do at once what blocks briefly, before the reactor has other work. Raises CannotStart."""
         super().startService()
+        self._lock = self._used(self._locked)
+        if url := self.options["database"]:
+            self.database = database = PostgresDatabase(url, Leadership())
+            self.term = Term(database, self.reactor, self.state)
+            starting = self._start_when_leading(self.term)
+        else:
+            self.database = SqliteDatabase(self.state / "dpip.sqlite")
+            starting = self._start(self._used(self._open))
+        Deferred.fromCoroutine(starting).chainDeferred(self.ready)
+
+    def _used(self, use: Callable[[], T]) -> T:
+        """Do what uses the state directory. Raises CannotStart."""
         try:
-            parts = self._open()
+            return use()
         except (OSError, DpipError) as error:
             raise CannotStart(f"The state directory {self.state} cannot be used: {error}") from error
-        Deferred.fromCoroutine(self._start(parts)).chainDeferred(self.ready)
+
+    async def _start_when_leading(self, term: Term) -> None:
+        if not await term.begin():
+            return
+        try:
+            term.take_secrets()
+        except DpipError as error:
+            raise CannotStart(error.detail) from error
+        parts = self._used(self._open)
+        term.keep_secrets()
+        term.keep(parts.datastore)
+        await self._start(parts)
+
+    def _locked(self) -> FileLock:
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _locked(self.state)
 
     def _open(self) -> Parts:
-        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _locked(self.state)
         self.authority = Authority.load_or_create(
             self.state, self.reactor.seconds(), certificate_hosts(self.options)
         )
@@ -199,6 +232,8 @@ class ControllerService(Service):
         """Stop: take nothing new, make durable what was promised, then close the files."""
         await maybeDeferred(super().stopService)
         if not hasattr(self, "_parts"):
+            if self.term is not None:
+                self.term.end()
             return
         parts = self._parts
         if self._children is not None:
@@ -215,6 +250,8 @@ class ControllerService(Service):
         for part in (parts.scheduler, parts.image_store, parts.telemetry, parts.datastore):
             await maybeDeferred(part.stopService)
         parts.hashing.stop()
+        if self.term is not None:
+            self.term.end()
         self._lock.release()
 
     async def _record_that_all_left(self, datastore: Datastore) -> None:

@@ -29,6 +29,7 @@ from dpip.datastore.datastore import Datastore
 from dpip.datastore.telemetry import Telemetry
 from dpip.filters import registry
 from dpip.interfaces import IIncomingFile
+from dpip.link.api_messages import TRUSTED_SECONDS as API_TRUSTED_SECONDS
 from dpip.model import Step
 from dpip.runtime.clock import keep_timers_going
 from dpip.runtime.gc import tune_gc
@@ -63,13 +64,15 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     """Make all parts of a controller, without starting them; ``host`` is this machine unless it is given."""
     options, reactor, state = service.options, service.reactor, service.state
     host = host or Host()
+    term = service.term
+    check_leading = (lambda: None) if term is None else term.leadership.check
     ids = IdSource(host.wall_clock, host.entropy)
     meters = Meters()
     epoch = format(int(host.wall_clock() * 1000), "x")
     # The feed and the controller need each other, as the controller and the workers do: hence the lambdas.
     feed = Feed(reactor, lambda workload_id: controller.progress_of(workload_id), epoch)
     datastore = Datastore(
-        state / "dpip.sqlite",
+        service.database,
         reactor,
         host.make_threads,
         host.monotonic,
@@ -79,7 +82,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
     )
     telemetry = Telemetry(state / "telemetry.sqlite", reactor, host.make_threads)
     image_store = ImageStore(
-        state / "images",
+        options["store"],
         reactor,
         host.make_threads,
         floor=options["disk-floor"],
@@ -114,6 +117,11 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         post=WebhookPoster.of(reactor).post,
         allowed=AllowedHosts(options["webhook-hosts"]),
     )
+
+    async def share_secrets() -> None:
+        if term is not None:
+            await term.share_secrets(datastore)
+
     controller = Controller(
         datastore=datastore,
         image_store=image_store,
@@ -130,7 +138,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         disk_usage=lambda: image_store.space.usage(),
         tags_of_workers=lambda: workers.tags(),
         first_password_at=lambda: service.first_password_at,
-        join_tokens=JoinTokens(service.authority.tokens, reactor, hashing, reactor.seconds),
+        join_tokens=JoinTokens(service.authority.tokens, reactor, hashing, reactor.seconds, share_secrets),
         operator_warnings=lambda: disk.warnings,
         directory_for=directory_for,
         new_id=ids,
@@ -142,6 +150,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         max_pixels=options["max-megapixels"],
         default_quota=options["quota"],
         tokens_died=lambda user: apis.forget_tokens(user),
+        check_leading=check_leading,
     )
 
     def mark_store(text: str) -> tuple[str, IIncomingFile]:
@@ -158,6 +167,8 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         admission=admission,
         clock=reactor,
         moved=lambda url: workers.leave_api(url),
+        check_leading=check_leading,
+        forgotten_after=0.0 if term is None else API_TRUSTED_SECONDS,
     )
     workers = Workers(
         certificates=Certificates(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from dpip.datastore.bulk import Row, text
+from dpip.datastore.dialects import ByBytes
 from dpip.datastore.rows import USER, micros, seconds, user_of
 from dpip.datastore.schema import tokens, users, workloads
 from dpip.datastore.workloads import bury
@@ -35,7 +36,7 @@ def user(connection: Connection, name: str) -> tuple[User, str] | None:
 
 
 def all_users(connection: Connection) -> Sequence[User]:
-    return [user_of(row) for row in connection.execute(select(*USER).order_by(users.c.name))]
+    return [user_of(row) for row in connection.execute(select(*USER).order_by(ByBytes(users.c.name)))]
 
 
 _ADMINS = select(func.count()).where(users.c.role == Role.ADMIN.value)

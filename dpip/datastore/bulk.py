@@ -2,8 +2,7 @@
 
 The database thread gives up the interpreter at every row that SQLite steps over, and waits up to 5 ms to get
 it back from a busy reactor. One ``execute`` for each of 64 rows took 302 ms in such a process, one statement
-over ``json_each`` 23 ms. PostgreSQL has the same two functions under other names (``jsonb_array_elements``,
-``jsonb_agg``): this is the file to change then.
+over ``json_each`` 23 ms. :mod:`dialects` has the functions by which each database does it.
 """
 
 from __future__ import annotations
@@ -13,26 +12,23 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Executable,
-    Select,
-    Subquery,
-    bindparam,
-    func,
-    literal_column,
-    make_url,
-    select,
-)
+from sqlalchemy import Connection, Executable, Integer, Select, Subquery, bindparam, make_url, select
+
+from dpip.datastore import dialects, schema
 
 Row = Sequence[Any]
+_COLUMNS = [column for table in schema.metadata.tables.values() for column in table.c]
+_NUMBERS = {column.name for column in _COLUMNS if isinstance(column.type, Integer)} | {"job", "now"}
 
 
 def given(*columns: str) -> Subquery:
-    """A table ``given`` of the rows passed to :func:`execute` or :func:`fetch`, with these columns."""
-    each = func.json_each(bindparam("rows")).table_valued("value", name="each")
+    """A table ``given`` of the rows passed to :func:`execute` or :func:`fetch`, with these columns.
+
+    Each is a number if the schema's columns of that name are, or if it is named ``job`` or ``now``.
+    """
+    each = dialects.Elements(bindparam("rows")).table_valued("value", name="each")
     places = [
-        func.json_extract(each.c.value, literal_column(f"'$[{place}]'")).label(column)
+        dialects.ValueAt(each.c.value, place, column in _NUMBERS).label(column)
         for place, column in enumerate(columns)
     ]
     return select(*places).subquery("given")
@@ -45,7 +41,7 @@ def as_json(statement: Select[Any]) -> Select[Any]:
     A statement that orders its rows must limit them.
     """
     rows = statement.subquery("answer")
-    return select(func.json_array(*(func.json_group_array(column) for column in rows.c)))
+    return select(dialects.Columns(*rows.c)).select_from(rows)
 
 
 def execute(connection: Connection, statement: Executable, rows: Iterable[Row]) -> int:
@@ -88,18 +84,19 @@ def step(connection: Connection, statement: Executable, **parameters: Any) -> An
     sql, names, constants = _written(statement, connection.engine.url.drivername)
     values = constants | parameters
     cursor = connection.connection.cursor()
-    cursor.execute(sql, [values[name] for name in names])
+    cursor.execute(sql, values if names is None else [values[name] for name in names])
     return cursor
 
 
 @cache
-def _written(statement: Executable, driver: str) -> tuple[str, list[str], dict[str, Any]]:
-    """SQL, the names of its parameters in order, and the values of those that are always the same."""
+def _written(statement: Executable, driver: str) -> tuple[str, list[str] | None, dict[str, Any]]:
+    """SQL, the names of its parameters in order (None where they are passed by name), and the values of those
+    that are always the same."""
     dialect = make_url(f"{driver}://").get_dialect()()
     compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
     return compiled.string, compiled.positiontup, compiled.params
 
 
 def text(value: str) -> str:
-    """The text without what SQLite cannot keep: half surrogate pairs, and NUL, which would cut it short."""
+    """The text without what databases cannot keep: half surrogate pairs, and NUL."""
     return value.encode("utf-8", "replace").decode().replace("\0", "")

@@ -6,13 +6,13 @@ which nothing is left; what was uploaded or retried meanwhile is cancelled, too.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, case, func, literal_column, null, select, update
+from sqlalchemy import Connection, bindparam, case, cast, func, literal_column, null, select, update
 
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.bulk import text
 from dpip.datastore.jobs import attempts_given_up
 from dpip.datastore.rows import micros
-from dpip.datastore.schema import images, jobs, users, workloads
+from dpip.datastore.schema import Number, images, jobs, users, workloads
 from dpip.errors import NotFound
 from dpip.model import CANCELLED, ImageType, JobState, Workload
 
@@ -31,7 +31,7 @@ _CANCEL = (
     .where(_of_slice, _unended)
     .values(state=JobState.FAILED, code=CANCELLED, detail=_DETAIL, nonce=null(), worker=null(), leased=null())
 )
-_RESERVED = select(func.coalesce(func.sum(jobs.c.reserved), 0)).where(_of_slice, _unended)
+_RESERVED = select(cast(func.coalesce(func.sum(jobs.c.reserved), 0), Number)).where(_of_slice, _unended)
 _failed = workloads.c.failed + bindparam("ended")
 _all_ended = workloads.c.accepted == workloads.c.filtered + _failed
 _COUNT = (

@@ -1,15 +1,14 @@
-"""The connections to the datastore's file, and the threads that use them, while the datastore is open."""
+"""The connections to the datastore's database, and the threads that use them, while the datastore is open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from attrs import define
 from sqlalchemy import Engine
 from twisted.internet.interfaces import IDelayedCall
 
-from dpip.datastore import engine
+from dpip.datastore.database import Database
 from dpip.datastore.reader import Reader
 from dpip.datastore.writer import Writer
 from dpip.runtime.coroutines import deferred
@@ -30,14 +29,14 @@ class Connections:
     @classmethod
     def open(
         cls,
-        path: Path,
+        database: Database,
         reactor: FromThreads,
         make_threads: MakeThreads,
         commits: Histogram,
         call_later: Callable[..., IDelayedCall] | None,
         monotonic: Callable[[], float],
     ) -> Connections:
-        write, read = engine.writing(path), engine.reading(path, _READERS)
+        write, read = database.writing(), database.reading(_READERS)
         writing, reading = make_threads(1, "datastore-write"), make_threads(_READERS, "datastore-read")
         writing.start()
         reading.start()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import Factory, define, field
@@ -27,9 +26,9 @@ from dpip.datastore import (
     certificates,
     idempotency_keys,
     jobs,
-    migrate,
     purge,
     retries,
+    shared_secrets,
     uploads,
     webhooks,
 )
@@ -40,6 +39,7 @@ from dpip.datastore import results as result_rows
 from dpip.datastore import workers as worker_rows
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.connections import Connections
+from dpip.datastore.database import Database, database_of
 from dpip.datastore.live_workloads import LiveWorkloads, pages_of
 from dpip.datastore.writer import OperationKind
 from dpip.errors import DpipError, RetryLater
@@ -69,6 +69,11 @@ Query = Callable[Concatenate[Connection, P], R]
 Method = Callable[Concatenate["Datastore", P], Deferred[R]]
 
 
+_BEAT: OperationKind[None, None] = OperationKind(
+    lambda connection, beats: [None] * len(beats), lambda beat: (), sheds=False
+)
+
+
 def _closed() -> Deferred[Any]:
     return fail(RetryLater("The database is closed."))
 
@@ -94,18 +99,18 @@ def _writes(query: Query[P, R]) -> Method[P, R]:
 @implementer(IDatastore)
 @define(eq=False, slots=False)
 class Datastore(Service):
-    """SQLite in WAL mode in the file at ``path``, which is made when it is not there.
+    """The rows in ``database``: SQLite in WAL mode for the path of a file.
 
-    ``startService`` creates or migrates the file and may raise ``migrate.UnknownDatabase``; ``stopService``
-    takes nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called
-    when a workload is new, when its counts have changed, and when workers were given its jobs. ``commits``
-    measures how long transactions take. ``call_later`` is the reactor's: with it commits that follow each
-    other closely wait for more.
+    ``startService`` makes or migrates its tables and raises what ``prepare`` does; ``stopService`` takes
+    nothing more and fires when all that was asked for is durable. ``changed(workload id)`` is called when a
+    workload is new, when its counts have changed, and when workers were given its jobs. ``commits`` measures
+    how long transactions take. ``call_later`` is the reactor's: with it commits that follow each other
+    closely wait for more.
     """
 
     log = Logger()
 
-    _path: Path
+    _database: Database = field(converter=database_of)
     _reactor: FromThreads
     _make_threads: MakeThreads = RealThreads
     _monotonic: Callable[[], float] = time.monotonic
@@ -121,9 +126,14 @@ class Datastore(Service):
     _purging: bool = field(default=False, init=False)
 
     def startService(self) -> None:
-        migrate.prepare(self._path)
+        self._database.prepare()
         self._storage = Connections.open(
-            self._path, self._reactor, self._make_threads, self._commits, self._call_later, self._monotonic
+            self._database,
+            self._reactor,
+            self._make_threads,
+            self._commits,
+            self._call_later,
+            self._monotonic,
         )
         super().startService()
 
@@ -139,6 +149,14 @@ class Datastore(Service):
 
     def _submit(self, kind: OperationKind[A, R], argument: A) -> Deferred[R]:
         return self._storage.writer.submit(kind, argument) if self._storage else _closed()
+
+    # Controllers that share the database
+
+    keep_secrets = _writes(shared_secrets.keep)
+
+    def beat(self) -> Deferred[None]:
+        """Fires when the database has taken part in a transaction."""
+        return self._submit(_BEAT, None)
 
     # Users and tokens
 

@@ -1,4 +1,4 @@
-"""Connections to the SQLite file, and what its errors mean to people."""
+"""Connections to the SQLite file, and what the errors of databases mean to people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
+from dpip.datastore import postgres_errors
 from dpip.errors import DiskFull, DpipError, RetryLater
 from dpip.runtime.platform import sync_folder
 
@@ -55,7 +56,8 @@ def reading(path: Path, connections: int) -> Engine:
 
 def snapshot(connection: Connection) -> None:
     """Let all further statements see the same commit, until the connection is given back."""
-    connection.exec_driver_sql("BEGIN")
+    sqlite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql("BEGIN" if sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 def _engine(path: Path, connections: int, settings: dict[str, str]) -> Engine:
@@ -90,7 +92,10 @@ def create_file(path: Path) -> bool:
 
 def explained(error: Exception) -> DpipError | None:
     """The error as the caller should see it when the machine has failed; None when it is a bug of ours."""
-    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF  # the primary one
+    cause = getattr(error, "orig", error)
+    if hasattr(cause, "sqlstate"):
+        return postgres_errors.explained(cause)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary one
     if code == sqlite3.SQLITE_FULL:
         return DiskFull("The disk that holds the database is full. Nothing was changed.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

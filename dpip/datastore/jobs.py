@@ -20,11 +20,11 @@ from sqlalchemy import (
     literal,
     null,
     select,
-    text,
     true,
     update,
 )
 
+from dpip.datastore import dialects
 from dpip.datastore.bulk import as_json, execute, fetch, fetch_columns, given
 from dpip.datastore.rows import FILE, IMAGE, image_of, micros, spec_of
 from dpip.datastore.schema import LEASED, WAITING, attempts, images, jobs, users, workers, workloads
@@ -117,7 +117,7 @@ def was_leased(connection: Connection, lease: Lease, worker: str) -> bool:
     return mine or bool(connection.scalar(select(exists().where(ended))))
 
 
-_LAST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")  # that a job was ever given
+_LAST_NUMBER = select(dialects.LastJob())
 
 
 # Ends of attempts
@@ -175,14 +175,14 @@ def rows_of(connection: Connection, numbers: Iterable[int]) -> dict[int, LeasedR
     return {row[0]: LeasedRow(*row) for row in fetch(connection, _HELD, [[number] for number in numbers])}
 
 
-_ended = given("job", "attempt", "nonce", "leased", "state", "code", "detail", "crashes", "losses")
+_ended = given("job", "attempt", "nonce", "held", "state", "code", "detail", "crashes", "losses")
 _END = (
     update(jobs)
     .where(
         jobs.c.id == _ended.c.job,
         jobs.c.attempt == _ended.c.attempt,
         jobs.c.nonce == _ended.c.nonce,
-        jobs.c.state == _ended.c.leased,
+        jobs.c.state == _ended.c.held,
     )
     .values(
         state=_ended.c.state,

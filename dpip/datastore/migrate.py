@@ -1,12 +1,13 @@
-"""Bring a database file to this version's tables before anything else touches it.
+"""Bring a database to this version's tables before anything else touches it.
 
-The usual case, a file that is up to date, costs one small query: Alembic, which takes 0.3 s to import, comes
+The usual case, one that is up to date, costs one small query: Alembic, which takes 0.3 s to import, comes
 in only when there is something to migrate.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -43,11 +44,13 @@ def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
     engine = migrating(path)
     try:
         with engine.begin() as connection:
-            found = revision(connection, path)
-            if found is None:
-                _create(connection, head)
-            elif found != head:
-                _upgrade(connection, path, found, scripts)
+            statement = text("SELECT name FROM sqlite_master WHERE type = 'table'")
+            tables = connection.scalars(statement).all()
+            upgraded = bring_to(
+                head, connection, tables, str(path), scripts, lambda found: _copy_beside(path, found)
+            )
+            if upgraded and (broken := connection.execute(text("PRAGMA foreign_key_check")).all()):
+                raise RuntimeError(f"The migration left {len(broken)} rows that refer to nothing")
     except DatabaseError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise UnknownDatabase(f"{path} is not a database. Name another file.") from error
@@ -58,13 +61,36 @@ def prepare(path: Path, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
         engine.dispose()
 
 
-def revision(connection: Connection, path: Path) -> str | None:
-    """The revision of the file's tables, or None when it has none. Raises UnknownDatabase."""
-    tables = connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")).all()
+def bring_to(
+    head: str,
+    connection: Connection,
+    tables: Collection[str],
+    name: str,
+    scripts: Path,
+    before_upgrade: Callable[[str], None] = lambda found: None,
+) -> bool:
+    """Make the tables of ``head`` in the caller's transaction, or upgrade ``tables``, those that there are;
+    whether they were upgraded.
+
+    Raises UnknownDatabase.
+    """
+    found = revision(connection, tables, name)
+    if found is None:
+        _create(connection, head)
+    if found in (None, head):
+        return False
+    _check_known(str(found), name, scripts)
+    before_upgrade(str(found))
+    run_migrations(connection, scripts)
+    return True
+
+
+def revision(connection: Connection, tables: Collection[str], name: str) -> str | None:
+    """The revision of the database's tables, or None when it has none. Raises UnknownDatabase."""
     if not tables:
         return None
     if "alembic_version" not in tables:
-        raise UnknownDatabase(f"{path} is a database, but not one of DPIP's. Name another file.")
+        raise UnknownDatabase(f"{name} is a database, but not one of DPIP's. Name another one.")
     found: str = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
     return found
 
@@ -76,21 +102,21 @@ def _create(connection: Connection, head: str) -> None:
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": head})
 
 
-def _upgrade(connection: Connection, path: Path, found: str, scripts: Path) -> None:
+def _check_known(found: str, name: str, scripts: Path) -> None:
     from alembic.script import ScriptDirectory
 
     known = {script.revision for script in ScriptDirectory(str(scripts)).walk_revisions()}
     if found not in known:
         raise UnknownDatabase(
-            f"{path} was written by a later version of DPIP: its tables are of revision {found}, this one "
+            f"{name} was written by a later version of DPIP: its tables are of revision {found}, this one "
             f"knows up to {max(known)}. Run that version or a later one; nothing was changed."
         )
+
+
+def _copy_beside(path: Path, found: str) -> None:
     copy_database(path, path.with_name(f"{path.name}.{found}.backup"))
     for older in sorted(path.parent.glob(f"{path.name}.*.backup"))[:-_BACKUPS]:
         older.unlink()
-    run_migrations(connection, scripts)
-    if broken := connection.execute(text("PRAGMA foreign_key_check")).all():
-        raise RuntimeError(f"The migration left {len(broken)} rows that refer to nothing")
 
 
 def run_migrations(connection: Connection, scripts: Path, to: str = "head") -> None:

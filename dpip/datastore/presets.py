@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dpip.datastore.bulk import text
+from dpip.datastore.dialects import ByBytes
 from dpip.datastore.rows import micros, seconds, spec_of, spec_to_json
 from dpip.datastore.schema import presets, users
 from dpip.errors import Conflict, NotFound, TooMany
@@ -18,7 +19,7 @@ MOST = 200
 
 
 def all_of(connection: Connection, owner: str) -> Sequence[Preset]:
-    return [_preset_of(row) for row in connection.execute(_of(owner).order_by(presets.c.name))]
+    return [_preset_of(row) for row in connection.execute(_of(owner).order_by(ByBytes(presets.c.name)))]
 
 
 def get(connection: Connection, owner: str, name: str) -> Preset:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, literal, null, sel
 from dpip.datastore import webhooks
 from dpip.datastore import workloads as workload_rows
 from dpip.datastore.bulk import as_json, execute, fetch, given, one, text
+from dpip.datastore.dialects import InsertedInOrder
 from dpip.datastore.jobs import check_all_changed
 from dpip.datastore.rows import micros
 from dpip.datastore.schema import images, jobs, users, workloads
@@ -64,12 +65,13 @@ _AGAIN = insert(jobs).from_select(
     ["workload_id", "original_id", "seq", "result", "state", "pixels", "memory", "reserved"],
     select(jobs.c.workload_id, jobs.c.original_id, jobs.c.seq, jobs.c.result)
     .add_columns(literal(JobState.WAITING.value), jobs.c.pixels, jobs.c.memory, jobs.c.reserved)
-    .join_from(_job, jobs, jobs.c.id == _job.c.job),
+    .join_from(_job, jobs, jobs.c.id == _job.c.job)
+    .order_by(InsertedInOrder(jobs.c.seq)),
 )
-_original = given("original")
+_original = given("original_id")
 _MADE = as_json(
     select(jobs.c.id, jobs.c.pixels, jobs.c.memory)
-    .join_from(_original, jobs, jobs.c.original_id == _original.c.original)
+    .join_from(_original, jobs, jobs.c.original_id == _original.c.original_id)
     .where(jobs.c.retried.is_(None))
 )
 _COUNT = (

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, null, select, update
 
 from dpip.datastore import idempotency_keys, images
 from dpip.datastore.bulk import as_json, execute, fetch, given, text
+from dpip.datastore.dialects import InsertedInOrder
 from dpip.datastore.rows import micros, seconds
 from dpip.datastore.schema import images as images_table
 from dpip.datastore.schema import jobs, users, workloads
@@ -147,9 +148,9 @@ def _charge(target: _Target, size: int, reserved: int, targets: dict[str, _Targe
 _job = given("original", "workload_id", "seq", "result", "state", "pixels", "memory", "reserved")
 _INSERT_JOBS = insert(jobs).from_select(
     ["original_id", "workload_id", "seq", "result", "state", "pixels", "memory", "reserved"],
-    select(images_table.c.id, *list(_job.c)[1:]).join_from(
-        _job, images_table, images_table.c.public == _job.c.original
-    ),
+    select(images_table.c.id, *list(_job.c)[1:])
+    .join_from(_job, images_table, images_table.c.public == _job.c.original)
+    .order_by(InsertedInOrder(images_table.c.id)),
 )
 
 _original = given("public")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from dpip.datastore.bulk import text
 from dpip.datastore.certificates import check, refuse_newcomer
+from dpip.datastore.dialects import ByBytes
 from dpip.datastore.rows import micros, seconds, seconds_or_none
 from dpip.datastore.schema import certificates, workers
 from dpip.errors import Conflict, NotFound
@@ -66,11 +67,11 @@ def count_gone(connection: Connection) -> int:
 def page(
     connection: Connection, joined: bool | None, after: str | None, limit: int | None
 ) -> Sequence[WorkerRecord]:
-    wanted = select(workers, _CERTIFIED).order_by(workers.c.name).limit(limit)
+    wanted = select(workers, _CERTIFIED).order_by(ByBytes(workers.c.name)).limit(limit)
     if joined is not None:
         wanted = wanted.where(workers.c.joined.is_(joined))
     if after is not None:
-        wanted = wanted.where(workers.c.name > after)
+        wanted = wanted.where(ByBytes(workers.c.name) > after)
     return [
         WorkerRecord(
             info=_info_of(row.name, row.info),

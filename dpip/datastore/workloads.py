@@ -11,6 +11,7 @@ from sqlalchemy import (
     ScalarSelect,
     bindparam,
     case,
+    cast,
     func,
     insert,
     or_,
@@ -18,10 +19,10 @@ from sqlalchemy import (
     update,
 )
 
-from dpip.datastore import idempotency_keys
+from dpip.datastore import dialects, idempotency_keys
 from dpip.datastore.bulk import one, text
 from dpip.datastore.rows import micros, select_workloads, spec_to_json, workload_of
-from dpip.datastore.schema import EMPTY, purges, users, workloads
+from dpip.datastore.schema import EMPTY, Number, purges, users, workloads
 from dpip.errors import NotFound, QuotaExceeded, TooMany
 from dpip.model import UNFINISHED, IdempotencyKey, Selection, Workload, WorkloadStatus
 
@@ -156,8 +157,8 @@ def page(
     if which.statuses:
         statement = statement.where(_of_status(frozenset(which.statuses)))
     if which.name:
-        name = func.json_extract(workloads.c.spec, "$.name")
-        statement = statement.where(func.instr(func.lower(name), func.lower(text(which.name))) > 0)
+        name, wanted = func.lower(dialects.NameIn(workloads.c.spec)), func.lower(text(which.name))
+        statement = statement.where(dialects.PositionIn(name, wanted) > 0)
     if after is not None:
         last = select(_NUMBER).where(workloads.c.public == text(after)).scalar_subquery()
         statement = statement.where(last > _NUMBER)
@@ -209,7 +210,7 @@ def bury(connection: Connection, which: ColumnElement[bool], now: float) -> Sequ
     ``purge`` removes their images' rows later, so a workload of 100,000 images costs as much as an empty one.
     """
     which = which & workloads.c.deleted.is_(None)
-    buried = [workload_of(row) for row in connection.execute(_SELECT.where(which))]
+    buried = [workload_of(row) for row in connection.execute(_SELECT.where(which).order_by(_NUMBER))]
     owners = select(workloads.c.owner_id).where(which)
     freed = {
         of_user: of_user - _sum_of(of_workload, which)
@@ -232,6 +233,7 @@ def _sum_of(column: ColumnElement[int], which: ColumnElement[bool]) -> ScalarSel
 
 
 def totals(connection: Connection) -> tuple[int, int, int]:
-    sums = [func.coalesce(func.sum(column), 0) for column in _COUNTS]
-    accepted, filtered, failed = connection.execute(select(*sums).where(workloads.c.deleted.is_(None))).one()
-    return accepted, filtered, failed
+    # PostgreSQL's sums are of another type than what they add.
+    sums = [cast(func.coalesce(func.sum(column), 0), Number) for column in _COUNTS]
+    found = connection.execute(select(*sums).where(workloads.c.deleted.is_(None))).one()
+    return found[0], found[1], found[2]

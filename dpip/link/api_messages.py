@@ -36,6 +36,9 @@ from dpip.interfaces import IController
 from dpip.link.codec import is_of
 from dpip.model import Params
 
+TRUSTED_SECONDS = 10.0
+"""How long an API process believes a token or a workload's directory. The controller says when tokens die,
+and commits nothing into a workload that is gone; this is for what another process changes in the database."""
 PROTOCOL = 6
 """Changes whenever an old peer could misunderstand a new one."""
 

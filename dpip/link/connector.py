@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString, wrapClientTLS
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IProtocol,
@@ -34,7 +35,10 @@ Secured = Callable[[IOpenSSLClientConnectionCreator, IStreamClientEndpoint], ISt
 
 
 def controller_address(text: str) -> str:
-    """Check an option's value, the controller's address; see ``controller_endpoint``. Raises ValueError."""
+    """Check an option's value, the controller's address, or those of several controllers, of which one leads;
+    see ``controller_endpoint``. Raises ValueError."""
+    if "," in text and not text.startswith(_ENDPOINTS):
+        return ",".join(controller_address(each.strip()) for each in text.split(","))
     match = _ADDRESS.fullmatch(text)
     if not text.startswith(_ENDPOINTS) and (match is None or int(match[2] or 0) > 65535):
         raise ValueError(f"{text!r} is neither host:port nor an endpoint string such as tcp:host:8787")
@@ -42,13 +46,39 @@ def controller_address(text: str) -> str:
 
 
 def controller_endpoint(reactor: Any, address: str) -> IStreamClientEndpoint:
-    """Make the endpoint of an address: ``host``, ``host:port``, ``[v6]:port``, or an endpoint string such as
-    ``unix:/run/dpip``."""
+    """Make the endpoint of an address: ``host``, ``host:port``, ``[v6]:port``, several of these with commas
+    between them, or an endpoint string such as ``unix:/run/dpip``."""
+    if "," in address and not address.startswith(_ENDPOINTS):
+        return InTurn([controller_endpoint(reactor, each) for each in address.split(",")])
     match = _ADDRESS.fullmatch(address)
     if match is None:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
         return endpoint
     return HostnameEndpoint(reactor, match[1].strip("[]"), int(match[2] or _PORT))
+
+
+@implementer(IStreamClientEndpoint)
+@define(eq=False)
+class InTurn:
+    """Several addresses, of which one answers: each attempt begins with another one and tries all of them.
+
+    One that takes the connection may not be able to do more: hence another one is first the next time.
+    """
+
+    endpoints: list[IStreamClientEndpoint]
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        self.endpoints.append(self.endpoints.pop(0))
+        return Deferred.fromCoroutine(self._connect(list(self.endpoints), protocolFactory))
+
+    async def _connect(self, endpoints: list[IStreamClientEndpoint], factory: IProtocolFactory) -> IProtocol:
+        *others, last = endpoints
+        for endpoint in others:
+            try:
+                return await endpoint.connect(factory)
+            except ConnectError:
+                """The next one may answer."""
+        return await last.connect(factory)
 
 
 class NoToken(Exception):

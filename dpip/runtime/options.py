@@ -73,6 +73,35 @@ def size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def database_argument(text: str) -> str:
+    """Check the URL of a PostgreSQL database on a command line, which all users of a machine can read.
+
+    Raises ValueError.
+    """
+    parts = urlsplit(_checked_scheme(text))
+    if parts.password is not None or "password" in parts.query.lower():
+        raise ValueError(
+            "it holds a password, which others can read here: set PGPASSWORD, write it to ~/.pgpass, or set "
+            "DPIP_DATABASE to the whole URL"
+        )
+    return text
+
+
+def database_from_environment() -> str | None:
+    """Return ``DPIP_DATABASE``, a URL that may hold a password. Raises UsageError."""
+    text = os.environ.get("DPIP_DATABASE")
+    try:
+        return _checked_scheme(text) if text else None
+    except ValueError as error:
+        raise usage.UsageError(f"DPIP_DATABASE: {error}") from None
+
+
+def _checked_scheme(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("a database's URL begins with postgresql://")
+    return text
+
+
 def address(text: str) -> addresses.ListenAddress:
     return addresses.parse(text)
 

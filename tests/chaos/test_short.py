@@ -6,7 +6,7 @@ import os
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.chaos import disk, strace
+from tests.chaos import disk, strace, terms
 from tests.chaos.kills import kill_at_random
 from tests.chaos.links import silent_link
 from tests.chaos.poison import poisoned
@@ -83,6 +83,21 @@ class DiskTests(SynchronousTestCase):
     def test_a_controller_without_room_refuses_uploads_serves_the_rest_and_recovers(self) -> None:
         wrong, what = disk.full_controller()
         self.assertEqual(wrong, [], what)
+
+
+class TermTests(SynchronousTestCase):
+    if reason := terms.missing():
+        skip = reason
+
+    def test_a_killed_leader_is_replaced_and_loses_nothing(self) -> None:
+        wrong, pair = terms.change_terms(kills=1)
+        self.assertEqual(wrong, [], pair.gaps)
+
+    def test_a_stopped_leader_is_replaced_and_answers_nothing(self) -> None:
+        if "DPIP_CHAOS" not in os.environ:
+            raise SkipTest("it takes some fifteen seconds; DPIP_CHAOS=1 runs it")
+        wrong, pair = terms.change_terms(stops=1)
+        self.assertEqual(wrong, [], pair.gaps)
 
 
 class SlopeTests(SynchronousTestCase):

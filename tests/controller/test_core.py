@@ -366,7 +366,7 @@ class ReservedQuotaTests(CoreTestCase):
     def test_a_result_beyond_the_quota_leaves_no_file_and_its_job_can_fail(self) -> None:
         self.ok(self.commit(png()))
         job = self.leased_job(self.made)
-        connected = sqlite3.connect(self.datastore._path)
+        connected = sqlite3.connect(self.datastore._database.path)
         with closing(connected), connected:
             connected.execute("UPDATE users SET used = 10001 WHERE name = 'dan'")
         result = self.stored(self.made, png(9), ImageType.FILTERED)

@@ -1,5 +1,6 @@
 """The controller's command line: safe by default, and clear about what it refuses."""
 
+import os
 from pathlib import Path
 
 from twisted.python import usage
@@ -26,6 +27,19 @@ class OptionsTests(TestCase):
             self.assertEqual((options["max-upload"], options["disk-floor"]), (2**30, 2**30))
             self.assertEqual((options["max-megapixels"], options["job-seconds"]), (100_000_000, 120.0))
             self.assertIsInstance(options["state-dir"], Path)
+
+    def test_a_password_of_the_database_is_never_on_the_command_line(self) -> None:
+        plain = "postgresql://dpip@db/dpip?sslmode=verify-full"
+        self.assertEqual(self.parsed("--database", plain)["database"], plain)
+        for url in ("postgresql://dpip:secret@db/dpip", "postgresql://db/dpip?password=secret", "mysql://db"):
+            refused = self.assertRaises(usage.UsageError, self.parsed, "--database", url)
+            self.assertNotIn("secret", str(refused))
+
+    def test_the_environment_may_name_the_database_with_its_password(self) -> None:
+        self.patch(os, "environ", {**os.environ, "DPIP_DATABASE": "postgresql://dpip:secret@db/dpip"})
+        self.assertEqual(self.parsed()["database"], "postgresql://dpip:secret@db/dpip")
+        self.patch(os, "environ", {**os.environ, "DPIP_DATABASE": "db"})
+        self.assertRaises(usage.UsageError, self.parsed)
 
     def test_sizes_as_people_write_them(self) -> None:
         self.assertEqual([size(text) for text in ("0", "10k", "1.5M", "2GiB", "3 T")],

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from unittest import SkipTest
 
-from attrs import evolve
+from attrs import define, evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.datastore import migrate
+from dpip.datastore.database import Database
 from dpip.datastore.datastore import Datastore
+from dpip.datastore.postgres import PostgresDatabase
 from dpip.model import (
     AcceptedOriginal,
     CertificateRecord,
@@ -29,6 +33,7 @@ from dpip.model import (
     WorkloadSpec,
 )
 from dpip.runtime.threads import InlineThreads
+from tests.datastore import postgres_server
 
 T = TypeVar("T")
 NOW = 1_700_000_000.25
@@ -104,16 +109,60 @@ class HeldThreads:
             self.waiting.pop(0)()
 
 
+EVERYWHERE = os.environ.get("DPIP_TEST_DATABASE") == "postgresql"
+"""Whether all tests of the datastore use PostgreSQL (tox -e postgres)."""
+
+
+@define
+class DatabaseFor:
+    """The database that the tests of one class use as if it were the file at ``path``."""
+
+    path: Path
+    url: str | None = None
+
+    @classmethod
+    def made(cls, path: Path, postgres: bool) -> DatabaseFor:
+        """Raises SkipTest where there is no PostgreSQL."""
+        if not postgres:
+            return cls(path)
+        if why := postgres_server.why_not():
+            raise SkipTest(why)
+        return cls(path, postgres_server.new_url())
+
+    @property
+    def place(self) -> Path | Database:
+        return self.path if self.url is None else PostgresDatabase(self.url)
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        """A connection to ask behind the datastore's back, which changes nothing without a transaction."""
+        if self.url is not None:
+            yield postgres_server.session(self.url)
+        else:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+                yield connection
+
+    def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask, or change, behind the datastore's back; parameters are written ``?``."""
+        if self.url is not None:
+            return postgres_server.ask(self.url, statement.replace("?", "%s"), *parameters)
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            return connection.execute(statement, parameters).fetchall()
+
+
 class DatastoreTestCase(SynchronousTestCase):
     """``self.datastore`` is open and has the user ann."""
 
+    postgres = EVERYWHERE
+
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
+        self.database = DatabaseFor.made(self.path, self.postgres)
         self.datastore = self.opened()
         self.now(self.datastore.add_user("ann", "hash", Role.USER, None, NOW))
 
     def opened(self) -> Datastore:
-        datastore = Datastore(self.path, InlineThreads(), InlineThreads)
+        datastore = Datastore(self.database.place, InlineThreads(), InlineThreads)
         datastore.startService()
         self.addCleanup(datastore.stopService)
         return datastore
@@ -126,14 +175,12 @@ class DatastoreTestCase(SynchronousTestCase):
         return self.failureResultOf(deferred, kind).value
 
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """What the file says, asked behind the datastore's back."""
-        with closing(sqlite3.connect(self.path)) as connection:
-            return connection.execute(statement, parameters).fetchall()
+        """What the database says, asked behind the datastore's back."""
+        return self.database.rows(statement, *parameters)
 
     def change(self, statement: str, *parameters: Any) -> None:
-        """Change the file behind the datastore's back."""
-        with closing(sqlite3.connect(self.path)) as connection, connection:
-            connection.execute(statement, parameters)
+        """Change the database behind the datastore's back."""
+        self.database.rows(statement, *parameters)
 
     # Steps that many tests take
 

@@ -180,7 +180,7 @@ class WorkerTests(DatastoreTestCase):
         self.change(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
             "INSERT INTO workers (name, info, fingerprint, address, first_seen, last_seen, joined) "
-            "SELECT 'vm-' || i, info, '', '', 0, i, 0 FROM n, workers WHERE name = 'here'"
+            "SELECT 'vm-' || i, info, '', '', 0, i, false FROM n, workers WHERE name = 'here'"
         )
         self.now(self.datastore.expire(1e-3))
         self.assertEqual(

@@ -24,7 +24,7 @@ class GroupTestCase(DatastoreTestCase):
         self.now(self.datastore.add_workload(workload(), None))
         self.now(self.datastore.add_workload(workload("w2"), None))
         self.held: list[HeldThreads] = []
-        self.together = Datastore(self.path, HeldThreads(), self.hold)
+        self.together = Datastore(self.database.place, HeldThreads(), self.hold)
         self.together.startService()
         self.addCleanup(self.end)
 
@@ -215,12 +215,16 @@ class RuleTests(GroupTestCase):
         storage = self.together._storage
         assert storage is not None
 
-        def ask(name: str) -> Any:
-            work = storage.writer.call(lambda c: c.exec_driver_sql(f"PRAGMA {name}").scalar())
+        def ask(question: str) -> Any:
+            work = storage.writer.call(lambda c: c.exec_driver_sql(question).scalar())
             self.held[0].run()
             return self.now(work)
 
-        self.assertEqual([ask("journal_mode"), ask("synchronous"), ask("foreign_keys")], ["wal", 2, 1])
+        if self.postgres:
+            self.assertEqual(ask("SHOW synchronous_commit"), "on")
+        else:
+            settings = [ask(f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "foreign_keys")]
+            self.assertEqual(settings, ["wal", 2, 1])
 
     def test_an_admin_uses_its_own_keys_in_anothers_workload(self) -> None:
         self.now(self.datastore.add_user("root", "", Role.ADMIN, None, NOW))

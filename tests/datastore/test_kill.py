@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dpip.datastore.datastore import Datastore
 from dpip.model import JobState, Role
 from dpip.runtime.threads import InlineThreads
-from tests.datastore.support import NOW, workload
+from tests.datastore.support import EVERYWHERE, NOW, DatabaseFor, workload
 
 ROOT = Path(__file__).parents[2]
 ANSWERS = (25, 60, 110)  # heard from each life before it is killed
@@ -24,6 +22,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from dpip.datastore.datastore import Datastore
+from dpip.datastore.postgres import PostgresDatabase
 from dpip.runtime.threads import InlineThreads
 from tests.datastore.support import NOW, stored
 
@@ -33,7 +32,9 @@ def now(deferred):
     print(*said, flush=True)
     return found[0]
 
-store = Datastore(Path(sys.argv[1]), InlineThreads(), InlineThreads)
+place = sys.argv[1]
+database = PostgresDatabase(place) if place.startswith("postgresql:") else Path(place)
+store = Datastore(database, InlineThreads(), InlineThreads)
 store.startService()
 said = ("recovered",)
 now(store.recover(NOW))
@@ -53,21 +54,23 @@ while True:
 
 
 class KillTests(SynchronousTestCase):
+    postgres = EVERYWHERE
+
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()).absolute()
+        self.database = DatabaseFor.made(Path(self.mktemp()).absolute(), self.postgres)
         self.heard: set[tuple[str, ...]] = set()
         store = self.open()
         self.successResultOf(store.add_user("ann", "", Role.USER, None, NOW))
         self.successResultOf(store.add_workload(workload(), None))
 
     def open(self) -> Datastore:
-        store = Datastore(self.path, InlineThreads(), InlineThreads)
+        store = Datastore(self.database.place, InlineThreads(), InlineThreads)
         store.startService()
         self.addCleanup(store.stopService)
         return store
 
     def live_and_die(self, first: int, answers: int) -> None:
-        program = [sys.executable, "-c", PROGRAM, str(self.path), str(first)]
+        program = [sys.executable, "-c", PROGRAM, str(self.database.url or self.database.path), str(first)]
         with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
             assert process.stdout is not None
             for _ in range(answers):
@@ -84,13 +87,13 @@ class KillTests(SynchronousTestCase):
             self.look()
 
     def look(self) -> None:
-        with closing(sqlite3.connect(self.path)) as connection:
-            self.assertEqual(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-            self.assertEqual(connection.execute("PRAGMA foreign_key_check").fetchall(), [])
-            states = "SELECT public, state FROM jobs JOIN images ON images.id = original_id"
-            jobs = dict(connection.execute(states).fetchall())
-            attempts = connection.execute("SELECT count(*) FROM attempts WHERE outcome = 'done'").fetchone()
-            results = connection.execute("SELECT count(*) FROM images WHERE type = 'filtered'").fetchone()
+        rows = self.database.rows
+        if self.database.url is None:
+            self.assertEqual(rows("PRAGMA integrity_check"), [("ok",)])
+            self.assertEqual(rows("PRAGMA foreign_key_check"), [])
+        jobs = dict(rows("SELECT public, state FROM jobs JOIN images ON images.id = original_id"))
+        [attempts] = rows("SELECT count(*) FROM attempts WHERE outcome = 'done'")
+        [results] = rows("SELECT count(*) FROM images WHERE type = 'filtered'")
         for what, *names in self.heard:
             for name in names:
                 self.assertIn(name, jobs)

@@ -13,7 +13,9 @@ from tests.datastore.support import NOW, DatastoreTestCase, HeldThreads, stored,
 class LiveTests(DatastoreTestCase):
     def opened(self) -> Datastore:
         self.passed = 0.0
-        datastore = Datastore(self.path, InlineThreads(), InlineThreads, monotonic=lambda: self.passed)
+        datastore = Datastore(
+            self.database.place, InlineThreads(), InlineThreads, monotonic=lambda: self.passed
+        )
         datastore.startService()
         self.addCleanup(datastore.stopService)
         return datastore
@@ -61,7 +63,7 @@ class LiveTests(DatastoreTestCase):
         self.now(self.datastore.add_workload(workload(), None))
         self.uploaded("a")
         threads = HeldThreads()
-        slow = Datastore(self.path, threads, lambda *_: threads)
+        slow = Datastore(self.database.place, threads, lambda *_: threads)
         slow.startService()
         before = slow.add_originals("w1", [("b", "rb", stored("b"))], None, NOW)
         read = slow.workload("w1")

@@ -47,6 +47,8 @@ PARTIAL = "USING (COVERING )?INDEX jobs_leased"  # holds nothing but what is ask
 
 
 class PlanTests(DatastoreTestCase):
+    postgres = False  # its plans follow its statistics
+
     def setUp(self) -> None:
         self.statements: dict[str, Any] = {}
         event.listen(Engine, "before_cursor_execute", self.heard)

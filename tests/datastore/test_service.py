@@ -14,13 +14,15 @@ from dpip.datastore.reader import Reader
 from dpip.errors import RetryLater
 from dpip.model import Image, Role
 from dpip.runtime.threads import InlineThreads
-from tests.datastore.support import NOW, HeldThreads, stored, workload
+from tests.datastore.support import EVERYWHERE, NOW, DatabaseFor, HeldThreads, stored, workload
 
 
 class ThreadTests(TestCase):
+    postgres = EVERYWHERE
+
     def setUp(self) -> None:
-        self.path = Path(self.mktemp())
-        self.datastore = Datastore(self.path, reactor)
+        self.database = DatabaseFor.made(Path(self.mktemp()), self.postgres)
+        self.datastore = Datastore(self.database.place, reactor)
         self.datastore.startService()
         self.addCleanup(self.datastore.stopService)
 
@@ -54,7 +56,7 @@ class ThreadTests(TestCase):
         works = [self.datastore.add_user(f"u{number}", "", Role.USER, None, NOW) for number in range(50)]
         await self.datastore.stopService()
         self.assertEqual(len(await gatherResults(works)), 50)
-        again = Datastore(self.path, reactor)
+        again = Datastore(self.database.place, reactor)
         again.startService()
         self.addCleanup(again.stopService)
         self.assertEqual(len(await again.users()), 50)

@@ -7,9 +7,7 @@ attempt number or job number comes twice.
 from __future__ import annotations
 
 import os
-import sqlite3
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ from dpip.datastore.datastore import Datastore
 from dpip.errors import NotFound, QuotaExceeded, Sealed, StaleLease
 from dpip.model import JobState, Lease, LeasedJob, Outcome, Role, StoredFile
 from dpip.runtime.threads import InlineThreads
-from tests.datastore.support import NOW, key, stored, workload
+from tests.datastore.support import EVERYWHERE, NOW, DatabaseFor, key, stored, workload
 
 QUOTA = 5_000
 EXAMPLES = int(os.environ.get("DPIP_EXAMPLES", "8"))  # 300 take some three minutes
@@ -80,10 +78,12 @@ def outcome_of(deferred: Deferred[Any]) -> Any:
 
 
 class Jobs(RuleBasedStateMachine):
+    postgres = EVERYWHERE
+
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "dpip.sqlite"
+        self.database = DatabaseFor.made(Path(self.folder.name) / "dpip.sqlite", self.postgres)
         self.expected = Expected()
         self.count = 0
         self.open()
@@ -92,7 +92,7 @@ class Jobs(RuleBasedStateMachine):
             outcome_of(self.store.add_workload(workload(name), None))
 
     def open(self) -> None:
-        self.store = Datastore(self.path, InlineThreads(), InlineThreads)
+        self.store = Datastore(self.database.place, InlineThreads(), InlineThreads)
         self.store.startService()
 
     def new(self) -> str:
@@ -306,11 +306,10 @@ class Jobs(RuleBasedStateMachine):
 
     @invariant()
     def every_job_is_as_expected(self) -> None:
-        with closing(sqlite3.connect(self.path)) as connection:
-            rows = connection.execute(
-                "SELECT id, state, attempt, nonce, crashes, losses, result, seq, retried IS NOT NULL"
-                " FROM jobs ORDER BY id"
-            ).fetchall()
+        rows = self.database.rows(
+            "SELECT id, state, attempt, nonce, crashes, losses, result, seq, retried IS NOT NULL"
+            " FROM jobs ORDER BY id"
+        )
         assert rows == [
             (
                 number,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from attrs import evolve
 
 from dpip.errors import KeyReused, NotFound
@@ -50,6 +52,13 @@ class AddingTests(DatastoreTestCase):
         self.now(self.datastore.add_workload(workload("w1"), key()))
         self.now(self.datastore.delete_workload("w1", NOW))
         self.refused(self.datastore.add_workload(workload("w2"), key()), NotFound)
+
+
+class TotalsTests(DatastoreTestCase):
+    def test_totals_are_numbers_as_json_has_them(self) -> None:
+        self.assertEqual(self.now(self.datastore.totals()), (0, 0, 0))
+        self.prepared("a", "b")
+        self.assertEqual(json.dumps(self.now(self.datastore.totals())), "[2, 0, 0]")
 
 
 class ListingTests(DatastoreTestCase):

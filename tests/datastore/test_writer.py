@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Hashable, Iterable, Sequence
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dpip.datastore import engine
+from dpip.datastore.database import database_of
 from dpip.datastore.writer import OperationKind, Writer, _Operation, arranged
 from dpip.errors import Conflict, DiskFull, DpipError, RetryLater
-from tests.datastore.support import HeldThreads
+from tests.datastore.support import EVERYWHERE, DatabaseFor, HeldThreads
 
 
 def insert(connection: Connection, number: int) -> int:
@@ -47,12 +47,16 @@ def break_down(connection: Connection, number: int) -> None:
 
 
 class WriterTestCase(SynchronousTestCase):
+    postgres = EVERYWHERE
+
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
+        self.database = DatabaseFor.made(self.path, self.postgres)
         self.threads = HeldThreads()
-        self.engine: Engine = engine.writing(self.path)
+        self.engine: Engine = database_of(self.database.place).writing()
         self.addCleanup(self.engine.dispose)
         with self.engine.begin() as connection:
+            connection.execute(text("DROP TABLE IF EXISTS things"))
             connection.execute(text("CREATE TABLE things (number INTEGER PRIMARY KEY)"))
         self.commits = 0
         event.listen(self.engine, "commit", self._committed)
@@ -62,8 +66,7 @@ class WriterTestCase(SynchronousTestCase):
         self.commits += 1
 
     def things(self) -> list[int]:
-        with closing(sqlite3.connect(self.path)) as connection:
-            return [number for (number,) in connection.execute("SELECT number FROM things ORDER BY number")]
+        return [number for (number,) in self.database.rows("SELECT number FROM things ORDER BY number")]
 
 
 class GroupTests(WriterTestCase):
@@ -156,6 +159,22 @@ class FailureTests(WriterTestCase):
         self.failureResultOf(work, ValueError)
         self.assertEqual(self.things(), [])
 
+    def test_a_commit_that_fails_fails_all(self) -> None:
+        def no_disk(_: Any) -> None:
+            raise DBAPIError("COMMIT", None, _io_error())
+
+        event.listen(self.engine, "commit", no_disk)
+        works = [self.writer.call(insert, number) for number in range(3)]
+        self.threads.run()
+        for work in works:
+            self.failureResultOf(work, RetryLater)
+        event.remove(self.engine, "commit", no_disk)
+        self.assertEqual(self.things(), [])
+
+
+class SqliteFailureTests(WriterTestCase):
+    postgres = False
+
     def test_a_full_disk_fails_all_and_leaves_nothing_half_done(self) -> None:
         with self.engine.begin() as connection:
             connection.execute(text("PRAGMA max_page_count = 1"))  # no growth beyond what there is
@@ -168,18 +187,6 @@ class FailureTests(WriterTestCase):
         again = self.writer.call(insert, 7)
         self.threads.run()
         self.assertEqual((self.successResultOf(again), self.things()), (7, [7]))
-
-    def test_a_commit_that_fails_fails_all(self) -> None:
-        def no_disk(_: Any) -> None:
-            raise DBAPIError("COMMIT", None, _io_error())
-
-        event.listen(self.engine, "commit", no_disk)
-        works = [self.writer.call(insert, number) for number in range(3)]
-        self.threads.run()
-        for work in works:
-            self.failureResultOf(work, RetryLater)
-        event.remove(self.engine, "commit", no_disk)
-        self.assertEqual(self.things(), [])
 
     def test_a_locked_database_is_asked_again_later(self) -> None:
         self.engine.dispose()

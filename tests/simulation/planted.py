@@ -41,12 +41,12 @@ def planted(name: str) -> Iterator[None]:
     bug = BUGS[name]
     with ExitStack() as stack:
         for each in (bug, *bug.also):
-            stack.enter_context(_changed(each))
+            stack.enter_context(changed(each))
         yield
 
 
 @contextmanager
-def _changed(bug: Bug) -> Iterator[None]:
+def changed(bug: Bug) -> Iterator[None]:
     """The function stays the same object, whoever has got hold of it: only its code is another one."""
     module_name, _, path = bug.place.partition(":")
     module = import_module(module_name)

@@ -11,13 +11,11 @@ import atexit
 import gc
 import os
 import shutil
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -43,6 +41,7 @@ from dpip.model import (
 )
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.scheduler.service import Scheduler
+from tests.datastore.support import EVERYWHERE, DatabaseFor
 from tests.scheduler.fakes import info, load, workload
 from tests.simulation.checker import rows_that_cannot_be
 from tests.simulation.clock import Clock, Timer
@@ -81,19 +80,20 @@ def _info(name: str, slots: int) -> WorkerInfo:
 
 
 @cache
-def _ground() -> tuple[_Stage, Datastore, Path]:
+def _ground() -> tuple[_Stage, Datastore, DatabaseFor]:
     stage = _Stage()
     fast = "/dev/shm" if Path("/dev/shm").is_dir() else None
     path = Path(tempfile.mkdtemp(prefix="dpip-rapid-", dir=fast)) / "dpip.sqlite"
     atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
-    datastore = Datastore(path, stage, lambda most, name: stage)  # type: ignore[arg-type]
+    database = DatabaseFor.made(path, EVERYWHERE)
+    datastore = Datastore(database.place, stage, lambda most, name: stage)  # type: ignore[arg-type]
     datastore.startService()
     datastore.add_user("ann", "", Role.USER, None, 0.0)
     for number in range(_WORKERS):
         datastore.issue_certificate(CertificateRecord(f"{number}", f"worker{number}", "", 0.0, 1.0), 0.0)
         datastore.worker_joined(_info(f"worker{number}", 1), "", 0.0, f"{number}")
     stage.clock.run(1.0, lambda: False)
-    return stage, datastore, path
+    return stage, datastore, database
 
 
 @define(eq=False)
@@ -208,7 +208,7 @@ class World:
     log = Logger()
 
     def __init__(self, seed: int) -> None:
-        self.stage, self.datastore, self.path = _ground()
+        self.stage, self.datastore, self.database = _ground()
         self.chance = Random(f"rapid:{seed}")
         self.clock = self.stage.clock = Clock()
         self.stage.chance = self.chance
@@ -389,16 +389,15 @@ class World:
 
     def _unfinished(self) -> bool:
         assert self.scheduler is not None
-        with closing(sqlite3.connect(self.path)) as database:
-            [count] = database.execute(
-                "SELECT count(*) FROM jobs JOIN workloads w ON w.id = workload_id "
-                "WHERE state IN ('waiting', 'leased') AND w.deleted IS NULL"
-            ).fetchone()
+        [(count,)] = self.database.rows(
+            "SELECT count(*) FROM jobs JOIN workloads w ON w.id = workload_id "
+            "WHERE state IN ('waiting', 'leased') AND w.deleted IS NULL"
+        )
         return bool(count)
 
     def _check(self) -> None:
         assert self.scheduler is not None
-        with closing(sqlite3.connect(self.path)) as database:
+        with self.database.connected() as database:
             self.violations += rows_that_cannot_be(database, joined=False)
         state = self.scheduler._state
         if state._held_jobs.any():
@@ -409,8 +408,8 @@ class World:
 
     def _clear(self) -> None:
         """As if the database were new."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
-            database.execute("BEGIN IMMEDIATE")
+        with self.database.connected() as database:
+            database.execute("BEGIN")
             for table in _TABLES:
                 database.execute(f"DELETE FROM {table}")
             database.execute("UPDATE users SET used = 0")

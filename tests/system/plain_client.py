@@ -24,13 +24,13 @@ class Answer:
 
 
 class PlainClient:
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.host, self.port, self.token = host, port, ""
+    def __init__(self, port: int, host: str = "127.0.0.1", timeout: float = 60.0) -> None:
+        self.host, self.port, self.token, self.timeout = host, port, "", timeout
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        connection = HTTPConnection(self.host, self.port, timeout=60)
+        connection = HTTPConnection(self.host, self.port, timeout=self.timeout)
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             connection.request(method, path, body, {**sent, **(headers or {})})

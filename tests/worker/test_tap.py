@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from dpip.link.connector import NoToken, controller_endpoint, token_reader
+from dpip.link.connector import NoToken, controller_address, controller_endpoint, token_reader
 from dpip.link.join_token import TOKEN_FILE, JoinToken
 from dpip.worker.tap import WorkerOptions, unique_name
 
@@ -83,6 +83,13 @@ class AddressTests(SynchronousTestCase):
             endpoint = controller_endpoint(MemoryReactorClock(), text)
             self.assertIsInstance(endpoint, HostnameEndpoint)
             self.assertEqual((endpoint._hostText, endpoint._port), (host, port))  # type: ignore[attr-defined]
+
+    def test_several_controllers(self) -> None:
+        self.assertEqual(controller_address("a, b:99"), "a,b:99")
+        self.assertRaises(ValueError, controller_address, "a,b:99999")
+        endpoint = controller_endpoint(MemoryReactorClock(), "a,b:99")
+        found = [(each._hostText, each._port) for each in endpoint.endpoints]  # type: ignore[attr-defined]
+        self.assertEqual(found, [("a", 8787), ("b", 99)])
 
     def test_endpoint_strings(self) -> None:
         self.assertIsInstance(controller_endpoint(MemoryReactorClock(), "unix:/run/dpip"), UNIXClientEndpoint)

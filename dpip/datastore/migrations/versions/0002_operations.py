@@ -19,6 +19,11 @@ def upgrade() -> None:
 def _several_jobs_for_an_original() -> None:
     """Job numbers go on behind the last one ever used, also when its job is gone."""
     connection = op.get_bind()
+    if connection.dialect.name == "postgresql":
+        op.drop_constraint("jobs_original_id_key", "jobs")
+        op.create_index("ix_jobs_original_id", "jobs", ["original_id"])
+        op.add_column("jobs", sa.Column("retried", NUMBER, nullable=True))
+        return
     last = connection.scalar(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"))
     names = {"uq": "uq_%(table_name)s_%(column_0_name)s"}  # the constraint has no name
     with op.batch_alter_table(

@@ -12,8 +12,10 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     for table in ("users", "workloads", "jobs"):
         op.add_column(table, sa.Column("reserved", NUMBER, server_default="0", nullable=False))
-    present = sa.text("deleted IS NULL")
-    op.create_index("workloads_present", "workloads", ["owner_id"], sqlite_where=present)
-    empty = sa.text("deleted IS NULL AND accepted = 0")
-    op.create_index("workloads_empty", "workloads", ["owner_id"], sqlite_where=empty)
-    op.create_index("workloads_empty_since", "workloads", ["created"], sqlite_where=empty)
+    for name, column, condition in (
+        ("workloads_present", "owner_id", "deleted IS NULL"),
+        ("workloads_empty", "owner_id", "deleted IS NULL AND accepted = 0"),
+        ("workloads_empty_since", "created", "deleted IS NULL AND accepted = 0"),
+    ):
+        where = sa.text(condition)
+        op.create_index(name, "workloads", [column], sqlite_where=where, postgresql_where=where)
