@@ -34,12 +34,14 @@ RUNTIME = [
 VIDEO = ["av >= 18"]
 HEIF = ["pillow-heif >= 1.1"]  # its wheels hold x265, which is under the GPL
 RAW = ["rawpy >= 0.25"]
+DASK = ["distributed >= 2026.1"]  # tasks that are coroutines, plugins that are registered once
 TEST = [
     "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
     "hypothesis >= 6.100",
     *VIDEO,
     *HEIF,
     *RAW,
+    *DASK,
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "playwright >= 1.47",  # drives the Chromium of the system; without one the page's tests are skipped
     "pytest >= 8",
@@ -72,6 +74,7 @@ setup(
         "video": VIDEO,
         "heif": HEIF,
         "raw": RAW,
+        "dask": DASK,
         "gpu": ["nvidia-ml-py >= 12", "numba-cuda[cu12] >= 0.30"],
         "dev": [*TEST, *LINT, "build >= 1.2"],
     },

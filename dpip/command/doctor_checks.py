@@ -43,7 +43,18 @@ class Finding:
 
 def checkup(login: Login | None) -> Iterator[Finding]:
     """Yield each finding as soon as it is there; ``login`` is for the server to look at, if any."""
-    checks = (_versions, _filters, _formats, _third_parties, _gpu, _confinement, _ports, _disks, _limits)
+    checks = (
+        _versions,
+        _filters,
+        _formats,
+        _third_parties,
+        _engines,
+        _gpu,
+        _confinement,
+        _ports,
+        _disks,
+        _limits,
+    )
     for check in checks if login is None else (*checks, partial(_server, login)):
         try:
             yield from check()
@@ -120,6 +131,15 @@ def _third_parties() -> Iterator[Finding]:
 
     for name, why in registry.broken().items():
         yield Finding("filters", "bad", f"The filter {name} is left out: {why}. {_MEND}")
+
+
+def _engines() -> Iterator[Finding]:
+    from dpip.worker.dask.opening import EXTRA, MODULE
+
+    if find_spec(MODULE) is None:
+        yield Finding("engines", "note", f"{MODULE} is not installed: no Dask clusters. {EXTRA}")
+    else:
+        yield Finding("engines", "ok", "this machine, and Dask clusters (--engine dask://host:8786)")
 
 
 def _gpu() -> Iterator[Finding]:
