@@ -34,7 +34,7 @@ RUNTIME = [
 VIDEO = ["av >= 18"]
 HEIF = ["pillow-heif >= 1.1"]  # its wheels hold x265, which is under the GPL
 RAW = ["rawpy >= 0.25"]
-DASK = ["distributed >= 2026.1"]  # tasks that are coroutines, plugins that are registered once
+DASK = ["distributed >= 2026.8"]
 TEST = [
     "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
     "hypothesis >= 6.100",

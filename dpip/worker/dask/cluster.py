@@ -300,7 +300,8 @@ class Cluster:
     async def _take(self, client: Any, done: Sequence[_Submitted]) -> None:
         good = [each for each in done if each.future is not None and each.future.status == "finished"]
         futures = [each.future for each in good]
-        replies = await client.gather(futures, errors="skip", direct=True) if good else []
+        # Verdicts alone take one request to the scheduler; pictures do not go through it.
+        replies = await client.gather(futures, errors="skip", direct=not self._shared) if good else []
         if len(replies) != len(good):
             raise _Lost("Results have gone with the Dask worker that had them.")
         ended, again = [], []
