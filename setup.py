@@ -35,6 +35,7 @@ VIDEO = ["av >= 18"]
 HEIF = ["pillow-heif >= 1.1"]  # its wheels hold x265, which is under the GPL
 RAW = ["rawpy >= 0.25"]
 POSTGRES = ["psycopg[binary] >= 3.2.2"]
+DASK = ["distributed >= 2026.8"]
 TEST = [
     "axe-playwright-python >= 0.1.4",  # axe-core: what a page lacks for who cannot see it
     "hypothesis >= 6.100",
@@ -42,6 +43,7 @@ TEST = [
     *HEIF,
     *RAW,
     *POSTGRES,  # without a server, apt-get install postgresql, its tests are skipped
+    *DASK,
     "opencv-python-headless >= 4.9",  # an independent reference for the filters
     "playwright >= 1.47",  # drives the Chromium of the system; without one the page's tests are skipped
     "pytest >= 8",
@@ -75,6 +77,7 @@ setup(
         "heif": HEIF,
         "raw": RAW,
         "postgres": POSTGRES,
+        "dask": DASK,
         "gpu": ["nvidia-ml-py >= 12", "numba-cuda[cu12] >= 0.30"],
         "dev": [*TEST, *LINT, "build >= 1.2"],
     },

@@ -369,6 +369,7 @@ class Load:
     running: tuple[int, ...] = ()  # jobs being computed now
     disk_free: int = 0
     idle_percent: float = 0.0  # of its compute slots' time since the report before: they waited for work
+    slots: int = 0  # jobs computed at once from now on; 0: as many as when it joined
 
 
 @frozen

@@ -35,6 +35,7 @@ SLOW = (
     "system",
     "test_packaging.py",
     "worker/test_compute_pool.py",
+    "worker/test_dask_engine.py",
     "worker/test_local_store.py",
 )
 """Whole processes, browsers, worlds, pictures by the hundred: ``-m "not slow"`` leaves them out."""

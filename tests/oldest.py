@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SETUP = Path(__file__).parents[1] / "setup.py"
-LISTS = ("RUNTIME", "VIDEO", "HEIF", "RAW", "POSTGRES")
+LISTS = ("RUNTIME", "VIDEO", "HEIF", "RAW", "POSTGRES", "DASK")
 _REQUIREMENT = re.compile(r"([\w-]+)(?:\[\w+\])? >= ([\d.]+)(?:, < [\d.]+)?(; .+)?")
 
 

@@ -1,18 +1,25 @@
-"""The systemd units: systemd takes them, and the programs take the options in them."""
+"""Examples: systemd takes the units, programs the options in them, and Dask's packages what is for them."""
 
 from __future__ import annotations
 
+import re
+import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import types
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, ClassVar
 
 from twisted.python import usage
 from twisted.trial.unittest import SkipTest, TestCase
 
 from dpip.controller.options import ControllerOptions
+from dpip.worker.dask.address import cluster_address
 from dpip.worker.tap import WorkerOptions as WorkerOptions
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -60,3 +67,55 @@ class UnitTests(TestCase):
             options = kind()
             options.parseOptions(self.options(name))
             self.assertEqual(options["log-format"], "json", name)
+
+
+class DaskExampleTests(TestCase):
+    def test_the_slurm_cluster_grows_with_the_work_until_it_is_stopped(self) -> None:
+        if find_spec("distributed") is None:
+            raise SkipTest("distributed is not installed: pip install 'dpip[dask]'")
+
+        class Cluster:
+            made: ClassVar[list[Any]] = []
+
+            def __init__(self, **options: Any) -> None:
+                self.made.append(options)
+
+            def __enter__(self) -> Cluster:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                self.made.append("closed")
+
+            def adapt(self, **limits: int) -> None:
+                self.made.append(limits)
+
+        jobqueue = types.ModuleType("dask_jobqueue")
+        jobqueue.SLURMCluster = Cluster  # type: ignore[attr-defined]
+        self.patch(signal, "sigwait", lambda _: Cluster.made.append("stopped"))
+        sys.modules["dask_jobqueue"] = jobqueue
+        self.addCleanup(sys.modules.pop, "dask_jobqueue")
+        runpy.run_path(str(DEPLOY / "dask-slurm.py"))
+        options, *rest = Cluster.made
+        self.assertEqual((options["scheduler_options"], options["protocol"]), ({"port": 8786}, "tls://"))
+        self.assertTrue(options["security"].require_encryption)
+        self.assertEqual(rest, [{"minimum_jobs": 1, "maximum_jobs": 30}, "stopped", "closed"])
+
+    def test_the_kubernetes_cluster_is_reached_by_the_engine_that_is_named(self) -> None:
+        if find_spec("yaml") is None:
+            raise SkipTest("yaml is not installed: pip install 'dpip[dask]'")
+        import yaml
+
+        text = (DEPLOY / "dask-kubernetes.yaml").read_text()
+        cluster, scaler, policy = yaml.safe_load_all(text)
+        self.assertEqual(
+            [each["kind"] for each in (cluster, scaler, policy)],
+            ["DaskCluster", "DaskAutoscaler", "NetworkPolicy"],
+        )
+        (engine,) = re.findall(r"--engine (\S+)", text)
+        address = cluster_address(engine)
+        service = cluster["spec"]["scheduler"]["service"]
+        self.assertEqual(address.host, f"{cluster['metadata']['name']}-scheduler")
+        self.assertIn(address.port, [each["port"] for each in service["ports"]])
+        self.assertEqual(scaler["spec"]["cluster"], cluster["metadata"]["name"])
+        labels = policy["spec"]["podSelector"]["matchLabels"]
+        self.assertEqual(labels["dask.org/cluster-name"], cluster["metadata"]["name"])

@@ -9,6 +9,7 @@ import pkgutil
 import textwrap
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -94,10 +95,16 @@ def made_here(tree: ast.Module) -> set[str]:
     return found
 
 
+OF_DASK = tuple(f"dpip.worker.dask.{name}" for name in ("cluster", "engine", "plugin"))
+"""They need an extra."""
+
+
 def classes() -> Iterator[type]:
     """Those of ``dpip``, but of the one module that may, and of the filters, which know no Twisted."""
     for module in pkgutil.walk_packages([str(ROOT)], "dpip."):
         if module.name == THE_ONE or module.name.endswith("__main__"):
+            continue
+        if module.name in OF_DASK and find_spec("distributed") is None:
             continue
         if module.name.startswith("dpip.filters.") or "migrations" in module.name:
             continue

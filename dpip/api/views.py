@@ -245,7 +245,7 @@ worker_json: Final = View[tuple[model.WorkerRecord, model.Load | None]](
         "address": (STRING, lambda known: known[0].address),
         "version": (STRING, lambda known: known[0].info.version),
         "machine": (STRING, lambda known: known[0].info.machine),
-        "slots": (INTEGER, lambda known: known[0].info.slots),
+        "slots": (INTEGER, lambda known: (known[1] and known[1].slots) or known[0].info.slots),
         "capacity": (INTEGER, lambda known: known[0].info.capacity),
         "tags": (array(STRING), lambda known: sorted(known[0].info.tags)),
         "filters": ({"type": "object", "additionalProperties": STRING}, lambda known: known[0].info.filters),

@@ -47,8 +47,8 @@ class Finding:
 def checkup(login: Login | None, database: PostgresDatabase | None = None) -> Iterator[Finding]:
     """Yield each finding as soon as it is there; ``login`` is for the server to look at, if any, as is
     ``database``."""
-    checks: list[Callable[[], Iterator[Finding]]] = [_versions, _filters, _formats, _third_parties, _gpu]
-    checks += [_confinement, _ports, _disks, _limits]
+    checks: list[Callable[[], Iterator[Finding]]] = [_versions, _filters, _formats, _third_parties, _engines]
+    checks += [_gpu, _confinement, _ports, _disks, _limits]
     if database is not None:
         checks.append(partial(_database, database))
     if login is not None:
@@ -129,6 +129,15 @@ def _third_parties() -> Iterator[Finding]:
 
     for name, why in registry.broken().items():
         yield Finding("filters", "bad", f"The filter {name} is left out: {why}. {_MEND}")
+
+
+def _engines() -> Iterator[Finding]:
+    from dpip.worker.dask.opening import EXTRA, MODULE
+
+    if find_spec(MODULE) is None:
+        yield Finding("engines", "note", f"{MODULE} is not installed: no Dask clusters. {EXTRA}")
+    else:
+        yield Finding("engines", "ok", "this machine, and Dask clusters (--engine dask://host:8786)")
 
 
 def _gpu() -> Iterator[Finding]:

@@ -54,6 +54,8 @@ MAX_HELLO = 12 * 1024
 """Bytes of a :class:`WorkerHello`: before joining a peer may send little. 250 filters fit."""
 BATCH = 128
 """Items in one message at most: to check 512 of them took the controller 9 ms, to act on them more."""
+MAX_SLOTS = 1024
+"""Jobs that one worker computes at once, at most."""
 MAX_THUMBNAIL = 64 * 1024
 """Bytes of a small picture."""
 
@@ -89,7 +91,7 @@ class WorkerHello:
     name: str = field(validator=_word)
     version: str = field(validator=_text)
     machine: str = field(validator=_text)
-    slots: int = field(validator=_within(int, 1, 1024))
+    slots: int = field(validator=_within(int, 1, MAX_SLOTS))
     capacity: int = field(validator=_within(int, 1, 8192))
     tags: tuple[str, ...] = field(validator=_tags)
     filters: dict[str, str] = field(validator=_filters)
@@ -153,6 +155,8 @@ def _is_credible(instance: object, attribute: object, load: Load) -> None:
         raise ValueError("more memory is available than there is")
     if len(gpus) > 64 or len(load.running) > 8192 or any(len(gpu.name) > 256 for gpu in gpus):
         raise ValueError("too many GPUs or jobs")
+    if not 0 <= load.slots <= MAX_SLOTS:
+        raise ValueError("the number of slots is out of range")
     if load.running and (min(load.running) < 0 or max(load.running) >= 2**63):
         raise ValueError("a job's number is out of range")
 

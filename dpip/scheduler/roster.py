@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from dpip.model import Load, WorkerInfo
 from dpip.scheduler.costs import Chain
 from dpip.scheduler.limits import SchedulerLimits
@@ -42,10 +44,20 @@ class Roster:
 
     def report(self, worker: JoinedWorker, load: Load) -> None:
         worker.load = load
+        if load.slots not in (0, worker.info.slots):
+            self._resize(worker, load.slots)
         worker.machine.report(worker.footprint, load.memory_total, load.memory_available, load.own_memory)
         worker.update_estimates(self._limits.lookahead_seconds)
         self.reindex(worker)
         self._lift(worker.machine)
+
+    def _resize(self, worker: JoinedWorker, slots: int) -> None:
+        """Take note that the worker, which may be a cluster, computes so many jobs at once from now on."""
+        worker.kind.slots += slots - worker.info.slots
+        worker.kind.speed -= worker.speed
+        worker.info = evolve(worker.info, slots=slots)
+        worker.update_estimates(self._limits.lookahead_seconds)
+        worker.kind.speed += worker.speed
 
     def memory(self, now: float) -> int:
         """Return the bytes that all machines have for jobs, not older than a second: every poll asks."""

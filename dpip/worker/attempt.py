@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from dpip.link.worker_messages import AttemptEnding, WorkerWelcome
 from dpip.model import LeasedJob, Outcome
 from dpip.worker.compute_child import CANCELLED, ComputeTask, Verdict, Work
-from dpip.worker.compute_pool import ComputePool
+from dpip.worker.engine import IEngine
 from dpip.worker.image_transport import FileTransport, HttpTransport, ImageTransport, Source
 from dpip.worker.local_transfer import LocalTransfer
 from dpip.worker.spool import Spool
@@ -23,7 +23,7 @@ class AttemptContext:
     There is a ``local_transfer`` when the image store is on this machine.
     """
 
-    pool: ComputePool
+    engine: IEngine
     spool: Spool
     transfer: Transfer
     welcome: WorkerWelcome
@@ -75,7 +75,7 @@ class Attempt:
         """Stop as soon as that is cheap."""
         self.dropped = True
         if self._work is not None:
-            self._context.pool.cancel(self._work)
+            self._context.engine.cancel(self._work)
 
     async def run(self) -> AttemptEnding:
         """Run it, and return how it ended. Raises TokenRefused or Closed when this joining is over."""
@@ -96,7 +96,7 @@ class Attempt:
         context = self._context
         seconds = context.welcome.job_seconds
         task = context.task(self.job, source, transport.result, self._threads(), seconds)
-        self._work = context.pool.submit(task)
+        self._work = context.engine.submit(task)
         verdict = await self._work.done
         if verdict.outcome is Outcome.DONE and not self.dropped:
             await transport.deliver_result(verdict)

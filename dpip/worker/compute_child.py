@@ -226,7 +226,7 @@ class ComputeChild(ProcessProtocol):
     def _finish(self, message: Mapping[str, Any]) -> None:
         if message["job"] != id(self.work[0]):
             raise ValueError("an answer to no question")
-        verdict = _verdict(message)
+        verdict = as_verdict(message)
         work = self.work.popleft()
         self._cancel_deadline()
         self._jobs += 1
@@ -334,7 +334,8 @@ def spawn(
     return child
 
 
-def _verdict(message: Mapping[str, Any]) -> Verdict:
+def as_verdict(message: Mapping[str, Any]) -> Verdict:
+    """Return the verdict in an answer. Raises ValueError, KeyError, TypeError."""
     return Verdict(
         outcome=_OUTCOMES[message["outcome"]],
         code=str(message["code"]),

@@ -17,9 +17,12 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from zope.interface import implementer
 
+from dpip.model import Load
 from dpip.runtime.logs import LimitedLog
 from dpip.worker.compute_child import CANCELLED, ComputeChild, ComputeTask, Work, spawn
+from dpip.worker.engine import IEngine
 
 COMMAND: Final = (sys.executable, "-m", "dpip.worker.child_main")
 SHORT_SECONDS: Final = 0.1
@@ -31,6 +34,7 @@ _MAX_DELAY: Final = 30.0
 _LEARNING: Final = 0.1
 
 
+@implementer(IEngine)
 class ComputePool:
     """``slots`` children, started by :meth:`start`. ``reactor`` gives timers and processes, ``monotonic()``
     seconds that never jump."""
@@ -45,7 +49,7 @@ class ComputePool:
         memory_limit: int,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self.slots = slots
+        self.slots = self.most_slots = slots
         self.log_line = LimitedLog(self.log, reactor)
         self._reactor = reactor
         self._monotonic = monotonic
@@ -95,6 +99,10 @@ class ComputePool:
         self._asked = now, waited = self._monotonic(), self.waited()
         seconds = self.slots * (now - before)
         return min(100.0, max(0.0, 100 * (waited - waited_before) / seconds)) if seconds > 0 else 0.0
+
+    def reckoned(self, load: Load) -> Load:
+        """Return the load as it is: the children are on this machine."""
+        return load
 
     def submit(self, task: ComputeTask, first: bool = False) -> Work:
         """Have the task computed as soon as a child is free; ``first``: before all that wait."""

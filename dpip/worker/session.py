@@ -23,7 +23,7 @@ from dpip.link.session import JoinedSession, NotJoined
 from dpip.model import Load
 from dpip.runtime.coroutines import deferred
 from dpip.worker.attempt import AttemptContext
-from dpip.worker.compute_pool import ComputePool
+from dpip.worker.engine import IEngine
 from dpip.worker.heartbeat import Heartbeat
 from dpip.worker.job_runner import JobRunner
 from dpip.worker.local_transfer import LocalTransfer, NotOnThisMachine
@@ -33,6 +33,8 @@ from dpip.worker.transfer import ApiAddress, Transfer
 
 _QUICK_ATTEMPTS: Final = 100
 """Failed attempts to join before they become rare."""
+_CONNECTIONS: Final = 32
+"""For images, where slots may become more after it has joined."""
 _LEAST_RENEWAL: Final = 1.0
 """Seconds between attempts to renew the certificate."""
 
@@ -54,7 +56,7 @@ class WorkerSession(Service):
     tags: tuple[str, ...]
     cores: int
     gpus: Gpus
-    pool: ComputePool
+    engine: IEngine
     spool: Spool
     sampler: Sampler
     reactor: Any
@@ -77,7 +79,7 @@ class WorkerSession(Service):
         super().startService()
         self.gpus.open()
         self.spool.open()
-        self.pool.start().addCallback(self._warm).addErrback(self._cannot_work)
+        self.engine.start().addCallback(self._warm).addErrback(self._cannot_work)
 
     @deferred
     async def stopService(self) -> None:
@@ -86,7 +88,7 @@ class WorkerSession(Service):
         if self._runner is not None:
             await self._runner.drain()
         await self._session.stopService()
-        await self.pool.stop()
+        await self.engine.stop()
         self.spool.close()
 
     def _warm(self, ready: Mapping[str, Any]) -> None:
@@ -119,8 +121,8 @@ class WorkerSession(Service):
             name=self.worker_name,
             version=__version__,
             machine=self.machine,
-            slots=self.pool.slots,
-            capacity=4 * self.pool.slots + 16,  # of short jobs: the scheduler sends half a second's
+            slots=self.engine.slots,
+            capacity=4 * self.engine.most_slots + 16,  # of short jobs: the scheduler sends half a second's
             tags=self.tags,
             filters=dict(ready["filters"]),
             has_gpu=bool(ready.get("gpu")),  # one that filters; NVML may list others
@@ -190,20 +192,26 @@ class WorkerSession(Service):
     ) -> None:
         url, token = welcome.image_store_endpoint, welcome.image_store_token
         api = ApiAddress(url, token, welcome.image_store_authority)
-        transfer = Transfer(api, self.reactor, self.pool.slots + 2, self.jitter)
+        transfer = Transfer(api, self.reactor, self._connections(), self.jitter)
         heartbeat = Heartbeat(controller, lambda: self._sample(runner), broker.drop, self.reactor)
         self._runner = runner
         broker.on_lost(lambda: self._left(runner, heartbeat))
-        runner.begin(controller, AttemptContext(self.pool, self.spool, transfer, welcome, local_transfer))
+        runner.begin(controller, AttemptContext(self.engine, self.spool, transfer, welcome, local_transfer))
         heartbeat.start(welcome.report_seconds)
         self._renew_in_time(controller)
         where = f"{url}, and in {local_transfer.paths.originals}" if local_transfer is not None else url
         self.log.info("Joined as {name}; images are at {where}", name=self.worker_name, where=where)
 
+    def _connections(self) -> int:
+        """Return how many images may be under way at once."""
+        slots: int = max(self.engine.slots, min(self.engine.most_slots, _CONNECTIONS))
+        return slots + 2
+
     def _sample(self, runner: JobRunner) -> Deferred[Load]:
-        return self.in_thread(
-            self.sampler.sample, self.pool.pids(), runner.running(), self.pool.idle_percent()
+        load = self.in_thread(
+            self.sampler.sample, self.engine.pids(), runner.running(), self.engine.idle_percent()
         )
+        return load.addCallback(self.engine.reckoned)
 
     def _left(self, runner: JobRunner, heartbeat: Heartbeat) -> None:
         self._runner = None

@@ -27,9 +27,14 @@ from dpip.runtime.options import ProcessOptions, default_state_dir, name_process
 from dpip.worker import resources
 from dpip.worker.child_main import UNCONFINED
 from dpip.worker.compute_pool import COMMAND, ComputePool
+from dpip.worker.dask.address import ClusterAddress, check_secure, cluster_address, machine_of
+from dpip.worker.dask.opening import check_installed, dask_engine
+from dpip.worker.engine import EngineUnusable, IEngine
 from dpip.worker.session import WorkerSession
 from dpip.worker.spool import Spool, memory_directory
 
+CLUSTER_PATIENCE: Final = 60.0
+"""Seconds for which a Dask cluster may be away before its jobs are handed back."""
 _WORD: Final = re.compile(r"[\w.@+-]{1,64}")
 
 
@@ -80,6 +85,14 @@ class WorkerOptions(ProcessOptions):
         ["tags", None, (), "What workloads may ask of workers, e.g. gpu,fast.", parse_tags],
         ["slots", None, None, "Jobs computed at once [default: the number of cores].", parse_slots],
         [
+            "engine",
+            None,
+            None,
+            "What computes [default: this machine]: dask://host:8786, or dask+tls://…, makes a whole "
+            "Dask cluster this worker.",
+            cluster_address,
+        ],
+        [
             "state-dir",
             None,
             None,
@@ -101,6 +114,7 @@ class WorkerOptions(ProcessOptions):
             None,
             "Read and write images as files, if this is the controller's machine and user; else by HTTP.",
         ],
+        ["insecure", None, "Take a Dask cluster elsewhere that has no TLS."],
         [
             "unconfined-filters",
             None,
@@ -111,12 +125,25 @@ class WorkerOptions(ProcessOptions):
     def postOptions(self) -> None:
         if not self["controller"]:
             raise usage.UsageError("--controller host:port is needed: where is the controller?")
+        self._check_engine()
         self["worker-name"] = self["worker-name"] or unique_name()
         self["state-dir"] = Path(self["state-dir"] or default_state_dir()).absolute()
         # Made absolute now: a daemon may change directory before it reads them.
         for option in ("join-token-file", "spool-dir"):
             self[option] = Path(self[option]).absolute() if self[option] else None
         name_process_files(self, f"dpip-worker-{self['worker-name']}")
+
+    def _check_engine(self) -> None:
+        """Raises UsageError."""
+        if self["engine"] is None:
+            return
+        if self["slots"] is not None:
+            raise usage.UsageError("--slots: a Dask cluster has as many as its workers have threads")
+        try:
+            check_secure(self["engine"], bool(self["insecure"]))
+            check_installed(self["engine"])
+        except (ValueError, EngineUnusable) as error:
+            raise usage.UsageError(f"--engine: {error}") from None
 
 
 Options = WorkerOptions  # the name that twistd looks for
@@ -139,6 +166,7 @@ def makeService(options: WorkerOptions) -> IService:
         local_store=bool(options["local-store"]),
         log_jobs=bool(options["log-jobs"]),
         command=(*COMMAND, UNCONFINED) if options["unconfined-filters"] else COMMAND,
+        cluster=options["engine"],
     )
     worker.dismissed.addCallback(lambda _: reactor.stop())  # which drains it, as SIGTERM does
     return worker
@@ -156,20 +184,30 @@ def make_worker(
     local_store: bool = False,
     log_jobs: bool = False,
     command: Sequence[str] = COMMAND,
+    cluster: ClusterAddress | None = None,
 ) -> WorkerSession:
-    """Build a worker. ``read_token`` is called for each attempt to join; see ``token_reader``."""
+    """Build a worker. ``read_token`` is called for each attempt to join; see ``token_reader``.
+
+    Raises EngineUnusable.
+    """
     gpus = resources.Gpus()
     memory = None if spool_dir else memory_directory()
     spool = Spool(spool_dir or Path(tempfile.gettempdir()), memory=memory)
-    pool = ComputePool(reactor, time.monotonic, slots or resources.cores(), resources.job_memory(), command)
+    engine: IEngine
+    if cluster is not None:
+        engine = dask_engine(reactor, cluster, CLUSTER_PATIENCE, UNCONFINED not in command)
+    else:
+        engine = ComputePool(
+            reactor, time.monotonic, slots or resources.cores(), resources.job_memory(), command
+        )
     return WorkerSession(
         connector=Connector(controller, read_token, reactor),
         worker_name=name or unique_name(),
-        machine=resources.machine(),
+        machine=resources.machine() if cluster is None else machine_of(cluster),
         tags=tuple(tags),
         cores=resources.cores(),
         gpus=gpus,
-        pool=pool,
+        engine=engine,
         spool=spool,
         sampler=resources.Sampler(gpus, spool.free),
         reactor=reactor,

@@ -22,7 +22,7 @@ async def thumbnail(job: LeasedJob, context: AttemptContext) -> bytes:
     try:
         source = await transport.fetch_original()
         task = context.task(job, source, transport.result, threads=1, seconds=_SECONDS, at_least=_ENOUGH)
-        verdict = await context.pool.submit(task, first=True).done
+        verdict = await context.engine.submit(task, first=True).done
         if verdict.outcome is Outcome.FAILED:
             return b""
         if verdict.outcome is not Outcome.DONE or verdict.size > MAX_THUMBNAIL:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -36,6 +37,10 @@ SMOKES = {
     "backlog": Smoke("--jobs 100", r"100 waiting jobs: .* MiB", records=True),
     "cost": Smoke("--images 4 --formats JPEG", r"JPEG in all( +\d+\.\d\d){5}"),
     "datastore": Smoke("100", r"uploads alone .* jobs/s"),
+    "engines": Smoke(
+        "--images 4 --rounds 1 --filter grayscale --engines local,paths,bytes",
+        r"engine +images/s.*\nlocal +\d+\.\d +1\.00",
+    ),
     "folder": Smoke("--images 6 --rounds 1 --rows JPEG-grayscale", r"JPEG grayscale( +\d+\.\d+){6}"),
     "hostile": Smoke("--rounds 1 --share 0.005 --seconds 0.1 --one-controller", r"10 × .* are taken"),
     "jobs": Smoke(
@@ -116,6 +121,11 @@ class BenchSmokeTests(TestCase):
 
     def test_datastore(self) -> None:
         self.run_smoke("datastore")
+
+    def test_engines(self) -> None:
+        printed = self.run_smoke("engines")
+        if find_spec("distributed") is not None:
+            self.assertRegex(printed, r"(?m)^paths .*\n^bytes ")
 
     def test_folder(self) -> None:
         self.run_smoke("folder")

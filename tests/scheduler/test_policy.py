@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import evolve
 from twisted.trial.unittest import TestCase
 
 from dpip.model import GpuLoad, Step
@@ -51,6 +52,19 @@ class PlacementTests(PolicyTestCase):
         self.join("c", slots=4, capacity=8)
         self.add(8)
         self.assertEqual(self.counts(), {"a": 2, "b": 2, "c": 4})
+
+    def test_a_worker_whose_slots_become_more_or_fewer_gets_as_many_jobs(self) -> None:
+        self.join("a", slots=1, capacity=100)
+        self.add(100)
+        self.assertEqual(self.counts(), {"a": 2})
+        for slots, jobs in ((8, 9), (2, 9)):
+            self.world.tell(e.WorkerReported("a", evolve(load(), slots=slots)))
+            self.world.settle()
+            self.assertEqual(self.counts(), {"a": jobs})
+        (kind,) = {worker.kind for worker in self.world.state._roster.workers.values()}
+        self.assertEqual(kind.slots, 2)
+        self.finish_all({"a": 5.0})
+        self.assertEqual(self.counts(), {"a": 3})
 
     def test_capacity_is_never_exceeded(self) -> None:
         self.join("a", slots=2, capacity=3)

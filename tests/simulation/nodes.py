@@ -192,7 +192,7 @@ class WorkerNode:
             tags=(),
             cores=self.slots,
             gpus=_NoGpus(),
-            pool=ComputePool(process, process.host.monotonic, self.slots, _GIB),
+            engine=ComputePool(process, process.host.monotonic, self.slots, _GIB),
             spool=Spool(
                 process.disk.root / "spool",
                 disk_usage=process.disk.usage,

@@ -212,7 +212,7 @@ class WorkingTests(WorkingCase):
     async def test_one_job_alone_may_use_every_core(self) -> None:
         await self.start()
         tasks: list[Any] = []
-        pool = self.session.pool
+        pool = self.session.engine
         run = pool.submit
         self.patch(pool, "submit", lambda task: (tasks.append(task), run(task))[1])
         await self.record.link.run([self.give(1)])
@@ -228,7 +228,7 @@ class WorkingTests(WorkingCase):
         def bug(task: object) -> None:
             raise ZeroDivisionError("a bug")
 
-        self.patch(self.session.pool, "submit", bug)
+        self.patch(self.session.engine, "submit", bug)
         await self.record.link.run([self.give(1)])
         self.assertEqual(await self.ended(), {1: (Outcome.RETURNED, "worker-error")})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -307,7 +307,7 @@ class LeavingTests(WorkingCase):
         await self.record.link.run([slow])
         await self.record.until(lambda: self.running() == (1,))
         await self.record.link.run([self.give(2), self.give(3)])
-        pids = self.session.pool.pids()
+        pids = self.session.engine.pids()
         directory = self.session.spool.path
         stopped = self.session.stopService()
         await self.record.times("leaving")

@@ -1,4 +1,4 @@
-"""The executor, which filters the images of a run: a server, or this machine alone."""
+"""The executor, which filters the images of a run: a server, or this machine or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def open_executor(
     name: str,
     **pipeline: Any,
 ) -> AsyncIterator[Executor]:
-    """Open an executor on the server that the display's options name, else on this machine.
+    """Open an executor on the server that the display's options name, else on their cluster or this machine.
 
     ``name`` is for workloads on the server, ``pipeline`` has options for UploadPipeline; this machine ignores
     both. It logs to ``log_path``, which stays only if the filters do not start, and has its temporary files
@@ -63,9 +63,7 @@ async def open_executor(
         display.starting()
         ready = False
         try:
-            async with local_executor(
-                reactor, options.slots, log_path.parent, sender, steps, output
-            ) as local:
+            async with local_executor(reactor, options, log_path.parent, sender, steps, output) as local:
                 ready = True
                 local.engine = local_engine(steps)
                 display.begin(local, f"ready, {local.pool.slots} at once")

@@ -1,4 +1,4 @@
-"""The executor on this machine: images go to compute processes without server, ports or copies."""
+"""The executor without a server: images go to compute processes, or to a Dask cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from attrs import define, field, frozen
@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.threads import deferToThread
 
 from dpip.client import Counts, Fetched, Item, Sender, gather_bounded
+from dpip.command.run.options import ExecutorOptions
 from dpip.errors import NotAnImage, PictureTooLarge
 from dpip.filters import registry
 from dpip.filters.codec.headers import probe
@@ -25,8 +26,15 @@ from dpip.runtime.tempdirs import LockedTempDir
 from dpip.scheduler.limits import SchedulerLimits
 from dpip.worker.compute_child import ComputeTask, Verdict
 from dpip.worker.compute_pool import ComputePool
+from dpip.worker.dask.address import ClusterAddress
+from dpip.worker.dask.opening import dask_engine
+from dpip.worker.engine import EngineUnusable, IEngine
 from dpip.worker.resources import cores, memory
 
+if TYPE_CHECKING:  # it imports Dask
+    from dpip.worker.dask.engine import DaskEngine
+
+_ENGINE_TROUBLE: Final = frozenset({"engine-lost", "engine-differs", "engine-error"})
 _PREFIX: Final = ".dpip-run-"
 _START_SECONDS: Final = 300.0
 _JOB_SECONDS: Final = 300.0
@@ -38,10 +46,14 @@ _AHEAD: Final = 2
 """Images under way for each slot: while one is filtered, another is searched, or its result is stored."""
 
 
+_GROWTH: Final = 32
+"""Slots that a cluster may come to have: it grows only if it is asked for more than it does at once."""
+
+
 @asynccontextmanager
 async def local_executor(
     reactor: Any,
-    slots: int | None,
+    options: ExecutorOptions,
     parent: Path,
     sender: Sender,
     steps: Sequence[Mapping[str, Any]],
@@ -49,11 +61,21 @@ async def local_executor(
 ) -> AsyncIterator[LocalExecutor]:
     """Start compute processes and make a directory in ``parent``, for an executor; at the end remove both.
 
-    Raises ClickException when the processes do not start, OSError when ``parent`` cannot be written to.
+    A Dask cluster that the options name takes the place of the processes.
+
+    Raises ClickException when they do not start, OSError when ``parent`` cannot be written to.
     """
     with closing(LockedTempDir(parent, _PREFIX)) as files:
         directory = files.open()
-        pool = ComputePool(reactor, time.monotonic, slots or cores(), _memory_for_jobs())
+        if options.cluster is not None:
+            async with _cluster(reactor, options.cluster, options.patience) as cluster:
+                memory_there = MemoryBudget(_budget(cluster))
+                most = cluster.load.memory_total
+                executor = LocalExecutor(cluster, directory, sender, steps, output, memory_there, most=most)
+                cluster.changed = lambda: memory_there.resize(_budget(cluster))
+                yield executor
+            return
+        pool = ComputePool(reactor, time.monotonic, options.slots or cores(), _memory_for_jobs())
         try:
             await pool.start().addTimeout(_START_SECONDS, reactor)
             yield LocalExecutor(pool, directory, sender, steps, output)
@@ -69,12 +91,46 @@ def _memory_for_jobs() -> int:
     return int(memory()[1] * _SHARE)
 
 
+@asynccontextmanager
+async def _cluster(reactor: Any, address: ClusterAddress, patience: float) -> AsyncIterator[DaskEngine]:
+    """Join the cluster; at the end leave it. Raises ClickException."""
+    try:
+        engine = dask_engine(reactor, address, patience)
+    except EngineUnusable as error:
+        raise click.ClickException(error.detail) from None
+    try:
+        await _joined(reactor, engine, address, patience)
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def _joined(reactor: Any, engine: DaskEngine, address: ClusterAddress, patience: float) -> None:
+    try:
+        await engine.start().addTimeout(patience, reactor)
+    except EngineUnusable as error:
+        raise click.ClickException(error.detail) from None
+    except TimeoutError:
+        words = f"The Dask cluster at {address} had no worker that was ready within {patience:g} seconds."
+        raise click.ClickException(f"{words} The log says more.") from None
+
+
+def _budget(cluster: DaskEngine) -> int:
+    return int(cluster.load.memory_total * _SHARE)
+
+
 class MemoryBudget:
     """Bytes of memory that jobs borrow in the order of asking; a job that needs more than all borrows all."""
 
     def __init__(self, size: int) -> None:
         self._size = self._free = size
         self._waiting: deque[tuple[int, Deferred[None]]] = deque()
+
+    def resize(self, size: int) -> None:
+        """Have so many bytes from now on."""
+        self._free += size - self._size
+        self._size = size
+        self.give_back(0)
 
     async def borrow(self, wanted: int) -> int:
         """Wait for ``wanted`` bytes; returns how many were lent, which must be given back."""
@@ -121,7 +177,7 @@ class LocalExecutor:
     than ``memory``.
     """
 
-    pool: ComputePool
+    pool: IEngine
     directory: Path
     sender: Sender
     steps: Sequence[Mapping[str, Any]]
@@ -146,7 +202,8 @@ class LocalExecutor:
 
         Raises ClickException, and whatever the sender raises, when all loops have stopped.
         """
-        loops = _AHEAD * self.pool.slots + 1
+        slots = max(self.pool.slots, min(self.pool.most_slots, _GROWTH))
+        loops = _AHEAD * slots + 1
         await gather_bounded(loops, lambda loop: loop(), [self._filter_items] * loops)
 
     async def _filter_items(self) -> None:
@@ -232,6 +289,8 @@ class LocalExecutor:
             verdict = await self.pool.submit(task).done
             if verdict.outcome is not Outcome.CRASHED:
                 break
+        if verdict.code in _ENGINE_TROUBLE:
+            raise click.ClickException(f"{verdict.detail} Go on with --resume.")
         if verdict.code == "disk-full":
             raise click.ClickException(f"{verdict.detail}. Put that right, and go on with --resume.")
         if verdict.code == "spool-error":
@@ -241,7 +300,7 @@ class LocalExecutor:
 
 def _too_large(needed: int, most: int) -> Verdict:
     words = (
-        f"Filtering it takes about {needed / 2**30:,.1f} GiB of memory, and this machine has "
-        f"{most / 2**30:,.1f}. A server whose workers have more can do it: --server."
+        f"Filtering it takes about {needed / 2**30:,.1f} GiB of memory, and there are {most / 2**30:,.1f} in "
+        "all. A server whose workers have more can do it: --server."
     )
     return Verdict(Outcome.FAILED, PictureTooLarge.code, words)
