@@ -129,7 +129,8 @@ class Server:
         """
         answer = await shielded(self._measured(request, request.take_body(), route, arguments))
         if isinstance(answer, Answer):
-            request.made = f" made {answer.headers['Location']}" if "Location" in answer.headers else ""
+            made = answer.headers.get("Location", answer.made)
+            request.made = f" made {made}" if made else ""
             write_answer(request, answer, request.id)
         else:
             await answer.send(request, self.clock, self.limits)

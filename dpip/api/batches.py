@@ -60,4 +60,5 @@ class BatchRoutes:
         ]
         outcomes = await keep_results(self.controller, self.image_store, call.by, sent)
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        return Answer(wire.encode(receipts_of(outcomes)), 200, headers)
+        made = ",".join(outcome.id for outcome in outcomes if isinstance(outcome, Image))
+        return Answer(wire.encode(receipts_of(outcomes)), 200, headers, made)

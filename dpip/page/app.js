@@ -20,6 +20,7 @@ import { workloads } from "./workloads.js";
 const tabs = new BroadcastChannel("session"); // the other tabs of this browser have the same user
 const main = document.getElementById("main");
 let who = null;
+let ended = false; // the session has, and nobody has logged in since
 let shown = null;
 
 const PARTS = [
@@ -75,6 +76,7 @@ async function logIn() {
 async function enter() {
   const status = await get("/status");
   who = { user: status.user, admin: status.role === "admin" };
+  ended = false;
   showBar(who, () => attempt(logOut));
   live.start();
   show();
@@ -98,10 +100,12 @@ async function begin() {
 }
 
 session.addEventListener("ended", () => {
-  if (who) leave("Your session has ended. Log in again.");
+  if (!who) return;
+  ended = true;
+  leave("Your session has ended. Log in again.");
 });
 tabs.addEventListener("message", ({ data }) => {
-  if (who) leave(data === "out" ? "You have logged out in another tab." : "");
+  if (who || ended) leave(data === "out" ? "You have logged out in another tab." : ""); // it may come after the end
   if (data === "in") begin();
 });
 addEventListener("hashchange", () => who && show());

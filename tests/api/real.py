@@ -24,6 +24,7 @@ from dpip.model import Eta, Lease, LeasedJob, Outcome, Principal, Reason, Role, 
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
 from dpip.runtime.threads import InlineThreads
+from dpip.store import image_store
 from dpip.store.admission import AdmissionControl, RetryAfterQueue
 from dpip.store.image_store import directory_for
 from dpip.testing import Hold, inline_image_store
@@ -206,6 +207,7 @@ class RealBackend:
             commits=meters.commits,
         )
         self.store = inline_image_store(Path(self.root))
+        self.patch(image_store, "result_bytes", lambda *_: 0)  # quotas here are of so many bytes, and no more
         telemetry = Telemetry(database / "telemetry.sqlite", InlineReactor(), InlineThreads)
         for service in (datastore, telemetry):
             service.startService()

@@ -54,6 +54,11 @@ NAMES: Final = {"workload_id": "workload_id", "image_id": "reference", "token_id
 _SHOWN: Final = 40
 
 
+@schemathesis.serializer("application/vnd.dpip.batch")
+def _as_it_is(context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 @define
 class Callers:
     """Who asks: the actors' tokens are made by an admin whom no case knows."""

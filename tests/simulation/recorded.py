@@ -14,7 +14,7 @@ RECORDED = {
     "name not fsynced": 11,
     "directory not fsynced": 11,
     "store not fsynced": 17,
-    "commits not fsynced": 34,
+    "commits not fsynced": 57,
     "answered before the commit": 1,
     "failed commits are good commits": 1,
     "files of a failed commit are removed": 43,

@@ -19,11 +19,15 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 @frozen
 class Answer:
-    """A status, headers and a body that is small enough to be held in memory."""
+    """A status, headers and a body that is small enough to be held in memory.
+
+    ``made`` is for the log: what is there now that was not before, where no ``Location`` says it.
+    """
 
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(factory=dict)
+    made: str = ""
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:

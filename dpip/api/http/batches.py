@@ -82,6 +82,7 @@ class BatchDownload:
     read: Callable[[Image], bytes]
 
     async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
+        request.made = " of " + ",".join(image.id for image in self.images if image is not None)
         listed, pieces = self._contents()
         head = list_head(json.dumps(listed).encode())
         size = len(head) + sum(map(len, pieces))

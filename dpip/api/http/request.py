@@ -45,7 +45,7 @@ class Request(server.Request):
     query = b""
     opened = False  # the headers are complete
     began = 0.0
-    made = ""  # for the log: what is there now that was not before
+    made = ""  # for the log: what is there now that was not before, or what a batch was of
     _body: Body | None = None
     _min_rate: MinRateTimeout | None = None
     _held: list[bytes] | None = None  # not None: the gate has not decided yet

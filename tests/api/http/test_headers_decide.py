@@ -7,10 +7,16 @@ import re
 from dpip.api.http.auth import Access
 from dpip.api.http.routes import Route
 from dpip.errors import DiskFull, RetryLater
+from dpip.http.batch import CONTENT_TYPE
 from dpip.model import Role
 from tests.api.client import Form, request_bytes
 from tests.api.fixture import ApiTest, picture, raiser
 from tests.api.wire import Wire
+
+
+def kind_of(path: str) -> str:
+    """The type of body that a route wants; those that want JSON are told apart by their length first."""
+    return CONTENT_TYPE if path == "/images/batch" else Form().content_type
 
 
 class HeadersDecideTests(ApiTest):
@@ -77,14 +83,15 @@ class HeadersDecideTests(ApiTest):
         worker = self.controller.join_worker("w")
         for route in self.rows_of_the_api():
             path = re.sub("<[^>]+>", "x", route.path)
+            allowed = self.admin if Role.ADMIN in route.access.value else worker
             for expect in ({}, {"Expect": "100-continue"}):
                 for token, length, kind, refused in (
                     (None, "100", "application/json", (401, "not-logged-in")),
                     ("dead", "100", "application/json", (401, "not-logged-in")),
                     (self.user, "100", "application/json", self.role(route, Role.USER)),
                     (worker, "100", "application/json", self.role(route, Role.WORKER)),
-                    (self.admin, str(2**40), Form().content_type, (413, "too-large")),
-                    (self.admin, "100", "text/plain", (415, "unsupported-media-type")),
+                    (allowed, str(2**40), kind_of(path), (413, "too-large")),
+                    (allowed, "100", "text/plain", (415, "unsupported-media-type")),
                 ):
                     if route.access is Access.PUBLIC and refused[0] in (401, 403):
                         continue
@@ -104,7 +111,7 @@ class HeadersDecideTests(ApiTest):
         """What it gets with a body of JSON still to come; (200, "") where that is read."""
         if role not in route.access.value:
             return 403, "forbidden"
-        upload = (route.method, route.path) == ("POST", "/images")
+        upload = (route.method, route.path) in (("POST", "/images"), ("POST", "/images/batch"))
         return (415, "unsupported-media-type") if upload else (200, "")
 
     def test_a_refused_client_may_finish_sending_into_nothing(self) -> None:
