@@ -20,8 +20,8 @@ from threading import Event, Thread
 
 from dpip.runtime.tempdirs import LockedTempDir
 from dpip.worker.spool import PREFIX
+from tests.chaos.fork_server import ForkedController, ForkServer
 from tests.chaos.ledger import Ledger, check_disk
-from tests.chaos.nursery import Foundling, Nursery
 from tests.chaos.workers import IMPATIENT
 from tests.system.processes import REPOSITORY, Process, free_port
 
@@ -48,7 +48,7 @@ class Town:
         )
         self.directory = Path(name)
         self.state, self.spools = self.directory / "state", self.directory / "spools"
-        self.nursery = self._ends.enter_context(Nursery(self.directory))
+        self.fork_server = self._ends.enter_context(ForkServer(self.directory))
         self._start_controller()
         for name in self._names:
             self._start_worker(name)
@@ -93,7 +93,7 @@ class Town:
         return [*found, *check_disk(self.state), *([f"I6: spools are left: {left}"] if left else [])]
 
     def _start_controller(self) -> None:
-        self._controller: Foundling = self.nursery.start(
+        self._controller: ForkedController = self.fork_server.start(
             *("--state-dir", str(self.state), "--disk-floor", "1M"),
             *("--http", f"127.0.0.1:{self.http}", "--pb", f"127.0.0.1:{self._pb}"),
         )
@@ -171,10 +171,10 @@ def start_with_jobs(jobs: int) -> str:
         command = [sys.executable, "-m", "bench.backlog", "--fill", str(state), "--jobs", str(jobs)]
         subprocess.run(command, check=True, cwd=REPOSITORY)
         seconds = []
-        with Nursery(directory) as nursery:
+        with ForkServer(directory) as server:
             for _ in range(3):
                 began = time.monotonic()
-                controller = nursery.start("--state-dir", str(state), *_ANYWHERE)
+                controller = server.start("--state-dir", str(state), *_ANYWHERE)
                 assert controller.ready(), controller.log
                 seconds.append(time.monotonic() - began)
                 controller.end(signal.SIGKILL)

@@ -24,8 +24,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from tests.chaos.fork_server import ForkedController, ForkServer
 from tests.chaos.ledger import Ledger, check_disk
-from tests.chaos.nursery import Foundling, Nursery
 from tests.chaos.strace import DURABLE, Strace, missing
 from tests.chaos.workers import IMPATIENT
 from tests.simulation.planted import BUGS
@@ -69,7 +69,7 @@ class Lane:
         self._lives = 0
 
     def __enter__(self) -> Lane:
-        self._nursery = self._ends.enter_context(Nursery(self._directory, self._bug))
+        self._fork_server = self._ends.enter_context(ForkServer(self._directory, self._bug))
         controller = self.start("template")
         assert controller.ready(), controller.log
         self.tokens = [self._log_in() for _ in range(2)]
@@ -88,8 +88,8 @@ class Lane:
         ledger.log_in()
         return ledger.client.token
 
-    def start(self, state: str, held: bool = False) -> Foundling:
-        return self._nursery.start(
+    def start(self, state: str, held: bool = False) -> ForkedController:
+        return self._fork_server.start(
             *("--state-dir", str(self._directory / state)),
             *("--http", f"127.0.0.1:{self._http}", "--pb", f"127.0.0.1:{self._pb}"),
             *("--disk-floor", "1M"),
@@ -137,7 +137,7 @@ class Life:
     struck: str | None = field(default=None, init=False)
     ledger: Ledger = field(init=False)
     violations: list[str] = field(factory=list, init=False)
-    _controller: Foundling = field(init=False)
+    _controller: ForkedController = field(init=False)
     _starts: int = field(default=1, init=False)
 
     def run(self, script: Script, strike: Strike | None) -> None:

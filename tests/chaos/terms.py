@@ -23,8 +23,8 @@ from attrs import define, field
 
 from dpip.backup import dump
 from dpip.datastore.postgres import PostgresDatabase
+from tests.chaos.fork_server import ForkedController, ForkServer
 from tests.chaos.ledger import Ledger, Order, check_disk
-from tests.chaos.nursery import Foundling, Nursery
 from tests.chaos.workers import IMPATIENT
 from tests.datastore import postgres_server
 from tests.system.plain_client import PlainClient
@@ -50,7 +50,7 @@ class Seat:
     state: Path
     http: int = field(factory=free_port)
     pb: int = field(factory=free_port)
-    process: Foundling | None = None
+    process: ForkedController | None = None
 
 
 @define(eq=False, slots=False)
@@ -72,7 +72,7 @@ class Pair:
         self.server.start()
         self._ends.callback(self.server.stop)
         self.server.ask("CREATE DATABASE dpip")
-        self.nursery = self._ends.enter_context(Nursery(self.directory))
+        self.fork_server = self._ends.enter_context(ForkServer(self.directory))
         self.leading, self.other = (Seat(self.directory / name) for name in ("a", "b"))
         self._start(self.leading)
         assert self.leading.process is not None
@@ -89,7 +89,7 @@ class Pair:
         self._ends.close()
 
     def _start(self, seat: Seat) -> None:
-        seat.process = self.nursery.start(
+        seat.process = self.fork_server.start(
             *("--database", self.server.url("dpip"), "--state-dir", str(seat.state)),
             *("--store", str(self.directory / "images"), "--disk-floor", "1M"),
             *("--http", f"127.0.0.1:{seat.http}", "--pb", f"127.0.0.1:{seat.pb}"),
@@ -143,7 +143,7 @@ class Pair:
         self.leading, self.other = self.other, self.leading
         self._start(self.other)
 
-    def _go_on(self, victim: Seat, process: Foundling) -> None:
+    def _go_on(self, victim: Seat, process: ForkedController) -> None:
         """Ask the stopped one, let it go on, and hear whether it answers what it must not know any more."""
         with socket.create_connection(("127.0.0.1", victim.http), timeout=_SILENT_SECONDS) as asking:
             token = self.ledger.client.token

@@ -52,11 +52,11 @@ class Turns:
             self._work.popleft()()
 
 
-class Foundling:
-    """One controller that the nursery has made. ``held``: it begins when it is told to."""
+class ForkedController:
+    """One controller that the server has made. ``held``: it begins when it is told to."""
 
-    def __init__(self, nursery: Nursery, pid: int, log_path: Path) -> None:
-        self._nursery = nursery
+    def __init__(self, server: ForkServer, pid: int, log_path: Path) -> None:
+        self._server = server
         self.pid = pid
         self.log_path = log_path
         self.status: int | None = None
@@ -66,12 +66,12 @@ class Foundling:
         return self.log_path.read_text(errors="replace")
 
     def begin(self) -> None:
-        self._nursery.order({"begin": self.pid})
+        self._server.order({"begin": self.pid})
 
     def ended(self) -> bool:
         """Its status is known then, as ``Popen.returncode``."""
         if self.status is None:
-            self.status = self._nursery.order({"ended": self.pid})
+            self.status = self._server.order({"ended": self.pid})
         return self.status is not None
 
     def ready(self) -> bool:
@@ -90,23 +90,23 @@ class Foundling:
         return self.status
 
 
-class Nursery:
+class ForkServer:
     """A context manager; with it all its controllers end. ``bug`` is one of ``simulation.planted``."""
 
     def __init__(self, directory: Path, bug: str | None = None) -> None:
         self._directory = directory
         self._count = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.nursery", *([bug] if bug else [])],
+            [sys.executable, "-m", "tests.chaos.fork_server", *([bug] if bug else [])],
             cwd=REPOSITORY,
             env={**os.environ, "DPIP_ADMIN_PASSWORD": PASSWORD},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._children: list[Foundling] = []
+        self._children: list[ForkedController] = []
 
-    def __enter__(self) -> Nursery:
+    def __enter__(self) -> ForkServer:
         self.order({})  # answered when all is loaded
         return self
 
@@ -121,14 +121,14 @@ class Nursery:
         print(json.dumps(words), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
-    def start(self, *arguments: str, held: bool = False, one_thread: bool = False) -> Foundling:
+    def start(self, *arguments: str, held: bool = False, one_thread: bool = False) -> ForkedController:
         """A controller with these arguments."""
         self._count += 1
         log = self._directory / f"controller-{self._count}.log"
         log.touch()
         words = {"start": arguments, "log": str(log), "held": held, "one_thread": one_thread}
         pid = self.order(words)
-        child = Foundling(self, pid, log)
+        child = ForkedController(self, pid, log)
         self._children = [*(one for one in self._children if one.status is None), child]
         return child
 
@@ -170,7 +170,7 @@ def _born(order: dict[str, Any]) -> tuple[int, int]:
     try:
         os.setsid()
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no nursery, no children
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no server, no children
         os.close(begin)
         null, log = os.open(os.devnull, os.O_RDWR), os.open(order["log"], os.O_WRONLY | os.O_APPEND)
         for descriptor, source in ((0, null), (1, log), (2, log)):
@@ -180,7 +180,7 @@ def _born(order: dict[str, Any]) -> tuple[int, int]:
         status = 0
     except SystemExit as end:
         print(end, file=sys.stderr, flush=True)
-    except BaseException:  # noqa: BLE001 - this process must never go on as the nursery
+    except BaseException:  # noqa: BLE001 - this process must never go on as the server
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
