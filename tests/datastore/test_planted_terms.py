@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import unittest
 from collections.abc import Callable
-from unittest import SkipTest, TestResult, defaultTestLoader
+from unittest import SkipTest, defaultTestLoader
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -42,7 +43,7 @@ class PlantedTermTests(SynchronousTestCase):
 
 def _test(bug: Bug) -> Callable[[PlantedTermTests], None]:
     def test(self: PlantedTermTests) -> None:
-        result = TestResult()
+        result = unittest.TestResult()
         with changed(bug):
             defaultTestLoader.loadTestsFromTestCase(test_leadership.LeadershipTests).run(result)
         self.flushLoggedErrors()
