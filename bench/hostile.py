@@ -157,7 +157,7 @@ def compared(
     ratios = []
     for kept in rounds:
         before, during = (statistics.median(column) for column in zip(*kept, strict=True))
-        ratios.append(f"{during / before:.0%} of {before:.0f}/s")
+        ratios.append(f"{during / before:.0%} of {before:.0f}/s" if before else "(nothing alone)")
     return (
         f"({told(statuses)}): uploads one by one at {ratios[0]}, {BUSY} at a time at {ratios[1]}, p99 "
         f"{statistics.median(late[1]):.0f} ms (alone {statistics.median(late[0]):.0f}); they cost "

@@ -30,8 +30,9 @@ def copy_rows(source: Connection, target: Connection) -> int:
             raise Conflict(f"The database is not empty: its table {table.name} has rows. Name another one.")
     snapshot(source)
     for table in metadata.sorted_tables:
+        names = table.columns.keys()
         for rows in _slices(source, table):
-            target.execute(insert(table), [dict(row._mapping) for row in rows])
+            target.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
     _go_on_numbering(target, source.scalar(select(dialects.LastJob())) or 0)
     return sum(_compared(source, target, table) for table in metadata.sorted_tables)
 

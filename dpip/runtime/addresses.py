@@ -7,7 +7,6 @@ from ipaddress import ip_address
 
 import psutil
 from attrs import field, frozen
-from twisted.internet.endpoints import quoteStringArgument
 
 _HOST_PORT = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]*):)?(?P<port>\d{1,5})")
 _KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd")
@@ -44,6 +43,8 @@ def parse(text: str) -> ListenAddress:
     A bare port means the loopback interface: opening a port to a network is always a deliberate choice.
     Raises ValueError if the text has neither form, or a port beyond 65535.
     """
+    from twisted.internet.endpoints import quoteStringArgument  # Twisted is heavy for --help
+
     kind = text.partition(":")[0]
     if kind in _KINDS:
         return _endpoint(kind, text)

@@ -48,8 +48,8 @@ class CheckupTests(SynchronousTestCase):
             raise ValueError(f"{login.server} is no address")
 
         for name in (
-            *("versions", "filters", "formats", "third_parties", "gpu", "confinement"),
-            *("ports", "disks", "limits"),
+            *("versions", "filters", "formats", "third_parties", "engines", "gpu"),
+            *("confinement", "ports", "disks", "limits"),
         ):
             self.patch(doctor_checks, f"_{name}", lambda: iter(()))
         self.patch(doctor_checks, "_server", broken)

@@ -48,6 +48,7 @@ class RecoveryTests(PageTest):
             else:
                 route.continue_()
 
+        page.get_by_text("Waiting: No worker has joined.").wait_for()  # the preview has been uploaded
         page.route("**/images", trouble)
         page.get_by_role("button", name="Filter 45 images").click()
         page.get_by_text("Busy just now. Trying again…").wait_for()
