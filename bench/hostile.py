@@ -17,6 +17,8 @@ without them, in one run:
 * ``files``: four slow requests of a user hold all descriptors that there are for further files;
 * ``workloads``: a user with quota 0 makes large workloads without images, eight at a time;
 * ``results``: a user uploads tiny pictures whose results would exceed the quota, eight at a time;
+* ``relogins``: a user logs in with the right password, eight at a time;
+* ``reports``: eight workers with certificates report a thousand times a second each;
 * ``overload``: ten times as many small uploads each second as it can take, from clients that come later when
   they are told to, while others come in their place: how many are taken, beside the most that can be.
 """
@@ -31,6 +33,7 @@ import socket
 import statistics
 import subprocess
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +44,7 @@ import psutil
 from attrs import frozen
 
 from bench import attackers
+from bench.agents import Agents
 from bench.attackers import Seen, attacked_by
 from bench.system import System, cpu_seconds
 from tests.frames import encoded
@@ -258,6 +262,25 @@ def results(system: System, controller: Process, measure: Measure) -> None:
     _beside_offer(system, controller, measure, "tiny pictures with large results", request)
 
 
+def relogins(system: System, controller: Process, measure: Measure) -> None:
+    _neighbour(system, "forgetful", 0)
+    secret = b64encode(b"forgetful:password of forgetful").decode()
+    request = f"POST /login HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {secret}\r\n\r\n".encode()
+    _beside_offer(system, controller, measure, "logins of a user", request)
+
+
+def reports(system: System, controller: Process, measure: Measure) -> None:
+    count = measure.of(8)
+    state = system.cluster.directory / "state"
+
+    @contextmanager
+    def flood() -> Iterator[Seen]:
+        with Agents(system.cluster.pb, state, count, 1, 0.001):
+            yield Seen()
+
+    print(f"{count} workers that flood reports {compared(system, controller, measure, flood)}", flush=True)
+
+
 def _beside_offer(system: System, controller: Process, measure: Measure, what: str, request: bytes) -> None:
     attack = partial(attacked_by, attackers.offer, system.client.port, request, 1e6, 8, 0.2)
     print(f"8 at a time of {what} {compared(system, controller, measure, attack)}", flush=True)
@@ -450,6 +473,8 @@ SCENES = {
     "files": files,
     "workloads": workloads,
     "results": results,
+    "relogins": relogins,
+    "reports": reports,
     "overload": overload,
 }
 

@@ -31,6 +31,7 @@ class System:
     """The cluster under test and a client that keeps ``CONNECTIONS`` connections busy."""
 
     def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
         self.client = PlainClient(cluster.http)
         self.client.login("admin", PASSWORD)
 

@@ -73,6 +73,11 @@ class Principal:
     def is_admin(self) -> bool:
         return self.role is Role.ADMIN
 
+    @property
+    def counted_as(self) -> str:
+        """By what shares and refusals are counted: a worker may have a user's name."""
+        return f"worker:{self.name}" if self.role is Role.WORKER else self.name
+
 
 @frozen
 class User:

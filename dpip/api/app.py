@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from attrs import define
+from attrs import define, field
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -20,10 +20,11 @@ from dpip.api.archive import ArchiveRoutes
 from dpip.api.batches import BatchRoutes
 from dpip.api.events import EventRoutes
 from dpip.api.http import problems
-from dpip.api.http.answers import Answer, cut_short, write_answer
+from dpip.api.http.answers import Answer, cut_short, write_answer, write_head
 from dpip.api.http.auth import Access, check_access, secret_of
 from dpip.api.http.batches import ResultsBody
-from dpip.api.http.bodies import Body, SmallBody, UploadBody
+from dpip.api.http.bodies import Body, Held, SmallBody, UploadBody
+from dpip.api.http.early_refusals import EarlyRefusals
 from dpip.api.http.forms import Fields, read_fields
 from dpip.api.http.gate import Gate, is_encrypted
 from dpip.api.http.late_refusals import LIMITS, LateRefusals
@@ -32,7 +33,7 @@ from dpip.api.http.request import Request
 from dpip.api.http.request_meter import RequestMeter
 from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.site import Shortcut, Site
-from dpip.api.http.streams import Streamed
+from dpip.api.http.streams import BodyWriter, Streamed
 from dpip.api.images import ImageRoutes
 from dpip.api.page import PageRoutes
 from dpip.api.presets import PresetRoutes
@@ -45,8 +46,11 @@ from dpip.api.uploads import UploadRoutes
 from dpip.api.users import UserRoutes
 from dpip.api.workers import WorkerRoutes
 from dpip.api.workloads import WorkloadRoutes
-from dpip.errors import DpipError, Malformed, NotFound
+from dpip.errors import DpipError, Malformed, NotFound, RetryLater
 from dpip.interfaces import IController, IImageStore
+from dpip.model import Principal, Role
+from dpip.runtime.shares import Shares
+from dpip.runtime.transports import PIECE
 
 log = Logger()
 T = TypeVar("T")
@@ -64,6 +68,7 @@ def make_site(
     limits: HttpLimits | None = None,
     behind_proxy: bool = False,
     quiet: bool = False,
+    check_login: Callable[[str, str], None] | None = None,
 ) -> Site:
     """Make the API, ready to listen on an endpoint.
 
@@ -72,6 +77,8 @@ def make_site(
     :param clock: for deadlines and durations; ``now`` gives seconds since the epoch.
     :param behind_proxy: a client's address is the last one in X-Forwarded-For, which our own proxy has added.
     :param quiet: no line in the log for requests that only read or bring a picture, unless they fail.
+    :param check_login: raises DpipError for a user and an address that may not log in at the moment, so that
+        guesses are refused early; behind a proxy all come from one address, and it is not asked.
     """
     limits = limits or HttpLimits()
     routes = all_routes(controller, image_store, registry, ids, clock, now)
@@ -80,7 +87,8 @@ def make_site(
     server = Server(controller, clock, limits, behind_proxy, late, meter)
     app, way = klein_app(server, routes), shortcut(server, routes)
     gate = Gate(controller, image_store, limits, access_by(app, routes), late, behind_proxy)
-    return Site(app.resource(), gate, ids, clock, limits, way, quiet)
+    early = None if check_login is None or behind_proxy else EarlyRefusals(check_login)
+    return Site(app.resource(), gate, ids, clock, limits, way, quiet, early)
 
 
 def all_routes(
@@ -120,6 +128,11 @@ class Server:
     behind_proxy: bool
     late: LateRefusals
     meter: RequestMeter
+    _unread: Shares = field(init=False)  # bytes of large answers
+
+    def __attrs_post_init__(self) -> None:
+        limits = self.limits
+        self._unread = Shares(limits.large_answers, lambda: limits.large_answers_each)
 
     async def serve(self, request: Request, route: Route, arguments: dict[str, str]) -> None:
         """Answer the request.
@@ -128,12 +141,15 @@ class Server:
         there or not at all, whenever the connection broke.
         """
         answer = await shielded(self._measured(request, request.take_body(), route, arguments))
-        if isinstance(answer, Answer):
-            made = answer.headers.get("Location", answer.made)
-            request.made = f" made {made}" if made else ""
-            write_answer(request, answer, request.id)
-        else:
+        if not isinstance(answer, Answer):
             await answer.send(request, self.clock, self.limits)
+            return
+        made = answer.headers.get("Location", answer.made)
+        request.made = f" made {made}" if made else ""
+        if len(answer.body) > self.limits.large_answer:
+            await self._write_large(request, answer)
+        else:
+            write_answer(request, answer, request.id)
 
     async def _measured(
         self, request: Request, body: Body | None, route: Route, arguments: dict[str, str]
@@ -155,14 +171,30 @@ class Server:
         try:
             await self._authenticate(request, route)
             return await route.handler(self._call(request, route, body), **arguments)
-        except LIMITS:
+        except DpipError as error:
+            if not (isinstance(error, LIMITS) or _is_surplus(request.principal, error)):
+                raise
             if body is not None:
                 body.close()  # it holds nothing while it waits
-            await self.late.turn(request.principal.name if request.principal is not None else "")
+            await self.late.turn(request.principal.counted_as if request.principal is not None else "")
             raise
         finally:
             if body is not None:
                 body.close()
+
+    async def _write_large(self, request: Request, answer: Answer) -> None:
+        """Write a long answer as fast as its client reads. Raises RetryLater when too much is not read."""
+        who, size = request.principal, len(answer.body)
+        held = Held(self._unread, "" if who is None else who.counted_as, "answers")
+        held.take(size)
+        try:
+            write_head(request, answer.status, {**answer.headers, "Content-Length": str(size)}, request.id)
+            if request.method != b"HEAD":
+                with BodyWriter(request, self.clock, self.limits.stall_seconds) as out:
+                    for start in range(0, size, PIECE):
+                        await out.write(answer.body[start : start + PIECE])
+        finally:
+            held.give_back()
 
     async def _authenticate(self, request: Request, route: Route) -> None:
         """Asks again where the headers were asked already: the body may have taken an hour since."""
@@ -202,6 +234,11 @@ class Server:
 def _label(path: str) -> str:
     """Return ``/workers/<path:name>`` as ``/workers/{name}``."""
     return _NAMES.sub(r"{\1}", path)
+
+
+def _is_surplus(who: Principal | None, error: DpipError) -> bool:
+    """Say whether a worker asked for what it does not hold: it can do so as fast as it is answered."""
+    return who is not None and who.role is Role.WORKER and not isinstance(error, RetryLater)
 
 
 def klein_app(server: Server, routes: Sequence[Route]) -> Klein:

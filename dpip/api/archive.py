@@ -6,6 +6,7 @@ It takes memory for a page of rows, a piece of a file and the names that are use
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from typing import Final
@@ -22,6 +23,7 @@ from dpip.api.http.request import Request
 from dpip.api.http.routes import ApiCall, Route
 from dpip.api.http.streams import BodyWriter, begin_body
 from dpip.api.images import image_type, places_of
+from dpip.errors import TooManyRequests
 from dpip.interfaces import IController, IImageStore
 from dpip.model import Image, ImageType, Principal, Workload
 from dpip.runtime.transports import PIECE
@@ -45,6 +47,7 @@ _WRITERS: Final[dict[Format, type[ZipWriter] | type[TarWriter]]] = {
 class ArchiveRoutes:
     controller: IController
     image_store: IImageStore
+    _sending: Counter[str] = field(factory=Counter, init=False)  # archives of each user
 
     def routes(self) -> list[Route]:
         return [
@@ -61,7 +64,8 @@ class ArchiveRoutes:
         writer = _WRITERS[call.fields.choice("format", Format) or Format.ZIP]()
         seqs = places_of(call.fields, MAX_SELECTED)
         workload = (await self.controller.workload(call.by, workload_id)).workload
-        return Archive(self.controller, self.image_store, call.by, workload, kind, writer, seqs)
+        shown = self.controller, self.image_store, call.by, workload, kind, writer
+        return Archive(*shown, seqs, self._sending)
 
 
 @define
@@ -75,9 +79,21 @@ class Archive:
     kind: ImageType
     writer: ArchiveWriter
     seqs: Sequence[int] | None = None  # only these places
+    sending: Counter[str] = field(factory=Counter)
     _names: Names = field(factory=Names, init=False)
 
     async def send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
+        """Write the archive. Raises TooManyRequests when its user has enough of them under way."""
+        user = self.by.name
+        if self.sending[user] >= limits.archives:
+            raise TooManyRequests(f"{limits.archives} archives of {user} are on their way already.", 10)
+        self.sending[user] += 1
+        try:
+            await self._send(request, clock, limits)
+        finally:
+            self.sending[user] -= 1
+
+    async def _send(self, request: Request, clock: IReactorTime, limits: HttpLimits) -> None:
         name = plain_name(self.workload.spec.name, self.workload.id) + self.writer.extension
         headers = {
             "Content-Type": self.writer.content_type,

@@ -182,6 +182,10 @@ user_json: Final = View[model.User](
         "role": (choice(model.Role), lambda user: user.role.value),
         "quota": (or_null(INTEGER), lambda user: user.quota),
         "used": (INTEGER, lambda user: user.used),
+        "reserved": (
+            {**INTEGER, "description": "Bytes that results still to come may take; they count as used."},
+            lambda user: user.reserved,
+        ),
         "created_at": (TIME, lambda user: timestamp(user.created_at)),
     }
 )

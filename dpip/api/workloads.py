@@ -92,12 +92,14 @@ class WorkloadRoutes:
         fields, limit = call.fields, call.limit
         fields.only("status", "name", "after", "limit")
         statuses, name = fields.choices("status", WorkloadStatus), fields.text("name") or ""
-        found = await self.controller.workloads(
-            call.by, Selection(statuses, name), fields.text("after") or None, limit + 1
-        )
+        which = Selection(statuses, name)
+        found = await self.controller.workloads(call.by, which, fields.text("after") or None, limit + 1)
+        is_cut = False
+        if 0 < len(found) <= limit:  # a page of long descriptions has fewer
+            is_cut = bool(await self.controller.workloads(call.by, which, found[-1].workload.id, 1))
         asked = {"status": ",".join(statuses) or None, "name": name or None}
         return page_answer(
-            "/workloads", limit, found, summary, lambda last: {**asked, "after": last.workload.id}
+            "/workloads", limit, found, summary, lambda last: {**asked, "after": last.workload.id}, is_cut
         )
 
     async def why(self, call: ApiCall, workload_id: str) -> Answer:

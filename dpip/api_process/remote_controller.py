@@ -35,9 +35,11 @@ from dpip.model import (
     Workload,
 )
 from dpip.runtime.coroutines import deferred
+from dpip.runtime.sizes import memory_of
 from dpip.store.admission import AdmissionControl
 
 _REMEMBERED = 10_000
+_CACHED_BYTES = 64 * 2**20  # of memory, for workloads
 
 C = TypeVar("C", bound=type)
 
@@ -86,7 +88,9 @@ class RemoteController:
         self._exchange: Exchange | None = None
         bounds = _REMEMBERED, TRUSTED_SECONDS, monotonic
         self._principals: TTLCache[str, Principal] = TTLCache(*bounds)
-        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(*bounds)
+        self._workloads: TTLCache[tuple[Principal, str], Workload] = TTLCache(
+            _CACHED_BYTES, *bounds[1:], getsizeof=lambda workload: min(memory_of(workload), _CACHED_BYTES)
+        )
         self._jobs: TTLCache[tuple[Principal, Lease], LeasedJob] = TTLCache(*bounds)
 
     def joined(self, exchange: Exchange, welcome: ApiWelcome) -> None:

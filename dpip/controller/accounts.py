@@ -20,6 +20,7 @@ MAX_NAME = 64
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
 _CACHED_TOKENS = 10_000
 _SEEN = 10_000  # pairs of a user and an address from which it has logged in
+_MANY_LOGINS = "You have logged in very often. A token is good for many requests, so keep it"
 _TRUSTED_SECONDS = 30.0
 """How long a token is trusted without asking the datastore: another process may change a password there."""
 
@@ -51,8 +52,12 @@ class Accounts:
     entropy: Callable[[int], bytes]
     by_account: FailureLimit = field(factory=lambda: FailureLimit(limit=10, window=60))
     by_address: FailureLimit = field(factory=lambda: FailureLimit(limit=50, window=60))
+    by_strangers: FailureLimit = field(factory=lambda: FailureLimit(limit=50, window=25))
+    successes: FailureLimit = field(factory=lambda: FailureLimit(limit=120, window=60, what=_MANY_LOGINS))
     turns: LoginTurns = field(factory=lambda: LoginTurns(limit=12, each=6))
     turns_of_seen: LoginTurns = field(factory=lambda: LoginTurns(limit=12, each=6))
+    turns_of_account: LoginTurns = field(factory=lambda: LoginTurns(limit=12, each=2))
+    changes: LoginTurns = field(factory=lambda: LoginTurns(limit=12, each=1))  # of one's own password
     _seen: LRUCache[tuple[str, str], bool] = field(factory=lambda: LRUCache(_SEEN), init=False)
     _tokens: TTLCache[bytes, tuple[Principal, float]] = field(  # with the time at which it expires
         default=Factory(
@@ -65,20 +70,45 @@ class Accounts:
     async def login(self, name: str, password: str, address: str) -> Token:
         """Raises BadCredentials, TooManyRequests, RetryLater."""
         name, address = name[: MAX_NAME + 1], network_of(address)
+        self.check_login(name, address)
         seen = (name, address) in self._seen
-        account = f"{name} at {address}" if seen else name
-        self.by_address.check(address, self.monotonic())
-        self.by_account.check(account, self.monotonic())
-        with (self.turns_of_seen if seen else self.turns).turn(address):
-            verified = await self._verified_hash(name, password[: MAX_PASSWORD + 1])
+        if seen:
+            with self.turns_of_seen.turn(address), self.turns_of_account.turn(name):
+                verified = await self._verified_hash(name, password[: MAX_PASSWORD + 1])
+        else:
+            with self.turns.turn(address):
+                verified = await self._verified_hash(name, password[: MAX_PASSWORD + 1])
+        now, account = self.monotonic(), _account(name, address, seen)
         if verified is None:
-            self.by_address.failed(address, self.monotonic())
-            self.by_account.failed(account, self.monotonic())
+            if not seen:
+                self.by_address.happened(address, now)
+                self.by_strangers.happened("", now)
+            self.by_account.happened(account, now)
             raise BadCredentials("The user name or the password is wrong.")
         self.by_account.succeeded(account)
+        self.successes.happened(name, now)
         self._seen[name, address] = True  # others' failures do not lock the user out at this address
         _, token = await self._new_token(name, verified=verified)
         return token
+
+    def check_login(self, name: str, address: str) -> None:
+        """Say whether a password of this user may be checked now; ``address`` is a network.
+
+        Whoever has logged in from there before is limited by his own failures alone. For others, an address
+        that has failed lately shares few guesses with all such addresses: hashing takes a processor.
+        Raises TooManyRequests, RetryLater.
+        """
+        now, seen = self.monotonic(), (name, address) in self._seen
+        self.by_account.check(_account(name, address, seen), now)
+        self.successes.check(name, now)
+        if seen:
+            self.turns_of_seen.check(address)
+            self.turns_of_account.check(name)
+        else:
+            self.by_address.check(address, now)
+            if self.by_address.count(address, now):
+                self.by_strangers.check("", now)
+            self.turns.check(address)
 
     async def _verified_hash(self, name: str, password: str) -> str | None:
         """The user's password hash if the password is right. A wrong name takes as long as a right one."""
@@ -152,11 +182,12 @@ class Accounts:
             raise BadParameter("Give your old password too, as old_password.", parameter="old_password")
         account = f"{name}, changing its password"
         self.by_account.check(account, self.monotonic())
-        verified = await self._verified_hash(name, old[: MAX_PASSWORD + 1])
-        if verified is None:
-            self.by_account.failed(account, self.monotonic())
-            raise Forbidden("The old password is wrong: nothing was changed.")
-        await self.set_password(name, new, verified)
+        with self.changes.turn(name):
+            verified = await self._verified_hash(name, old[: MAX_PASSWORD + 1])
+            if verified is None:
+                self.by_account.happened(account, self.monotonic())
+                raise Forbidden("The old password is wrong: nothing was changed.")
+            await self.set_password(name, new, verified)
 
     async def set_password(self, name: str, password: str, verified: str | None = None) -> None:
         """All tokens of the user die. Raises BadParameter, NotFound."""
@@ -171,6 +202,12 @@ class Accounts:
         self._epoch += 1
         for digest in digests:
             self._tokens.pop(digest, None)
+
+
+def _account(name: str, address: str, seen: bool) -> str:
+    """Return what failures are counted by: where the user has logged in before, those of others do not
+    count."""
+    return f"{name} at {address}" if seen else name
 
 
 def _digest(secret: str) -> bytes:

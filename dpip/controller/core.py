@@ -80,9 +80,10 @@ from dpip.model import (
 )
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters, gauge
+from dpip.runtime.sizes import memory_of
 from dpip.store.admission import AdmissionControl
 
-_REMEMBERED_RESULTS = 1_000
+_REMEMBERED_RESULTS = 16 * 2**20  # bytes of memory
 _SNAPSHOT = 1_000  # workloads
 _MAX_SEQ_DIGITS = 10  # a reference of digits only, no longer than this, is a place and not an id
 
@@ -130,7 +131,8 @@ class Controller:
     tokens_died: Callable[[str], Deferred[None]] = field(default=lambda user: succeed(None))
     check_leading: Callable[[], object] = field(default=lambda: None)
     _recent_results: LRUCache[tuple[str, Lease], LeasedJob] = field(
-        factory=lambda: LRUCache(_REMEMBERED_RESULTS), init=False
+        factory=lambda: LRUCache(_REMEMBERED_RESULTS, lambda job: min(memory_of(job), _REMEMBERED_RESULTS)),
+        init=False,
     )
 
     # Accounts
@@ -535,7 +537,7 @@ class Controller:
     ) -> Thumbnail:
         users_only(by)
         image = await self._find_image(by, reference, workload_id, type)
-        return Thumbnail(image, await self.thumbnails.thumbnail_of(image))
+        return Thumbnail(image, await self.thumbnails.thumbnail_of(image, by.name))
 
     async def _image_at(self, by: Principal, seq: int, workload_id: str | None, type: ImageType) -> Image:
         if workload_id is None:

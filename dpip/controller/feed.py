@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from dpip.errors import DpipError, RetryLater
 from dpip.model import Progress, Update, Updates, WorkerState, Workload
+from dpip.runtime.sizes import memory_of
 
 PUBLISH_SECONDS: Final = 0.25
 """The least time between two updates of one thing."""
@@ -28,6 +29,8 @@ WAIT_SECONDS: Final = 15.0
 AGAIN_SECONDS: Final = 1.0
 """The time between looks at running workloads: the forecast of their end changes without an event, too."""
 _KEPT: Final = 10_000
+_KEPT_BYTES: Final = 64 * 2**20
+"""Of memory, for all updates that are kept: one workload may say 256 KiB of itself."""
 _AT_ONCE: Final = 256  # marks looked at in one turn of the reactor, which takes some ms
 
 
@@ -50,6 +53,7 @@ class _Kept:
 
     number: int
     update: Update
+    size: int  # bytes of memory, none too few
     owner: str | None = None
     workload_id: str | None = None
 
@@ -79,7 +83,9 @@ class Feed:
     clock: IReactorTime
     look: Callable[[str], Deferred[Progress | None]]
     epoch: str
+    most_bytes: int = _KEPT_BYTES
     _kept: OrderedDict[tuple[str, str], _Kept] = field(factory=OrderedDict, init=False)
+    _size: int = field(default=0, init=False)  # of all that is kept
     _newest: int = field(default=0, init=False)
     _forgotten: int = field(default=0, init=False)  # updates up to this number may be missing
     _marked: dict[str, None] = field(factory=dict, init=False)
@@ -228,10 +234,12 @@ class Feed:
     ) -> None:
         self._newest += 1
         update = Update(self._id(self._newest), **what)
-        self._kept[key] = _Kept(self._newest, update, owner, workload_id)
-        self._kept.move_to_end(key)
-        if len(self._kept) > _KEPT:
+        earlier = self._kept.pop(key, None)
+        kept = self._kept[key] = _Kept(self._newest, update, _size_of(update, earlier), owner, workload_id)
+        self._size += kept.size - (earlier.size if earlier is not None else 0)
+        while len(self._kept) > _KEPT or (self._size > self.most_bytes and len(self._kept) > 1):
             _, oldest = self._kept.popitem(last=False)
+            self._size -= oldest.size
             self._forgotten = oldest.number
 
     def _forget_all(self) -> None:
@@ -239,6 +247,7 @@ class Feed:
         self._marked.clear()
         self._looking.clear()
         self._kept.clear()
+        self._size = 0
         self._newest += 1
         self._forgotten = self._newest
         for waiting in list(self._waiting):
@@ -285,6 +294,14 @@ class Feed:
         self._waiting.pop(waiting, None)
         if waiting.deadline is not None and waiting.deadline.active():
             waiting.deadline.cancel()
+
+
+def _size_of(update: Update, earlier: _Kept | None) -> int:
+    """Return the bytes that an update takes; a workload that has only been counted again says the same."""
+    now, then = update.workload, earlier and earlier.update.workload
+    if earlier and now and then and now.workload.spec is then.workload.spec:
+        return earlier.size
+    return memory_of(update)
 
 
 def _closing() -> RetryLater:

@@ -34,22 +34,27 @@ class FailureLimit:
     limit: int
     window: float
     keys: int = 10_000
+    what: str = "Too many failed logins"
     _failures: LRUCache[str, deque[float]] = field(
         default=Factory(lambda self: LRUCache(self.keys), takes_self=True), init=False
     )
 
     def check(self, key: str, now: float) -> None:
         """Raises TooManyRequests with the seconds to wait once the limit is reached."""
+        if self.count(key, now) >= self.limit:
+            wait = max(1, ceil(self._failures[key][0] + self.window - now))
+            raise TooManyRequests(f"{self.what}. Try again in {wait} seconds.", retry_after=wait)
+
+    def count(self, key: str, now: float) -> int:
+        """Count the failures within the window."""
         failures = self._failures.get(key)
         if failures is None:
-            return
+            return 0
         while failures and failures[0] <= now - self.window:
             failures.popleft()
-        if len(failures) >= self.limit:
-            wait = max(1, ceil(failures[0] + self.window - now))
-            raise TooManyRequests(f"Too many failed logins. Try again in {wait} seconds.", retry_after=wait)
+        return len(failures)
 
-    def failed(self, key: str, now: float) -> None:
+    def happened(self, key: str, now: float) -> None:
         self._failures.setdefault(key, deque(maxlen=self.limit)).append(now)
 
     def succeeded(self, key: str) -> None:
@@ -66,11 +71,8 @@ class LoginTurns:
 
     @contextmanager
     def turn(self, key: str) -> Iterator[None]:
-        """Hold a place during the block. Raises RetryLater, or TooManyRequests when this key has too many."""
-        if self._taken[key] >= self.each:
-            raise TooManyRequests("Other logins from your address are being checked. Try again in a second.")
-        if self._taken.total() >= self.limit:
-            raise RetryLater("Many logins are being checked at the moment. Try again in a second.")
+        """Hold a place during the block. Raises as :meth:`check` does."""
+        self.check(key)
         self._taken[key] += 1
         try:
             yield
@@ -78,3 +80,12 @@ class LoginTurns:
             self._taken[key] -= 1
             if not self._taken[key]:
                 del self._taken[key]
+
+    def check(self, key: str) -> None:
+        """Raises RetryLater where there is no place, or TooManyRequests when this key has too many."""
+        if self._taken[key] >= self.each:
+            raise TooManyRequests(
+                "Other logins from your address, or as this user, are being checked. Try again in a second."
+            )
+        if self._taken.total() >= self.limit:
+            raise RetryLater("Many logins are being checked at the moment. Try again in a second.")

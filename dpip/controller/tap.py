@@ -19,6 +19,7 @@ from dpip.controller.housekeeping import Housekeeping
 from dpip.controller.join_tokens import JoinTokens
 from dpip.controller.joining import JoinTerms
 from dpip.controller.local_results import LocalResults
+from dpip.controller.login_limits import network_of
 from dpip.controller.options import ControllerOptions
 from dpip.controller.passwords import Passwords
 from dpip.controller.service import ControllerService, Parts
@@ -210,6 +211,7 @@ def build(service: ControllerService, host: Host | None = None) -> Parts:
         now=host.wall_clock,
         behind_proxy=options["behind-proxy"],
         quiet=not options["log-requests"],
+        check_login=lambda name, address: accounts.check_login(name, network_of(address)),
     )
     return Parts(
         datastore=datastore,

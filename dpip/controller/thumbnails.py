@@ -24,6 +24,8 @@ from dpip.filters.codec.headers import PictureInfo
 from dpip.filters.memory import memory_needed
 from dpip.model import Image, Lease, LeasedJob, StoredFile, WorkerInfo
 from dpip.runtime.coroutines import deferred
+from dpip.runtime.logs import LimitedLog
+from dpip.runtime.shares import Shares
 
 FILTER: Final = "thumbnail"
 SIZE: Final = 256
@@ -40,7 +42,8 @@ _PAUSE_SECONDS: Final = 0.5  # before the next look for memory, if no thumbnail 
 _ALWAYS_8_BITS: Final = ("JPEG", "WEBP", "BMP", "GIF")  # whatever rows of earlier versions say
 DECODED: Final = 2 * SIZE
 """Pixels of each side that a decoder must give at least, where it can give fewer."""
-_MAX_WAITING: Final = 1_000  # may wait to be made
+_MAX_WAITING: Final = 1_000  # may wait to be made …
+_MAX_OF_USER: Final = 128  # … for one user: more than a page shows
 _REMEMBERED: Final = 64 * 2**20  # bytes
 
 
@@ -72,32 +75,42 @@ class Thumbnails:
         default=Factory(lambda self: LRUCache(self.limit, self._size), takes_self=True), init=False
     )
     _waiting: dict[str, list[Deferred[bytes]]] = field(factory=dict, init=False)
+    _shares: Shares = field(factory=lambda: Shares(_MAX_WAITING), init=False)  # images that users wait for
     _slots: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
     _room: list[Deferred[None]] = field(factory=list, init=False)  # those who wait for a worker with room
+    _log_line: LimitedLog = field(
+        default=Factory(lambda self: LimitedLog(self.log, self.clock), takes_self=True), init=False
+    )
     _lent: dict[tuple[str, str], Image] = field(factory=dict, init=False)  # by session and image id
     _busy: Counter[str] = field(factory=Counter, init=False)  # thumbnails being made, by session
 
-    def thumbnail_of(self, image: Image) -> Deferred[bytes]:
-        """The thumbnail as a JPEG. Raises NotFound when none can be made, RetryLater when it takes longer."""
+    def thumbnail_of(self, image: Image, user: str = "") -> Deferred[bytes]:
+        """The thumbnail as a JPEG, for that user. Raises NotFound when none can be made, RetryLater when it
+        takes longer, or when the user has its share of those that wait."""
         known = self._made.get(image.id)
         if known is not None:
             return succeed(known).addCallback(_possible)
-        if len(self._waiting) >= _MAX_WAITING and image.id not in self._waiting:
+        if image.id not in self._waiting and not self._has_room(user):
             return fail(RetryLater("Many thumbnails are being made at the moment.", _RETRY_SECONDS))
         waiting: Deferred[bytes] = Deferred()
         if image.id in self._waiting:
             self._waiting[image.id].append(waiting)
         else:
             self._waiting[image.id] = [waiting]
-            self._make(image)
+            self._shares.take(user, 1)
+            self._make(image, user)
         return waiting.addTimeout(WAIT_SECONDS, self.clock, _not_yet).addCallback(_possible)
 
     def lent_image(self, session: str, image_id: str) -> Image | None:
         """The image, if this worker makes its thumbnail just now."""
         return self._lent.get((session, image_id))
 
+    def _has_room(self, user: str) -> bool:
+        """Of those that wait, one user has a few dozens: others' come soon."""
+        return self._shares.held(user) < _MAX_OF_USER and self._shares.has_room(user, 1)
+
     @deferred
-    async def _make(self, image: Image) -> None:
+    async def _make(self, image: Image, user: str) -> None:
         outcome: Any
         try:
             outcome = await self._slots.run(self._ask_workers, image)
@@ -106,6 +119,7 @@ class Thumbnails:
             outcome = Failure()
             if not isinstance(error, DpipError):
                 self.log.failure("The thumbnail of {image} could not be made", image=image.id)
+        self._shares.give_back(user, 1)
         for waiting in self._waiting.pop(image.id):
             waiting.callback(outcome)
 
@@ -118,9 +132,7 @@ class Thumbnails:
                 return await self._ask_worker(maker, image)
             except DpipError as error:
                 name, why = maker.info.name, error.detail
-                self.log.info(
-                    "Worker {name} made no thumbnail of {image}: {why}", name=name, image=image.id, why=why
-                )
+                self._log_line(f"Worker {name} made no thumbnail of {image.id}: {why}")
             finally:
                 give_back()
                 self._tell_those_who_wait()

@@ -27,6 +27,13 @@ PING_SECONDS: Final = 3.0
 THUMBNAIL_SECONDS: Final = 30.0
 MAX_SILENCE: Final = 3
 """Intervals without a report: with 4 s between reports a dead link is dropped after 8 to 12 s."""
+MOST_REPORTS: Final = 16
+"""Reports in one interval that are looked at: one is asked for, and some may have been held up."""
+RESULTS_EACH: Final = 4
+"""Times that a result may be delivered: the disk may be full."""
+REPORT_COST: Final = 64.0
+RENEWAL_COST: Final = 256.0
+"""What surplus messages count for beside the end of an attempt."""
 _JPEGS: Final = (b"\xff\xd8\xff", b"")  # the first bytes of a JPEG, or of none
 
 T = TypeVar("T")
@@ -43,6 +50,9 @@ class Listener(Protocol):
     def keep_results(
         self, link: WorkerLink, results: Sequence[wire.ResultFile]
     ) -> Deferred[wire.Receipts]: ...
+    def may_exceed(self, link: WorkerLink, amount: float) -> bool:
+        """It does what an honest worker does now and then; whether that is not too often."""
+
     def record_offence(self, link: WorkerLink) -> bool:
         """It sent what no honest worker sends; whether that was too often."""
 
@@ -68,6 +78,10 @@ class WorkerLink(Callee):
     drained: bool = field(default=False, init=False)  # … since an admin has sent it away
     shares_store: bool = field(default=False, init=False)  # it has proved that it can use that directory
     _silence: int = field(default=0, init=False)  # intervals without a report
+    _reports: int = field(default=0, init=False)  # in this interval
+    _given: int = field(default=0, init=False)  # jobs, ever
+    _ended: int = field(default=0, init=False)  # attempts that it says have ended
+    _delivered: int = field(default=0, init=False)  # results, by whatever job
     _kept_out: bool = field(default=False, init=False)  # for its offences
 
     @property
@@ -85,32 +99,58 @@ class WorkerLink(Callee):
         """What to say of the worker when its link has ended."""
         return "is drained" if self.drained else "has left" if self.leaving else "is lost"
 
-    # What the worker says
+    # What the worker says. What is more than an honest worker says is counted, and not looked at.
 
     def remote_report(self, data: object) -> None:
+        self._reports += 1
+        if self._reports > MOST_REPORTS:
+            self._exceed(REPORT_COST, "many more reports than were asked for")
+            return
         report = self._read(data, wire.Report)
         self._silence = 0
         self._listener.load_reported(self, report.load)
 
     def remote_ended(self, data: object) -> None:
         endings = self._read(data, wire.AttemptEndings).endings
+        self._ended += len(endings)
+        if self._ended > self._given:
+            self._exceed(self._ended - self._given, "the ends of more attempts than it was given")
+            self._ended = self._given
         if any(ending.outcome is Outcome.LOST for ending in endings):
             raise self._offence("a worker cannot say of itself that it is lost")
         self._listener.attempts_ended(self, endings)
 
     def remote_leaving(self) -> None:
+        if self.leaving:
+            self._exceed(REPORT_COST, "again and again that it leaves")
+            return
         self._listener.worker_leaving(self)
 
     def remote_prove(self) -> None:
+        if self.shares_store:
+            self._exceed(REPORT_COST, "a proof that it has given before")
         self._listener.check_transfer(self)
 
     def remote_deliver(self, data: object) -> Deferred[bytes]:
         results = self._read(data, wire.ResultFiles).results
+        self._delivered += len(results)
+        if self._delivered > RESULTS_EACH * self._given:
+            surplus = self._delivered - RESULTS_EACH * self._given
+            self._exceed(surplus, "more results than it was given jobs")
+            self._delivered = RESULTS_EACH * self._given
         return self._listener.keep_results(self, results).addCallback(wire.encode)
 
     def remote_renew(self, data: object) -> Deferred[bytes]:
         request = self._read(data, wire.CertificateRequest)
+        life = self.shown.until - self.shown.since
+        if self._clock.seconds() < self.shown.since + life / 4:
+            self._exceed(RENEWAL_COST, "requests for certificates while it has a new one")
         return self._listener.renew_certificate(self, request.key).addCallback(wire.encode)
+
+    def _exceed(self, amount: float, what: str) -> None:
+        """Count what an honest worker says seldom or never. Raises Malformed when it was too much."""
+        if not self._listener.may_exceed(self, amount):
+            raise self._offence(what)
 
     def _read(self, data: object, kind: type[T]) -> T:
         try:
@@ -139,6 +179,7 @@ class WorkerLink(Callee):
 
     @deferred
     async def run(self, jobs: Sequence[LeasedJob]) -> None:
+        self._given += len(jobs)
         taken = [self._run(message) for message in wire.batches(jobs, wire.Jobs)]
         try:
             await gatherResults(taken, consumeErrors=True)
@@ -189,6 +230,7 @@ class WorkerLink(Callee):
         """
         if self._clock.seconds() >= self.shown.until:
             self.drop("its certificate has expired")
+        self._reports = 0
         self._silence += 1
         if self._silence >= MAX_SILENCE:
             self.drop("nothing heard from it for too long")

@@ -25,13 +25,14 @@ from dpip.controller.certificates import Certificates
 from dpip.controller.joining import JoinTerms, Newcomer, examined, refusal
 from dpip.controller.local_results import LocalResults
 from dpip.controller.worker_link import WorkerLink
-from dpip.errors import DpipError, Malformed, NameTaken, NotFound
+from dpip.errors import DpipError, Malformed, NameTaken, NotFound, RetryLater
 from dpip.interfaces import IDatastore, IScheduler, ITelemetry
 from dpip.link import worker_messages as wire
 from dpip.link.broker import Broker, Callee, LinkLost, LinkServerFactory
 from dpip.link.certificates import Presented
 from dpip.link.join_token import BadToken
 from dpip.model import Activity, Load, Outcome, Principal, WorkerState
+from dpip.runtime.allowance import Allowances
 from dpip.runtime.coroutines import deferred
 from dpip.runtime.metrics import Meters
 from dpip.scheduler.datastore_writes import Persistence
@@ -65,6 +66,12 @@ class _Root(Callee):
         return secret, hello, theirs
 
 
+EXCESS: Final = 1024.0
+EXCESS_EACH_SECOND: Final = 64.0
+"""Of what an honest worker says seldom: so much at once, and so much again and again, is no offence."""
+JOININGS: Final = 20.0
+JOININGS_EACH_SECOND: Final = 0.2
+"""Of one worker: each is two commits and two lines of the log."""
 MAX_OFFENCES: Final = 3
 SUSPENDED_SECONDS: Final = 600.0
 """A worker that has sent so many messages that no honest one sends is kept out for so long."""
@@ -95,12 +102,16 @@ class Workers:
     _joining: set[str] = field(factory=set, init=False)  # names
     _leaving: set[str] = field(factory=set, init=False)  # sessions that have said so
     _offences: Counter[str] = field(factory=Counter, init=False)
+    _excess: Allowances = field(init=False)
+    _joinings: Allowances = field(init=False)
     _persistence: Persistence = field(init=False)
     _heartbeat: LoopingCall = field(init=False)
     _due: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.server_factory = LinkServerFactory(lambda broker: _Root(self, broker), self._clock)
+        self._excess = Allowances(self._clock.seconds, EXCESS, EXCESS_EACH_SECOND)
+        self._joinings = Allowances(self._clock.seconds, JOININGS, JOININGS_EACH_SECOND)
         self._persistence = Persistence(self._clock, self.log)
         self._heartbeat = LoopingCall(self._interval_passed)
         self._heartbeat.clock = self._clock
@@ -168,6 +179,8 @@ class Workers:
         name = newcomer.info.name
         if name in self._joining:
             raise NameTaken(f"Another worker named {name} is just joining.")
+        if not self._joinings.is_left(name):
+            raise RetryLater(f"Worker {name} joins too often: something ends its connections.")
         self._joining.add(name)
         try:
             return await self._welcomed(broker, shown, newcomer, agent)
@@ -294,6 +307,9 @@ class Workers:
         if self._local_results is None or link.transfer_directory is None or not link.shares_store:
             raise Malformed("This worker has not proved that it shares the image store.")
         return self._local_results.keep_results(link.principal, link.transfer_directory, results)
+
+    def may_exceed(self, link: WorkerLink, amount: float) -> bool:
+        return self._excess.take(link.info.name, amount)
 
     def record_offence(self, link: WorkerLink) -> bool:
         """Count an offence, whatever link it came by; after too many the worker may not join for a while.

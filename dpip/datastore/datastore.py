@@ -335,6 +335,8 @@ class Datastore(Service):
     forget_worker = _writes(worker_rows.forget)
     gone_workers = _reads(worker_rows.count_gone)
 
+    _crowds = _reads(purge.crowds)
+
     # Record
 
     activity = _reads(activity_log.page)
@@ -345,6 +347,9 @@ class Datastore(Service):
     @deferred
     async def expire(self, now: float) -> None:
         await self._call(worker_rows.seen, now)
+        for crowd in await self._crowds():
+            while await self._call(purge.thin_out, crowd, now):
+                pass
         while await self._call(purge.expired, now):
             pass
         self._purge()

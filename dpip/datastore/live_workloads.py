@@ -15,9 +15,12 @@ from cachetools import TTLCache
 
 from dpip.datastore.rows import micros, seconds
 from dpip.model import RESULTS_PAGE, StoredFile, Workload
+from dpip.runtime.sizes import memory_of
 
 _TRUSTED_SECONDS = 30.0
 """How long a workload is believed without looking: ``dpip users remove`` deletes in another process."""
+KEPT_BYTES = 64 * 2**20
+"""Of memory, for all workloads that are kept; some 10,000 of the usual length."""
 
 
 @define
@@ -25,6 +28,7 @@ class _Live:
     """A workload as it is now. Counting changes it in place, since that does not make it fresher."""
 
     now: Workload
+    size: int  # bytes of memory
 
 
 class LiveWorkloads:
@@ -33,7 +37,9 @@ class LiveWorkloads:
 
     def __init__(self, monotonic: Callable[[], float], changed: Callable[[str], object]) -> None:
         self.changed = changed
-        self._workloads: TTLCache[str, _Live] = TTLCache(10_000, _TRUSTED_SECONDS, monotonic)
+        self._workloads: TTLCache[str, _Live] = TTLCache(
+            KEPT_BYTES, _TRUSTED_SECONDS, monotonic, getsizeof=lambda live: live.size
+        )
         self.endings: TTLCache[str, array[int]] = TTLCache(1_000, _TRUSTED_SECONDS, monotonic)
 
     def workload(self, workload_id: str) -> Workload | None:
@@ -43,7 +49,9 @@ class LiveWorkloads:
 
     def remember(self, workload: Workload) -> None:
         """Keep a workload that has just been read."""
-        self._workloads[workload.id] = _Live(workload)
+        live = _Live(workload, memory_of(workload))
+        if live.size <= KEPT_BYTES:
+            self._workloads[workload.id] = live
 
     def opened(self, workload: Workload) -> None:
         """Keep a new workload."""

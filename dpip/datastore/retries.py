@@ -51,12 +51,14 @@ _NAMED = _in_slices(
     )
 )
 _MISSING = as_json(
-    select(_named.c.public).where(
+    select(_named.c.public)
+    .where(
         ~select(images.c.id)
         .join(workloads, workloads.c.id == images.c.workload_id)
         .where(images.c.public == _named.c.public, _of_workload, images.c.type == bindparam("type"))
         .exists()
     )
+    .limit(1)
 )
 
 _job = given("job", "now")
@@ -130,7 +132,7 @@ def retry(
 def _check(connection: Connection, workload_id: str, image_ids: Sequence[str] | None) -> None:
     if not image_ids:
         return
-    named = [[text(image_id)] for image_id in image_ids]
+    named = [[text(image_id)] for image_id in dict.fromkeys(image_ids)]
     missing = fetch(connection, _MISSING, named, workload=text(workload_id), type=ImageType.ORIGINAL.value)
     if missing:
         raise NotFound(

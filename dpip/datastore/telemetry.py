@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import astuple, define, field, frozen
+from attrs import astuple, define, evolve, field, fields, frozen
 from sqlalchemy import (
     Column,
     Connection,
@@ -50,6 +50,9 @@ _ROWS = 1_000_000  # of all workers, some 200 MB
 _BUFFER = 100_000  # samples in memory, should the disk not take them
 _SLICE = 20_000  # rows forgotten at once
 _FORGET_SECONDS = 3600.0  # after which a worker that says nothing has no newest load any more
+
+_GPUS, _GPU_NAME = 16, 64  # kept of a sample
+_RUNNING = [attribute.name for attribute in fields(Load)].index("running")
 
 FAILURES = (DBAPIError, sqlite3.Error)
 
@@ -224,11 +227,16 @@ def _forget(connection: Connection, before: int, most: int) -> None:
 
 
 def _load_to_json(load: Load) -> str:
-    """The load as a JSON list, which is half the size of an object."""
-    return json.dumps(astuple(load), separators=(",", ":"))
+    """The load as a JSON list, which is half the size of an object: of its jobs the number, of its GPUs the
+    first ones. A worker can say 128 KiB a second."""
+    gpus = tuple(evolve(gpu, name=gpu.name[:_GPU_NAME]) for gpu in load.gpus[:_GPUS])
+    facts = list(astuple(evolve(load, gpus=gpus, running=())))
+    facts[_RUNNING] = len(load.running)
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def _load_of(value: str) -> Load:
     cpu, total, available, own_cpu, own_memory, gpus, running, disk_free, *more = json.loads(value)
     devices = tuple(GpuLoad(*gpu) for gpu in gpus)
-    return Load(cpu, total, available, own_cpu, own_memory, devices, tuple(running), disk_free, *more)
+    jobs = (0,) * running if isinstance(running, int) else tuple(running)  # a list in older rows
+    return Load(cpu, total, available, own_cpu, own_memory, devices, jobs, disk_free, *more)

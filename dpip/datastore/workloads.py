@@ -55,8 +55,8 @@ def add(connection: Connection, new: Workload, key: IdempotencyKey | None) -> Wo
     return new
 
 
-SPEC_BYTES = 16 * 1024
-"""What a workload may say for nothing: filters take whole pictures as parameters."""
+SPEC_BYTES = 4 * 1024
+"""What a workload may say for nothing: filters take whole pictures as parameters, and lists show them."""
 
 
 def _charge_spec(connection: Connection, owner_id: int, size: int) -> int:
@@ -147,6 +147,12 @@ def seal(connection: Connection, workload_id: str, now: float) -> tuple[Workload
     return present(connection, workload_id), sealed.rowcount == 1
 
 
+PAGE_BYTES = 2 * 2**20
+"""What the workloads of one page may say of themselves: a page that would be longer has fewer of them."""
+PAGE_LEAST = 50
+"""It has so many at least, if there are: as many as the page in the browser asks for."""
+
+
 def page(
     connection: Connection, owner: str | None, which: Selection, after: str | None, limit: int
 ) -> Sequence[Workload]:
@@ -162,7 +168,14 @@ def page(
     if after is not None:
         last = select(_NUMBER).where(workloads.c.public == text(after)).scalar_subquery()
         statement = statement.where(last > _NUMBER)
-    return [workload_of(row) for row in connection.execute(statement)]
+    found: list[Workload] = []
+    size = 0
+    for row in connection.execute(statement):
+        size += len(row.spec)
+        if size > PAGE_BYTES and len(found) >= PAGE_LEAST:
+            break
+        found.append(workload_of(row))
+    return found
 
 
 def _of_status(statuses: frozenset[WorkloadStatus]) -> ColumnElement[bool]:

@@ -29,6 +29,7 @@ from dpip.errors import DpipError
 from dpip.link.banana import Decoder, Expression, ProtocolViolation
 from dpip.link.codec import MAX_MESSAGE
 from dpip.link.worker_messages import MAX_HELLO, MAX_REPORT
+from dpip.runtime.allowance import Allowances
 from dpip.runtime.logs import LimitedLog
 from dpip.runtime.transports import keep_alive
 
@@ -49,6 +50,11 @@ SILENT: Final = (
     "nothing came that a controller would send: give the port where workers join (--pb, usually 8787), not "
     "that of the API"
 )
+CONNECTIONS_AT_ONCE: Final = 512
+CONNECTIONS_EACH_SECOND: Final = 16
+"""New ones of one address: a handshake costs milliseconds, a connection that is turned away none."""
+MAX_UNASKED: Final = 10_000
+"""Answers that come too late, in the life of a connection."""
 BYTES_AT_ONCE: Final = 8 * 1024
 """Bytes of one peer that are handled before the reactor's other work has its turn."""
 BYTES_AT_LEAST: Final = 1024
@@ -140,6 +146,7 @@ class Broker(pb.Broker):
         self._log_line = log_line
         self._decoder = Decoder(UNJOINED_BYTES)
         self._received = 0
+        self._unasked = 0
         self._arrived: deque[bytes] = deque()
         self._expressions = self._decoded()
 
@@ -301,12 +308,22 @@ class Broker(pb.Broker):
         waiting = self.waitingForAnswers.pop(requestID, None)
         if waiting is not None:
             waiting.callback(result)
+        else:
+            self._not_asked()
 
     def proto_error(self, requestID: Any, fail: Any) -> None:
         words = fail[:_SENTENCE].decode(errors="replace")
         waiting = self.waitingForAnswers.pop(requestID, None)
         if waiting is not None:
             waiting.errback(CallRefused(words))
+        else:
+            self._not_asked()
+
+    def _not_asked(self) -> None:
+        """Count an answer to no call, or to one whose time is over. Raises ProtocolViolation."""
+        self._unasked += 1
+        if self._unasked > MAX_UNASKED:
+            raise ProtocolViolation("answers to what was not asked")
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -374,11 +391,15 @@ class LinkServerFactory(BrokerFactory):
         self._open: dict[Broker, None] = {}  # in the order of their connections
         self._unjoined: dict[Broker, str] = {}
         self._addresses: Counter[str] = Counter()
+        self._new = Allowances(clock.seconds, CONNECTIONS_AT_ONCE, CONNECTIONS_EACH_SECOND)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         host = getattr(addr, "host", "")
         if len(self._unjoined) >= MAX_UNJOINED or self._addresses[host] >= MAX_UNJOINED_PER_ADDRESS:
             self.log_line(f"Connection from {host} turned away: too many there have not joined yet.")
+            return _RejectedConnection()
+        if not self._new.is_left(host):
+            self.log_line(f"Connection from {host} turned away: too many have come from there just now.")
             return _RejectedConnection()
         broker = Broker(self, False, self._clock, self.log_line)
         broker.setNameForLocal("root", self._root(broker))

@@ -84,20 +84,26 @@ process_log = ProcessLog()
 
 
 class LogRateLimit:
-    """Allows :data:`LINES_PER_MINUTE` lines a minute, and then logs how many there were beyond."""
+    """Allows ``most`` lines a minute, and logs in the next one how many there were beyond: ``what``."""
 
-    def __init__(self, log: Logger, clock: IReactorTime) -> None:
-        self._log, self._clock = log, clock
+    def __init__(
+        self,
+        log: Logger,
+        clock: IReactorTime,
+        most: int = LINES_PER_MINUTE,
+        what: str = "more lines like these",
+    ) -> None:
+        self._log, self._clock, self._most, self._what = log, clock, most, what
         self._minute, self._lines = -1, 0
 
     def allows(self) -> bool:
         minute = int(self._clock.seconds() // 60)
         if minute != self._minute:
-            if self._lines > LINES_PER_MINUTE:
-                self._log.warn("{more} more lines like these", more=self._lines - LINES_PER_MINUTE)
+            if self._lines > self._most:
+                self._log.warn("{more} {what}", more=self._lines - self._most, what=self._what)
             self._minute, self._lines = minute, 0
         self._lines += 1
-        return self._lines <= LINES_PER_MINUTE
+        return self._lines <= self._most
 
 
 class LimitedLog(LogRateLimit):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from math import exp, frexp, log
 from typing import Any
 
@@ -32,6 +33,7 @@ _FIRST_JOBS = 16  # of a worker, which are all learned from
 _EVERY = 0.1  # seconds between two later ones: learning takes 20 µs, as long as a decision
 _MAX_CHAINS = 4096
 _MAX_PAIRS = 32
+_LONGEST_KEY = 256
 
 
 @define(eq=False)
@@ -135,6 +137,8 @@ class Chains:
                 for name, params in steps
             ]
         )
+        if len(key) > _LONGEST_KEY:  # a filter may take a whole picture as a parameter
+            key = sha256(key.encode(errors="replace")).hexdigest()
         return Chain(key, max((_pixels_made(params) for _, params in steps), default=0), self._cost(key))
 
 

@@ -133,7 +133,7 @@ class Matching:
     def _demand_more(self, abilities: Abilities, workers: Iterable[JoinedWorker]) -> list[JoinedWorker]:
         new = {ability for ability in abilities if ability not in self._demand}
         self._demand.update(abilities)
-        return [worker for worker in workers if not new.isdisjoint(offered(worker.info))] if new else []
+        return [worker for worker in workers if not new.isdisjoint(worker.offers)] if new else []
 
 
 def _match(kind: WorkerKind, requirement: Requirement) -> None:

@@ -7,7 +7,7 @@ from attrs import evolve
 from dpip.model import Load, WorkerInfo
 from dpip.scheduler.costs import Chain
 from dpip.scheduler.limits import SchedulerLimits
-from dpip.scheduler.matching import Matching, Requirement
+from dpip.scheduler.matching import Matching, Requirement, offered
 from dpip.scheduler.memory import Footprint, Loan, Machine
 from dpip.scheduler.workers import HeldJob, JoinedWorker
 
@@ -26,7 +26,7 @@ class Roster:
     def join(self, session: str, info: WorkerInfo) -> None:
         machine = self._machines.setdefault(info.machine, Machine(info.machine))
         kind = self._matching.kind_of(info)
-        worker = JoinedWorker(session, self._joined, info, machine, kind)
+        worker = JoinedWorker(session, self._joined, info, machine, kind, offered(info))
         worker.update_estimates(self._limits.lookahead_seconds)
         self._joined += 1
         self.workers[session] = machine.workers[session] = worker

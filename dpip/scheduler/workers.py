@@ -67,6 +67,7 @@ class JoinedWorker:
     info: WorkerInfo
     machine: Machine
     kind: WorkerKind
+    offers: frozenset[str] = frozenset()  # its filters and tags
     held: dict[int, HeldJob] = field(factory=dict)  # by job number, the oldest first
     unmeasured: dict[Lease, HeldJob] = field(factory=dict)  # done; how long it took may follow
     pace: Pace = field(factory=Pace)

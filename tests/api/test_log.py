@@ -70,3 +70,13 @@ class LogTests(ApiTest):
             line = formatEvent(event)
             self.assertTrue(line.isprintable(), line)
             self.assertNotIn(self.user, line)
+
+    async def test_one_user_pushes_nothing_out_of_the_log(self) -> None:
+        for _ in range(150):
+            await self.get("/images/nope", self.user)
+        self.assertEqual(len(self.lines()), 120)
+        await self.get("/images/nope", self.admin)
+        self.assertIn("admin", self.lines()[-1][1])
+        self.clock.advance(60)
+        await self.get("/images/nope", self.user)
+        self.assertEqual(self.lines()[-2], (LogLevel.warn, "30 more lines like these, of ann"))

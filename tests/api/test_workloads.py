@@ -27,6 +27,14 @@ class WorkloadsTests(ApiTest):
         )
         self.assertEqual(await self.pages("/workloads?limit=5", self.user), [newest])
 
+    async def test_a_page_that_is_cut_because_it_is_long_says_that_there_is_more(self) -> None:
+        newest = [await self.new_workload() for _ in range(5)][::-1]
+        found = self.controller.workloads
+        self.patch(self.controller, "workloads", lambda *asked: found(*asked[:3], min(asked[3], 2)))
+        self.assertEqual(
+            await self.pages("/workloads?limit=4", self.user), [newest[:2], newest[2:4], newest[4:]]
+        )
+
     async def test_an_admin_sees_all_with_their_owners(self) -> None:
         await self.new_workload()
         await self.new_workload(self.admin)

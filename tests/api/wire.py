@@ -33,6 +33,9 @@ class Wire(StringTransport):
         if self.room is not None and len(self.value()) >= self.room:
             self.channel.pauseProducing()
 
+    def writeSequence(self, data: Any) -> None:
+        self.write(b"".join(data))
+
     def send(self, data: bytes) -> None:
         assert self.connected, "the server has closed this connection"
         self.channel.dataReceived(data)

@@ -158,3 +158,50 @@ class FloodTests(AccountsCase):
         for number in range(40):
             self.wrong(f"nobody{number}", "192.0.2.66")
         self.successResultOf(self.login(address="192.0.2.66"))
+
+    def test_who_has_logged_in_from_here_before_is_kept_out_by_nobody_at_the_same_address(self) -> None:
+        self.successResultOf(self.login())
+        for number in range(50):
+            self.wrong(f"nobody{number}", "192.0.2.1")
+        self.failureResultOf(self.login("nobody", "x"), TooManyRequests)
+        self.successResultOf(self.login())
+
+    def test_addresses_that_have_failed_share_few_guesses_and_others_have_their_own(self) -> None:
+        for number in range(100):
+            self.wrong(f"nobody{number}", f"198.51.100.{number}")
+        for number in range(100):
+            failure = self.failureResultOf(self.login(f"nobody{number}", "x", f"198.51.100.{number}"))
+            self.assertIsInstance(failure.value, TooManyRequests)
+        self.assertEqual(len(self.hashing.work), 100)
+        self.successResultOf(self.login())
+        self.clock.advance(25)
+        self.wrong("nobody1", "198.51.100.1")
+
+    def test_one_user_who_logs_in_without_end_leaves_turns_and_the_processor_to_others(self) -> None:
+        for number in range(8):
+            self.successResultOf(self.login(address=f"192.0.2.{number}"))
+        self.hashing.at_once = False
+        many = [self.login(address=f"192.0.2.{number}") for number in range(8)]
+        self.assertEqual([one.called for one in many], [False] * 2 + [True] * 6)
+        for waiting in self.hashing.waiting:
+            waiting.callback(True)
+        for one in many[2:]:
+            self.failureResultOf(one, TooManyRequests)
+        self.hashing.at_once = True
+        for _ in range(110):
+            self.successResultOf(self.login())
+        self.failureResultOf(self.login(), TooManyRequests)
+        self.clock.advance(60)
+        self.successResultOf(self.login())
+
+    def test_a_user_changes_one_password_at_a_time(self) -> None:
+        self.hashing.at_once = False
+        changes = [
+            Deferred.fromCoroutine(self.accounts.change_own_password("ann", "wrong", "another password"))
+            for _ in range(20)
+        ]
+        self.assertEqual(len(self.hashing.waiting), 1)
+        self.hashing.waiting[0].callback(True)
+        self.failureResultOf(changes[0], Forbidden)
+        for change in changes[1:]:
+            self.failureResultOf(change, TooManyRequests)

@@ -238,3 +238,43 @@ class FeedTests(SynchronousTestCase):
         self.failureResultOf(waiting, RetryLater)
         self.failureResultOf(self.wait(), RetryLater)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class FeedMemoryTests(SynchronousTestCase):
+    """Descriptions of workloads may be long: what is kept is bounded by bytes."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.looks = 0
+        self.feed = Feed(self.clock, self.look, "e", most_bytes=10 * 8 * 10_000)
+
+    def look(self, workload_id: str) -> Deferred[Progress | None]:
+        self.looks += 1
+        spec = WorkloadSpec("n", (("f", {"picture": "x" * 10_000}),))
+        return succeed(Progress(Workload(workload_id, "ann", spec, "d", 1.0, accepted=self.looks), 0))
+
+    def test_the_oldest_of_long_updates_are_forgotten(self) -> None:
+        first = self.feed.position
+        watching = self.feed.since(first, Interest("bob"), wait=True)
+        for number in range(9):
+            self.feed.workload_changed(f"w{number}")
+        self.clock.advance(1)
+        self.assertTrue(self.feed.knows(first))
+        self.feed.workload_changed("w9")
+        self.feed.workload_changed("w8")
+        self.clock.advance(1)
+        self.assertFalse(self.feed.knows(first))
+        kept = self.successResultOf(self.feed.since(self.feed.position, ALL, wait=False))
+        self.assertEqual(kept.items, ())
+        self.feed.stop()
+        self.failureResultOf(watching, RetryLater)
+
+    def test_one_thing_that_changes_again_and_again_is_kept_once(self) -> None:
+        first = self.feed.position
+        watching = self.feed.since(first, Interest("bob"), wait=True)
+        for _ in range(12):
+            self.feed.workload_changed("w")
+            self.clock.advance(1)
+        self.assertTrue(self.feed.knows(first))
+        self.feed.stop()
+        self.failureResultOf(watching, RetryLater)

@@ -190,7 +190,8 @@ class ThumbnailsTests(SynchronousTestCase):
 
     def test_few_are_made_at_once_and_a_bounded_number_waits(self) -> None:
         self.makers = [Maker("a", slots=16)]
-        wanted = [self.thumbnails.thumbnail_of(image(str(number))) for number in range(1001)]
+        users = [f"user {number % 10}" for number in range(1001)]
+        wanted = [self.thumbnails.thumbnail_of(image(str(n)), user) for n, user in enumerate(users)]
         self.assertEqual(len(self.makers[0].asked), 32)
         self.failureResultOf(wanted[1000], RetryLater)
         self.makers[0].answer(b"small")
@@ -205,3 +206,14 @@ class ThumbnailsTests(SynchronousTestCase):
         self.failureResultOf(wanted, ZeroDivisionError)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.made("i"), b"small")
+
+    def test_one_user_has_some_dozens_that_wait_and_others_have_theirs(self) -> None:
+        many = [self.thumbnails.thumbnail_of(image(f"i{number}"), "eve") for number in range(200)]
+        for refused in many[128:]:
+            self.failureResultOf(refused, RetryLater)
+        self.assertNoResult(self.thumbnails.thumbnail_of(image("j"), "ann"))
+        for _ in range(129):
+            self.makers[0].answer(b"small")
+        for one in many[:128]:
+            self.assertEqual(self.successResultOf(one), b"small")
+        self.assertNoResult(self.thumbnails.thumbnail_of(image("k"), "eve"))

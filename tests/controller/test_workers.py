@@ -678,3 +678,77 @@ class LyingTests(WorkersCase):
     def test_what_are_not_endings(self) -> None:
         for data in (b'{"endings": [{}]}', b'{"endings": 7}', b'{"endings": [{"outcome": "won"}]}'):
             self._offends("ended", data)
+
+
+class WorkerFloodTests(WorkersCase):
+    """What no honest worker does so often is counted, and ends its link."""
+
+    def flood(self, worker: Joined, name: str, data: bytes | None, most: int) -> int:
+        """How often it says so until it is dropped."""
+        for number in range(most):
+            if worker.dropped:
+                return number
+            notify(worker.session, name, *([] if data is None else [data]))
+            worker.link.pump.flush()
+        return most
+
+    def test_reports_beyond_some_are_not_looked_at_and_many_end_the_link(self) -> None:
+        worker = self.joined()
+        said = self.flood(worker, "report", wire.encode(wire.Report(LOAD)), 300)
+        self.assertTrue(16 + 4 * 16 <= said < 16 + 4 * 18, said)
+        self.assertEqual(len(self.told("reported")), 16)
+        self.assertEqual(self.told("offended")[-1][2], self.clock.seconds() + SUSPENDED_SECONDS)
+
+    def test_reports_that_were_held_up_are_no_offence(self) -> None:
+        worker = self.joined()
+        for _ in range(20):
+            for _ in range(3):
+                worker.report()
+            self.clock.advance(4)
+        self.assertEqual((self.told("offended"), worker.dropped), ([], False))
+
+    def test_endings_of_attempts_that_it_was_never_given_end_the_link(self) -> None:
+        worker = self.joined()
+        worker.report()
+        ending = wire.AttemptEnding(Lease(1, 1, "n"), Outcome.RETURNED, 0.0)
+        endings = wire.encode(wire.AttemptEndings((ending,) * 128))
+        self.assertTrue(30 < self.flood(worker, "ended", endings, 100) < 40)
+
+    def test_it_may_say_that_each_attempt_has_ended(self) -> None:
+        worker = self.joined()
+        worker.report()
+        [link] = self.workers.links()
+        for number in range(0, 5000, 100):
+            leased = [job(one) for one in range(number, number + 100)]
+            link.run(leased)
+            worker.link.pump.flush()
+            ends = [wire.AttemptEnding(one.lease, Outcome.DONE, 0.1) for one in leased]
+            worker.say("ended", wire.encode(wire.AttemptEndings(tuple(ends))))
+        self.assertEqual((self.told("offended"), worker.dropped), ([], False))
+
+    def test_certificates_are_renewed_when_they_have_aged(self) -> None:
+        worker = self.joined()
+        request = wire.encode(wire.CertificateRequest(Key().public()))
+        self.assertLess(self.flood(worker, "renew", request, 50), 22)
+        self.assertLess(len(self.record.certificates), 20)
+
+    def test_that_it_leaves_is_heard_once(self) -> None:
+        worker = self.joined()
+        worker.report()
+        self.assertLess(self.flood(worker, "leaving", None, 200), 80)
+        self.assertEqual(len(self.told("leaving")), 1)
+
+    def test_who_joins_again_and_again_is_told_to_wait(self) -> None:
+        for _ in range(20):
+            worker = self.joined()
+            worker.link.server.transport.loseConnection()
+            worker.link.pump.flush()
+        before = len(self.record.log)
+        data, session = self.ask(self.wire(), Agent())
+        self.assertIsNone(session)
+        refused = wire.decode(data, wire.WorkerRefusal)
+        self.assertEqual((refused.code, refused.retry), ("overloaded", True))
+        self.assertEqual(self.record.log[before:], [])
+        self.joined(hello=evolve(HELLO, name="another"))
+        self.clock.advance(10)
+        self.joined()

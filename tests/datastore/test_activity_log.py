@@ -34,6 +34,16 @@ class ActivityTests(DatastoreTestCase):
         self.now(self.datastore.expire(NOW))
         self.assertEqual([n for n, _ in self.now(self.datastore.activity(None, 10))], [5, 4, 3])
 
+    def test_one_who_does_much_has_nothing_forgotten_that_others_did(self) -> None:
+        self.patch(purge, "ACTIVITY_ROWS", 6)
+        self.patch(purge, "ACTIVITY_ROWS_EACH", 3)
+        for actor in ["ann", "bob", *["eve"] * 20, "ann"]:
+            self.now(self.datastore.record(Activity(NOW, actor, "create-workload", "w", {})))
+        for _ in range(2):
+            self.now(self.datastore.expire(NOW))
+            actors = [entry.actor for _, entry in self.now(self.datastore.activity(None, 10))]
+            self.assertEqual(actors, ["ann", "eve", "eve", "eve", "bob", "ann"])
+
     def test_it_is_bounded_in_time(self) -> None:
         for number, age in enumerate([91, 90.5, 89, 0]):
             self.note(number, NOW - age * DAY)

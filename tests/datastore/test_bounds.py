@@ -93,3 +93,14 @@ class BoundsTests(DatastoreTestCase):
         self.assertEqual(self.rows("SELECT key FROM keys"), [("k2",), ("k3",)])
         self.now(self.datastore.expire(NOW + DAY + 9))
         self.assertEqual(self.rows("SELECT key FROM keys"), [])
+
+    def test_one_user_keeps_no_more_keys_than_some_for_longer_than_minutes(self) -> None:
+        self.patch(purge, "KEY_ROWS_EACH", 2)
+        self.now(self.datastore.add_workload(workload(), None))
+        for number in range(4):
+            files = [(f"i{number}", f"r{number}", stored(f"i{number}"))]
+            self.now(self.datastore.add_originals("w1", files, key(f"k{number}"), NOW + number))
+        self.now(self.datastore.expire(NOW + 9))
+        self.assertEqual(self.rows("SELECT count(*) FROM keys"), [(4,)])
+        self.now(self.datastore.expire(NOW + 609))
+        self.assertEqual(self.rows("SELECT key FROM keys"), [("k2",), ("k3",)])

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,6 +28,9 @@ LOAD = Load(
     running=(7, 1 << 40),
     disk_free=1 << 41,
 )
+
+
+KEPT = evolve(LOAD, running=(0, 0))  # of the jobs their number
 
 
 class Reactor(Clock):
@@ -65,7 +69,7 @@ class TelemetryTests(TelemetryTestCase):
     def test_a_load_comes_back_as_it_was(self) -> None:
         self.telemetry.sample("w", NOW, LOAD)
         self.assertEqual(self.newest("w"), LOAD)
-        self.assertEqual(self.history(), [Sample(NOW, LOAD)])
+        self.assertEqual(self.history(), [Sample(NOW, KEPT)])
 
     def test_an_unknown_worker_has_none(self) -> None:
         self.telemetry.sample("w", NOW, LOAD)
@@ -92,7 +96,7 @@ class TelemetryTests(TelemetryTestCase):
         self.successResultOf(self.telemetry.stopService())
         self.telemetry = self.opened()
         self.assertIsNone(self.telemetry.latest("w"))
-        self.assertEqual(self.history(), [Sample(NOW, LOAD)])
+        self.assertEqual(self.history(), [Sample(NOW, KEPT)])
 
     def test_a_worker_that_talks_too_much_is_heard_once_a_second(self) -> None:
         for number in range(100):
@@ -169,7 +173,7 @@ class StartTests(SynchronousTestCase):
         telemetry.startService()
         self.addCleanup(telemetry.stopService)
         telemetry.sample("w", NOW, LOAD)
-        self.assertEqual(self.successResultOf(telemetry.history("w", 0)), [Sample(NOW, LOAD)])
+        self.assertEqual(self.successResultOf(telemetry.history("w", 0)), [Sample(NOW, KEPT)])
 
     def test_the_file_is_its_owners_alone_and_a_constructor_makes_none(self) -> None:
         path = Path(self.mktemp())
@@ -181,3 +185,15 @@ class StartTests(SynchronousTestCase):
 
     def test_it_may_be_stopped_without_a_start(self) -> None:
         self.successResultOf(Telemetry(Path(self.mktemp()), Reactor(), InlineThreads).stopService())
+
+
+class LongSamplesTests(TelemetryTestCase):
+    def test_a_worker_that_says_much_takes_little_room(self) -> None:
+        card = GpuLoad("x" * 256, 1.0, 1, 1)
+        load = evolve(LOAD, running=tuple(range(8192)), gpus=(card,) * 64)
+        self.telemetry.sample("w", NOW, load)
+        [sample] = self.history()
+        self.assertEqual((len(sample.load.running), len(sample.load.gpus)), (8192, 16))
+        with closing(sqlite3.connect(self.path)) as connection:
+            [(size,)] = connection.execute("SELECT length(load) FROM samples").fetchall()
+        self.assertLess(size, 2048)

@@ -4,6 +4,7 @@ import json
 
 from attrs import evolve
 
+from dpip.datastore import workloads as workload_rows
 from dpip.errors import KeyReused, NotFound
 from dpip.model import ALL, UNFINISHED, ImageType, Numbering, Results, Role, Selection, WorkloadStatus
 from tests.datastore.support import NOW, DatastoreTestCase, key, stored, workload
@@ -109,6 +110,17 @@ class ListingTests(DatastoreTestCase):
         self.now(self.datastore.delete_workload("w3", NOW))
         self.assertEqual(self.listed(after="w3", limit=2), ["w2", "w1"])
         self.assertEqual(self.listed(), ["w4", "w2", "w1", "w0"])
+
+    def test_a_page_of_long_descriptions_has_fewer(self) -> None:
+        self.patch(workload_rows, "PAGE_BYTES", 1)
+        self.assertEqual(self.listed(), ["w4", "w3", "w2", "w1", "w0"])
+        self.patch(workload_rows, "PAGE_LEAST", 1)
+        self.patch(workload_rows, "PAGE_BYTES", 300)
+        first = self.listed()
+        self.assertEqual(first, ["w4", "w3"])
+        self.assertEqual(self.listed(after="w3"), ["w2", "w1"])
+        self.patch(workload_rows, "PAGE_BYTES", 1)
+        self.assertEqual(self.listed(), ["w4"])
 
     def test_an_unknown_cursor_ends_the_list(self) -> None:
         self.assertEqual(self.listed(after="nothing"), [])

@@ -35,14 +35,14 @@ class Held:
     what: str
     count: int = field(default=0, init=False)
 
-    def take_one(self) -> None:
+    def take(self, more: int = 1) -> None:
         """Raises RetryLater when the user has its share."""
-        if not self.shares.has_room(self.user, 1):
+        if not self.shares.has_room(self.user, more):
             raise RetryLater(
-                f"Many {self.what} are on their way in at the moment. Send fewer at once, or try again."
+                f"Many {self.what} are on their way at the moment. Send fewer at once, or try again."
             )
-        self.shares.take(self.user, 1)
-        self.count += 1
+        self.shares.take(self.user, more)
+        self.count += more
 
     def give_back(self) -> None:
         """Give all of it back; idempotent."""
@@ -56,11 +56,14 @@ class SmallBody:
 
     limit: int
     turn: Held | None = None
+    room: Held | None = None  # the bytes of it
     data: bytearray = field(factory=bytearray, init=False)
 
     def write(self, data: bytes) -> None:
         if len(self.data) + len(data) > self.limit:
             raise too_large(self.limit)
+        if self.room is not None:
+            self.room.take(len(data))
         self.data += data
 
     def end(self) -> None:
@@ -68,8 +71,9 @@ class SmallBody:
 
     def close(self) -> None:
         self.data = bytearray()
-        if self.turn is not None:
-            self.turn.give_back()
+        for held in (self.turn, self.room):
+            if held is not None:
+                held.give_back()
 
 
 @define
@@ -118,7 +122,7 @@ class UploadBody:
 
     def _open(self, name: str | None) -> IIncomingFile:
         if self.incoming:
-            self.more_files.take_one()
+            self.more_files.take()
         file: IIncomingFile = self.image_store.incoming()
         self.incoming.append(file)
         file.name = name

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from dpip.api.http.early_refusals import LATE_SECONDS, MOST_HELD
 from dpip.api.http.problems import TooSlow, problem
 from dpip.errors import DpipError, Malformed
 from dpip.runtime.transports import widen
@@ -35,6 +36,7 @@ class Channel(HookedChannel):
     _draining = False
     _drained = 0
     _lingering: IDelayedCall | None = None  # not None: when it fires, whatever is left is aborted
+    _held: IDelayedCall | None = None  # not None: when it fires, a login is refused
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -45,11 +47,36 @@ class Channel(HookedChannel):
             self._drain(len(data))
             return
         if self._idle:
+            if self.site.early is not None and not self.requests and self._refused_early(data):
+                return
             self._idle = False
             # A new call: to make one sooner, Twisted searches through those of all connections.
             self.setTimeout(None)
             self.setTimeout(self.site.limits.header_seconds)
         super().dataReceived(data)
+
+    def _refused_early(self, data: bytes) -> bool:
+        early = self.site.early
+        assert early is not None
+        error = early.of(data, str(getattr(self.getPeer(), "host", "-")))
+        if error is None:
+            return False
+        self._draining = True
+        self.setTimeout(None)
+        is_whole = data.endswith(b"\r\n\r\n")
+        if early.held >= MOST_HELD:
+            self._refuse_bare(error, is_whole)
+        else:
+            early.held += 1
+            self._held = self.site.clock.callLater(LATE_SECONDS, self._end_hold, error, is_whole)
+        return True
+
+    def _end_hold(self, error: DpipError, is_whole: bool) -> None:
+        """Answer an early refusal that was held back."""
+        assert self.site.early is not None
+        self.site.early.held -= 1
+        self._held = None
+        self._refuse_bare(error, is_whole)
 
     # These are stricter than Twisted where a proxy in front of us may read a request in another way.
 
@@ -97,6 +124,9 @@ class Channel(HookedChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._lingering is not None and self._lingering.active():
             self._lingering.cancel()
+        if self._held is not None and self.site.early is not None:
+            self._held.cancel()
+            self.site.early.held -= 1
         super().connectionLost(reason)
 
     def lose_politely(self) -> None:
@@ -141,6 +171,10 @@ class Channel(HookedChannel):
         if self.requests and self.requests[-1].opened:
             self.requests[-1].refuse(error)
             return
+        self._refuse_bare(error)
+
+    def _refuse_bare(self, error: DpipError, is_whole: bool = False) -> None:
+        """Answer where there is no request, and end the connection: at once if all of it has been read."""
         request_id = self.site.ids()
         if self.site.ration.allows():
             self.site.logger.info(
@@ -154,4 +188,7 @@ class Channel(HookedChannel):
         ]
         head += [f"{name}: {value}" for name, value in answer.headers.items()]
         self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + answer.body)
-        self.lose_politely()
+        if is_whole and not self._drained:
+            self.transport.loseConnection()
+        else:
+            self.lose_politely()

@@ -39,10 +39,12 @@ class Gate:
     behind_proxy: bool
     _more_files: Shares = field(init=False)
     _bodies: Shares = field(init=False)
+    _bytes: Shares = field(init=False)  # of small bodies
 
     def __attrs_post_init__(self) -> None:
         self._more_files = Shares(self.limits.more_files)
         self._bodies = Shares(self.limits.bodies)
+        self._bytes = Shares(self.limits.small_bodies, lambda: self.limits.small_body)
 
     @deferred
     async def admit(self, request: Request, length: int | None) -> Body:
@@ -50,7 +52,7 @@ class Gate:
         if request.header("Content-Encoding") not in (None, "", "identity"):
             raise UnsupportedBody("Send the body without a Content-Encoding.")
         if is_public(request):
-            return _small(self.limits.anonymous_body, length, request, None)
+            return _small(self.limits.anonymous_body, length, request, None, None)
         secret = secret_of(request.header, is_encrypted(request, self.behind_proxy))
         request.principal = await self.controller.authenticate(secret)
         if is_upload(request):  # for every role
@@ -61,7 +63,8 @@ class Gate:
         if access is not None and access is not Access.PUBLIC:
             check_access(access, request.principal)
         turn = self._turn_of(request.principal)
-        return _small(self.limits.small_body, length, request, turn)
+        room = Held(self._bytes, request.principal.counted_as, "bytes")
+        return _small(self.limits.small_body, length, request, turn, room)
 
     def _turn_of(self, by: Principal) -> Held | None:
         """Return what takes one request of the user's share; workers, who are few, need none."""
@@ -135,13 +138,15 @@ def not_a_batch() -> UnsupportedBody:
 def _begin(turn: Held | None) -> None:
     """Raises RetryLater when the user has its share of requests under way."""
     if turn is not None:
-        turn.take_one()
+        turn.take()
 
 
-def _small(limit: int, length: int | None, request: Request, turn: Held | None) -> SmallBody:
+def _small(
+    limit: int, length: int | None, request: Request, turn: Held | None, room: Held | None
+) -> SmallBody:
     if length is not None:  # else there may be no body at all
         if length > limit:
             raise too_large(limit)
         check_type(request.header("Content-Type"))
     _begin(turn)
-    return SmallBody(limit, turn)
+    return SmallBody(limit, turn, room)

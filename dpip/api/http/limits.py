@@ -28,6 +28,12 @@ class HttpLimits:
     stall_seconds: float = 60.0  # a download that moves no byte for so long is given up
 
     streams: int = 32  # of events, of one user, at the same time
+    archives: int = 8  # the same
+
+    large_answer: int = 64 * 1024  # what is longer is written as the client reads, and …
+    large_answers: int = 128 * 1024 * 1024  # … all that is not read yet is shared by users …
+    large_answers_each: int = 32 * 1024 * 1024  # … each of whom may have so much
+    small_bodies: int = 64 * 1024 * 1024  # all small bodies that are held, which users share
 
     passed_over: int = 256 * 1024  # of a refused body that is waited for, so that the connection can go on
     linger_seconds: float = 10.0  # for a refused client to read its answer …

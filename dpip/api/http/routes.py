@@ -76,15 +76,16 @@ def page_answer(
     found: Sequence[T],
     show: Callable[[T], object],
     asked_after: Callable[[T], Mapping[str, object]],
+    is_cut: bool = False,
 ) -> Answer:
     """Answer with the first ``limit`` of what was found.
 
-    If there is more, a header Link leads to the next page (RFC 8288). Its query is ``asked_after(last)``
-    without what is None there, and ``limit``.
+    If there is more, or (``is_cut``) there were fewer because they are long, a header Link leads to the next
+    page (RFC 8288). Its query is ``asked_after(last)`` without what is None there, and ``limit``.
     """
     headers = {}
-    if len(found) > limit:
-        asked = {**asked_after(found[limit - 1]), "limit": limit}
+    if len(found) > limit or is_cut:
+        asked = {**asked_after(found[:limit][-1]), "limit": limit}
         query = urlencode({name: value for name, value in asked.items() if value is not None})
         headers = {"Link": f'<{path}?{query}>; rel="next"'}
     return json_answer([show(one) for one in found[:limit]], headers=headers)

@@ -74,6 +74,92 @@ class SharesTests(ApiTest):
         self.assertEqual(self.sent(self.upload_of(1, self.user)).response().status, 201)
 
 
+class LargeAnswersTests(ApiTest):
+    """Answers beyond 100 bytes are written as they are read; 1500 bytes may be unread, 600 of each user."""
+
+    limits = HttpLimits(large_answer=100, large_answers=1500, large_answers_each=600, stall_seconds=60)
+
+    def asked(self, token: str, room: int | None = None) -> Wire:
+        wire = Wire(self.site)
+        wire.room = room
+        named = {"Authorization": f"Bearer {token}"}
+        wire.send(request_bytes("GET", f"/workloads/{self.workload}", named))
+        return wire
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.workload = self.stored_workload()
+        self.size = len(self.asked(self.user).response().body)
+        self.assertTrue(400 < self.size < 1500, self.size)
+
+    def test_a_user_who_does_not_read_leaves_others_theirs(self) -> None:
+        unread = [self.asked(self.user, room=1) for _ in range(1500 // self.size)]
+        self.assert_problem(self.asked(self.user).response(), 503, "busy")
+        self.assertEqual(self.asked(self.admin).response().status, 200)
+        for wire in unread:
+            wire.hang_up()
+        self.assertEqual(self.asked(self.user).response().status, 200)
+        self.assert_nothing_left()
+
+    def test_who_takes_nothing_for_long_is_dropped_and_holds_nothing(self) -> None:
+        unread = [self.asked(self.user, room=1) for _ in range(1500 // self.size)]
+        self.clock.advance(60)
+        self.assertEqual([wire.connected for wire in unread], [False] * len(unread))
+        self.assertEqual(self.asked(self.user).response().status, 200)
+
+    def test_head_has_the_length_and_no_body(self) -> None:
+        wire = Wire(self.site)
+        named = {"Authorization": f"Bearer {self.user}"}
+        wire.send(request_bytes("HEAD", f"/workloads/{self.workload}", named))
+        head, body = wire.value().split(b"\r\n\r\n")
+        self.assertIn(b"Content-Length: %d" % self.size, head)
+        self.assertEqual(body, b"")
+
+
+class SmallBodiesTests(ApiTest):
+    limits = HttpLimits(small_bodies=1000, small_body=500)
+
+    def begun(self, token: str, size: int) -> Wire:
+        named = {"Content-Type": "application/json", "Content-Length": "500"}
+        wire = Wire(self.site)
+        wire.send(request_bytes("POST", "/workloads", {**named, "Authorization": f"Bearer {token}"}))
+        wire.send(b" " * size)
+        return wire
+
+    def test_bodies_of_one_user_that_do_not_end_leave_others_room(self) -> None:
+        slow = [self.begun(self.user, 490) for _ in range(2)]
+        self.assert_problem(self.begun(self.user, 400).response(), 503, "busy")
+        other = self.begun(self.admin, 482)
+        other.send(b'{"filter": "blur"}')
+        self.assertEqual(other.response().status, 201)
+        for wire in slow:
+            wire.hang_up()
+        self.assertEqual(self.begun(self.user, 490).value(), b"")
+
+
+class ArchivesTests(ApiTest):
+    limits = HttpLimits(archives=2)
+
+    def asked(self, token: str, room: int | None = None) -> Wire:
+        wire = Wire(self.site)
+        wire.room = room
+        named = {"Authorization": f"Bearer {token}"}
+        wire.send(request_bytes("GET", f"/workloads/{self.workload}/archive?type=original", named))
+        return wire
+
+    def test_a_user_has_some_on_their_way_at_once(self) -> None:
+        self.workload = self.stored_workload()
+        form = Form().field("workload_id", self.workload).file("data", "a.png", picture())
+        named = {"Content-Type": form.content_type, "Authorization": f"Bearer {self.user}"}
+        Wire(self.site).send(request_bytes("POST", "/images", named, form.body))
+        unread = [self.asked(self.user, room=1) for _ in range(2)]
+        self.assert_problem(self.asked(self.user).response(), 429, "too-many-requests")
+        self.assertTrue(self.asked(self.admin).value().startswith(b"HTTP/1.1 200"))
+        for wire in unread:
+            wire.hang_up()
+        self.assertTrue(self.asked(self.user).value().startswith(b"HTTP/1.1 200"))
+
+
 class LateRefusalsTests(ApiTest):
     """A user with quota 0, who asks as fast as there are answers."""
 
