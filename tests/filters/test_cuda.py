@@ -78,7 +78,10 @@ class Telling(SynchronousTestCase):
     def hello(self, ready: Mapping[str, Any]) -> wire.WorkerHello:
         needed = [each for each in attrs.fields(WorkerSession) if each.init and each.default is attrs.NOTHING]
         facts: dict[str, Any] = {each.name: None for each in needed}
-        facts |= {"connector": SimpleNamespace(clock=Clock()), "engine": SimpleNamespace(slots=1, most_slots=1)}
+        facts |= {
+            "connector": SimpleNamespace(clock=Clock()),
+            "engine": SimpleNamespace(slots=1, most_slots=1),
+        }
         return WorkerSession(**{**facts, "worker_name": "w", "machine": "m", "tags": ()}).hello(ready)
 
     def test_with_one_and_without(self) -> None:
