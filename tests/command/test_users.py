@@ -72,7 +72,7 @@ class UsersTests(UsersTestCase):
         [eve] = json.loads(self.done("list", "--json"))
         made = datetime.fromisoformat(eve.pop("created_at"))
         self.assertLess(abs(datetime.now(UTC) - made), timedelta(minutes=1))
-        self.assertEqual(eve, {"user": "eve", "role": "user", "quota": 1024, "used": 0})
+        self.assertEqual(eve, {"user": "eve", "role": "user", "quota": 1024, "used": 0, "reserved": 0})
 
     def test_what_is_added_is_on_the_record(self) -> None:
         self.done("add", "eve", stdin="a good password\n")

@@ -14,7 +14,7 @@ RECORDED = {
     "name not fsynced": 11,
     "directory not fsynced": 11,
     "store not fsynced": 17,
-    "commits not fsynced": 57,
+    "commits not fsynced": 70,
     "answered before the commit": 1,
     "failed commits are good commits": 15,
     "files of a failed commit are removed": 43,
