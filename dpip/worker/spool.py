@@ -19,7 +19,7 @@ from dpip.runtime.tempdirs import LockedTempDir
 PREFIX: Final = "dpip-spool-"
 FLOOR: Final = 256 * 2**20
 """Bytes left free for others; a tenth of a disk that is smaller than ten times that."""
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - what is made there has a random name and is ours alone
+MEMORY: Final = Path("/dev/shm")  # noqa: S108  # nosec B108: random names, ours alone
 _SMALL: Final = 512 * 1024
 """Bytes of the largest original that is kept in memory."""
 _ROOM: Final = 3
