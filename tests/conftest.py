@@ -16,6 +16,7 @@ import pytest
 HERE = Path(__file__).parent
 SLOW = (
     "api/http/test_filenames.py",
+    "api/test_extreme_numbers.py",
     "api/test_real.py",
     "api/test_remote.py",
     "bench",
@@ -37,6 +38,8 @@ SLOW = (
     "worker/test_compute_pool.py",
     "worker/test_dask_engine.py",
     "worker/test_local_store.py",
+    "worker/test_session.py",
+    "worker/test_thumbnail.py",
 )
 """Whole processes, browsers, worlds, pictures by the hundred: ``-m "not slow"`` leaves them out."""
 
