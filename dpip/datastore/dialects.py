@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import BigInteger, Text
@@ -11,6 +12,16 @@ from sqlalchemy.sql.expression import ColumnElement, FunctionElement
 POSTGRESQL = "postgresql"
 
 
+def _spell(construct: type[FunctionElement[Any]], sqlite: str, postgresql: str) -> None:
+    """Compile a construct to these words, with its arguments in the place of ``{}``."""
+    compiles(construct)(partial(_spelled, sqlite))
+    compiles(construct, POSTGRESQL)(partial(_spelled, postgresql))
+
+
+def _spelled(words: str, element: Any, compiler: Any, **kw: Any) -> str:
+    return words.format(compiler.process(element.clauses, **kw))
+
+
 class Elements(FunctionElement[Any]):
     """The elements of a JSON array, one row each, in the column ``value``."""
 
@@ -18,14 +29,7 @@ class Elements(FunctionElement[Any]):
     inherit_cache = True
 
 
-@compiles(Elements)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"json_each({compiler.process(element.clauses, **kw)})"
-
-
-@compiles(Elements, POSTGRESQL)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"jsonb_array_elements(CAST({compiler.process(element.clauses, **kw)} AS jsonb))"
+_spell(Elements, "json_each({})", "jsonb_array_elements(CAST({} AS jsonb))")
 
 
 class ValueAt(FunctionElement[Any]):
@@ -78,15 +82,8 @@ class NameIn(FunctionElement[str]):
     type = Text()
 
 
-@compiles(NameIn)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"json_extract({compiler.process(element.clauses, **kw)}, '$.name')"
-
-
-@compiles(NameIn, POSTGRESQL)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    """Only the name itself is unescaped: parameters of filters may hold what PostgreSQL has no text for."""
-    return f"((CAST({compiler.process(element.clauses, **kw)} AS json) -> 'name') #>> '{{}}')"
+# Only the name itself is unescaped: parameters of filters may hold what PostgreSQL has no text for.
+_spell(NameIn, "json_extract({}, '$.name')", "((CAST({} AS json) -> 'name') #>> '{{}}')")
 
 
 class PositionIn(FunctionElement[int]):
@@ -97,14 +94,7 @@ class PositionIn(FunctionElement[int]):
     type = BigInteger()
 
 
-@compiles(PositionIn)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"instr({compiler.process(element.clauses, **kw)})"
-
-
-@compiles(PositionIn, POSTGRESQL)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"strpos({compiler.process(element.clauses, **kw)})"
+_spell(PositionIn, "instr({})", "strpos({})")
 
 
 class ByBytes(FunctionElement[str]):
@@ -115,14 +105,7 @@ class ByBytes(FunctionElement[str]):
     type = Text()
 
 
-@compiles(ByBytes)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return str(compiler.process(element.clauses, **kw))
-
-
-@compiles(ByBytes, POSTGRESQL)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return f'({compiler.process(element.clauses, **kw)} COLLATE "C")'
+_spell(ByBytes, "{}", '({} COLLATE "C")')
 
 
 class InsertedInOrder(FunctionElement[int]):
@@ -154,11 +137,8 @@ class LastJob(FunctionElement[int]):
     type = BigInteger()
 
 
-@compiles(LastJob)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return "(SELECT seq FROM sqlite_sequence WHERE name = 'jobs')"
-
-
-@compiles(LastJob, POSTGRESQL)
-def _(element: Any, compiler: Any, **kw: Any) -> str:
-    return "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM jobs_id_seq)"
+_spell(
+    LastJob,
+    "(SELECT seq FROM sqlite_sequence WHERE name = 'jobs')",
+    "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM jobs_id_seq)",
+)

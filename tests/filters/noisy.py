@@ -50,17 +50,8 @@ def _several(side: int, mode: str, format: str, **options: Any) -> bytes:
 
 def _interlaced(side: int) -> bytes:
     """Make an Adam7 PNG: the rows of each pass are noise, too."""
-    passes = (
-        (0, 0, 8, 8),
-        (4, 0, 8, 8),
-        (0, 4, 4, 8),
-        (2, 0, 4, 4),
-        (0, 2, 2, 4),
-        (1, 0, 2, 2),
-        (0, 1, 1, 2),
-    )
     pixels = noise(side, 3)
-    rows = [b"\0" + row.tobytes() for x, y, across, down in passes for row in pixels[y::down, x::across]]
+    rows = [b"\0" + row.tobytes() for x, y, across, down in png.PASSES for row in pixels[y::down, x::across]]
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 1)
     parts = (b"IHDR", header), (b"IDAT", deflate.compress(b"".join(rows))), (b"IEND", b"")
     return png.SIGNATURE + b"".join(png.chunk(kind, body) for kind, body in parts)

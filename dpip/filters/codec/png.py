@@ -33,7 +33,7 @@ _BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16
 _COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}
 _LEVEL = 6  # of compression for few colours, which is worth its time there
 # Adam7: first column and row, step across and down, of each pass.
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 @attrs.frozen
@@ -125,12 +125,12 @@ def _unfilter(rows: npt.NDArray[np.uint8], width: int, height: int, step: int) -
 def _deinterlace(header: _Header, packed: bytes, step: int) -> npt.NDArray[np.uint8]:
     sizes = [
         (max(0, -(-(header.width - x) // across)), max(0, -(-(header.height - y) // down)))
-        for x, y, across, down in _PASSES
+        for x, y, across, down in PASSES
     ]
     raw = deflate.inflate(packed, sum(h * (w * step + 1) for w, h in sizes if w and h))
     picture = np.empty((header.height, header.width, step), np.uint8)
     rows = np.frombuffer(raw, np.uint8)
-    for (x, y, across, down), (w, h) in zip(_PASSES, sizes, strict=True):
+    for (x, y, across, down), (w, h) in zip(PASSES, sizes, strict=True):
         if w and h:
             length = h * (w * step + 1)
             picture[y::down, x::across] = _unfilter(rows[:length], w, h, step).reshape(h, w, step)
